@@ -1,0 +1,56 @@
+# Needs python3 (3.11 or newer, with venv and pip) and make. Everything else goes into .venv,
+# and, where Node.js is installed, into tests/scenarios/clients/node_modules.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CLIENTS := tests/scenarios/clients
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help dev test lint typecheck bench clean javascript
+
+help:  ## List these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+dev: $(VENV)/.runtime  ## Serve the examples on http://127.0.0.1:2024
+	$(BIN)/greenroom dev
+
+test: $(VENV)/.test javascript  ## Run all tests
+	$(BIN)/python -m pytest -rs
+
+lint: $(VENV)/.test  ## Check style, formatting and the direction of imports
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
+
+typecheck: $(VENV)/.test  ## Check types
+	$(BIN)/mypy
+
+bench: $(VENV)/.test  ## Measure the four multitask strategies
+	$(BIN)/python benchmarks/double_texting.py
+
+clean:  ## Remove what these commands made
+	rm -rf $(VENV) $(CLIENTS)/node_modules build dist src/*.egg-info
+
+# bin/pip is made last: an environment that was left half made is made again.
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("Greenroom needs Python 3.11 or newer; $(PYTHON) is %d.%d. Try: make PYTHON=python3.11 $(MAKECMDGOALS)" % v[:2])'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: pyproject.toml constraints.txt | $(BIN)/pip
+	$(PIP_INSTALL) --editable .
+	@touch $@
+
+$(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/pip
+	$(PIP_INSTALL) --editable '.[test]'
+	@touch $@ $(VENV)/.runtime
+
+# Without Node.js, or without a registry to ask, the JavaScript tests are skipped and say so.
+javascript:
+	@if command -v node >/dev/null && command -v npm >/dev/null; then $(MAKE) --no-print-directory $(CLIENTS)/node_modules/.installed \
+		|| echo 'The JavaScript SDK could not be installed; its tests will be skipped.'; fi
+
+$(CLIENTS)/node_modules/.installed: $(CLIENTS)/package.json
+	cd $(CLIENTS) && npm install --no-package-lock --no-audit --no-fund --loglevel=error
+	@touch $@

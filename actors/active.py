@@ -1,0 +1,251 @@
+"""A run under way: its task, its cancel scope, and the fence around what it may still write."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from typing import Any, Literal, cast
+
+import attrs
+import trio
+
+from greenroom.graph import Command, CompiledStateGraph, RunnableConfig, Send
+from greenroom.graph.checkpoint import Checkpoint, PendingWrites, Saved
+from greenroom.graph.job import Finish, Job
+from greenroom.graph.world import World
+from greenroom.storage import StorageSession, ThreadLog
+from greenroom.storage.contract import AppendEvents, Operation
+from greenroom.storage.records import Event, Run
+
+from .errors import Refused
+from .events import RunStream
+from .mailbox import Ended, Mailbox
+from .multitask import Stop
+
+__all__ = ["ActiveRun", "Failed", "Finished", "Outcome", "Stopped", "command_of"]
+
+logger = logging.getLogger(__name__)
+
+
+@attrs.frozen
+class Finished:
+    """The graph came to its end or to a pause."""
+
+    finish: Finish
+
+
+@attrs.frozen
+class Failed:
+    """The graph raised; the log has the error too, unless it could not get that far."""
+
+    error: Exception
+
+
+@attrs.frozen
+class Stopped:
+    """It was cut short."""
+
+
+Outcome = Finished | Failed | Stopped
+
+
+class Fenced(Exception):
+    """A run that was given up on wrote something; it was refused."""
+
+
+@attrs.define(eq=False)
+class ActiveRun:
+    """One run, from its start until its task has ended or is given up on.
+
+    `phase`: `running`; `stopping` once it is told to stop, for the reason in `stop`; `ended` when
+    its task is over; `fenced` when it would not stop and is given up on. Only a running or stopping
+    run can write.
+    """
+
+    run: Run
+    graph: CompiledStateGraph
+    session: StorageSession
+    log: ThreadLog
+    stream: RunStream
+    world: World
+    mailbox: Mailbox
+    fresh: bool
+    phase: Literal["running", "stopping", "ended", "fenced"] = "running"
+    stop: Stop | None = None
+    give_up_at: float = float("inf")
+    over: trio.Event = attrs.field(factory=trio.Event)
+    refused: int = 0
+    _scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    _events_kept: int = 0
+
+    def cut_short(self, reason: Stop, give_up_at: float) -> None:
+        """Cancel the task. `rollback` outweighs an `interrupt` that came before."""
+        if self.phase == "running":
+            self.phase, self.stop, self.give_up_at = "stopping", reason, give_up_at
+            self._scope.cancel()
+        elif reason == "rollback":
+            self.stop = reason
+
+    def fence(self) -> None:
+        """Give up on the task: whatever it still does is refused."""
+        self.phase = "fenced"
+        self._scope.cancel()
+
+    @property
+    def open(self) -> bool:
+        return self.phase in ("running", "stopping")
+
+    async def perform(self) -> None:
+        """Carry the run out, in a task of its own, and tell the mailbox how it ended."""
+        outcome: Outcome = Stopped()
+        try:
+            with self._scope:
+                self.stream.publish(
+                    "metadata", {"run_id": self.run.run_id, "attempt": self.run.attempt}
+                )
+                outcome = Finished(await self.graph.perform(self._job()))
+        except Exception as error:
+            outcome = Failed(error)
+        finally:
+            self.over.set()
+            if self.open:
+                self.hand_over()
+        if self.phase == "fenced":
+            logger.warning("run %s ended after it was given up on", self.run.run_id)
+            return
+        self.phase = "ended"
+        self.mailbox.put(Ended(self, outcome))
+
+    def _job(self) -> Job:
+        kwargs = self.run.kwargs
+        checkpoint_id = kwargs["config"]["configurable"].get("checkpoint_id")
+        return Job(
+            input=_input(kwargs) if self.fresh else None,
+            config=run_config(self.run),
+            context=kwargs["context"],
+            log=RunLog(self),
+            world=self.world,
+            sink=RunSink(self),
+            checkpoint_id=checkpoint_id if self.fresh else None,
+            interrupt_before=kwargs["interrupt_before"] or (),
+            interrupt_after=kwargs["interrupt_after"] or (),
+            bound=self.run.bound,
+            metadata=checkpoint_metadata(self.run),
+        )
+
+    # What it leaves behind.
+
+    def hand_over(self) -> None:
+        """Start to make durable what it wrote and, of a resumable run, what it emitted."""
+        self.log.hand_over()
+        if events := self.unkept_events():
+            self.session.submit(events)
+
+    def unkept_events(self) -> list[Operation]:
+        """The events of a resumable run that storage has not got yet."""
+        parts = self.stream.parts[self._events_kept :] if self.stream.resumable else []
+        self._events_kept += len(parts)
+        if not parts:
+            return []
+        return [
+            AppendEvents(
+                tuple(
+                    Event(
+                        thread_id=self.run.thread_id,
+                        event_id=part.id,
+                        run_id=self.run.run_id,
+                        name=part.event,
+                        data=part.json,
+                    )
+                    for part in parts
+                )
+            )
+        ]
+
+    def check_fence(self) -> None:
+        if not self.open:
+            self.refused += 1
+            raise Fenced(f"run {self.run.run_id} was given up on; what it writes is refused")
+
+
+@attrs.frozen
+class RunLog:
+    """The thread's log, for as long as the run may write to it."""
+
+    active: ActiveRun
+
+    async def load(self, ns: str = "", checkpoint_id: str | None = None) -> Saved | None:
+        return await self.active.log.load(ns, checkpoint_id)
+
+    async def history(
+        self, ns: str = "", *, before: str | None = None, limit: int | None = None
+    ) -> list[Saved]:
+        return await self.active.log.history(ns, before=before, limit=limit)
+
+    def append(self, record: Checkpoint | PendingWrites) -> None:
+        self.active.check_fence()
+        self.active.log.append(record)
+
+    def hand_over(self) -> None:
+        self.active.check_fence()
+        self.active.hand_over()
+
+    async def flush(self) -> None:
+        await self.active.log.flush()
+
+
+@attrs.frozen
+class RunSink:
+    """The run's stream, for as long as the run may emit to it."""
+
+    active: ActiveRun
+
+    @property
+    def modes(self) -> Collection[str]:
+        return self.active.stream.modes
+
+    @property
+    def subgraphs(self) -> bool:
+        return self.active.stream.subgraphs
+
+    def emit(self, mode: str, ns: tuple[str, ...], data: Any) -> None:
+        if self.active.open:
+            self.active.stream.emit(mode, ns, data)
+
+
+def run_config(run: Run) -> RunnableConfig:
+    """The config that nodes of the run see."""
+    config: dict[str, Any] = run.kwargs["config"]
+    own = {"thread_id": run.thread_id, "run_id": run.run_id, "assistant_id": run.assistant_id}
+    shown = {**config, "configurable": {**config["configurable"], **own}}
+    shown["configurable"].pop("checkpoint_id", None)
+    return cast(RunnableConfig, shown)
+
+
+def checkpoint_metadata(run: Run) -> dict[str, Any]:
+    return {**run.metadata, "run_id": run.run_id, "thread_id": run.thread_id}
+
+
+def command_of(given: dict[str, Any]) -> Command[Any]:
+    """A command as it comes over the wire: `goto` may hold `{"node": …, "input": …}`."""
+    goto = given.get("goto") or ()
+    many = goto if isinstance(goto, (list, tuple)) else [goto]
+    return Command(
+        update=given.get("update"),
+        resume=given.get("resume"),
+        goto=tuple(_target(one) for one in many),
+    )
+
+
+def _target(one: Any) -> str | Send:
+    if isinstance(one, (str, Send)):
+        return one
+    if isinstance(one, dict) and isinstance(one.get("node"), str):
+        return Send(one["node"], one.get("input"))
+    raise Refused(f"command.goto holds {one!r}; expected a node name or {{'node', 'input'}}")
+
+
+def _input(kwargs: dict[str, Any]) -> Any:
+    if kwargs["command"] is not None:
+        return command_of(kwargs["command"])
+    return kwargs["input"]

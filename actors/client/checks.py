@@ -1,0 +1,71 @@
+"""Checks of what callers pass. Each raises Invalid, naming the argument and the value."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+from uuid import UUID
+
+from greenroom.storage import Unstorable
+from greenroom.storage.codec import encode_json
+
+from ..errors import Invalid
+
+__all__ = ["check_choice", "check_mapping", "check_page", "check_uuid", "contains", "pick"]
+
+
+def check_uuid(name: str, value: object) -> str:
+    """`value` as the text of a UUID, in the usual form."""
+    try:
+        return str(UUID(str(value)))
+    except ValueError:
+        raise Invalid(f"{name}: {value!r} is not a UUID") from None
+
+
+def check_choice(name: str, value: Any, choices: Collection[str]) -> Any:
+    if value not in choices:
+        known = ", ".join(map(repr, choices))
+        raise Invalid(f"{name}: {value!r} is not one of {known}")
+    return value
+
+
+def check_page(limit: int, offset: int) -> None:
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+        raise Invalid(f"limit: {limit!r} is not a whole number of at least 1")
+    if isinstance(offset, bool) or not isinstance(offset, int) or offset < 0:
+        raise Invalid(f"offset: {offset!r} is not a whole number of at least 0")
+
+
+def check_mapping(name: str, value: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A JSON object as a dict of the store's own; empty where None is given."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise Invalid(f"{name}: {value!r} is not an object")
+    try:
+        encode_json(dict(value), name)
+    except Unstorable as error:
+        raise Invalid(str(error)) from error
+    return dict(value)
+
+
+def contains(whole: Any, part: Any) -> bool:
+    """Whether JSON `whole` contains `part`, at any depth."""
+    if isinstance(part, Mapping):
+        return isinstance(whole, Mapping) and all(
+            key in whole and contains(whole[key], value) for key, value in part.items()
+        )
+    if isinstance(part, list):
+        return isinstance(whole, list) and all(
+            any(contains(one, wanted) for one in whole) for wanted in part
+        )
+    return bool(whole == part) and isinstance(whole, bool) == isinstance(part, bool)
+
+
+def pick(record: dict[str, Any], select: Collection[str] | None) -> dict[str, Any]:
+    """Only the keys asked for; all where none are."""
+    if select is None:
+        return record
+    for key in select:
+        check_choice("select", key, record)
+    return {key: record[key] for key in select}

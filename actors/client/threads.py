@@ -1,0 +1,335 @@
+"""Threads: conversations and their state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
+
+import attrs
+
+from greenroom.graph import CompiledStateGraph, NodeNotFoundError, StateSnapshot
+from greenroom.graph.checkpoint import Saved
+from greenroom.graph.snapshot import empty_snapshot
+from greenroom.storage import RecordExists, Storage
+from greenroom.storage.contract import InsertThread, ThreadQuery
+from greenroom.storage.log import read_history, read_saved
+from greenroom.storage.records import Thread, ThreadStatus
+
+from ..errors import Conflict, Invalid, NotFound
+from ..mailbox import Create, DeleteThread, EditState, Patch
+from ..supervisor import Supervisor
+from ..views import state_view, thread_view
+from .checks import check_choice, check_mapping, check_page, check_uuid, contains, pick
+
+__all__ = ["ThreadsClient", "new_thread"]
+
+_SORTS = ("thread_id", "status", "created_at", "updated_at", "state_updated_at")
+_PAGE = 100  # threads read at a time where the state decides
+
+Place = tuple[str, str | None]  # a checkpoint's namespace and id
+
+
+def new_thread(
+    thread_id: str, now: str, metadata: Mapping[str, Any] | None = None, graph_id: str | None = None
+) -> Thread:
+    own = check_mapping("metadata", metadata)
+    if graph_id is not None:
+        own["graph_id"] = graph_id
+    return Thread(
+        thread_id=thread_id, created_at=now, updated_at=now, state_updated_at=now, metadata=own
+    )
+
+
+class ThreadsClient:
+    """`client.threads`."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._house = supervisor
+
+    async def create(
+        self,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        thread_id: str | None = None,
+        if_exists: str | None = None,
+        graph_id: str | None = None,
+    ) -> dict[str, Any]:
+        """Make a thread.
+
+        `thread_id`: a UUID of the caller's choice. `if_exists`: `raise` (default: Conflict) or
+        `do_nothing`, which returns the thread that is there. `graph_id`: the graph whose state it
+        has, so that the state can be edited before the first run.
+        """
+        check_choice("if_exists", if_exists or "raise", ("raise", "do_nothing"))
+        if graph_id is not None:
+            self._house.graph(graph_id)
+        now = self._house.world.timestamp()
+        if thread_id is None:
+            # Nobody else can know the id yet, so there is no actor to ask.
+            thread = new_thread(self._house.world.record_id(), now, metadata, graph_id)
+            try:
+                await self._house.session.commit([InsertThread(thread)])
+            except RecordExists as error:
+                raise Conflict(f"Thread {thread.thread_id!r} already exists") from error
+            return thread_view(thread, None)
+        thread = new_thread(check_uuid("thread_id", thread_id), now, metadata, graph_id)
+        create = Create(thread, if_exists or "raise")
+        await self._house.ask(thread.thread_id, create)
+        return await self.get(thread.thread_id)
+
+    async def get(self, thread_id: str) -> dict[str, Any]:
+        """A thread with its newest values. Raises NotFound."""
+        thread, head = await self._read(thread_id)
+        return thread_view(thread, self._values(thread, head))
+
+    async def update(self, thread_id: str, *, metadata: Mapping[str, Any]) -> dict[str, Any]:
+        """Merge into a thread's metadata, on its top level. Raises NotFound."""
+        ident = check_uuid("thread_id", thread_id)
+        patched = await self._house.ask(ident, Patch(check_mapping("metadata", metadata)))
+        _, head = await self._read(ident)
+        return thread_view(patched, self._values(patched, head))
+
+    async def delete(self, thread_id: str) -> None:
+        """Delete a thread with its runs and its state; a run under way is stopped first."""
+        await self._house.ask(check_uuid("thread_id", thread_id), DeleteThread())
+
+    async def search(
+        self,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        values: Mapping[str, Any] | None = None,
+        ids: Sequence[str] | None = None,
+        status: str | None = None,
+        limit: int = 10,
+        offset: int = 0,
+        sort_by: str | None = None,
+        sort_order: str | None = None,
+        select: Sequence[str] | None = None,
+    ) -> list[dict[str, Any]]:
+        """Threads, newest first. `metadata`, `values`: what a thread must contain, at any depth.
+
+        A search by `values` reads the state of every thread that fits otherwise.
+        """
+        check_page(limit, offset)
+        query = self._query(metadata, ids, status, sort_by, sort_order)
+        if values:
+            found = (await self._with_values(query, values))[offset : offset + limit]
+        else:
+            found = await self._page(attrs.evolve(query, limit=limit, offset=offset))
+        return [pick(thread_view(t, self._values(t, head)), select) for t, head in found]
+
+    async def count(
+        self,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        values: Mapping[str, Any] | None = None,
+        status: str | None = None,
+    ) -> int:
+        """How many threads fit."""
+        query = self._query(metadata, None, status, None, None)
+        if values:
+            return len(await self._with_values(query, values))
+        return await self._house.session.read(Storage.count_threads, query)
+
+    async def get_state(
+        self,
+        thread_id: str,
+        checkpoint: Mapping[str, Any] | None = None,
+        checkpoint_id: str | None = None,
+        *,
+        subgraphs: bool = False,
+    ) -> dict[str, Any]:
+        """The state of a thread, now or at a checkpoint. `subgraphs`: with that of inner graphs.
+
+        Raises NotFound for an unknown thread or checkpoint.
+        """
+        ns, wanted = _place(checkpoint, checkpoint_id)
+        thread, saved = await self._read(thread_id, ns, wanted)
+        if saved is None:
+            if wanted is not None:
+                raise NotFound(f"Checkpoint {wanted!r} not found on thread {thread_id!r}")
+            return state_view(empty_snapshot(thread.thread_id, ns), inner={})
+        graph = self._graph(thread, ns)
+        state = graph.snapshot(saved, thread.thread_id)
+        inner = await self._inner(thread, state) if subgraphs else {}
+        return state_view(state, inner=inner)
+
+    async def update_state(
+        self,
+        thread_id: str,
+        values: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None,
+        *,
+        as_node: str | None = None,
+        checkpoint: Mapping[str, Any] | None = None,
+        checkpoint_id: str | None = None,
+    ) -> dict[str, Any]:
+        """Edit the state, as if `as_node` (by default the node that ran last) had returned
+        `values`.
+
+        Returns the new checkpoint. Raises NotFound, Conflict while a run is in flight, Refused for
+        an unknown `as_node` or a thread that no graph has run on.
+        """
+        if values is not None and not isinstance(values, (Mapping, list)):
+            raise Invalid(f"values: {values!r} is neither an object nor a list of objects")
+        ident = check_uuid("thread_id", thread_id)
+        ns, wanted = _place(checkpoint, checkpoint_id)
+        ns, made = await self._house.ask(ident, EditState(_merged(values), as_node, ns, wanted))
+        place = {"thread_id": ident, "checkpoint_ns": ns, "checkpoint_id": made}
+        return {"checkpoint": place, "configurable": place, "checkpoint_id": made}
+
+    async def get_history(
+        self,
+        thread_id: str,
+        *,
+        limit: int = 10,
+        before: str | Mapping[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        checkpoint: Mapping[str, Any] | None = None,
+    ) -> list[dict[str, Any]]:
+        """The states of a thread, newest first.
+
+        `before`: a checkpoint or its id. `metadata`: what a checkpoint's must contain.
+        `checkpoint`: its
+        `checkpoint_ns` names an inner graph.
+        """
+        check_page(limit, 0)
+        ns, _ = _place(checkpoint, None)
+        thread, head = await self._read(thread_id)
+        start = _before(before)
+        if head is None:
+            return []
+        graph = self._graph(thread, ns)
+        found: list[dict[str, Any]] = []
+        while len(found) < limit:
+            wanted = limit - len(found)
+            page = await self._history(thread.thread_id, ns, start, wanted)
+            for saved in page:
+                state = state_view(graph.snapshot(saved, thread.thread_id), inner={})
+                if contains(state["metadata"], dict(metadata or {})):
+                    found.append(state)
+            if len(page) < wanted:
+                break
+            start = page[-1].checkpoint.id
+        return found
+
+    async def _history(
+        self, thread_id: str, ns: str, before: str | None, limit: int
+    ) -> list[Saved]:
+        if (actor := self._house.awake(thread_id)) is not None:
+            return await actor.state.log.history(ns, before=before, limit=limit)
+        return await self._house.session.read(
+            read_history, thread_id, ns, before=before, limit=limit
+        )
+
+    async def _read(
+        self, thread_id: str, ns: str = "", checkpoint_id: str | None = None
+    ) -> tuple[Thread, Saved | None]:
+        ident = check_uuid("thread_id", thread_id)
+        actor = self._house.awake(ident)
+        if actor is not None and actor.state.thread is not None:
+            return actor.state.thread, await actor.state.log.load(ns, checkpoint_id)
+
+        def read(storage: Storage) -> tuple[Thread | None, Saved | None]:
+            thread = storage.get_thread(ident)
+            return thread, read_saved(storage, ident, ns, checkpoint_id) if thread else None
+
+        thread, saved = await self._house.session.read(read)
+        if thread is None:
+            raise NotFound(f"Thread {ident!r} not found")
+        return thread, saved
+
+    async def _inner(self, thread: Thread, state: StateSnapshot) -> dict[str, StateSnapshot]:
+        """The states of the graphs that the tasks of `state` stand for, at any depth."""
+        states: dict[str, StateSnapshot] = {}
+        for task in state.tasks:
+            if not isinstance(task.state, Mapping):
+                continue
+            ns = task.state["configurable"]["checkpoint_ns"]
+            _, saved = await self._read(thread.thread_id, ns)
+            if saved is not None:
+                states[ns] = self._graph(thread, ns).snapshot(saved, thread.thread_id)
+                states |= await self._inner(thread, states[ns])
+        return states
+
+    def _graph(self, thread: Thread, ns: str = "") -> CompiledStateGraph:
+        try:
+            return self._house.graph(str(thread.metadata.get("graph_id"))).at(ns)
+        except NodeNotFoundError as error:
+            raise Invalid(f"checkpoint.checkpoint_ns: {error}") from error
+
+    def _values(self, thread: Thread, head: Saved | None) -> Mapping[str, Any] | None:
+        return head.checkpoint.values if head is not None else None
+
+    async def _page(self, query: ThreadQuery) -> list[tuple[Thread, Saved | None]]:
+        def read(storage: Storage) -> list[tuple[Thread, Saved | None]]:
+            found = storage.search_threads(query)
+            return [(thread, read_saved(storage, thread.thread_id)) for thread in found]
+
+        return await self._house.session.read(read)
+
+    async def _with_values(
+        self, query: ThreadQuery, values: Mapping[str, Any]
+    ) -> list[tuple[Thread, Saved | None]]:
+        found: list[tuple[Thread, Saved | None]] = []
+        while True:
+            page = await self._page(attrs.evolve(query, limit=_PAGE))
+            found += [
+                (thread, head)
+                for thread, head in page
+                if head is not None and contains(head.checkpoint.values, values)
+            ]
+            if len(page) < _PAGE:
+                return found
+            query = attrs.evolve(query, offset=query.offset + _PAGE)
+
+    def _query(
+        self,
+        metadata: Mapping[str, Any] | None,
+        ids: Sequence[str] | None,
+        status: str | None,
+        sort_by: str | None,
+        sort_order: str | None,
+    ) -> ThreadQuery:
+        if status is not None:
+            check_choice("status", status, get_args(ThreadStatus))
+        return ThreadQuery(
+            metadata=check_mapping("metadata", metadata) or None,
+            ids=None if ids is None else [check_uuid("ids", ident) for ident in ids],
+            status=status,  # type: ignore[arg-type]
+            sort_by=check_choice("sort_by", sort_by or "created_at", _SORTS),
+            descending=check_choice("sort_order", sort_order or "desc", ("asc", "desc")) == "desc",
+            limit=None,
+        )
+
+
+def _place(checkpoint: Mapping[str, Any] | None, checkpoint_id: str | None) -> Place:
+    """Namespace and id of the checkpoint that the arguments name."""
+    if checkpoint is None:
+        return "", None if checkpoint_id is None else check_uuid("checkpoint_id", checkpoint_id)
+    ident = checkpoint.get("checkpoint_id") or checkpoint_id
+    ns = checkpoint.get("checkpoint_ns") or ""
+    if not isinstance(ns, str):
+        raise Invalid(f"checkpoint.checkpoint_ns: {ns!r} is not a string")
+    return ns, None if ident is None else check_uuid("checkpoint.checkpoint_id", ident)
+
+
+def _before(before: str | Mapping[str, Any] | None) -> str | None:
+    if isinstance(before, Mapping):
+        before = (before.get("configurable") or before).get("checkpoint_id")
+    return None if before is None else check_uuid("before", before)
+
+
+def _merged(
+    values: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None,
+) -> dict[str, Any] | None:
+    """`values` as one update; a list of objects counts in order."""
+    if values is None:
+        return None
+    if isinstance(values, Mapping):
+        return dict(values)
+    merged: dict[str, Any] = {}
+    for one in values:
+        if not isinstance(one, Mapping):
+            raise Invalid(f"values: {one!r} is not an object")
+        merged |= one
+    return merged

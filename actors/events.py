@@ -1,0 +1,132 @@
+"""A run's stream: an append-only list of events that any number of readers follow by position."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Collection
+from typing import Any
+
+import attrs
+import msgspec
+import trio
+
+from greenroom.storage.codec import to_json
+
+from .views import interrupt_event
+
+__all__ = ["EventIds", "RunStream", "StreamPart"]
+
+_EPOCH_BITS = 36  # ids of 68 thousand million events a process, and still exact in JavaScript
+
+
+class EventIds:
+    """Event ids: integers that rise, across restarts too, because the storage epoch leads."""
+
+    def __init__(self, epoch: int) -> None:
+        self._numbers = itertools.count((epoch << _EPOCH_BITS) + 1)
+
+    def next(self) -> int:
+        return next(self._numbers)
+
+
+@attrs.frozen
+class StreamPart:
+    """One event: `event` is its name (`values`, `updates`, `metadata`, `error`, …, with
+    `|namespace` for graphs called as nodes), `json` its data, encoded once for all readers."""
+
+    id: int
+    event: str
+    json: bytes
+
+    @property
+    def data(self) -> Any:
+        return msgspec.json.decode(self.json)
+
+    @property
+    def mode(self) -> str:
+        return self.event.partition("|")[0]
+
+
+class RunStream:
+    """The events of one run in this process, and its result.
+
+    Events are recorded if somebody follows or the run is resumable; nobody pays for events that
+    nobody reads.
+    """
+
+    def __init__(
+        self,
+        ids: EventIds,
+        modes: Collection[str],
+        *,
+        subgraphs: bool,
+        resumable: bool,
+        follow: bool,
+    ) -> None:
+        self.subgraphs = subgraphs
+        self.resumable = resumable
+        self.parts: list[StreamPart] = []
+        self.ended = trio.Event()
+        self.result: Any = None
+        self.error: Exception | None = None
+        self._ids = ids
+        self._modes = modes
+        self._recording = follow or resumable
+        self._changed = trio.Event()
+
+    @property
+    def modes(self) -> Collection[str]:
+        return self._modes if self._recording else ()
+
+    def emit(self, mode: str, ns: tuple[str, ...], data: Any) -> None:
+        """Take an event of the graph."""
+        self.publish("|".join((mode, *ns)), _for_readers(data))
+
+    def publish(self, event: str, data: Any) -> None:
+        if self._recording:
+            self.parts.append(StreamPart(self._ids.next(), event, to_json(data)))
+            self._wake()
+
+    def end(self, result: Any) -> None:
+        """The run is over, and its end is durable."""
+        self.result = result
+        self._close()
+
+    def abort(self, error: Exception) -> None:
+        """There will be no end in this process."""
+        self.error = error
+        self._close()
+
+    async def wait(self) -> Any:
+        """The run's result, once it is over."""
+        await self.ended.wait()
+        if self.error is not None:
+            raise self.error
+        return self.result
+
+    async def follow(self, start: int) -> AsyncIterator[list[StreamPart]]:
+        """Everything from position `start` of `parts` on, as it comes; ends with the run."""
+        self._recording = True
+        while True:
+            if start < len(self.parts):
+                batch = self.parts[start:]
+                start += len(batch)
+                yield batch
+            elif self.ended.is_set():
+                return
+            else:
+                await self._changed.wait()
+
+    def _close(self) -> None:
+        self.ended.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()
+
+
+def _for_readers(data: Any) -> Any:
+    if isinstance(data, dict) and "__interrupt__" in data:
+        return {**data, "__interrupt__": [interrupt_event(i) for i in data["__interrupt__"]]}
+    return data

@@ -1,0 +1,186 @@
+"""What a thread actor can be told, and where it is told it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import attrs
+import trio
+
+from greenroom.storage.records import Run, Thread
+
+from .multitask import Stop, Strategy
+
+if TYPE_CHECKING:
+    from .active import ActiveRun, Outcome
+    from .events import RunStream
+
+__all__ = [
+    "Accepted",
+    "Attach",
+    "Cancel",
+    "Create",
+    "DeleteRun",
+    "DeleteThread",
+    "EditState",
+    "Ended",
+    "Mailbox",
+    "Message",
+    "Patch",
+    "Reply",
+    "Submit",
+]
+
+T = TypeVar("T")
+
+
+class Reply(Generic[T]):
+    """The answer to one message: sent once, awaited by who asked."""
+
+    def __init__(self) -> None:
+        self._there = trio.Event()
+        self._value: T | None = None
+        self._error: Exception | None = None
+
+    def send(self, value: T) -> None:
+        if not self._there.is_set():
+            self._value = value
+            self._there.set()
+
+    def fail(self, error: Exception) -> None:
+        if not self._there.is_set():
+            self._error = error
+            self._there.set()
+
+    async def wait(self) -> T:
+        await self._there.wait()
+        if self._error is not None:
+            raise self._error
+        return self._value  # type: ignore[return-value]
+
+
+@attrs.frozen
+class Accepted:
+    """A run that is durable and will be carried out, and its stream."""
+
+    run: Run
+    stream: RunStream
+
+
+@attrs.frozen(eq=False)
+class Create:
+    """Make the thread. `if_exists`: `raise` or `do_nothing`."""
+
+    thread: Thread
+    if_exists: str
+    reply: Reply[Thread] = attrs.field(factory=Reply)
+
+
+@attrs.frozen(eq=False)
+class Submit:
+    """A run arrives. `thread`: what to create where there is none yet. `follow`: its events are
+    read.
+    """
+
+    run: Run
+    strategy: Strategy
+    thread: Thread | None
+    follow: bool
+    reply: Reply[Accepted] = attrs.field(factory=Reply)
+
+
+@attrs.frozen(eq=False)
+class Attach:
+    """Who reads along: the reply is the stream of a run that is queued or under way, else None."""
+
+    run_id: str
+    reply: Reply[RunStream | None] = attrs.field(factory=Reply)
+
+
+@attrs.frozen(eq=False)
+class Cancel:
+    """Stop a run that is queued or under way. The reply comes once that is decided and certain,
+    with an event that is set when the run has stopped."""
+
+    run_id: str
+    action: Stop
+    reply: Reply[trio.Event] = attrs.field(factory=Reply)
+
+
+@attrs.frozen(eq=False)
+class DeleteRun:
+    """Delete a run, stopping it first."""
+
+    run_id: str
+    reply: Reply[None] = attrs.field(factory=Reply)
+
+
+@attrs.frozen(eq=False)
+class DeleteThread:
+    """Delete the thread, stopping its run first."""
+
+    reply: Reply[None] = attrs.field(factory=Reply)
+
+
+@attrs.frozen(eq=False)
+class Patch:
+    """Merge into the thread's metadata, on the top level."""
+
+    metadata: Mapping[str, Any]
+    reply: Reply[Thread] = attrs.field(factory=Reply)
+
+
+@attrs.frozen(eq=False)
+class EditState:
+    """Edit the state by hand; the reply is the new checkpoint's (ns, id)."""
+
+    values: Any
+    as_node: str | None
+    ns: str
+    checkpoint_id: str | None
+    reply: Reply[tuple[str, str]] = attrs.field(factory=Reply)
+
+
+@attrs.frozen(eq=False)
+class Ended:
+    """From the run under way: its task is over."""
+
+    active: ActiveRun
+    outcome: Outcome
+
+
+Message = Create | Submit | Attach | Cancel | DeleteRun | DeleteThread | Patch | EditState | Ended
+
+
+class Mailbox:
+    """Messages for one thread, in order of arrival."""
+
+    def __init__(self) -> None:
+        self._messages: deque[Message] = deque()
+        self._arrived = trio.Event()
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    def put(self, message: Message) -> None:
+        self._messages.append(message)
+        self._arrived.set()
+
+    def take(self) -> Message:
+        """The oldest message. Raises IndexError if there is none."""
+        return self._messages.popleft()
+
+    async def wait(self) -> None:
+        """Until there is a message."""
+        while not self._messages:
+            self._arrived = trio.Event()
+            await self._arrived.wait()
+
+    def refuse_all(self, error: Exception) -> None:
+        """Answer everything that waits with an error."""
+        while self._messages:
+            message = self._messages.popleft()
+            if not isinstance(message, Ended):
+                message.reply.fail(error)

@@ -1,0 +1,334 @@
+"""The runs of one thread: which is under way, which wait, and how one hands over to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import attrs
+import trio
+
+from greenroom.graph.job import Job
+from greenroom.graph.resume import waiting
+from greenroom.storage import Storage
+from greenroom.storage.contract import DeleteRun as DropRun
+from greenroom.storage.contract import InsertThread, Operation, PutRun
+from greenroom.storage.records import Run, RunStatus
+
+from .active import ActiveRun, Failed, Finished, Outcome, Stopped, checkpoint_metadata, run_config
+from .errors import Conflict, GreenroomError, NotFound
+from .events import RunStream
+from .mailbox import Accepted, Cancel, DeleteRun, Mailbox, Submit
+from .multitask import Stop, admit
+from .state import ThreadState, error_view
+
+if TYPE_CHECKING:
+    from .supervisor import Supervisor
+
+__all__ = ["MAX_STALLED_STARTS", "ThreadRuns"]
+
+MAX_STALLED_STARTS = 3  # starts in a row from the same checkpoint
+
+
+@attrs.define(eq=False)
+class ThreadRuns:
+    """The queue of a thread, its run under way, and the strict hand-over between them.
+
+    `queue`: runs that wait, oldest first. `streams`: of the run under way and of those that wait.
+    `ending`: queued runs that a strategy ends once the run under way has stopped, and how.
+    """
+
+    state: ThreadState
+    mailbox: Mailbox
+    streams: dict[str, RunStream]
+    queue: list[Run]
+    last_seq: int
+    active: ActiveRun | None = None
+    ending: dict[str, Stop] = attrs.field(factory=dict)
+    _deleting: dict[str, list[DeleteRun]] = attrs.field(factory=dict)
+
+    @property
+    def house(self) -> Supervisor:
+        return self.state.house
+
+    @property
+    def busy(self) -> bool:
+        return self.active is not None or bool(self.queue)
+
+    def take_up(self, past: Sequence[tuple[str, Run | None]]) -> None:
+        """Connect the streams that readers hold to the runs that are left to do.
+
+        `past`: the runs that streams were left of by an actor that crashed, as storage has them.
+        """
+        left = {run.run_id for run in self.queue}
+        for waits in self.queue:
+            self.streams.setdefault(waits.run_id, self._stream(waits, follow=False))
+        for run_id, run in past:
+            if run_id in left:
+                continue
+            stream = self.streams.pop(run_id)
+            if run is None:
+                stream.abort(NotFound(f"Run {run_id!r} not found"))
+            else:
+                stream.end({"__error__": run.error} if run.error else self.state.result())
+
+    # Runs arrive.
+
+    async def submit(self, message: Submit) -> None:
+        """Accept a run or refuse it; what the strategy does to the runs before it begins here."""
+        state = self.state
+        thread = state.thread if state.thread is not None else message.thread
+        if thread is None:
+            raise NotFound(f"Thread {state.thread_id!r} not found")
+        admission = admit(message.strategy, busy=self.busy)
+        if not admission.accepted:
+            raise Conflict(
+                f"Thread {state.thread_id!r} has a run in flight and multitask_strategy is 'reject'"
+            )
+        run = attrs.evolve(
+            message.run,
+            seq=self.last_seq + 1,
+            bound=self._bound(message.run),
+            metadata={**thread.metadata, **message.run.metadata},
+        )
+        asked = {key: run.metadata[key] for key in ("graph_id", "assistant_id")}
+        insert = [InsertThread(thread)] if state.thread is None else []
+        busy = attrs.evolve(
+            thread,
+            status="busy",
+            metadata={**thread.metadata, **asked},
+            config={"configurable": {}},
+            updated_at=state.now(),
+        )
+        await state.commit([*insert, PutRun(run)], busy)
+        self.last_seq = run.seq
+        if admission.stop is not None:
+            self._stop_all(admission.stop)
+        self.queue.append(run)
+        stream = self.streams[run.run_id] = self._stream(run, follow=message.follow)
+        message.reply.send(Accepted(run, stream))
+        await self.start_next()
+
+    def _bound(self, run: Run) -> tuple[str, ...] | None:
+        command = run.kwargs["command"]
+        if command is None or command.get("resume") is None:
+            return None
+        head = self.state.log.head
+        return tuple(i.id for i in waiting(head)) if head is not None else ()
+
+    def _stream(self, run: Run, *, follow: bool) -> RunStream:
+        return RunStream(
+            self.house.event_ids,
+            run.kwargs["stream_mode"],
+            subgraphs=run.kwargs["subgraphs"],
+            resumable=run.kwargs["resumable"],
+            follow=follow,
+        )
+
+    # Runs start.
+
+    async def start_next(self) -> None:
+        """If nothing is under way: end what is to be ended, then start the oldest run."""
+        while self.active is None and self.queue:
+            if self.ending:
+                await self._end_queued()
+            else:
+                await self._start(self.queue.pop(0))
+
+    async def _start(self, run: Run) -> None:
+        log = self.state.log
+        head = log.head.checkpoint.id if log.head is not None else None
+        again = run.attempt > 0
+        started = attrs.evolve(
+            run,
+            status="running",
+            attempt=run.attempt + 1,
+            stalled=run.stalled + 1 if again and run.started_from == head else 1,
+            started_from=head,
+            first_log_seq=run.first_log_seq if again else log.next_seq,
+            updated_at=self.state.now(),
+        )
+        try:
+            graph = self.house.graph(run.metadata["graph_id"])
+            if started.stalled > MAX_STALLED_STARTS:
+                raise GreenroomError(
+                    f"The run was started {MAX_STALLED_STARTS} times without getting a step further"
+                )
+        except GreenroomError as error:
+            await self._close(run, "error", error=error)
+            return
+        commit = self.house.session.submit([PutRun(started)])
+        if again:
+            await commit.wait()  # a run that takes the process down with it must be counted first
+        self.active = ActiveRun(
+            run=started,
+            graph=graph,
+            session=self.house.session,
+            log=log,
+            stream=self.streams[run.run_id],
+            world=self.house.world,
+            mailbox=self.mailbox,
+            fresh=started.first_log_seq == log.next_seq,
+        )
+        self.house.start_run(self.active)
+
+    # Runs are stopped.
+
+    async def cancel(self, message: Cancel) -> None:
+        """Stop a run that is under way or queued; NotFound for any other."""
+        if self.active is not None and self.active.run.run_id == message.run_id:
+            stream = self.active.stream
+            self.stop_active(message.action)
+        else:
+            run = self._unqueued(message.run_id)
+            if run is None:
+                raise NotFound(f"Run {message.run_id!r} is neither queued nor running")
+            stream = self.streams[run.run_id]
+            if message.action == "rollback":
+                await self._remove(run)
+            else:
+                await self._close(run, "interrupted")
+        message.reply.send(stream.ended)
+
+    async def delete(self, message: DeleteRun) -> None:
+        """Delete a run; the reply to one that is under way waits until it has stopped."""
+        run_id, thread_id = message.run_id, self.state.thread_id
+        if self.active is not None and self.active.run.run_id == run_id:
+            self._deleting.setdefault(run_id, []).append(message)
+            self.stop_active("interrupt")
+            return
+        run = self._unqueued(run_id)
+        if run is not None:
+            await self._remove(run)
+        elif await self.house.session.read(Storage.get_run, thread_id, run_id) is None:
+            raise NotFound(f"Run {run_id!r} not found")
+        else:
+            await self.state.commit([DropRun(thread_id, run_id)])
+        message.reply.send(None)
+
+    def stop_active(self, reason: Stop) -> None:
+        """Tell the run under way to stop; its end comes through the mailbox."""
+        if self.active is not None:
+            self.active.cut_short(reason, trio.current_time() + self.house.grace_period)
+
+    def abandon(self, error: Exception) -> None:
+        """The thread is gone, and every run with it."""
+        self.active = None
+        self.queue.clear()
+        self.ending.clear()
+        for stream in self.streams.values():
+            stream.abort(error)
+        self.streams.clear()
+        for messages in self._deleting.values():
+            for message in messages:
+                message.reply.send(None)
+        self._deleting.clear()
+
+    def _unqueued(self, run_id: str) -> Run | None:
+        """A queued run, taken out of the queue."""
+        for run in self.queue:
+            if run.run_id == run_id:
+                self.queue.remove(run)
+                self.ending.pop(run_id, None)
+                return run
+        return None
+
+    def _stop_all(self, reason: Stop) -> None:
+        self.stop_active(reason)
+        for run in self.queue:
+            if self.ending.get(run.run_id) != "rollback":
+                self.ending[run.run_id] = reason
+
+    # Runs end.
+
+    async def ended(self, active: ActiveRun, outcome: Outcome) -> None:
+        """The task of the run under way is over or given up on: commit its end, then go on."""
+        if active is not self.active:
+            return
+        self.active = None
+        run = active.run
+        if active.stop == "rollback":
+            assert run.first_log_seq is not None
+            undo = await self.state.log.truncate(run.first_log_seq)
+            await self._remove(run, undo)
+        else:
+            status, failure, warning = _end_of(outcome)
+            if failure is not None:
+                self.state.record_failure(failure)
+                active.stream.publish("error", error_view(failure))
+            left = [*self.state.log.take(), *active.unkept_events()]
+            await self._close(run, status, error=failure, warning=warning, left=left)
+        for message in self._deleting.pop(run.run_id, ()):
+            await self.state.commit([DropRun(self.state.thread_id, run.run_id)])
+            message.reply.send(None)
+        await self.start_next()
+
+    async def _end_queued(self) -> None:
+        """End the queued runs that a strategy stopped, oldest first."""
+        for run in [run for run in self.queue if run.run_id in self.ending]:
+            self.queue.remove(run)
+            if self.ending.pop(run.run_id) == "rollback":
+                await self._remove(run)
+                continue
+            failure = await self._take_in(run)
+            status: RunStatus = "interrupted" if failure is None else "error"
+            await self._close(run, status, error=failure, left=self.state.log.take())
+        self.ending.clear()
+
+    async def _take_in(self, run: Run) -> Exception | None:
+        """What the user wrote is not lost with the run: its input goes into the state."""
+        kwargs = run.kwargs
+        if kwargs["input"] is None or kwargs["command"] is not None:
+            return None
+        job = Job(
+            input=kwargs["input"],
+            config=run_config(run),
+            context=kwargs["context"],
+            log=self.state.log,
+            world=self.house.world,
+            metadata=checkpoint_metadata(run),
+        )
+        try:
+            await self.house.graph(run.metadata["graph_id"]).take_in(job)
+        except Exception as error:  # a reducer or a conditional edge of the user's
+            return error
+        return None
+
+    async def _remove(self, run: Run, *undo: Operation) -> None:
+        """Delete a run, and what it left in the log."""
+        thread = self.state.settled(busy=bool(self.queue))
+        await self.state.commit([*undo, DropRun(self.state.thread_id, run.run_id)], thread)
+        self.streams.pop(run.run_id).end(self.state.result())
+
+    async def _close(
+        self,
+        run: Run,
+        status: RunStatus,
+        *,
+        error: Exception | None = None,
+        warning: str | None = None,
+        left: Sequence[Operation] = (),
+    ) -> None:
+        """Commit a run's end, the thread's status and what the run `left` to be written,
+        together.
+        """
+        shown = error_view(error) if error is not None else None
+        metadata = {**run.metadata, "warning": warning} if warning else run.metadata
+        closed = attrs.evolve(
+            run, status=status, error=shown, metadata=metadata, updated_at=self.state.now()
+        )
+        thread = self.state.settled(busy=bool(self.queue), error=error)
+        await self.state.commit([*left, PutRun(closed)], thread)
+        stream = self.streams.pop(run.run_id)
+        stream.end({"__error__": shown} if shown is not None else self.state.result())
+
+
+def _end_of(outcome: Outcome) -> tuple[RunStatus, Exception | None, str | None]:
+    """Status, failure and warning."""
+    match outcome:
+        case Finished(finish):
+            return "success", None, finish.warning
+        case Failed(error):
+            return "error", error, None
+        case Stopped():
+            return "interrupted", None, None

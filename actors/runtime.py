@@ -1,0 +1,111 @@
+"""`Greenroom`: the runtime, embedded in a program or behind a gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+import trio
+
+from greenroom.graph import CompiledStateGraph
+from greenroom.graph.world import World
+from greenroom.storage import MemoryStorage, StaleEpoch, Storage, StorageSession
+
+from .client import Client
+from .supervisor import Supervisor
+
+__all__ = ["Greenroom"]
+
+
+class Greenroom:
+    """Serves graphs to threads: `async with Greenroom({"agent": graph}, storage=…) as room:`.
+
+    `graphs`: compiled graphs by the name they are called by. `storage`: where threads are kept; in
+    memory by default. `grace_period`: seconds that a run may take to stop before it is given up on.
+    `idle_timeout`: seconds that a thread with nothing to do stays in memory.
+
+    Entering takes the storage, raising StorageHeld if another process has it and StorageError if it
+    cannot be used, and carries on with the runs that an earlier process left. Leaving stops the
+    runs under way; they go on when the storage is served again. If the storage is taken over by
+    another process everything is cancelled and StaleEpoch is raised.
+    """
+
+    client: Client
+
+    def __init__(
+        self,
+        graphs: Mapping[str, CompiledStateGraph],
+        *,
+        storage: Storage | None = None,
+        grace_period: float = 5.0,
+        idle_timeout: float = 10.0,
+        world: World | None = None,
+    ) -> None:
+        for name, graph in graphs.items():
+            if not isinstance(graph, CompiledStateGraph):
+                raise TypeError(
+                    f"Graph {name!r} is a {type(graph).__name__}; expected a compiled graph "
+                    f"(StateGraph(...).compile())"
+                )
+        self.graphs = dict(graphs)
+        self.storage = storage if storage is not None else MemoryStorage()
+        self._grace_period = grace_period
+        self._idle_timeout = idle_timeout
+        self._world = world or World()
+        self._session = StorageSession(self.storage)
+        self._nurseries = trio.open_nursery()
+        self._supervisor: Supervisor | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._session.__aenter__()
+        try:
+            nursery = await self._nurseries.__aenter__()
+            self._supervisor = Supervisor(
+                session=self._session,
+                graphs=self.graphs,
+                nursery=nursery,
+                world=self._world,
+                grace_period=self._grace_period,
+                idle_timeout=self._idle_timeout,
+            )
+            self.client = Client(self._supervisor)
+            await self.client.assistants.register()
+            await self._supervisor.recover()
+            nursery.start_soon(self._watch_lease)
+        except BaseException as error:
+            await self.__aexit__(type(error), error, error.__traceback__)
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if self._supervisor is not None:
+                self._supervisor.close()
+                self._supervisor.nursery.cancel_scope.cancel()
+                await self._leave(kind, error, traceback)
+        finally:
+            await self._session.__aexit__(None, None, None)
+
+    async def _leave(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            await self._nurseries.__aexit__(kind, error, traceback)
+        except BaseExceptionGroup as group:
+            # One error, whoever raised it, leaves as itself and not as a group of one.
+            if len(group.exceptions) == 1:
+                raise group.exceptions[0] from group.exceptions[0].__cause__
+            raise
+
+    async def _watch_lease(self) -> None:
+        await self._session.stale.wait()
+        raise StaleEpoch("Another process has taken the storage over; this one has stopped")

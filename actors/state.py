@@ -1,0 +1,83 @@
+"""What a thread actor knows of its thread: the record and the checkpoint log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from greenroom.graph.checkpoint import RUN_TASK, PendingWrites, TaskError
+from greenroom.graph.resume import waiting
+from greenroom.storage import ThreadLog
+from greenroom.storage.contract import Operation, PutThread
+from greenroom.storage.records import Thread, ThreadStatus
+
+from .errors import NotFound
+from .status import settled, thread_error
+from .views import result_view
+
+if TYPE_CHECKING:
+    from .supervisor import Supervisor
+
+__all__ = ["ThreadState", "error_view"]
+
+
+@attrs.define(eq=False)
+class ThreadState:
+    """A thread's record and log, in memory. `thread`: None if there is no such thread (any
+    more).
+    """
+
+    house: Supervisor
+    thread_id: str
+    thread: Thread | None
+    log: ThreadLog
+
+    def existing(self) -> Thread:
+        """The thread. Raises NotFound."""
+        if self.thread is None:
+            raise NotFound(f"Thread {self.thread_id!r} not found")
+        return self.thread
+
+    async def commit(self, operations: Sequence[Operation], thread: Thread | None = None) -> None:
+        """Commit operations and, with them, the thread as it is from then on."""
+        changed = [] if thread is None else [PutThread(thread)]
+        await self.house.session.commit([*operations, *changed])
+        if thread is not None:
+            self.thread = thread
+
+    def settled(self, *, busy: bool, error: Exception | None = None) -> Thread:
+        """The thread with its status as the log has it. `error`: a failure that the log may
+        lack.
+        """
+        thread = settled(self.existing(), self.log.head, busy=busy, now=self.now())
+        if error is None:
+            return thread
+        status: ThreadStatus = "busy" if busy else "error"
+        return attrs.evolve(thread, error=error_view(error), status=status)
+
+    def record_failure(self, error: Exception) -> None:
+        """A failure that left no record, say over a value that cannot be stored, gets one."""
+        head = self.log.head
+        if head is not None and thread_error(head) is None:
+            at = head.checkpoint.id
+            failed = TaskError.of(error)
+            self.log.append(
+                PendingWrites(checkpoint_id=at, task_id=RUN_TASK, node="", error=failed)
+            )
+
+    def result(self) -> dict[str, Any]:
+        """What waiting for a run that has just ended well answers."""
+        head = self.log.head
+        if head is None:
+            return {}
+        return result_view(head.checkpoint.values, waiting(head))
+
+    def now(self) -> str:
+        return self.house.world.timestamp()
+
+
+def error_view(error: Exception) -> dict[str, Any]:
+    """An error as threads, runs and results show it."""
+    return {"error": type(error).__name__, "message": str(error)}

@@ -1,0 +1,150 @@
+"""The supervisor: finds the actor that a message is for, wakes it, and starts it again if it
+crashed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Protocol, TypeVar
+
+import attrs
+import trio
+
+from greenroom.graph import CompiledStateGraph
+from greenroom.graph.world import World
+from greenroom.storage import Storage, StorageSession
+from greenroom.storage.records import Assistant
+
+from .active import ActiveRun
+from .errors import Closed, NotFound
+from .events import EventIds, RunStream
+from .mailbox import Mailbox, Reply
+from .thread import ThreadActor
+
+__all__ = ["Supervisor"]
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+FIRST_BACK_OFF = 0.1  # seconds before a crashed actor is started again, doubled each time
+LONGEST_BACK_OFF = 30.0  # seconds
+
+
+class Question(Protocol[T]):
+    """A message that is answered."""
+
+    @property
+    def reply(self) -> Reply[T]: ...
+
+
+@attrs.define(eq=False)
+class Seat:
+    """What outlives an actor that crashes: its mail, and the streams that its runs are read by."""
+
+    mailbox: Mailbox = attrs.field(factory=Mailbox)
+    streams: dict[str, RunStream] = attrs.field(factory=dict)
+    actor: ThreadActor | None = None
+
+
+@attrs.define(eq=False, kw_only=True)
+class Supervisor:
+    """Owns the actors and the tasks of their runs.
+
+    `grace_period`: seconds that a run told to stop may take. `idle_timeout`: seconds that an actor
+    with nothing to do stays awake.
+    """
+
+    session: StorageSession
+    graphs: Mapping[str, CompiledStateGraph]
+    nursery: trio.Nursery
+    world: World
+    grace_period: float
+    idle_timeout: float
+    event_ids: EventIds = attrs.field(init=False)
+    assistants: dict[str, Assistant] = attrs.field(init=False, factory=dict)
+    _seats: dict[str, Seat] = attrs.field(init=False, factory=dict)
+    _closed: bool = attrs.field(init=False, default=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.event_ids = EventIds(self.session.epoch)
+
+    async def recover(self) -> None:
+        """Wake every thread that an earlier process left runs on."""
+        for run in await self.session.read(Storage.unfinished_runs):
+            self._seat(run.thread_id)
+
+    async def ask(self, thread_id: str, question: Question[T]) -> T:
+        """Send a message to a thread and wait for the answer. Raises what the actor answers with.
+
+        Being cancelled here does not take the message back.
+        """
+        if self._closed:
+            raise Closed("The runtime is shut down")
+        self._seat(thread_id).mailbox.put(question)  # type: ignore[arg-type]
+        return await question.reply.wait()
+
+    def awake(self, thread_id: str) -> ThreadActor | None:
+        """The actor of a thread, if it is awake and has its log at hand."""
+        seat = self._seats.get(thread_id)
+        if seat is None or seat.actor is None or not seat.actor.loaded:
+            return None
+        return seat.actor
+
+    def graph(self, graph_id: str) -> CompiledStateGraph:
+        """Raises NotFound for a graph that is not served."""
+        if graph_id not in self.graphs:
+            raise NotFound(f"Graph {graph_id!r} is not served here")
+        return self.graphs[graph_id]
+
+    def start_run(self, active: ActiveRun) -> None:
+        """Start a run's task: the supervisor's, so that its actor can give up on it."""
+        self.nursery.start_soon(active.perform)
+
+    def close(self) -> None:
+        """Take no more messages, and answer all who wait."""
+        self._closed = True
+        closed = Closed("The runtime was shut down; the run goes on when it is started again")
+        for seat in self._seats.values():
+            seat.mailbox.refuse_all(closed)
+            for stream in seat.streams.values():
+                stream.abort(closed)
+
+    def _seat(self, thread_id: str) -> Seat:
+        seat = self._seats.get(thread_id)
+        if seat is None:
+            seat = self._seats[thread_id] = Seat()
+            self.nursery.start_soon(self._keep, thread_id, seat)
+        return seat
+
+    async def _keep(self, thread_id: str, seat: Seat) -> None:
+        """Keep a thread's actor going until it goes to sleep."""
+        wait = FIRST_BACK_OFF
+        while True:
+            actor = seat.actor = ThreadActor(self, thread_id, seat.mailbox, seat.streams)
+            try:
+                await actor.live()
+            except Exception:
+                logger.exception("the actor of thread %s crashed; it is started again", thread_id)
+                await self._clear_up(actor)
+                await trio.sleep(wait)
+                wait = min(wait * 2, LONGEST_BACK_OFF)
+            else:
+                # No await since it found its mailbox empty, so nothing can have come in.
+                del self._seats[thread_id]
+                return
+
+    async def _clear_up(self, actor: ThreadActor) -> None:
+        """What a crashed actor was doing is over before the next one looks."""
+        if not actor.loaded:
+            return
+        actor.loaded = False
+        if (active := actor.runs.active) is not None:
+            active.fence()
+            with trio.move_on_after(self.grace_period):
+                await active.over.wait()
+        try:
+            await self.session.commit([])  # all that was handed over is in storage, or refused
+        except Exception:
+            logger.exception("storage refuses work")

@@ -1,0 +1,212 @@
+"""The thread actor: owns one conversation's mailbox, its runs and its checkpoint log."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import attrs
+import trio
+
+from greenroom.graph import InvalidUpdateError, NodeNotFoundError
+from greenroom.graph.job import Job
+from greenroom.storage import Storage, ThreadLog, Unstorable
+from greenroom.storage.contract import DeleteThread as DropThread
+from greenroom.storage.contract import InsertThread
+from greenroom.storage.records import Run, Thread
+
+from .active import Stopped
+from .errors import Conflict, GreenroomError, Invalid, NotFound, Refused
+from .events import RunStream
+from .mailbox import (
+    Attach,
+    Cancel,
+    Create,
+    DeleteRun,
+    DeleteThread,
+    EditState,
+    Ended,
+    Mailbox,
+    Message,
+    Patch,
+    Submit,
+)
+from .runs import ThreadRuns
+from .state import ThreadState
+
+if TYPE_CHECKING:
+    from .supervisor import Supervisor
+
+__all__ = ["ThreadActor"]
+
+logger = logging.getLogger(__name__)
+
+
+@attrs.define(eq=False)
+class ThreadActor:
+    """One thread, awake.
+
+    Everything that changes the thread comes through the mailbox, one message at a time. The run
+    under way is a task of the supervisor's, so that the mailbox is read meanwhile.
+    """
+
+    house: Supervisor
+    thread_id: str
+    mailbox: Mailbox
+    streams: dict[str, RunStream]
+    state: ThreadState = attrs.field(init=False)
+    runs: ThreadRuns = attrs.field(init=False)
+    loaded: bool = attrs.field(init=False, default=False)
+    _deleting: list[DeleteThread] = attrs.field(init=False, factory=list)
+
+    async def live(self) -> None:
+        """Answer the mailbox until there is nothing left to do for a while."""
+        await self._load()
+        while (message := await self._next_message()) is not None:
+            try:
+                await self._handle(message)
+            except Exception as error:
+                if isinstance(message, Ended):
+                    raise
+                message.reply.fail(error)
+                if not isinstance(error, GreenroomError):
+                    raise
+
+    async def _load(self) -> None:
+        ids = list(self.streams)
+
+        def read(
+            storage: Storage,
+        ) -> tuple[Thread | None, list[Run], int, list[tuple[str, Run | None]]]:
+            return (
+                storage.get_thread(self.thread_id),
+                storage.unfinished_runs(self.thread_id),
+                storage.last_run_seq(self.thread_id),
+                [(run_id, storage.get_run(self.thread_id, run_id)) for run_id in ids],
+            )
+
+        thread, unfinished, last_seq, past = await self.house.session.read(read)
+        log = await ThreadLog.open(self.house.session, self.thread_id)
+        self.state = ThreadState(self.house, self.thread_id, thread, log)
+        self.runs = ThreadRuns(self.state, self.mailbox, self.streams, unfinished, last_seq)
+        self.runs.take_up(past)
+        self.loaded = True
+        await self.runs.start_next()
+
+    async def _next_message(self) -> Message | None:
+        """The next message; None when the actor may go to sleep."""
+        active = self.runs.active
+        if active is not None:
+            deadline = active.give_up_at
+        elif self.state.thread is None:
+            deadline = trio.current_time()
+        else:
+            deadline = trio.current_time() + self.house.idle_timeout
+        if not self.mailbox:
+            with trio.move_on_at(deadline):
+                await self.mailbox.wait()
+        if self.mailbox:
+            return self.mailbox.take()
+        if active is None:
+            return None
+        active.fence()
+        logger.warning(
+            "run %s did not stop within %g s and was given up on",
+            active.run.run_id,
+            self.house.grace_period,
+        )
+        return Ended(active, Stopped())
+
+    async def _handle(self, message: Message) -> None:
+        match message:
+            case Submit():
+                self._not_deleted()
+                await self.runs.submit(message)
+            case Ended(active, outcome):
+                if self._deleting and active is self.runs.active:
+                    await self._delete()
+                else:
+                    await self.runs.ended(active, outcome)
+            case Create():
+                await self._create(message)
+            case Attach(run_id):
+                self._existing()
+                message.reply.send(self.streams.get(run_id))
+            case Cancel():
+                self._existing()
+                await self.runs.cancel(message)
+            case EditState():
+                await self._edit_state(message)
+            case Patch():
+                await self._patch(message)
+            case DeleteRun():
+                self._existing()
+                await self.runs.delete(message)
+            case DeleteThread():
+                self._existing()
+                self._deleting.append(message)
+                if self.runs.active is None:
+                    await self._delete()
+                else:
+                    self.runs.stop_active("rollback")
+
+    def _existing(self) -> Thread:
+        self._not_deleted()
+        return self.state.existing()
+
+    def _not_deleted(self) -> None:
+        if self._deleting:
+            raise NotFound(f"Thread {self.thread_id!r} is being deleted")
+
+    async def _create(self, message: Create) -> None:
+        self._not_deleted()
+        if self.state.thread is None:
+            await self.state.commit([InsertThread(message.thread)])
+            self.state.thread = message.thread
+        elif message.if_exists != "do_nothing":
+            raise Conflict(f"Thread {self.thread_id!r} already exists")
+        message.reply.send(self.state.thread)
+
+    async def _patch(self, message: Patch) -> None:
+        thread = self._existing()
+        metadata = {**thread.metadata, **message.metadata}
+        patched = attrs.evolve(thread, metadata=metadata, updated_at=self.state.now())
+        await self.state.commit([], patched)
+        message.reply.send(patched)
+
+    async def _delete(self) -> None:
+        """Delete the thread, whose run has stopped."""
+        await self.state.commit([DropThread(self.thread_id)])
+        self.state.thread = None
+        self.state.log = await ThreadLog.open(self.house.session, self.thread_id)
+        self.runs.abandon(NotFound(f"Thread {self.thread_id!r} was deleted"))
+        messages, self._deleting = self._deleting, []
+        for message in messages:
+            message.reply.send(None)
+
+    async def _edit_state(self, message: EditState) -> None:
+        thread = self._existing()
+        if self.runs.busy:
+            raise Conflict(
+                f"Thread {self.thread_id!r} has a run in flight; its state cannot be edited now"
+            )
+        graph_id = thread.metadata.get("graph_id")
+        if graph_id is None:
+            raise Refused(f"Thread {self.thread_id!r} has no graph yet, so it has no state to edit")
+        log = self.state.log
+        job = Job(
+            log=log,
+            world=self.house.world,
+            checkpoint_id=message.checkpoint_id,
+            metadata={"graph_id": graph_id, "thread_id": self.thread_id},
+            ns=tuple(filter(None, message.ns.split("|"))),
+        )
+        try:
+            graph = self.house.graph(str(graph_id)).at(message.ns)
+            made = await graph.update(job, message.values, message.as_node)
+        except Unstorable as error:
+            raise Invalid(f"values: {error}") from error
+        except (InvalidUpdateError, NodeNotFoundError, ValueError) as error:
+            raise Refused(str(error)) from error
+        await self.state.commit(log.take(), self.state.settled(busy=False))
+        message.reply.send((made.ns, made.id))

@@ -1,0 +1,112 @@
+"""Records as the dictionaries that clients get; shapes follow the LangGraph Agent Server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import attrs
+
+from greenroom.graph import Interrupt, StateSnapshot
+from greenroom.graph.checkpoint import Saved, StateTask
+from greenroom.storage.records import Assistant, Run, Thread
+
+__all__ = [
+    "assistant_view",
+    "interrupt_event",
+    "result_view",
+    "run_view",
+    "state_view",
+    "thread_interrupts",
+    "thread_view",
+]
+
+# The bookkeeping of runs, which clients do not see.
+_INTERNAL = {"seq", "bound", "attempt", "stalled", "started_from", "first_log_seq", "error"}
+
+
+def thread_view(thread: Thread, values: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A thread; `values` is its newest state, None if nothing has run on it."""
+    return {**attrs.asdict(thread, recurse=False), "values": values}
+
+
+def run_view(run: Run) -> dict[str, Any]:
+    shown = attrs.asdict(run, recurse=False, filter=lambda field, _: field.name not in _INTERNAL)
+    return {**shown, "langsmith_session_name": None}
+
+
+def assistant_view(assistant: Assistant) -> dict[str, Any]:
+    return attrs.asdict(assistant, recurse=False)
+
+
+def interrupt_event(interrupt: Interrupt) -> dict[str, Any]:
+    """A question in results and events, with the keys of older clients too."""
+    return {
+        "value": interrupt.value,
+        "id": interrupt.id,
+        "response_schema": interrupt.response_schema,
+        "resumable": True,
+        "ns": list(interrupt.ns),
+        "when": "during",
+    }
+
+
+def thread_interrupts(saved: Saved) -> dict[str, list[dict[str, Any]]]:
+    """The questions that wait, by task id, as a thread shows them."""
+    asked = {ident: _interrupts(writes.interrupts) for ident, writes in saved.pending.items()}
+    return {ident: interrupts for ident, interrupts in asked.items() if interrupts}
+
+
+def result_view(values: Mapping[str, Any], interrupts: Iterable[Interrupt]) -> dict[str, Any]:
+    """What waiting for a run answers: its values, and the questions it paused at. Where several
+    wait the questions come alone, as from the reference."""
+    asked = [interrupt_event(interrupt) for interrupt in interrupts]
+    if not asked:
+        return dict(values)
+    if len(asked) > 1:
+        return {"__interrupt__": asked}
+    return {**values, "__interrupt__": asked}
+
+
+def state_view(state: StateSnapshot, *, inner: Mapping[str, StateSnapshot]) -> dict[str, Any]:
+    """A thread state. `inner`: the states of graphs called as nodes, by namespace, where asked
+    for.
+    """
+    checkpoint, parent = _checkpoint(state.config), _checkpoint(state.parent_config)
+    return {
+        "values": state.values,
+        "next": list(state.next),
+        "tasks": [_task(task, inner) for task in state.tasks],
+        "metadata": state.metadata,
+        "created_at": state.created_at,
+        "checkpoint": checkpoint,
+        "parent_checkpoint": parent,
+        "interrupts": _interrupts(state.interrupts),
+        "checkpoint_id": checkpoint["checkpoint_id"] if checkpoint else None,
+        "parent_checkpoint_id": parent["checkpoint_id"] if parent else None,
+    }
+
+
+def _task(task: StateTask, inner: Mapping[str, StateSnapshot]) -> dict[str, Any]:
+    checkpoint = task.state["configurable"] if isinstance(task.state, Mapping) else None
+    nested = inner.get(checkpoint["checkpoint_ns"]) if checkpoint else None
+    return {
+        "id": task.id,
+        "name": task.name,
+        "path": list(task.path),
+        "error": task.error.repr if task.error else None,
+        "interrupts": _interrupts(task.interrupts),
+        "checkpoint": None if nested else checkpoint,
+        "state": state_view(nested, inner=inner) if nested else None,
+        "result": task.result,
+    }
+
+
+def _interrupts(interrupts: Iterable[Interrupt]) -> list[dict[str, Any]]:
+    return [{"id": interrupt.id, "value": interrupt.value} for interrupt in interrupts]
+
+
+def _checkpoint(config: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if config is None or "checkpoint_id" not in config["configurable"]:
+        return None
+    return dict(config["configurable"])

@@ -1,0 +1,143 @@
+"""The command line: `greenroom dev` and `greenroom serve`."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import trio
+from rich.console import Console
+
+from greenroom.storage import MemoryStorage, SqliteStorage, Storage, StorageError
+
+from .config import ConfigError, find_config, load_graphs, read_config
+from .server import ListenError, serve
+
+__all__ = ["main"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _OneLineErrors(click.Group):
+    """Every problem ends in one line on stderr and exit status 2."""
+
+    def main(self, args: Any = None, *, standalone_mode: bool = True, **extra: Any) -> Any:  # type: ignore[override]
+        try:
+            result = super().main(args, standalone_mode=False, **extra)
+        except click.ClickException as error:
+            _fail(error.format_message())
+        except click.Abort:
+            sys.exit(130)
+        if standalone_mode:
+            sys.exit(result or 0)
+        return result
+
+
+def _fail(text: str) -> None:
+    click.echo(f"greenroom: {' '.join(text.split())}", err=True)
+    sys.exit(2)
+
+
+@click.group(cls=_OneLineErrors, invoke_without_command=True)
+@click.version_option(package_name="greenroom")
+@click.pass_context
+def main(context: click.Context) -> None:
+    """An actor runtime for stateful agents."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+def _server_options(command: F) -> F:
+    options = (
+        click.option(
+            "--config",
+            type=click.Path(path_type=Path),
+            help="The configuration file.  [default: greenroom.json, else langgraph.json]",
+        ),
+        click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen."),
+        click.option(
+            "--port",
+            type=click.IntRange(0, 65535),
+            default=2024,
+            show_default=True,
+            help="Where to listen; 0 finds a free port.",
+        ),
+        click.option(
+            "--storage",
+            default="greenroom.db",
+            show_default=True,
+            help="`memory`, or the path of a SQLite file.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@main.command()
+@_server_options
+def dev(**options: Any) -> None:
+    """Serve for development: pages of any origin may call it."""
+    _run(cors_origins=["*"], **options)
+
+
+@main.command(name="serve")
+@_server_options
+def serve_command(**options: Any) -> None:
+    """Serve."""
+    _run(cors_origins=[], **options)
+
+
+def _run(
+    *, config: Path | None, host: str, port: int, storage: str, cors_origins: list[str]
+) -> None:
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        graphs = load_graphs(read_config(config or find_config(Path.cwd())))
+        store, place = _storage(storage)
+
+        def ready(url: str) -> None:
+            _announce(url, list(graphs), place)
+
+        async def run() -> None:
+            await serve(
+                graphs,
+                storage=store,
+                host=host,
+                port=port,
+                cors_origins=cors_origins,
+                ready=ready,
+            )
+
+        trio.run(run)
+    except (ConfigError, ListenError, StorageError) as error:
+        _fail(str(error))
+
+
+def _storage(name: str) -> tuple[Storage, str]:
+    """The storage, and where it is for people."""
+    if name == "memory":
+        return MemoryStorage(), "in memory, until this process ends"
+    scheme, separator, _ = name.partition("://")
+    if separator and scheme in ("postgres", "postgresql"):
+        raise ConfigError("--storage: PostgreSQL comes in a later version; give a SQLite file")
+    if separator:
+        raise ConfigError(f"--storage: expected `memory` or the path of a SQLite file, got {name}")
+    return SqliteStorage(name), str(Path(name).resolve())
+
+
+def _announce(url: str, graphs: list[str], place: str) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    lines = [
+        ("Greenroom serves", url),
+        ("graphs", ", ".join(graphs)),
+        ("data", place),
+        ("try", f"curl -X POST {url}/threads -H 'Content-Type: application/json' -d '{{}}'"),
+    ]
+    for label, text in lines:
+        console.print(f"{label:<17}", style="green", end="")
+        console.print(text, markup=False)

@@ -1,0 +1,185 @@
+"""The configuration file: which graphs are served, and what they need."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import re
+import sys
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+import attrs
+import msgspec
+
+from greenroom.graph import CompiledStateGraph, StateGraph
+
+from .decoding import DecodingError, decode
+from .dotenv import parse_dotenv
+
+__all__ = ["Config", "ConfigError", "find_config", "load_graphs", "read_config"]
+
+logger = logging.getLogger(__name__)
+
+FILE_NAMES: Final = ("greenroom.json", "langgraph.json")
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the text is one line that says why."""
+
+
+@attrs.frozen(kw_only=True)
+class _Keys:
+    graphs: dict[str, str]
+    dependencies: list[str] = attrs.field(factory=list)
+    env: dict[str, str] | str = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class Config:
+    """What a configuration file says.
+
+    `graphs`: name to `./file.py:attribute`. `dependencies`: folders to import from. `env`:
+    environment variables. Relative paths are relative to the file's folder.
+    """
+
+    path: Path
+    graphs: Mapping[str, str]
+    dependencies: tuple[Path, ...]
+    env: Mapping[str, str]
+
+
+def find_config(folder: Path) -> Path:
+    """The configuration file of a folder. Raises ConfigError."""
+    for name in FILE_NAMES:
+        if (path := folder / name).is_file():
+            return path
+    raise ConfigError(f"no {' or '.join(FILE_NAMES)} in {folder}")
+
+
+def read_config(path: Path) -> Config:
+    """Read a configuration file. Raises ConfigError."""
+    data = _read(path)
+    try:
+        keys = decode(data, _Keys)
+    except DecodingError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    if not keys.graphs:
+        raise ConfigError(f"{path}: graphs: names no graph")
+    known = {field.name for field in attrs.fields(_Keys)}
+    if unknown := sorted(msgspec.json.decode(data).keys() - known):
+        logger.warning("%s: these keys have no effect: %s", path, ", ".join(unknown))
+    folder = path.resolve().parent
+    return Config(
+        path=path,
+        graphs=keys.graphs,
+        dependencies=tuple(_dependencies(path, folder, keys.dependencies)),
+        env=_env(path, folder, keys.env),
+    )
+
+
+def load_graphs(config: Config) -> dict[str, CompiledStateGraph]:
+    """Import the graphs, by the paths in the user's own configuration.
+
+    First sets the environment variables that are not set yet, and puts the dependencies on
+    `sys.path`. A `StateGraph` is compiled. Raises ConfigError.
+    """
+    for name, value in config.env.items():
+        os.environ.setdefault(name, value)
+    for folder in reversed(config.dependencies):
+        if str(folder) not in sys.path:
+            sys.path.insert(0, str(folder))
+    modules: dict[Path, ModuleType] = {}
+    graphs = {}
+    for name, source in config.graphs.items():
+        where = f"{config.path}: graphs.{name}"
+        file, colon, attribute = source.rpartition(":")
+        if not (file.endswith(".py") and colon and attribute.isidentifier()):
+            raise ConfigError(f"{where}: expected './file.py:attribute', got {source!r}")
+        path = (config.path.resolve().parent / file).resolve()
+        if path not in modules:
+            modules[path] = _import(path, where)
+        graphs[name] = _graph(modules[path], attribute, f"{where}: {attribute} in {path}")
+    return graphs
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
+
+
+def _dependencies(path: Path, folder: Path, entries: list[str]) -> list[Path]:
+    found = []
+    for entry in entries:
+        # The others are packages by name: installing them is not a server's work.
+        if entry.startswith((".", "/")):
+            if not (folder / entry).is_dir():
+                raise ConfigError(f"{path}: dependencies: there is no folder {folder / entry}")
+            found.append((folder / entry).resolve())
+    return found
+
+
+def _env(path: Path, folder: Path, env: dict[str, str] | str) -> Mapping[str, str]:
+    if isinstance(env, dict):
+        return env
+    file = folder / env
+    try:
+        return parse_dotenv(_read(file).decode())
+    except ValueError as error:
+        raise ConfigError(f"{path}: env: {file}: {error}") from None
+
+
+def _import(path: Path, where: str) -> ModuleType:
+    if not path.is_file():
+        raise ConfigError(f"{where}: there is no file {path}")
+    # Under a name of its own, so that a user's `json.py` hides nothing; in `sys.modules`, because
+    # annotations are resolved there.
+    name = f"greenroom_graphs_{re.sub(r'[^a-zA-Z0-9]', '_', str(path))}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        raise ConfigError(f"{where}: importing {path} failed: {_last_frame(error)}") from error
+    return module
+
+
+def _last_frame(error: BaseException) -> str:
+    problem = "".join(traceback.format_exception_only(error)[-1:]).strip()
+    if isinstance(error, SyntaxError):
+        text = (error.text or "").strip()
+        return f"{problem} at {error.filename}, line {error.lineno}: {text}"
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith("<frozen importlib") and frame.filename != __file__
+    ]
+    if not frames:
+        return problem
+    return f"{problem} at {frames[-1].filename}, line {frames[-1].lineno}: {frames[-1].line}"
+
+
+def _graph(module: ModuleType, attribute: str, where: str) -> CompiledStateGraph:
+    try:
+        value: Any = getattr(module, attribute)
+    except AttributeError:
+        raise ConfigError(f"{where}: there is no such attribute") from None
+    if isinstance(value, StateGraph):
+        try:
+            return value.compile()
+        except Exception as error:
+            raise ConfigError(f"{where}: does not compile: {error}") from error
+    if not isinstance(value, CompiledStateGraph):
+        kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
+        raise ConfigError(f"{where}: is no compiled graph, but a {kind}")
+    return value

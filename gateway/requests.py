@@ -1,0 +1,304 @@
+"""What clients send: bodies as attrs classes, ids in paths, query parameters.
+
+What does not fit raises `Invalid`, naming the field and the value. Unknown fields are ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, TypedDict, TypeVar
+from uuid import UUID
+
+import attrs
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+from starlette.requests import Request
+
+from greenroom.actors import GreenroomError, Invalid
+from greenroom.storage.records import ThreadStatus
+
+from .decoding import DecodingError, decode, shown
+
+__all__ = [
+    "AssistantCount",
+    "AssistantSearch",
+    "CheckpointStateRequest",
+    "HistorySearch",
+    "RunCreate",
+    "StateUpdate",
+    "ThreadCount",
+    "ThreadCreate",
+    "ThreadPatch",
+    "ThreadSearch",
+    "last_event_id",
+    "path_id",
+    "query_flag",
+    "query_int",
+    "query_list",
+    "read",
+]
+
+JsonObject = dict[str, Any]
+Limit = Annotated[int, Meta(ge=1, le=1000)]
+Offset = Annotated[int, Meta(ge=0)]
+SortOrder = Literal["asc", "desc"]
+
+
+class CheckpointConfig(TypedDict, total=False):
+    thread_id: str | None
+    checkpoint_id: str | None
+    checkpoint_ns: str | None
+    checkpoint_map: JsonObject | None
+
+
+class SendTo(TypedDict):
+    node: str
+    input: Any
+
+
+class CommandBody(TypedDict, total=False):
+    update: JsonObject | list[Any] | None
+    resume: Any
+    goto: str | SendTo | list[str | SendTo] | None
+
+
+class Config(TypedDict, total=False):
+    tags: list[str] | None
+    metadata: JsonObject | None
+    recursion_limit: Annotated[int, Meta(ge=1)] | None
+    configurable: JsonObject | None
+
+
+class _Body:
+    """`_later`: fields that have no effect yet, each with the values that ask for none."""
+
+    _later: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
+
+    def __attrs_post_init__(self) -> None:
+        for name, harmless in self._later.items():
+            value = getattr(self, name)
+            if value is not None and value not in harmless:
+                raise Invalid(f"{name}: {shown(value)} is not supported yet")
+
+    def arguments(self) -> dict[str, Any]:
+        """The fields that were given, as keyword arguments of the client."""
+        return {
+            name: value
+            for name, value in attrs.asdict(self, recurse=False).items()  # type: ignore[arg-type]
+            if value is not None and value is not UNSET and name not in self._later
+        }
+
+
+@attrs.frozen(kw_only=True)
+class RunCreate(_Body):
+    _later = {
+        "after_seconds": (0,),
+        "checkpoint_during": (True,),
+        "durability": ("async",),
+        "webhook": (),
+    }
+
+    assistant_id: str
+    input: Any = None
+    command: CommandBody | None = None
+    stream_mode: str | list[str] | None = None
+    stream_subgraphs: bool | None = None
+    stream_resumable: bool | None = None
+    metadata: JsonObject | None = None
+    config: Config | None = None
+    context: JsonObject | None = None
+    checkpoint: CheckpointConfig | None = None
+    checkpoint_id: str | None = None
+    interrupt_before: Literal["*"] | list[str] | None = None
+    interrupt_after: Literal["*"] | list[str] | None = None
+    multitask_strategy: Literal["reject", "enqueue", "interrupt", "rollback"] | UnsetType = UNSET
+    if_not_exists: Literal["create", "reject"] | None = None
+    on_disconnect: str | None = None
+    durability: Literal["sync", "async", "exit"] | None = None
+    checkpoint_during: bool | None = None
+    after_seconds: float | None = None
+    webhook: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class ThreadCreate(_Body):
+    _later = {"supersteps": (), "ttl": ()}
+
+    thread_id: str | None = None
+    metadata: JsonObject | None = None
+    if_exists: Literal["raise", "do_nothing"] | None = None
+    supersteps: list[JsonObject] | None = None
+    ttl: JsonObject | None = None
+
+
+@attrs.frozen(kw_only=True)
+class ThreadPatch(_Body):
+    _later = {"ttl": ()}
+
+    metadata: JsonObject | None = None
+    ttl: JsonObject | None = None
+
+
+@attrs.frozen(kw_only=True)
+class ThreadCount(_Body):
+    metadata: JsonObject | None = None
+    values: JsonObject | None = None
+    status: ThreadStatus | None = None
+
+
+ThreadField = Literal[
+    "thread_id",
+    "created_at",
+    "updated_at",
+    "state_updated_at",
+    "metadata",
+    "config",
+    "status",
+    "values",
+    "interrupts",
+]
+
+
+@attrs.frozen(kw_only=True)
+class ThreadSearch(_Body):
+    _later = {"extract": ()}
+
+    metadata: JsonObject | None = None
+    values: JsonObject | None = None
+    ids: list[str] | None = None
+    status: ThreadStatus | None = None
+    limit: Limit | None = None
+    offset: Offset | None = None
+    sort_by: (
+        Literal["thread_id", "status", "created_at", "updated_at", "state_updated_at"] | None
+    ) = None
+    sort_order: SortOrder | None = None
+    select: list[ThreadField] | None = None
+    extract: JsonObject | None = None
+
+
+@attrs.frozen(kw_only=True)
+class StateUpdate(_Body):
+    values: JsonObject | list[Any] | None = None
+    as_node: str | None = None
+    checkpoint: CheckpointConfig | None = None
+    checkpoint_id: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class CheckpointStateRequest(_Body):
+    checkpoint: CheckpointConfig
+    subgraphs: bool | None = None
+
+
+@attrs.frozen(kw_only=True)
+class HistorySearch(_Body):
+    limit: Limit = 1
+    before: CheckpointConfig | str | None = None
+    metadata: JsonObject | None = None
+    checkpoint: CheckpointConfig | None = None
+
+
+@attrs.frozen(kw_only=True)
+class AssistantCount(_Body):
+    metadata: JsonObject | None = None
+    graph_id: str | None = None
+    name: str | None = None
+
+
+AssistantField = Literal[
+    "assistant_id",
+    "graph_id",
+    "name",
+    "description",
+    "config",
+    "context",
+    "created_at",
+    "updated_at",
+    "metadata",
+    "version",
+]
+
+
+@attrs.frozen(kw_only=True)
+class AssistantSearch(_Body):
+    metadata: JsonObject | None = None
+    graph_id: str | None = None
+    name: str | None = None
+    limit: Limit | None = None
+    offset: Offset | None = None
+    sort_by: Literal["assistant_id", "created_at", "updated_at", "name", "graph_id"] | None = None
+    sort_order: SortOrder | None = None
+    select: list[AssistantField] | None = None
+
+
+B = TypeVar("B", bound=_Body)
+
+
+async def read(request: Request, shape: type[B]) -> B:
+    """The request's body."""
+    data = await request.body()
+    if not data:
+        raise Invalid("the body is empty; a JSON object is needed")
+    try:
+        return decode(data, shape)
+    except DecodingError as error:
+        raise Invalid(str(error)) from None
+
+
+def path_id(request: Request, name: str) -> str:
+    """A UUID in the path, in its usual spelling."""
+    value: str = request.path_params[name]
+    try:
+        return str(UUID(value))
+    except ValueError:
+        raise Invalid(f"{name}: expected a UUID, got {shown(value)}") from None
+
+
+def query_int(
+    request: Request,
+    name: str,
+    default: int,
+    *,
+    minimum: int = 0,
+    maximum: int = 2**63 - 1,
+    error: type[GreenroomError] = Invalid,
+) -> int:
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    if not text.isdecimal() or len(text) > 19 or not minimum <= int(text) <= maximum:
+        most = "" if maximum == 2**63 - 1 else f" and <= {maximum}"
+        raise error(f"{name}: expected integer >= {minimum}{most}, got {shown(text)}")
+    return int(text)
+
+
+def query_flag(request: Request, name: str) -> bool:
+    text = request.query_params.get(name, "")
+    if text.lower() not in ("", "0", "1", "false", "true"):
+        raise Invalid(f"{name}: expected true or false, got {shown(text)}")
+    return text.lower() in ("1", "true")
+
+
+def query_list(request: Request, name: str) -> list[str] | None:
+    """Values as clients write them: the name repeated (Python), or one JSON array (JavaScript)."""
+    values: list[str] = []
+    for text in request.query_params.getlist(name):
+        if text.startswith("["):
+            try:
+                values += msgspec.json.decode(text, type=list[str])
+            except msgspec.DecodeError:
+                raise Invalid(f"{name}: expected an array of strings, got {shown(text)}") from None
+        elif text:
+            values += text.split(",")
+    return values or None
+
+
+def last_event_id(request: Request) -> int | None:
+    """Where a client that comes back goes on; None where it does not say."""
+    text = request.headers.get("last-event-id", "")
+    if not text:
+        return None
+    if not text.removeprefix("-").isdecimal() or len(text) > 19:
+        raise Invalid(f"Last-Event-ID: expected the id of an event, got {shown(text)}")
+    return int(text)

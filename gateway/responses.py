@@ -1,0 +1,42 @@
+"""Plain answers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from greenroom.actors import Client
+from greenroom.storage.codec import to_json
+
+__all__ = ["client", "json_response", "page"]
+
+
+def client(request: Request) -> Client:
+    """The client that programs use in process: the routes call it and no other."""
+    found: Client = request.app.state.room.client
+    return found
+
+
+def json_response(
+    value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    return Response(to_json(value), status, dict(headers or {}), "application/json")
+
+
+async def page(
+    rows: list[Any], *, limit: int, offset: int, count: Callable[[], Awaitable[int]]
+) -> Response:
+    """One page of a search, with where the next one starts if there is one.
+
+    `count`: how many rows there are on all pages; asked only if the page does not tell.
+    """
+    total = end = offset + len(rows)
+    if len(rows) == limit or (offset and not rows):
+        total = await count()
+    headers = {"X-Pagination-Total": str(total)}
+    if end < total:
+        headers["X-Pagination-Next"] = str(end)
+    return json_response(rows, headers=headers)

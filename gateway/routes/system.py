@@ -1,0 +1,38 @@
+"""Whether the server is well, and what it can do."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from greenroom.gateway.requests import query_flag
+from greenroom.gateway.responses import client, json_response
+
+__all__ = ["routes"]
+
+FOLLOWED_LANGGRAPH: Final = "1.2.22"  # the release whose behaviour on the wire is followed
+
+
+async def ok(request: Request) -> Response:
+    if query_flag(request, "check_db"):
+        await client(request).assistants.count()
+    return json_response({"ok": True})
+
+
+async def info(request: Request) -> Response:
+    return json_response(
+        {
+            "version": version("greenroom"),
+            "langgraph_py_version": FOLLOWED_LANGGRAPH,
+            "flags": {"assistants": True, "crons": False, "langsmith": False},
+            "host": {"kind": "self-hosted"},
+            "metadata": {},
+        }
+    )
+
+
+routes = [Route("/ok", ok), Route("/info", info)]

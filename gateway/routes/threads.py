@@ -1,0 +1,131 @@
+"""Threads, their state and its history."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from greenroom.gateway.requests import (
+    CheckpointStateRequest,
+    HistorySearch,
+    StateUpdate,
+    ThreadCount,
+    ThreadCreate,
+    ThreadPatch,
+    ThreadSearch,
+    path_id,
+    query_flag,
+    query_int,
+    read,
+)
+from greenroom.gateway.responses import client, json_response, page
+
+__all__ = ["routes"]
+
+
+async def create(request: Request) -> Response:
+    body = await read(request, ThreadCreate)
+    return json_response(await client(request).threads.create(**body.arguments()))
+
+
+async def get(request: Request) -> Response:
+    thread_id = path_id(request, "thread_id")
+    return json_response(await client(request).threads.get(thread_id))
+
+
+async def patch(request: Request) -> Response:
+    thread_id = path_id(request, "thread_id")
+    body = await read(request, ThreadPatch)
+    thread = await client(request).threads.update(thread_id, metadata=body.metadata or {})
+    if "return=minimal" in request.headers.get("prefer", ""):
+        return Response(status_code=204)
+    return json_response(thread)
+
+
+async def delete(request: Request) -> Response:
+    await client(request).threads.delete(path_id(request, "thread_id"))
+    return Response(status_code=204)
+
+
+async def search(request: Request) -> Response:
+    body = await read(request, ThreadSearch)
+    threads = client(request).threads
+    arguments = body.arguments()
+
+    async def count() -> int:
+        if body.ids is None:
+            return await threads.count(
+                metadata=body.metadata, values=body.values, status=body.status
+            )
+        every = {"offset": 0, "limit": len(body.ids) or 1, "select": ["thread_id"]}
+        return len(await threads.search(**{**arguments, **every}))
+
+    rows = await threads.search(**arguments)
+    return await page(rows, limit=body.limit or 10, offset=body.offset or 0, count=count)
+
+
+async def count(request: Request) -> Response:
+    body = await read(request, ThreadCount)
+    return json_response(await client(request).threads.count(**body.arguments()))
+
+
+async def get_state(request: Request) -> Response:
+    thread_id = path_id(request, "thread_id")
+    subgraphs = query_flag(request, "subgraphs")
+    return json_response(await client(request).threads.get_state(thread_id, subgraphs=subgraphs))
+
+
+async def get_state_at(request: Request) -> Response:
+    thread_id, checkpoint_id = path_id(request, "thread_id"), path_id(request, "checkpoint_id")
+    state = await client(request).threads.get_state(
+        thread_id, checkpoint_id=checkpoint_id, subgraphs=query_flag(request, "subgraphs")
+    )
+    return json_response(state)
+
+
+async def get_state_at_checkpoint(request: Request) -> Response:
+    thread_id = path_id(request, "thread_id")
+    body = await read(request, CheckpointStateRequest)
+    state = await client(request).threads.get_state(
+        thread_id, checkpoint=body.checkpoint, subgraphs=bool(body.subgraphs)
+    )
+    return json_response(state)
+
+
+async def update_state(request: Request) -> Response:
+    thread_id = path_id(request, "thread_id")
+    arguments = (await read(request, StateUpdate)).arguments()
+    values = arguments.pop("values", None)
+    return json_response(await client(request).threads.update_state(thread_id, values, **arguments))
+
+
+async def history(request: Request) -> Response:
+    thread_id = path_id(request, "thread_id")
+    before = request.query_params.get("before")
+    limit = query_int(request, "limit", 1, minimum=1, maximum=1000)
+    return json_response(
+        await client(request).threads.get_history(thread_id, limit=limit, before=before)
+    )
+
+
+async def search_history(request: Request) -> Response:
+    thread_id = path_id(request, "thread_id")
+    body = await read(request, HistorySearch)
+    return json_response(await client(request).threads.get_history(thread_id, **body.arguments()))
+
+
+routes = [
+    Route("/threads", create, methods=["POST"]),
+    Route("/threads/search", search, methods=["POST"]),
+    Route("/threads/count", count, methods=["POST"]),
+    Route("/threads/{thread_id}", get, methods=["GET"]),
+    Route("/threads/{thread_id}", patch, methods=["PATCH"]),
+    Route("/threads/{thread_id}", delete, methods=["DELETE"]),
+    Route("/threads/{thread_id}/state", get_state, methods=["GET"]),
+    Route("/threads/{thread_id}/state", update_state, methods=["POST"]),
+    Route("/threads/{thread_id}/state/checkpoint", get_state_at_checkpoint, methods=["POST"]),
+    Route("/threads/{thread_id}/state/{checkpoint_id}", get_state_at, methods=["GET"]),
+    Route("/threads/{thread_id}/history", history, methods=["GET"]),
+    Route("/threads/{thread_id}/history", search_history, methods=["POST"]),
+]

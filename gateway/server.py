@@ -1,0 +1,152 @@
+"""The server process: listens, serves connections on hypercorn, and stops in good order."""
+
+from __future__ import annotations
+
+import errno
+import gc
+import logging
+import signal
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from types import FrameType
+from typing import Final
+
+import trio
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.config import Config
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ConnectionState
+from starlette.applications import Starlette
+
+from greenroom.actors import Greenroom
+from greenroom.graph import CompiledStateGraph
+from greenroom.storage import Storage
+
+from .app import create_app
+
+__all__ = ["ListenError", "listen", "serve", "serve_connections"]
+
+logger = logging.getLogger(__name__)
+
+BACKLOG: Final = 1024  # connections not yet accepted
+IDLE_TIMEOUT: Final = 75.0  # seconds: longer than the usual proxy keeps a connection
+DRAIN_TIME: Final = 1.0  # seconds that requests under way get when the server stops
+GC_THRESHOLD: Final = 50_000
+
+
+class ListenError(Exception):
+    """The address cannot be listened on; the text is one line that says why."""
+
+
+async def listen(host: str, port: int) -> list[trio.SocketListener]:
+    """Bind an address; port 0 finds a free one. Raises ListenError."""
+    try:
+        return await trio.open_tcp_listeners(port, host=host, backlog=BACKLOG)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            text = f"port {port} of {host} is taken by another program; choose one with --port"
+        else:
+            text = f"cannot listen on {host}, port {port}: {error.strerror}"
+        raise ListenError(text) from error
+
+
+async def serve(
+    graphs: Mapping[str, CompiledStateGraph],
+    *,
+    storage: Storage,
+    host: str,
+    port: int,
+    cors_origins: Sequence[str] = (),
+    ready: Callable[[str], None],
+) -> None:
+    """Serve until SIGINT or SIGTERM; a second one ends the process at once.
+
+    `ready` is called with the server's URL. Raises ListenError, and what entering a Greenroom does.
+    """
+    listeners = await listen(host, port)
+    async with Greenroom(graphs, storage=storage) as room:
+        stop = _stop_on_signals()
+        ready(_url(listeners[0]))
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(GC_THRESHOLD, *gc.get_threshold()[1:])
+        await serve_connections(create_app(room, cors_origins=cors_origins), listeners, stop)
+
+
+async def serve_connections(
+    app: Starlette, listeners: list[trio.SocketListener], stop: trio.Event
+) -> None:
+    """Serve an app until `stop`: then accept nothing more, break off live answers, and give other
+    requests DRAIN_TIME.
+
+    This is hypercorn's trio worker with two things that it lacks: a connection that fails takes no
+    other with it, and one whose client has stopped reading does not hold up the end.
+    """
+    config = Config()
+    config.errorlog = logger
+    config.keep_alive_timeout = IDLE_TIMEOUT
+    context = WorkerContext(max_requests=None)
+    wrapped = ASGIWrapper(app)  # type: ignore[arg-type]  # hypercorn spells ASGI's types out
+    streams: set[trio.SocketStream] = set()
+
+    async def serve_connection(stream: trio.SocketStream) -> None:
+        streams.add(stream)
+        try:
+            server = TCPServer(wrapped, config, context, ConnectionState({}), stream)  # type: ignore[arg-type]
+            await server.run()
+        except Exception:
+            logger.exception("a connection failed")
+        finally:
+            streams.discard(stream)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_break_off, streams, stop)
+        async with trio.open_nursery() as connections:
+            async with trio.open_nursery() as accepting:
+                accepting.start_soon(
+                    partial(
+                        trio.serve_listeners,
+                        serve_connection,
+                        listeners,
+                        handler_nursery=connections,
+                    )
+                )
+                await stop.wait()
+                accepting.cancel_scope.cancel()
+            await context.terminated.set()  # closes idle connections
+            app.state.live.close()
+            connections.cancel_scope.deadline = trio.current_time() + DRAIN_TIME
+        nursery.cancel_scope.cancel()
+
+
+async def _break_off(streams: set[trio.SocketStream], stop: trio.Event) -> None:
+    # hypercorn shields its sends, and a client that reads nothing would block one for ever.
+    try:
+        await stop.wait()
+        await trio.sleep(DRAIN_TIME)
+    finally:
+        for stream in streams:
+            stream.socket.close()
+
+
+def _stop_on_signals() -> trio.Event:
+    stop = trio.Event()
+    token = trio.lowlevel.current_trio_token()
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, signal.SIG_DFL)  # the second one ends the process
+        token.run_sync_soon(stop.set)
+
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, on_signal)
+    return stop
+
+
+def _url(listener: trio.SocketListener) -> str:
+    host, port = listener.socket.getsockname()[:2]
+    if listener.socket.family == socket.AF_INET6:
+        host = f"[{host}]"
+    return f"http://{host}:{port}"

@@ -1,0 +1,159 @@
+"""Answers that last as long as a run: its events as they come, or its result."""
+
+from __future__ import annotations
+
+import contextlib
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, ClassVar, Final
+
+import attrs
+import msgspec
+import trio
+from starlette.types import Receive, Scope, Send
+
+from greenroom.actors import Closed, NotFound, StreamPart
+from greenroom.storage.codec import to_json
+
+from .errors import for_clients, gone
+
+__all__ = ["STREAM_HEADERS", "EventStream", "LiveAnswers", "RunResult", "frame"]
+
+KEEP_ALIVE: Final = 5.0  # seconds of silence
+
+STREAM_HEADERS: Final = {
+    "content-type": "text/event-stream; charset=utf-8",
+    "cache-control": "no-store",
+    "x-accel-buffering": "no",
+}
+
+
+def frame(event: str, data: bytes, event_id: int | None = None) -> bytes:
+    """One server-sent event."""
+    end = b"\r\n" if event_id is None else b"id: %d\r\n\r\n" % event_id
+    return b"event: %b\r\ndata: %b\r\n%b" % (event.encode(), data, end)
+
+
+@attrs.define
+class LiveAnswers:
+    """The answers under way that end only when their run does, so that a server can stop."""
+
+    _scopes: set[trio.CancelScope] = attrs.field(factory=set)
+    _closed: bool = False
+
+    def add(self, scope: trio.CancelScope) -> None:
+        self._scopes.add(scope)
+        if self._closed:
+            scope.cancel()
+
+    def discard(self, scope: trio.CancelScope) -> None:
+        self._scopes.discard(scope)
+
+    def close(self) -> None:
+        """Break them off, and whatever is still added.
+
+        Unfinished, not ended: a client comes back for the rest of an answer that broke.
+        """
+        self._closed = True
+        for scope in self._scopes:
+            scope.cancel()
+
+
+@attrs.define(kw_only=True)
+class _LiveAnswer(ABC):
+    """An ASGI response that follows a run.
+
+    Keeps the connection alive while there is nothing to say. `on_leave` is called when the client
+    goes away before the end.
+    """
+
+    silence: ClassVar[bytes]
+
+    live: LiveAnswers
+    headers: Mapping[str, str]
+    on_leave: Callable[[], Awaitable[None]] | None = None
+    _last_sent: float = attrs.field(init=False, default=0.0)
+
+    @abstractmethod
+    async def _write(self, send: Callable[[bytes], Awaitable[None]]) -> None:
+        """Send the body."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        left = ended = False
+
+        async def send_chunk(data: bytes) -> None:
+            await send({"type": "http.response.body", "body": data, "more_body": True})
+            self._last_sent = trio.current_time()
+
+        async def watch_client() -> None:
+            nonlocal left
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            left = True
+            nursery.cancel_scope.cancel()
+
+        headers = [(name.encode(), value.encode()) for name, value in self.headers.items()]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        self._last_sent = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            self.live.add(nursery.cancel_scope)
+            try:
+                nursery.start_soon(watch_client)
+                nursery.start_soon(self._keep_alive, send_chunk)
+                with contextlib.suppress(Closed):
+                    await self._write(send_chunk)
+                    ended = True
+                nursery.cancel_scope.cancel()
+            finally:
+                self.live.discard(nursery.cancel_scope)
+        if ended:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        elif left and self.on_leave is not None:
+            await self.on_leave()
+
+    async def _keep_alive(self, send: Callable[[bytes], Awaitable[None]]) -> None:
+        while True:
+            due = self._last_sent + KEEP_ALIVE
+            if trio.current_time() >= due:
+                await send(self.silence)
+            else:
+                await trio.sleep_until(due)
+
+
+@attrs.define(kw_only=True)
+class EventStream(_LiveAnswer):
+    """A run's events. `with_ids`: each carries its id, for a client that wants to come back."""
+
+    silence = b": heartbeat\r\n\r\n"
+
+    events: AsyncIterator[list[StreamPart]]
+    with_ids: bool
+
+    async def _write(self, send: Callable[[bytes], Awaitable[None]]) -> None:
+        async for batch in self.events:
+            await send(b"".join(map(self._frame, batch)))
+
+    def _frame(self, part: StreamPart) -> bytes:
+        data = part.json
+        if part.event.partition("|")[0] == "error":
+            data = msgspec.json.encode(for_clients(part.data))
+        return frame(part.event, data, part.id if self.with_ids else None)
+
+
+@attrs.define(kw_only=True)
+class RunResult(_LiveAnswer):
+    """A run's final values, as JSON after any number of newlines."""
+
+    silence = b"\n"
+
+    result: Callable[[], Awaitable[Any]]
+
+    async def _write(self, send: Callable[[bytes], Awaitable[None]]) -> None:
+        try:
+            result = await self.result()
+        except NotFound as error:  # the thread was deleted
+            result = {"__error__": gone(error)}
+        else:
+            if "__error__" in result:
+                result = {"__error__": for_clients(result["__error__"])}
+        await send(to_json(result))

@@ -1,0 +1,200 @@
+"""Checkpoints: the state after a super-step, what runs next, and what a log of them must do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Any, Final, Protocol
+
+import attrs
+
+from .control import START, Interrupt, Send
+
+__all__ = [
+    "COMMAND_TASK",
+    "RUN_TASK",
+    "Checkpoint",
+    "CheckpointLog",
+    "Checkpointer",
+    "PendingWrites",
+    "Planned",
+    "Saved",
+    "StateSnapshot",
+    "StateTask",
+    "TaskError",
+]
+
+# Task ids of writes that belong to no task.
+COMMAND_TASK: Final = "__command__"  # a Command's update and goto, not yet applied
+RUN_TASK: Final = "__run__"  # a failure of the run itself, not of a task
+
+
+@attrs.frozen
+class Planned:
+    """A task of the next super-step.
+
+    A node reached by an edge reads the state; one reached by `Send` reads `arg`; `START` takes
+    `arg`, the input, in. `index` tells the `Send`s of one super-step apart.
+    """
+
+    node: str
+    index: int | None = None
+    arg: Any = attrs.field(default=None, eq=False)  # node and index tell the tasks of a step apart
+
+    @property
+    def takes_arg(self) -> bool:
+        return self.index is not None or self.node == START
+
+    @property
+    def path(self) -> tuple[str, str | int]:
+        """As LangGraph shows it."""
+        if self.index is None:
+            return ("__pregel_pull", self.node)
+        return ("__pregel_push", self.index)
+
+    def task_id(self, checkpoint_id: str) -> str:
+        """The same for the same task of the same checkpoint, always; shaped like a UUID."""
+        name = f"{checkpoint_id}\0{self.node}\0{self.index}".encode()
+        h = blake2b(name, digest_size=16).hexdigest()
+        return f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}"
+
+
+@attrs.frozen(kw_only=True)
+class Checkpoint:
+    """The state after a super-step.
+
+    `id`: UUIDv6, sorts by age. `ns`: "" for the outermost graph, `node:task_id` (joined by `|`) in
+    subgraphs. `step`: -1 for the first input. `source`: `input`, `loop`, `update` or `fork`.
+    `created_at`: ISO 8601, UTC. `values`: every channel that holds something. `changed`: the
+    channels whose value is not the parent's. `next`: the tasks of the next super-step. `joins`: for
+    each edge from several nodes (named `a+b:target`) the nodes that have arrived so far. `ran`: the
+    nodes whose writes made this checkpoint. `metadata`: of the run and thread that made it.
+    """
+
+    id: str
+    ns: str = ""
+    parent_id: str | None = None
+    step: int
+    source: str
+    created_at: str
+    values: Mapping[str, Any]
+    changed: tuple[str, ...]
+    next: tuple[Planned, ...] = ()
+    joins: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
+    ran: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class TaskError:
+    """Why a task failed: the exception's type name, its text, and its `repr`."""
+
+    type: str
+    message: str
+    repr: str
+
+    @classmethod
+    def of(cls, error: BaseException) -> TaskError:
+        return cls(type(error).__name__, str(error), repr(error))
+
+
+@attrs.frozen(kw_only=True)
+class PendingWrites:
+    """What one task of a checkpoint's next super-step has come to so far.
+
+    Appended to the log when a task finishes before its siblings, pauses, fails or is answered; a
+    later one for the same task replaces an earlier one whole. `writes`: channel and value pairs,
+    None while the task is not finished. `goto`: where it sends the run. `resumes`: the answers to
+    its interrupts so far, in order. `interrupts`: the questions it waits on. `error`: why it
+    failed.
+    """
+
+    checkpoint_id: str
+    ns: str = ""
+    task_id: str
+    node: str
+    writes: tuple[tuple[str, Any], ...] | None = None
+    goto: tuple[str | Send, ...] = ()
+    resumes: tuple[Any, ...] = ()
+    interrupts: tuple[Interrupt, ...] = ()
+    error: TaskError | None = None
+
+
+@attrs.frozen
+class Saved:
+    """A checkpoint as read from a log, with the pending writes of its tasks by task id."""
+
+    checkpoint: Checkpoint
+    pending: Mapping[str, PendingWrites] = attrs.field(factory=dict)
+
+
+class CheckpointLog(Protocol):
+    """The log of one thread, as the executor writes it.
+
+    Reads see what was appended, durable or not. Records become durable in the order in which they
+    were appended.
+    """
+
+    async def load(self, ns: str = "", checkpoint_id: str | None = None) -> Saved | None:
+        """A checkpoint of a namespace, the newest where no id is given; None where there is
+        none.
+        """
+        ...
+
+    async def history(
+        self, ns: str = "", *, before: str | None = None, limit: int | None = None
+    ) -> list[Saved]:
+        """The checkpoints of a namespace, newest first, those older than `before` where given."""
+        ...
+
+    def append(self, record: Checkpoint | PendingWrites) -> None:
+        """Add a record. It need not be durable when this returns.
+
+        Raises what the log raises for a value that it cannot store, naming the channel.
+        """
+        ...
+
+    def hand_over(self) -> None:
+        """Start to make durable what was appended; a super-step is about to begin."""
+        ...
+
+    async def flush(self) -> None:
+        """Wait until everything that was appended is durable."""
+        ...
+
+
+class Checkpointer(Protocol):
+    """Where a graph used alone keeps its threads."""
+
+    def log(self, thread_id: str) -> CheckpointLog: ...
+
+
+@attrs.frozen(kw_only=True)
+class StateTask:
+    """A task as `get_state` shows it: waiting, finished before its siblings, failed or paused."""
+
+    id: str
+    name: str
+    path: tuple[str, str | int]
+    error: TaskError | None = None
+    interrupts: tuple[Interrupt, ...] = ()
+    state: Mapping[str, Any] | StateSnapshot | None = None
+    result: Any = None
+
+
+@attrs.frozen(kw_only=True)
+class StateSnapshot:
+    """A thread's state at a checkpoint, as `get_state` and `get_state_history` return it.
+
+    `next`: the nodes still to run. `config`, `parent_config`: carry `configurable.checkpoint_id`.
+    `interrupts`: of all tasks.
+    """
+
+    values: Any
+    next: tuple[str, ...]
+    config: Mapping[str, Any]
+    metadata: Mapping[str, Any] | None
+    created_at: str | None
+    parent_config: Mapping[str, Any] | None
+    tasks: tuple[StateTask, ...]
+    interrupts: tuple[Interrupt, ...]

@@ -1,0 +1,249 @@
+"""A compiled graph: what can be asked of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from typing import Any
+
+import attrs
+
+from . import blocking
+from .checkpoint import Checkpoint, Checkpointer, CheckpointLog, Saved, StateSnapshot
+from .context import RunnableConfig
+from .errors import NodeNotFoundError
+from .execute import Execution
+from .job import Breakpoints, Finish, Job
+from .plan import Topology
+from .snapshot import empty_snapshot, snapshot
+from .stream import Chunks, Stream
+from .update import take_in, update_state
+from .world import World
+
+__all__ = ["CompiledStateGraph"]
+
+
+@attrs.define(eq=False, kw_only=True)
+class CompiledStateGraph:
+    """A graph that runs, made by `StateGraph.compile`.
+
+    The methods with an `a` are for trio; those without are for programs without an event loop. A
+    config names the thread in `configurable.thread_id` and, to go on from an older checkpoint, that
+    in
+    `configurable.checkpoint_id`.
+    """
+
+    name: str
+    topology: Topology
+    state_schema: type[Any]
+    context_schema: type[Any] | None = None
+    checkpointer: Checkpointer | None = None
+    interrupt_before: Breakpoints = ()
+    interrupt_after: Breakpoints = ()
+
+    async def ainvoke(
+        self,
+        input: Any,
+        config: RunnableConfig | None = None,
+        *,
+        context: Any = None,
+        interrupt_before: Breakpoints | None = None,
+        interrupt_after: Breakpoints | None = None,
+    ) -> dict[str, Any]:
+        """Run to the end or to a pause and return the state; paused at interrupts it has them, a
+        list of `Interrupt`, under `__interrupt__`.
+
+        `input`: a dict of state keys, a `Command`, or None to go on where the thread paused or
+        failed.
+        Raises what a node raised, GraphRecursionError, EmptyInputError, InvalidUpdateError.
+        """
+        job = self._job(config, input, context, interrupt_before, interrupt_after)
+        finish = await self.perform(job)
+        values = dict(finish.values)
+        if finish.interrupts:
+            values["__interrupt__"] = list(finish.interrupts)
+        return values
+
+    def astream(
+        self,
+        input: Any,
+        config: RunnableConfig | None = None,
+        *,
+        context: Any = None,
+        stream_mode: str | Collection[str] = "updates",
+        subgraphs: bool = False,
+        interrupt_before: Breakpoints | None = None,
+        interrupt_after: Breakpoints | None = None,
+    ) -> Stream:
+        """Run and follow: `async with graph.astream(…) as chunks: async for chunk in chunks:`.
+
+        `stream_mode`: `values` (the state after each super-step), `updates` (what each node
+        returned),
+        `custom` (what nodes write to their stream writer), or a list of these, which makes chunks
+        (mode, chunk) pairs. `subgraphs`: graphs called as nodes too; chunks become (namespace,
+        chunk). An error of the run is raised after the chunks before it. Leaving early cancels the
+        run.
+        """
+        job = self._job(config, input, context, interrupt_before, interrupt_after)
+
+        async def run(chunks: Chunks) -> None:
+            await self.perform(attrs.evolve(job, sink=chunks))
+
+        return Stream(run, stream_mode, subgraphs)
+
+    async def aget_state(self, config: RunnableConfig) -> StateSnapshot:
+        """The state of a thread: now, or at `configurable.checkpoint_id`. Empty for a new
+        thread.
+        """
+        thread_id, ns, checkpoint_id = _place(config)
+        saved = await self._log(thread_id).load(ns, checkpoint_id)
+        if saved is None:
+            return empty_snapshot(thread_id, ns)
+        return self.snapshot(saved, thread_id)
+
+    async def aget_state_history(
+        self,
+        config: RunnableConfig,
+        *,
+        filter: Mapping[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[StateSnapshot]:
+        """The states of a thread, newest first; `filter` by metadata, `before` a config's
+        checkpoint.
+        """
+        thread_id, ns, _ = _place(config)
+        start = _place({**config, **before})[2] if before is not None else None
+        found = 0
+        for saved in await self._log(thread_id).history(ns, before=start):
+            state = self.snapshot(saved, thread_id)
+            if not (filter or {}).items() <= (state.metadata or {}).items():
+                continue
+            if found == limit:
+                return
+            found += 1
+            yield state
+
+    async def aupdate_state(
+        self, config: RunnableConfig, values: Any, as_node: str | None = None
+    ) -> RunnableConfig:
+        """Edit the state as if `as_node` (by default the node that ran last) had returned `values`.
+
+        Returns the config of the new checkpoint. Raises InvalidUpdateError for an unknown `as_node`
+        or where it is ambiguous.
+        """
+        job = self._job(config, None)
+        thread_id, ns, _ = _place(config)
+        made = await update_state(self, job, values, as_node)
+        own = {"thread_id": thread_id, "checkpoint_ns": ns, "checkpoint_id": made.id}
+        return {"configurable": own}
+
+    def invoke(
+        self, input: Any, config: RunnableConfig | None = None, **options: Any
+    ) -> dict[str, Any]:
+        """`ainvoke` for a program without an event loop."""
+        return blocking.call(
+            "invoke", "await graph.ainvoke(...)", self.ainvoke, input, config, **options
+        )
+
+    def stream(
+        self, input: Any, config: RunnableConfig | None = None, **options: Any
+    ) -> Iterator[Any]:
+        """`astream` for a program without an event loop: iterate over it directly."""
+        blocking.refuse_loop("stream", "async with graph.astream(...) as chunks")
+        return blocking.iterate(lambda: self.astream(input, config, **options))
+
+    def get_state(self, config: RunnableConfig) -> StateSnapshot:
+        """`aget_state` for a program without an event loop."""
+        return blocking.call("get_state", "await graph.aget_state(...)", self.aget_state, config)
+
+    def get_state_history(self, config: RunnableConfig, **options: Any) -> Iterator[StateSnapshot]:
+        """`aget_state_history` for a program without an event loop."""
+
+        async def collect() -> list[StateSnapshot]:
+            return [state async for state in self.aget_state_history(config, **options)]
+
+        instead = "async for state in graph.aget_state_history(...)"
+        return iter(blocking.call("get_state_history", instead, collect))
+
+    def update_state(
+        self, config: RunnableConfig, values: Any, as_node: str | None = None
+    ) -> RunnableConfig:
+        """`aupdate_state` for a program without an event loop."""
+        instead = "await graph.aupdate_state(...)"
+        return blocking.call("update_state", instead, self.aupdate_state, config, values, as_node)
+
+    # What a runtime asks of a graph.
+
+    async def perform(self, job: Job) -> Finish:
+        """Do a job; see `ainvoke` for what it raises."""
+        return await Execution(self, job).run()
+
+    async def update(self, job: Job, values: Any, as_node: str | None = None) -> Checkpoint:
+        """Edit the state in the job's log; see `update.update_state`."""
+        return await update_state(self, job, values, as_node)
+
+    async def take_in(self, job: Job) -> Checkpoint:
+        """Apply the job's input without running a node; see `update.take_in`."""
+        return await take_in(self, job)
+
+    def at(self, ns: str) -> CompiledStateGraph:
+        """The graph that works in a checkpoint namespace: this one, or one called as a node in it.
+
+        Raises NodeNotFoundError for a namespace that this graph does not have.
+        """
+        graph = self
+        for place in filter(None, ns.split("|")):
+            node = graph.topology.nodes.get(place.partition(":")[0])
+            if node is None or node.subgraph is None:
+                raise NodeNotFoundError(f"Checkpoint namespace {ns!r} leads to no graph")
+            graph = node.subgraph
+        return graph
+
+    def snapshot(self, saved: Saved, thread_id: str) -> StateSnapshot:
+        """A checkpoint of one of this graph's threads as `get_state` shows it."""
+        return snapshot(saved, thread_id, self.topology.channels, self.topology.nodes)
+
+    def _job(
+        self,
+        config: RunnableConfig | None,
+        input: Any,
+        context: Any = None,
+        interrupt_before: Breakpoints | None = None,
+        interrupt_after: Breakpoints | None = None,
+    ) -> Job:
+        config = config or RunnableConfig()
+        log = checkpoint_id = None
+        ns: tuple[str, ...] = ()
+        if self.checkpointer is not None:
+            thread_id, place, checkpoint_id = _place(config)
+            log = self._log(thread_id)
+            ns = tuple(filter(None, place.split("|")))
+        return Job(
+            input=input,
+            config=config,
+            context=context,
+            log=log,
+            world=World(),
+            checkpoint_id=checkpoint_id,
+            interrupt_before=interrupt_before or (),
+            interrupt_after=interrupt_after or (),
+            metadata=config.get("metadata") or {},
+            ns=ns,
+        )
+
+    def _log(self, thread_id: str) -> CheckpointLog:
+        if self.checkpointer is None:
+            raise ValueError(
+                "This graph keeps no threads: compile it with checkpointer=InMemorySaver()"
+            )
+        return self.checkpointer.log(thread_id)
+
+
+def _place(config: Mapping[str, Any]) -> tuple[str, str, str | None]:
+    """Thread, namespace and checkpoint that a config names."""
+    own = config.get("configurable") or {}
+    if not own.get("thread_id"):
+        raise ValueError(
+            "A graph with a checkpointer needs a thread: configurable.thread_id in the config"
+        )
+    return str(own["thread_id"]), own.get("checkpoint_ns") or "", own.get("checkpoint_id")

@@ -1,0 +1,95 @@
+"""What a node is given while it runs, found through a context variable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from typing import Any, Generic, Protocol, TypedDict, TypeVar
+
+import attrs
+
+__all__ = [
+    "RunnableConfig",
+    "Runtime",
+    "StreamWriter",
+    "current_task",
+    "get_config",
+    "get_runtime",
+    "get_stream_writer",
+]
+
+StreamWriter = Callable[[Any], None]
+C = TypeVar("C")
+
+
+class RunnableConfig(TypedDict, total=False):
+    """What a run was configured with, as langchain-core's class of this name.
+
+    `configurable`: the caller's own settings, and `thread_id`, `checkpoint_id`, `checkpoint_ns`.
+    `recursion_limit`: super-steps before a run is given up (default 25).
+    """
+
+    tags: list[str]
+    metadata: dict[str, Any]
+    recursion_limit: int
+    configurable: dict[str, Any]
+
+
+@attrs.frozen(kw_only=True)
+class Runtime(Generic[C]):
+    """What a node may ask for beside the state: `def node(state, runtime: Runtime[Context])`."""
+
+    context: C = None  # type: ignore[assignment]
+    stream_writer: StreamWriter = lambda _: None
+
+
+class TaskContext(Protocol):
+    """The part of a running task that user code can reach."""
+
+    @property
+    def config(self) -> RunnableConfig: ...
+
+    @property
+    def runtime(self) -> Runtime[Any]: ...
+
+    def ask(self, value: Any) -> Any:
+        """Answer of the next interrupt of this task, or GraphInterrupt."""
+        ...
+
+
+_task: ContextVar[TaskContext | None] = ContextVar("greenroom_task", default=None)
+
+
+def current_task(caller: str) -> TaskContext:
+    task = _task.get()
+    if task is None:
+        raise RuntimeError(f"{caller} was called outside a node of a running graph")
+    return task
+
+
+def get_stream_writer() -> StreamWriter:
+    """A function that sends its argument to readers of stream mode `custom`."""
+    return current_task("get_stream_writer()").runtime.stream_writer
+
+
+def get_config() -> RunnableConfig:
+    """The config of the run that this node belongs to."""
+    return current_task("get_config()").config
+
+
+def get_runtime(context_schema: type[C] | None = None) -> Runtime[C]:
+    """The `Runtime` of the running node; `context_schema` is for the type checker."""
+    return current_task("get_runtime()").runtime
+
+
+def set_current_task(task: TaskContext) -> Any:
+    return _task.set(task)
+
+
+def reset_current_task(token: Any) -> None:
+    _task.reset(token)
+
+
+def configurable(config: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The `configurable` part of a config, empty where there is none."""
+    return dict((config or {}).get("configurable") or {})

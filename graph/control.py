@@ -1,0 +1,130 @@
+"""What a node says to the graph around it: `Command`, `Send`, `interrupt()`, policies.
+
+Names and meanings follow `langgraph.types`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Final, Generic, Literal, TypeVar
+
+import attrs
+
+from .context import current_task
+
+__all__ = ["END", "START", "Command", "Interrupt", "RetryPolicy", "Send", "interrupt"]
+
+START: Final = "__start__"
+END: Final = "__end__"
+
+N = TypeVar("N")
+
+
+@attrs.frozen
+class Send:
+    """Run `node` in the next super-step with `arg` as its input in place of the state."""
+
+    node: str
+    arg: Any
+
+
+@attrs.frozen(kw_only=True)
+class Command(Generic[N]):
+    """Updates the state, says where to go, or answers an interrupt.
+
+    `update`: as a node returns it: a dict, or a list of (channel, value) pairs. `goto`: a node
+    name, a `Send`, or a sequence of them. `resume`: one value for the one pending interrupt, or
+    `{interrupt id: value}`. `graph`: `Command.PARENT` addresses the graph around this one.
+    """
+
+    PARENT: ClassVar[Literal["__parent__"]] = "__parent__"
+
+    graph: str | None = None
+    update: Any = None
+    resume: Any = None
+    goto: Send | N | Sequence[Send | N] = ()
+
+    def targets(self) -> tuple[str | Send, ...]:
+        """`goto` as a tuple, whatever form it was given in."""
+        goto: Any = self.goto
+        if isinstance(goto, (str, Send)):
+            return (goto,)
+        return tuple(goto or ())
+
+
+@attrs.frozen
+class Interrupt:
+    """A question that a task waits on.
+
+    `id`: 32 hex digits, one per question: the same node asking twice asks under two ids. `ns`: the
+    task that asks, outermost graph first, as `node:task_id`.
+    """
+
+    value: Any
+    id: str
+    ns: tuple[str, ...] = ()
+    response_schema: Mapping[str, Any] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class RetryPolicy:
+    """Try a failed node again.
+
+    `initial_interval`, `max_interval`: seconds. `backoff_factor`: what the wait grows by.
+    `max_attempts`: the first one counts. `jitter`: up to a second more, at random. `retry_on`: an
+    exception class, several, or a predicate; by default whatever is not plainly a mistake in the
+    program (`ValueError`, `TypeError`, `ImportError`, … are).
+    """
+
+    initial_interval: float = 0.5
+    backoff_factor: float = 2.0
+    max_interval: float = 128.0
+    max_attempts: int = 3
+    jitter: bool = True
+    retry_on: type[Exception] | Sequence[type[Exception]] | Callable[[Exception], bool] | None = (
+        None
+    )
+
+    _MISTAKES: ClassVar[tuple[type[Exception], ...]] = (
+        ValueError,
+        TypeError,
+        ArithmeticError,
+        ImportError,
+        LookupError,
+        NameError,
+        SyntaxError,
+        RuntimeError,
+        ReferenceError,
+        StopIteration,
+        StopAsyncIteration,
+    )
+
+    def retries(self, error: Exception) -> bool:
+        """Whether this policy tries again after `error`."""
+        match self.retry_on:
+            case None:
+                # An OSError is the world's doing, a mistake is not; TimeoutError is an OSError.
+                return isinstance(error, OSError) or not isinstance(error, self._MISTAKES)
+            case type() as kind:
+                return isinstance(error, kind)
+            case Sequence() as kinds:
+                return isinstance(error, tuple(kinds))
+            case predicate:
+                return predicate(error)
+
+    def wait(self, attempt: int, random: Callable[[], float]) -> float:
+        """Seconds before the attempt after number `attempt` (1, 2, …)."""
+        grown = self.initial_interval * self.backoff_factor ** (attempt - 1)
+        return min(grown, self.max_interval) + (random() if self.jitter else 0.0)
+
+
+def interrupt(value: Any) -> Any:
+    """Pause here and ask a human `value`; returns the answer once the thread is resumed.
+
+    The node starts again from its top when it is resumed, and the interrupts that were answered
+    before return their answers in order. Needs a checkpointer, and works in async nodes, plain
+    ones, and in graphs called as nodes.
+
+    Raises RuntimeError outside a node.
+    """
+    return current_task("interrupt()").ask(value)

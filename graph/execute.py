@@ -1,0 +1,287 @@
+"""Execution: super-steps on trio.
+
+Planning is in `plan`, a single task in `task`, the checkpoint at hand in `position`. This module
+owns the order of things: what is read, run, recorded and emitted, and when.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import attrs
+import trio
+
+from .checkpoint import PendingWrites, Planned, TaskError
+from .context import RunnableConfig, Runtime
+from .control import START, Interrupt
+from .errors import GraphBubbleUp, GraphInterrupt, GraphRecursionError, ParentCommand
+from .job import Finish, Job
+from .plan import Outcome, Topology, advance
+from .position import Position
+from .task import Task
+from .world import entered_world
+
+if TYPE_CHECKING:
+    from .compiled import CompiledStateGraph
+
+__all__ = ["DEFAULT_RECURSION_LIMIT", "Execution"]
+
+DEFAULT_RECURSION_LIMIT = 25
+
+
+@attrs.define(eq=False)
+class Execution:
+    """One run of one graph."""
+
+    compiled: CompiledStateGraph
+    job: Job
+    graph: Topology = attrs.field(init=False)
+    position: Position = attrs.field(init=False)
+    runtime: Runtime[Any] = attrs.field(init=False)
+    _token: trio.lowlevel.TrioToken = attrs.field(factory=trio.lowlevel.current_trio_token)
+    # Answers for the tasks of the super-step under way, graphs called as nodes included.
+    _answers: Mapping[str, Any] = attrs.field(init=False, factory=dict)
+    _closed: bool = attrs.field(init=False, default=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.graph = self.compiled.topology
+        self.position = Position(self.graph, self.job)
+        self.runtime = Runtime(context=self.job.context, stream_writer=self._write_custom)
+
+    async def run(self) -> Finish:
+        """Run to the end, to a pause, or to an error, which is in the log when it is raised."""
+        limit = self.job.config.get("recursion_limit", DEFAULT_RECURSION_LIMIT)
+        if limit < 1:
+            raise ValueError(f"recursion_limit must be at least 1; got {limit}")
+        resuming = await self._begin()
+        if resuming is None:
+            return self._finish("The resume answers no interrupt that waits, so nothing was run")
+        with entered_world(self.job.world):
+            try:
+                return await self._super_steps(limit, resuming)
+            except GraphBubbleUp:
+                raise
+            except Exception as error:
+                self.position.append_failure(error)
+                raise
+            finally:
+                self._closed = True
+
+    async def _begin(self) -> bool | None:
+        log, ns = self.job.log, self.position.ns
+        saved = await log.load(ns) if log is not None else None
+        wanted, forks = self.job.checkpoint_id, False
+        if (
+            log is not None
+            and wanted is not None
+            and (saved is None or saved.checkpoint.id != wanted)
+        ):
+            saved, forks = await log.load(ns, wanted), True
+            if saved is None:
+                raise ValueError(f"There is no checkpoint {wanted!r} on this thread")
+        return self.position.begin(saved, forks=forks)
+
+    async def _super_steps(self, limit: int, resuming: bool) -> Finish:
+        position, steps = self.position, 0
+        if resuming:
+            self._emit_values()
+        while position.at.next:
+            nodes = position.open_nodes()
+            if not resuming and self._stops_at(nodes, "before"):
+                return self._pause(())
+            if nodes and steps >= limit:
+                raise GraphRecursionError(
+                    f"The run took {limit} super-steps without coming to an end; next would be "
+                    f"{', '.join(nodes)}. The limit is the config's 'recursion_limit'."
+                )
+            if await self._super_step():
+                return self._pause(position.waiting())
+            steps += bool(nodes)
+            resuming = False
+            if position.at.next and self._stops_at(nodes, "after"):
+                return self._pause(())
+        return self._finish()
+
+    async def _super_step(self) -> bool:
+        """Run the tasks that are planned and move on; returns True if it has to pause instead."""
+        position = self.position
+        finished: dict[Planned, Outcome] = {}
+        tasks: list[Task] = []
+        self._answers, position.answers = position.answers, {}
+        left = False
+        for planned in position.at.next:
+            outcome = position.outcome(planned)
+            if outcome is not None:
+                finished[planned] = outcome
+            elif (task := self._task(planned)) is not None:
+                tasks.append(task)
+            else:
+                left = True
+        position.hand_over()
+        if await self._perform(tasks, finished) or left:
+            return True
+        at = position.at
+        done = [(planned, finished[planned]) for planned in at.next]
+        after = advance(self.graph, at.values, at.joins, done, position.goto)
+        position.move(after, "loop", tuple(dict.fromkeys(planned.node for planned in at.next)))
+        if after.changed:
+            self._emit_values()
+        return False
+
+    def _task(self, planned: Planned) -> Task | None:
+        """A planned task, with its answers; None for one that was asked and is not answered now."""
+        position = self.position
+        ident = planned.task_id(position.at.id)
+        so_far = position.pending.get(ident)
+        if so_far is None:
+            return Task(self, planned, ident, position.at.values)
+        if self._answers and so_far.interrupts and not self._answered(so_far):
+            return None
+        here = (*self.job.ns, f"{planned.node}:{ident}")
+        own = [i.id for i in so_far.interrupts if i.ns == here and i.id in self._answers]
+        resumes = (*so_far.resumes, *(self._answers[i] for i in own))
+        if so_far.interrupts or so_far.error:
+            # It starts again: what it asked or died of before is over.
+            position.append_outcome(planned, resumes=resumes)
+        return Task(self, planned, ident, position.at.values, resumes)
+
+    def _answered(self, so_far: PendingWrites) -> bool:
+        return any(interrupt.id in self._answers for interrupt in so_far.interrupts)
+
+    async def _perform(self, tasks: list[Task], finished: dict[Planned, Outcome]) -> bool:
+        """Run tasks, filling `finished`. Returns whether one has paused; raises the first
+        failure.
+        """
+        failures: dict[Planned, Exception] = {}
+        paused = False
+        alone = len(self.position.at.next) == 1
+
+        async def perform(task: Task, nursery: trio.Nursery | None = None) -> None:
+            nonlocal paused
+            planned = task.planned
+            try:
+                outcome = await task.perform()
+                if not alone:
+                    # Its siblings may pause, fail or be cut short: it will not run again.
+                    self.position.append_outcome(planned, writes=outcome.writes, goto=outcome.goto)
+                    self.position.hand_over()
+            except GraphInterrupt as pause:
+                paused = True
+                self.position.append_outcome(
+                    planned, resumes=task.resumes, interrupts=pause.interrupts
+                )
+            except Exception as error:
+                failures[planned] = error
+                if nursery is not None:
+                    nursery.cancel_scope.cancel()
+            else:
+                finished[planned] = outcome
+                if planned.node != START:
+                    self._emit("updates", {planned.node: outcome.result})
+
+        if len(tasks) == 1:
+            await perform(tasks[0])
+        else:
+            async with trio.open_nursery() as nursery:
+                for task in tasks:
+                    nursery.start_soon(perform, task, nursery)
+        if failures:
+            self._fail([task for task in tasks if task.planned in failures], failures)
+        return paused
+
+    def _fail(self, tasks: list[Task], failures: Mapping[Planned, Exception]) -> None:
+        first = failures[tasks[0].planned]
+        for task in tasks:
+            error = failures[task.planned]
+            if not isinstance(error, GraphBubbleUp):
+                self.position.append_outcome(
+                    task.planned, resumes=task.resumes, error=TaskError.of(error)
+                )
+            if error is not first:
+                first.add_note(f"Node {task.node.name!r} failed in the same super-step: {error!r}")
+        raise first
+
+    async def call_subgraph(self, task: Task, inner: CompiledStateGraph, state: Any) -> Any:
+        """Run a graph as a node: its output is the node's update."""
+        job = attrs.evolve(
+            self.job,
+            input={key: value for key, value in state.items() if key in inner.topology.channels},
+            ns=task.path,
+            answers=self._answers,
+            checkpoint_id=None,
+            interrupt_before=(),
+            interrupt_after=(),
+            metadata={**self.job.metadata, "parents": self._parents()},
+        )
+        try:
+            finish = await Execution(inner, job).run()
+        except ParentCommand as up:
+            return attrs.evolve(up.command, graph=None)
+        if finish.paused:
+            raise GraphInterrupt(finish.interrupts)
+        return finish.values
+
+    def _parents(self) -> dict[str, str]:
+        return {**self.job.metadata.get("parents", {}), self.position.ns: self.position.at.id}
+
+    def _pause(self, interrupts: tuple[Interrupt, ...]) -> Finish:
+        values = self.position.values()
+        self._emit("updates", {"__interrupt__": interrupts})
+        if interrupts:
+            self._emit("values", {**values, "__interrupt__": interrupts})
+        return Finish(values=values, interrupts=interrupts, paused=True)
+
+    def _finish(self, warning: str | None = None) -> Finish:
+        position = self.position
+        return Finish(
+            values=position.values(),
+            interrupts=position.waiting(),
+            paused=bool(position.at.next),
+            warning=warning,
+        )
+
+    def task_config(self, task: Task) -> RunnableConfig:
+        """The run's config as the node of a task sees it."""
+        config = self.job.config
+        ns = "|".join(task.path)
+        place = {
+            "langgraph_node": task.planned.node,
+            "langgraph_step": self.position.at.step + 1,
+            "langgraph_path": task.planned.path,
+            "langgraph_checkpoint_ns": ns,
+        }
+        own = {"checkpoint_id": self.position.at.id, "checkpoint_ns": ns}
+        return {
+            **config,
+            "metadata": {**self.job.metadata, **config.get("metadata", {}), **place},
+            "configurable": {**config.get("configurable", {}), **own},
+        }
+
+    def _stops_at(self, nodes: list[str], when: Literal["before", "after"]) -> bool:
+        compiled, asked = (
+            (self.compiled.interrupt_before, self.job.interrupt_before)
+            if when == "before"
+            else (self.compiled.interrupt_after, self.job.interrupt_after)
+        )
+        return any(
+            bool(nodes) if breaks == "*" else not set(breaks).isdisjoint(nodes)
+            for breaks in (compiled, asked)
+            if breaks
+        )
+
+    def _emit(self, mode: str, data: Any) -> None:
+        sink = self.job.sink
+        if mode in sink.modes and (sink.subgraphs or not self.job.ns) and not self._closed:
+            sink.emit(mode, self.job.ns, data)
+
+    def _emit_values(self) -> None:
+        if "values" in self.job.sink.modes:
+            self._emit("values", self.position.values())
+
+    def _write_custom(self, data: Any) -> None:
+        """The stream writer that nodes are given; plain nodes call it from their threads."""
+        if trio.lowlevel.in_trio_run():
+            self._emit("custom", data)
+        else:
+            self._token.run_sync_soon(self._emit, "custom", data)

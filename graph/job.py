@@ -1,0 +1,58 @@
+"""What a graph is asked to do, and how it came out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import attrs
+
+from .checkpoint import CheckpointLog
+from .context import RunnableConfig
+from .control import Interrupt
+from .stream import SILENT, Sink
+from .world import World
+
+__all__ = ["Breakpoints", "Finish", "Job"]
+
+Breakpoints = Sequence[str] | Literal["*"]
+
+
+@attrs.frozen(kw_only=True)
+class Job:
+    """What a graph is asked to do.
+
+    `input`: a dict of state keys starts a new turn, a `Command` answers or steers, None goes on.
+    `log`: where checkpoints go and come from, None for a run that leaves none. `checkpoint_id`:
+    start from this one instead of the newest. `bound`: see `resume.answers_of`. `metadata`: for its
+    checkpoints. Breakpoints add to those that the graph was compiled with. `ns`, `answers`: for a
+    graph called as a node: where it is, and the answers that a resume brought.
+    """
+
+    input: Any = None
+    config: RunnableConfig = attrs.field(factory=RunnableConfig)
+    context: Any = None
+    log: CheckpointLog | None = None
+    world: World = attrs.field(factory=World)
+    sink: Sink = SILENT
+    checkpoint_id: str | None = None
+    interrupt_before: Breakpoints = ()
+    interrupt_after: Breakpoints = ()
+    bound: Sequence[str] | None = None
+    metadata: Mapping[str, Any] = attrs.field(factory=dict)
+    ns: tuple[str, ...] = ()
+    answers: Mapping[str, Any] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class Finish:
+    """How a run came to an end that is no error.
+
+    `interrupts`: the questions it paused at. `paused`: whether tasks are left to run, at an
+    interrupt or a breakpoint. `warning`: what its sender should know.
+    """
+
+    values: Mapping[str, Any]
+    interrupts: tuple[Interrupt, ...] = ()
+    paused: bool = False
+    warning: str | None = None

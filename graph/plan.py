@@ -1,0 +1,121 @@
+"""Planning: from a state and what tasks wrote to the next state and the next tasks. No I/O, no
+clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from .channels import MISSING, Channel
+from .checkpoint import Planned
+from .control import END, Send
+from .nodes import Node
+
+__all__ = ["Advance", "Join", "Outcome", "Topology", "advance", "apply_writes", "plan_targets"]
+
+
+@attrs.frozen
+class Outcome:
+    """What a task came to. `goto`: where its conditional edges and Commands lead; static edges are
+    the graph's to know."""
+
+    writes: tuple[tuple[str, Any], ...] = ()
+    goto: tuple[str | Send, ...] = ()
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """What the task wrote, as the stream shows it; None if nothing."""
+        return dict(self.writes) or None
+
+
+@attrs.frozen
+class Join:
+    """An edge from several nodes: its target runs once all of them have."""
+
+    sources: tuple[str, ...]
+    target: str
+
+
+@attrs.frozen
+class Topology:
+    """The parts of a compiled graph that planning reads.
+
+    `joins`: the edges from several nodes, by name.
+    """
+
+    channels: Mapping[str, Channel]
+    nodes: Mapping[str, Node]
+    joins: Mapping[str, Join]
+
+
+@attrs.frozen
+class Advance:
+    """The state after a super-step, the keys that changed, and what comes next."""
+
+    values: Mapping[str, Any]
+    changed: tuple[str, ...]
+    next: tuple[Planned, ...]
+    joins: Mapping[str, tuple[str, ...]]
+
+
+def apply_writes(
+    channels: Mapping[str, Channel],
+    values: Mapping[str, Any],
+    writes: Iterable[tuple[str, str, Any]],
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """New values and the keys that changed, from (node, key, value) writes in order.
+
+    Raises InvalidUpdateError where a channel cannot take its writes, and whatever a reducer raises.
+    """
+    by_key: dict[str, list[tuple[str, Any]]] = {}
+    for node, key, value in writes:
+        by_key.setdefault(key, []).append((node, value))
+    changed = dict(values)
+    for key, wrote in by_key.items():
+        changed[key] = channels[key].update(key, values.get(key, MISSING), wrote)
+    return changed, tuple(by_key)
+
+
+def advance(
+    graph: Topology,
+    values: Mapping[str, Any],
+    joins: Mapping[str, tuple[str, ...]],
+    finished: Sequence[tuple[Planned, Outcome]],
+    also: Sequence[str | Send] = (),
+) -> Advance:
+    """Apply the writes of a whole super-step and plan the next.
+
+    `finished`: in task order. `also`: targets that no task named, of a Command given as input.
+    """
+    values, changed = apply_writes(
+        graph.channels,
+        values,
+        ((task.node, key, value) for task, outcome in finished for key, value in outcome.writes),
+    )
+    targets: list[str | Send] = list(also)
+    arrived = dict(joins)
+    for task, outcome in finished:
+        targets += outcome.goto
+        targets += graph.nodes[task.node].edges
+        for join in graph.nodes[task.node].joins:
+            arrived[join] = tuple(dict.fromkeys((*arrived.get(join, ()), task.node)))
+            if len(arrived[join]) == len(graph.joins[join].sources):
+                del arrived[join]
+                targets.append(graph.joins[join].target)
+    return Advance(values, changed, plan_targets(targets), arrived)
+
+
+def plan_targets(targets: Iterable[str | Send]) -> tuple[Planned, ...]:
+    """Tasks for the next super-step, in task order; a node reached twice by edges runs once."""
+    names: set[str] = set()
+    sends: list[Send] = []
+    for target in targets:
+        if isinstance(target, Send):
+            sends.append(target)
+        elif target != END:
+            names.add(target)
+    pulls = [Planned(name) for name in sorted(names)]
+    return (*pulls, *(Planned(send.node, at, send.arg) for at, send in enumerate(sends)))

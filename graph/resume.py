@@ -1,0 +1,55 @@
+"""Which answers a resume gives to which questions. No I/O."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .checkpoint import Saved
+from .control import Interrupt
+from .errors import InvalidResumeError
+
+__all__ = ["answers_of", "waiting"]
+
+_INTERRUPT_ID = re.compile(r"[0-9a-f]{32}")
+
+
+def waiting(saved: Saved) -> tuple[Interrupt, ...]:
+    """The questions that the tasks of a checkpoint wait on, in task order."""
+    idents = (planned.task_id(saved.checkpoint.id) for planned in saved.checkpoint.next)
+    asked = (saved.pending[ident].interrupts for ident in idents if ident in saved.pending)
+    return tuple(interrupt for several in asked for interrupt in several)
+
+
+def answers_of(
+    resume: Any, waiting: Sequence[Interrupt], bound: Sequence[str] | None = None
+) -> Mapping[str, Any]:
+    """Answers by interrupt id, of a `Command`'s `resume`.
+
+    A dict whose keys are all interrupt ids answers those that it names; any other value answers the
+    one question that waits. `bound`: the ids that waited when the resume was accepted; it answers
+    none that was asked later. Answers to questions that do not wait (any more) are left out, so the
+    result may be empty.
+
+    Raises InvalidResumeError for a plain value where several questions wait.
+    """
+    ids = [interrupt.id for interrupt in waiting]
+    meant = ids if bound is None else list(bound)
+    open_ids = [ident for ident in ids if ident in meant]
+    if _is_map(resume):
+        return {ident: resume[ident] for ident in open_ids if ident in resume}
+    if len(meant) > 1:
+        raise InvalidResumeError(
+            f"{len(meant)} interrupts wait ({', '.join(meant)}), so a plain resume value is "
+            f"ambiguous; resume with {{interrupt id: value}}"
+        )
+    return dict.fromkeys(open_ids, resume)
+
+
+def _is_map(resume: Any) -> bool:
+    return (
+        isinstance(resume, Mapping)
+        and bool(resume)
+        and all(isinstance(key, str) and _INTERRUPT_ID.fullmatch(key) for key in resume)
+    )

@@ -1,0 +1,91 @@
+"""A checkpoint as `get_state` shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .checkpoint import Planned, Saved, StateSnapshot, StateTask
+from .control import START
+from .nodes import Node
+
+__all__ = ["empty_snapshot", "snapshot"]
+
+
+def snapshot(
+    saved: Saved, thread_id: str, channels: Iterable[str], nodes: Mapping[str, Node]
+) -> StateSnapshot:
+    """`next` leaves out tasks that have finished and wait for their siblings."""
+    checkpoint = saved.checkpoint
+    tasks = tuple(_task(planned, saved, thread_id, nodes) for planned in checkpoint.next)
+    open_tasks = (
+        task.node
+        for task in checkpoint.next
+        if (so_far := saved.pending.get(task.task_id(checkpoint.id))) is None
+        or so_far.writes is None
+    )
+    parents = checkpoint.metadata.get("parents", {})
+    return StateSnapshot(
+        values={key: checkpoint.values[key] for key in channels if key in checkpoint.values},
+        next=tuple(open_tasks),
+        config=_config(thread_id, checkpoint.ns, checkpoint.id),
+        metadata={
+            **checkpoint.metadata,
+            "source": checkpoint.source,
+            "step": checkpoint.step,
+            "parents": parents,
+        },
+        created_at=checkpoint.created_at,
+        parent_config=(
+            _config(thread_id, checkpoint.ns, checkpoint.parent_id)
+            if checkpoint.parent_id
+            else None
+        ),
+        tasks=tasks,
+        interrupts=tuple(interrupt for task in tasks for interrupt in task.interrupts),
+    )
+
+
+def empty_snapshot(thread_id: str, ns: str = "") -> StateSnapshot:
+    """The state of a thread on which nothing has run."""
+    config = {"configurable": {"thread_id": thread_id, "checkpoint_ns": ns}}
+    return StateSnapshot(
+        values={},
+        next=(),
+        config=config,
+        metadata=None,
+        created_at=None,
+        parent_config=None,
+        tasks=(),
+        interrupts=(),
+    )
+
+
+def _task(planned: Planned, saved: Saved, thread_id: str, nodes: Mapping[str, Node]) -> StateTask:
+    checkpoint = saved.checkpoint
+    ident = planned.task_id(checkpoint.id)
+    so_far = saved.pending.get(ident)
+    result: Any = None
+    if planned.node == START:
+        result = planned.arg
+    elif so_far is not None and so_far.writes is not None:
+        result = dict(so_far.writes)
+    state = None
+    node = nodes.get(planned.node)
+    if node is not None and node.subgraph is not None:
+        ns = f"{checkpoint.ns}|{planned.node}:{ident}".lstrip("|")
+        state = {"configurable": {"thread_id": thread_id, "checkpoint_ns": ns}}
+    return StateTask(
+        id=ident,
+        name=planned.node,
+        path=planned.path,
+        error=so_far.error if so_far is not None else None,
+        interrupts=so_far.interrupts if so_far is not None else (),
+        state=state,
+        result=result,
+    )
+
+
+def _config(thread_id: str, ns: str, checkpoint_id: str) -> dict[str, Any]:
+    own = {"thread_id": thread_id, "checkpoint_ns": ns, "checkpoint_id": checkpoint_id}
+    return {"configurable": own}

@@ -1,0 +1,231 @@
+"""`StateGraph`: nodes and edges on their way to a graph that runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
+
+import attrs
+
+from .channels import Channel
+from .checkpoint import Checkpointer
+from .compiled import CompiledStateGraph
+from .control import END, START, RetryPolicy
+from .job import Breakpoints
+from .nodes import Branch, Call, Node
+from .plan import Join, Topology
+from .schema import channels_of
+
+__all__ = ["StateGraph"]
+
+_SEPARATORS = ("|", ":")  # they part the names in a checkpoint namespace
+
+
+class StateGraph:
+    """A graph whose nodes read a shared state and return updates of it.
+
+    `state_schema`: a TypedDict; `Annotated[type, reducer]` keys fold updates, others keep the last.
+    `context_schema`: the type of `Runtime.context`, for the reader and the type checker.
+    Names and meanings as `langgraph.graph.StateGraph`.
+    """
+
+    def __init__(self, state_schema: type[Any], context_schema: type[Any] | None = None) -> None:
+        self.state_schema = state_schema
+        self.context_schema = context_schema
+        self.channels: dict[str, Channel] = channels_of(state_schema)
+        self._nodes: dict[str, Node] = {START: Node(name=START)}
+        self._edges: list[tuple[str, str]] = []
+        self._joins: dict[str, Join] = {}
+        self._branches: list[tuple[str, Branch]] = []
+
+    def add_node(
+        self,
+        node: str | Callable[..., Any] | CompiledStateGraph,
+        action: Callable[..., Any] | CompiledStateGraph | None = None,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        retry_policy: RetryPolicy | Sequence[RetryPolicy] | None = None,
+        destinations: Mapping[str, str] | Sequence[str] | None = None,
+    ) -> Self:
+        """Add a node: `async def` functions run on the event loop, plain ones in worker threads.
+
+        `node`: its name, or the function itself, named after it. `action`: a function of the state
+        (and, by name, of `config`, `runtime`, `writer`), or a compiled graph. `retry_policy`: the
+        first that fits a failure counts. `destinations`: where its Commands may go, for drawings.
+
+        Raises ValueError for a name that is taken, reserved or not usable, TypeError for an action
+        that cannot be called.
+        """
+        if isinstance(node, str):
+            name = node
+        else:
+            name, action = _name_of(node), node
+        if action is None:
+            raise TypeError(f"Node {name!r} needs an action: a function or a compiled graph")
+        if name in (START, END):
+            raise ValueError(f"Node name {name!r} is reserved")
+        if name in self._nodes:
+            raise ValueError(f"There is a node {name!r} already")
+        for separator in _SEPARATORS:
+            if separator in name:
+                raise ValueError(f"Node name {name!r} may not contain {separator!r}")
+        call = subgraph = None
+        if isinstance(action, CompiledStateGraph):
+            subgraph = action
+        else:
+            call = Call.of(action, f"The action of node {name!r}")
+        self._nodes[name] = Node(
+            name=name,
+            call=call,
+            subgraph=subgraph,
+            retry=_policies(retry_policy),
+            metadata=dict(metadata or {}),
+            destinations=tuple(destinations or ()),
+        )
+        return self
+
+    def add_edge(self, start_key: str | Sequence[str], end_key: str) -> Self:
+        """Run `end_key` after `start_key`; after all of them, where a list is given.
+
+        Raises ValueError for an edge out of END or into START.
+        """
+        sources = (start_key,) if isinstance(start_key, str) else tuple(start_key)
+        if END in sources:
+            raise ValueError("END cannot be the start of an edge")
+        if end_key == START:
+            raise ValueError("START cannot be the end of an edge")
+        if isinstance(start_key, str):
+            self._edges.append((start_key, end_key))
+        elif not sources:
+            raise ValueError(f"An edge to {end_key!r} needs at least one source")
+        else:
+            self._joins[f"{'+'.join(sources)}:{end_key}"] = Join(sources, end_key)
+        return self
+
+    def add_conditional_edges(
+        self,
+        source: str,
+        path: Callable[..., Any],
+        path_map: Mapping[Hashable, str] | Sequence[str] | None = None,
+    ) -> Self:
+        """After `source`, go where `path(state)` says: a node's name, END, a `Send`, or a list.
+
+        `path_map`: from what `path` answers to node names, or just the names it may answer. A
+        `Literal` return annotation says the same.
+        """
+        if source == END:
+            raise ValueError("END cannot be the start of an edge")
+        if path_map is None:
+            path_map = _literal_answers(path)
+        if path_map is not None and not isinstance(path_map, Mapping):
+            path_map = {name: name for name in path_map}
+        call = Call.of(path, f"The conditional edge from {source!r}")
+        self._branches.append((source, Branch(call, path_map)))
+        return self
+
+    def set_entry_point(self, key: str) -> Self:
+        """Same as `add_edge(START, key)`."""
+        return self.add_edge(START, key)
+
+    def set_conditional_entry_point(
+        self,
+        path: Callable[..., Any],
+        path_map: Mapping[Hashable, str] | Sequence[str] | None = None,
+    ) -> Self:
+        """Same as `add_conditional_edges(START, path, path_map)`."""
+        return self.add_conditional_edges(START, path, path_map)
+
+    def set_finish_point(self, key: str) -> Self:
+        """Same as `add_edge(key, END)`."""
+        return self.add_edge(key, END)
+
+    def compile(
+        self,
+        checkpointer: Checkpointer | None = None,
+        *,
+        interrupt_before: Breakpoints | None = None,
+        interrupt_after: Breakpoints | None = None,
+        name: str | None = None,
+    ) -> CompiledStateGraph:
+        """Check the graph and make it runnable.
+
+        `checkpointer`: keeps the threads of a graph used alone (`InMemorySaver()`); a server brings
+        its own. `interrupt_before`, `interrupt_after`: nodes to pause at, or "*" for all.
+
+        Raises ValueError for edges from or to unknown nodes, a graph with no way in, and
+        breakpoints at unknown nodes.
+        """
+        self._check()
+        nodes = {name: self._wired(node) for name, node in self._nodes.items()}
+        for when, breaks in (
+            ("interrupt_before", interrupt_before),
+            ("interrupt_after", interrupt_after),
+        ):
+            for node in () if breaks in (None, "*") else breaks or ():
+                if node not in nodes or node == START:
+                    raise ValueError(f"{when} names {node!r}, which is no node of the graph")
+        return CompiledStateGraph(
+            name=name or "LangGraph",
+            topology=Topology(self.channels, nodes, dict(self._joins)),
+            state_schema=self.state_schema,
+            context_schema=self.context_schema,
+            checkpointer=checkpointer,
+            interrupt_before=interrupt_before or (),
+            interrupt_after=interrupt_after or (),
+        )
+
+    def _wired(self, node: Node) -> Node:
+        return attrs.evolve(
+            node,
+            edges=tuple(end for start, end in self._edges if start == node.name),
+            joins=tuple(key for key, join in self._joins.items() if node.name in join.sources),
+            branches=tuple(branch for source, branch in self._branches if source == node.name),
+        )
+
+    def _check(self) -> None:
+        edges = [
+            *self._edges,
+            *((source, join.target) for join in self._joins.values() for source in join.sources),
+        ]
+        for start, end in edges:
+            if start not in self._nodes:
+                raise ValueError(f"The edge {start!r} -> {end!r} starts at an unknown node")
+            if end not in self._nodes and end != END:
+                raise ValueError(f"The edge {start!r} -> {end!r} ends at an unknown node")
+        for source, branch in self._branches:
+            if source not in self._nodes:
+                raise ValueError(f"A conditional edge starts at an unknown node: {source!r}")
+            for end in (branch.path_map or {}).values():
+                if end not in self._nodes and end != END:
+                    raise ValueError(
+                        f"A conditional edge from {source!r} ends at an unknown node: {end!r}"
+                    )
+        starts = {start for start, _ in edges} | {source for source, _ in self._branches}
+        if START not in starts:
+            raise ValueError("The graph has no way in: add an edge from START to a node")
+
+
+def _name_of(action: Callable[..., Any] | CompiledStateGraph) -> str:
+    if isinstance(action, CompiledStateGraph):
+        return action.name
+    return getattr(action, "__name__", type(action).__name__)
+
+
+def _policies(given: RetryPolicy | Sequence[RetryPolicy] | None) -> tuple[RetryPolicy, ...]:
+    if given is None:
+        return ()
+    return (given,) if isinstance(given, RetryPolicy) else tuple(given)
+
+
+def _literal_answers(path: Callable[..., Any]) -> dict[Hashable, str] | None:
+    try:
+        answer = get_type_hints(path).get("return")
+    except (
+        NameError,
+        TypeError,
+        AttributeError,
+    ):  # no annotations, or some that cannot be resolved
+        return None
+    if get_origin(answer) is not Literal:
+        return None
+    return {name: name for name in get_args(answer) if isinstance(name, str)}

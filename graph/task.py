@@ -1,0 +1,171 @@
+"""One task: a node at work, with its answers, its retries and where it leads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import trio
+
+from .checkpoint import Planned
+from .context import RunnableConfig, Runtime, reset_current_task, set_current_task
+from .control import Interrupt, Send
+from .errors import AsyncioNodeError, GraphBubbleUp, GraphInterrupt, ParentCommand
+from .nodes import Branch, Call, Node, check_targets, read_update
+from .plan import Outcome, apply_writes
+
+if TYPE_CHECKING:
+    from .execute import Execution
+
+__all__ = ["Task"]
+
+
+@attrs.define(eq=False)
+class Task:
+    """A planned task of a running graph.
+
+    `resumes`: the answers that its interrupts have had so far, in order.
+    """
+
+    run: Execution
+    planned: Planned
+    id: str
+    values: Mapping[str, Any]
+    resumes: tuple[Any, ...] = ()
+    _asked: int = 0
+
+    @property
+    def node(self) -> Node:
+        return self.run.graph.nodes[self.planned.node]
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """Where this task is, outermost graph first."""
+        return (*self.run.job.ns, f"{self.planned.node}:{self.id}")
+
+    @property
+    def config(self) -> RunnableConfig:
+        return self.run.task_config(self)
+
+    @property
+    def runtime(self) -> Runtime[Any]:
+        return self.run.runtime
+
+    def ask(self, value: Any) -> Any:
+        at = self._asked
+        self._asked += 1
+        if at < len(self.resumes):
+            return self.resumes[at]
+        ident = blake2b(f"{self.id}\0{at}".encode(), digest_size=16).hexdigest()
+        raise GraphInterrupt([Interrupt(value, ident, self.path)])
+
+    async def perform(self) -> Outcome:
+        """Run the node and its conditional edges, trying again as its policies say.
+
+        Raises GraphInterrupt where the task pauses, ParentCommand where it speaks to the graph
+        around this one, or whatever the node raised last.
+        """
+        attempt = 1
+        while True:
+            self._asked = 0
+            token = set_current_task(self)
+            try:
+                return await self._attempt()
+            except GraphBubbleUp:
+                raise
+            except Exception as error:
+                policy = next((p for p in self.node.retry if p.retries(error)), None)
+                if policy is None or attempt >= policy.max_attempts:
+                    raise
+                wait = policy.wait(attempt, self.run.job.world.random.random)
+            finally:
+                reset_current_task(token)
+            await trio.sleep(wait)
+            attempt += 1
+
+    async def leave(self, writes: tuple[tuple[str, Any], ...]) -> tuple[str | Send, ...]:
+        """Where this task's conditional edges lead, seeing the state with its own `writes`."""
+        token = set_current_task(self)
+        try:
+            return await self._leave(writes)
+        finally:
+            reset_current_task(token)
+
+    async def _attempt(self) -> Outcome:
+        node = self.node
+        state = self.planned.arg if self.planned.takes_arg else self.values
+        if node.subgraph is not None:
+            returned = await self.run.call_subgraph(self, node.subgraph, state)
+        elif node.call is None:  # START: the input is what it writes
+            returned = state
+        elif node.call.is_async:
+            returned = await _on_trio(node, node.call(_copy(state), self))
+        elif all(not branch.call.is_async for branch in node.branches):
+            # Node and edges in one go: each trip to a worker thread costs as much as a small node.
+            return await self.run.job.world.run_blocking(self._attempt_in_thread, node.call, state)
+        else:
+            returned = await self.run.job.world.run_blocking(node.call, _copy(state), self)
+        writes, goto = self._read(returned)
+        outcome = Outcome(writes, (*goto, *await self._leave(writes)))
+        check_targets(outcome.goto, node.name, self.run.graph.nodes)
+        return outcome
+
+    def _attempt_in_thread(self, call: Call, state: Any) -> Outcome:
+        writes, goto = self._read(call(_copy(state), self))
+        view = self._view(writes) if self.node.branches else {}
+        for branch in self.node.branches:
+            goto = (*goto, *branch.targets(branch.call(view, self)))
+        check_targets(goto, self.node.name, self.run.graph.nodes)
+        return Outcome(writes, goto)
+
+    async def _leave(self, writes: tuple[tuple[str, Any], ...]) -> tuple[str | Send, ...]:
+        branches = self.node.branches
+        if not branches:
+            return ()
+        view = self._view(writes)
+        goto: list[str | Send] = []
+        for branch in branches:
+            goto += branch.targets(await self._ask_branch(branch, view))
+        return tuple(goto)
+
+    async def _ask_branch(self, branch: Branch, view: Mapping[str, Any]) -> Any:
+        if branch.call.is_async:
+            return await _on_trio(self.node, branch.call(view, self))
+        return await self.run.job.world.run_blocking(branch.call, view, self)
+
+    def _read(self, returned: Any) -> tuple[tuple[tuple[str, Any], ...], tuple[str | Send, ...]]:
+        writes, goto, outer = read_update(returned, self.planned.node, self.run.graph.channels)
+        for command in outer:
+            raise ParentCommand(command)
+        return writes, goto
+
+    def _view(self, writes: tuple[tuple[str, Any], ...]) -> Mapping[str, Any]:
+        named = ((self.planned.node, key, value) for key, value in writes)
+        return apply_writes(self.run.graph.channels, self.values, named)[0]
+
+
+def _copy(state: Any) -> Any:
+    """A dict of the task's own: what it adds or drops is not seen by others."""
+    return dict(state) if isinstance(state, dict) else state
+
+
+async def _on_trio(node: Node, awaitable: Any) -> Any:
+    try:
+        return await awaitable
+    except (RuntimeError, TypeError) as error:
+        if not _of_asyncio(error):
+            raise
+        raise AsyncioNodeError(
+            f"Node {node.name!r} awaited something of asyncio. Async nodes run on trio: use trio "
+            f"or anyio in them, or make this one a plain 'def' node, which runs in a thread"
+        ) from error
+
+
+def _of_asyncio(error: Exception) -> bool:
+    text = str(error)
+    return (
+        text.startswith(("no running event loop", "trio.run received unrecognized yield message"))
+        or "no current event loop" in text
+    )

@@ -1,0 +1,86 @@
+"""The world outside a run: clock, ids, randomness, blocking calls.
+
+It is handed in, so that a test can turn time and a simulation can replay a seed.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+import attrs
+import trio
+from uuid_utils import compat as uuids
+
+__all__ = ["World", "current_world", "entered_world"]
+
+T = TypeVar("T")
+
+
+@attrs.define
+class World:
+    """Wall time that follows trio's clock, time-ordered ids, randomness, and worker threads.
+
+    `threads`: how many plain `def` nodes may run at once (default 40).
+    """
+
+    threads: int = 40
+    random: random.Random = attrs.field(factory=random.Random)
+    _limiter: trio.CapacityLimiter | None = attrs.field(init=False, default=None)
+    _wall: datetime | None = attrs.field(init=False, default=None)
+    _started: float = attrs.field(init=False, default=0.0)
+
+    def now(self) -> datetime:
+        """The time in UTC. Moves with trio's clock, so that `MockClock` turns it."""
+        if self._wall is None:
+            self._wall, self._started = datetime.now(UTC), trio.current_time()
+        return self._wall + timedelta(seconds=trio.current_time() - self._started)
+
+    def timestamp(self) -> str:
+        """`now()` as ISO 8601 with microseconds and offset: sorts as text."""
+        return self.now().isoformat(timespec="microseconds")
+
+    def checkpoint_id(self) -> str:
+        """A UUIDv6: checkpoint ids sort by age as text."""
+        return str(uuids.uuid6())
+
+    def record_id(self) -> str:
+        """A UUIDv7, for threads and runs."""
+        return str(uuids.uuid7())
+
+    def random_id(self) -> str:
+        """A UUIDv4, for messages and created assistants."""
+        return str(uuids.uuid4())
+
+    async def run_blocking(self, function: Callable[..., T], *args: object) -> T:
+        """Run user code that may block in a worker thread; abandoned at once when cancelled."""
+        if self._limiter is None:
+            self._limiter = trio.CapacityLimiter(self.threads)
+        return await trio.to_thread.run_sync(
+            function, *args, abandon_on_cancel=True, limiter=self._limiter
+        )
+
+
+_current: ContextVar[World | None] = ContextVar("greenroom_world", default=None)
+
+
+def current_world() -> World:
+    """The world of the run under way, or the real one outside a run."""
+    return _current.get() or _REAL
+
+
+@contextmanager
+def entered_world(world: World) -> Iterator[None]:
+    """Make `world` the current one for the code inside."""
+    token = _current.set(world)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+_REAL = World()

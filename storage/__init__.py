@@ -1,0 +1,80 @@
+"""What is remembered: records, the checkpoint log, and the backends that keep them."""
+
+from __future__ import annotations
+
+from .codec import Unstorable, decode, encode, to_json
+from .contract import (
+    AppendEvents,
+    AppendLog,
+    AssistantQuery,
+    DeleteRun,
+    DeleteThread,
+    InsertThread,
+    Lease,
+    LogPage,
+    Operation,
+    PutAssistant,
+    PutRun,
+    PutThread,
+    RecordExists,
+    StaleEpoch,
+    Storage,
+    StorageError,
+    StorageHeld,
+    ThreadQuery,
+    TruncateLog,
+)
+from .log import ThreadLog, decode_page, read_history, read_saved
+from .memory import MemoryStorage
+from .records import (
+    UNFINISHED,
+    Assistant,
+    Event,
+    LogRow,
+    Run,
+    RunStatus,
+    Thread,
+    ThreadStatus,
+)
+from .session import Commit, StorageSession
+
+__all__ = [
+    "UNFINISHED",
+    "AppendEvents",
+    "AppendLog",
+    "Assistant",
+    "AssistantQuery",
+    "Commit",
+    "DeleteRun",
+    "DeleteThread",
+    "Event",
+    "InsertThread",
+    "Lease",
+    "LogPage",
+    "LogRow",
+    "MemoryStorage",
+    "Operation",
+    "PutAssistant",
+    "PutRun",
+    "PutThread",
+    "RecordExists",
+    "Run",
+    "RunStatus",
+    "StaleEpoch",
+    "Storage",
+    "StorageError",
+    "StorageHeld",
+    "StorageSession",
+    "Thread",
+    "ThreadLog",
+    "ThreadQuery",
+    "ThreadStatus",
+    "TruncateLog",
+    "Unstorable",
+    "decode",
+    "decode_page",
+    "encode",
+    "read_history",
+    "read_saved",
+    "to_json",
+]

@@ -1,0 +1,291 @@
+"""What a storage backend does: one atomic commit and a handful of reads.
+
+A backend is plain blocking code. `session.StorageSession` puts trio, group commit and the lease
+around it; `testing` has the suite that proves a backend.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+import attrs
+
+from .records import Assistant, Event, LogRow, Run, RunStatus, Thread, ThreadStatus
+
+__all__ = [
+    "AppendEvents",
+    "AppendLog",
+    "AssistantQuery",
+    "DeleteRun",
+    "DeleteThread",
+    "InsertThread",
+    "Lease",
+    "LogPage",
+    "Operation",
+    "PutAssistant",
+    "PutRun",
+    "PutThread",
+    "RecordExists",
+    "StaleEpoch",
+    "Storage",
+    "StorageError",
+    "StorageHeld",
+    "ThreadQuery",
+    "TruncateLog",
+]
+
+
+class StorageError(Exception):
+    """The store could not do what it was asked; nothing was changed."""
+
+
+class StorageHeld(StorageError):
+    """Another process holds the store; the text names it."""
+
+
+class StaleEpoch(StorageError):
+    """Somebody else has taken the lease since: this holder must stop."""
+
+
+class RecordExists(StorageError):
+    """An insert found a record of that id."""
+
+
+@attrs.frozen
+class InsertThread:
+    """Add a thread; RecordExists where the id is taken."""
+
+    thread: Thread
+
+
+@attrs.frozen
+class PutThread:
+    """Replace a thread. Does nothing if it is gone."""
+
+    thread: Thread
+
+
+@attrs.frozen
+class DeleteThread:
+    """Delete a thread with its runs, log and events."""
+
+    thread_id: str
+
+
+@attrs.frozen
+class PutRun:
+    """Add or replace a run."""
+
+    run: Run
+
+
+@attrs.frozen
+class DeleteRun:
+    """Delete a run and its events; its log records stay."""
+
+    thread_id: str
+    run_id: str
+
+
+@attrs.frozen
+class PutAssistant:
+    """Add or replace an assistant."""
+
+    assistant: Assistant
+
+
+@attrs.frozen
+class AppendLog:
+    """Add records to a thread's log; a `seq` that is taken is a StorageError."""
+
+    rows: tuple[LogRow, ...]
+
+
+@attrs.frozen
+class TruncateLog:
+    """Delete a thread's log records from `from_seq` on."""
+
+    thread_id: str
+    from_seq: int
+
+
+@attrs.frozen
+class AppendEvents:
+    """Keep events of streams."""
+
+    events: tuple[Event, ...]
+
+
+Operation = (
+    InsertThread
+    | PutThread
+    | DeleteThread
+    | PutRun
+    | DeleteRun
+    | PutAssistant
+    | AppendLog
+    | TruncateLog
+    | AppendEvents
+)
+
+
+@attrs.frozen(kw_only=True)
+class ThreadQuery:
+    """Which threads, in what order.
+
+    `metadata`: what a thread's metadata must contain, at any depth. `ids`, `status`: any of these.
+    `sort_by`: ties are broken by `thread_id` in the same direction. `limit`: None for no limit.
+    """
+
+    metadata: Mapping[str, Any] | None = None
+    ids: Sequence[str] | None = None
+    status: ThreadStatus | None = None
+    sort_by: Literal["thread_id", "status", "created_at", "updated_at", "state_updated_at"] = (
+        "created_at"
+    )
+    descending: bool = True
+    limit: int | None = 10
+    offset: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class AssistantQuery:
+    """Which assistants, in what order; as `ThreadQuery`.
+
+    `name`: contained in the name, in any case.
+    """
+
+    metadata: Mapping[str, Any] | None = None
+    graph_id: str | None = None
+    name: str | None = None
+    sort_by: Literal["assistant_id", "graph_id", "name", "created_at", "updated_at"] = "created_at"
+    descending: bool = True
+    limit: int | None = 10
+    offset: int = 0
+
+
+@attrs.frozen
+class LogPage:
+    """Log records that belong together, oldest first.
+
+    `checkpoints`: those asked for and all that reading them needs, from the full snapshot on.
+    `writes`: the pending writes of the checkpoints asked for. `wanted`: the ids asked for, newest
+    first.
+    """
+
+    wanted: tuple[str, ...]
+    checkpoints: tuple[LogRow, ...]
+    writes: tuple[LogRow, ...]
+
+
+@attrs.frozen
+class Lease:
+    """The right to write. `epoch` rises whenever the lease is taken; every commit carries it."""
+
+    owner: str
+    epoch: int
+
+
+class Storage(ABC):
+    """A storage backend.
+
+    `commit` and the lease calls come from one thread at a time; reads may come from any number of
+    threads at once, and see what was committed. `blocking`: False if no call ever waits for a disk
+    or a network, so that it may be made on the event loop.
+    """
+
+    blocking: ClassVar[bool] = True
+
+    @abstractmethod
+    def open(self) -> None:
+        """Make ready, creating or migrating the schema. StorageError says what is in the way."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of everything, the lease included. Closing twice is no error."""
+
+    @abstractmethod
+    def acquire_lease(self, owner: str) -> Lease:
+        """Take the lease, raising the epoch. StorageHeld names a holder that is still there."""
+
+    @abstractmethod
+    def commit(
+        self, groups: Sequence[Sequence[Operation]], epoch: int
+    ) -> list[StorageError | None]:
+        """Apply groups of operations in order; each group wholly or not at all, and durably.
+
+        Returns for each group None or why it was refused; a refused group leaves the others alone.
+        Raises StaleEpoch, with nothing applied, where `epoch` is not the lease's. Operations on
+        threads that do not exist are accepted and change nothing that can be read.
+        """
+
+    @abstractmethod
+    def get_thread(self, thread_id: str) -> Thread | None: ...
+
+    @abstractmethod
+    def search_threads(self, query: ThreadQuery) -> list[Thread]: ...
+
+    @abstractmethod
+    def count_threads(self, query: ThreadQuery) -> int:
+        """How many threads fit, whatever the query's limit and offset."""
+
+    @abstractmethod
+    def get_run(self, thread_id: str, run_id: str) -> Run | None: ...
+
+    @abstractmethod
+    def list_runs(
+        self,
+        thread_id: str,
+        *,
+        status: RunStatus | None = None,
+        limit: int | None = 10,
+        offset: int = 0,
+    ) -> list[Run]:
+        """The runs of a thread, newest first (by `seq`)."""
+
+    @abstractmethod
+    def unfinished_runs(self, thread_id: str | None = None) -> list[Run]:
+        """Runs pending or running, of one thread or of all, oldest first on each thread."""
+
+    @abstractmethod
+    def last_run_seq(self, thread_id: str) -> int:
+        """The highest `seq` of a thread's runs, 0 if it has none."""
+
+    @abstractmethod
+    def get_assistant(self, assistant_id: str) -> Assistant | None: ...
+
+    @abstractmethod
+    def search_assistants(self, query: AssistantQuery) -> list[Assistant]: ...
+
+    @abstractmethod
+    def count_assistants(self, query: AssistantQuery) -> int: ...
+
+    @abstractmethod
+    def last_log_seq(self, thread_id: str) -> int:
+        """The highest `seq` of a thread's log, 0 if it is empty."""
+
+    @abstractmethod
+    def read_checkpoint(
+        self, thread_id: str, ns: str, checkpoint_id: str | None = None
+    ) -> LogPage | None:
+        """One checkpoint, the newest (highest `seq`) of the namespace where no id is given."""
+
+    @abstractmethod
+    def read_history(
+        self, thread_id: str, ns: str, *, before: str | None = None, limit: int | None = 10
+    ) -> LogPage:
+        """Checkpoints of a namespace, newest first, older (by `seq`) than `before` where given."""
+
+    @abstractmethod
+    def read_events(
+        self, thread_id: str, run_id: str, *, after: int = 0, limit: int = 1000
+    ) -> list[Event]:
+        """The kept events of a run with an id above `after`, in order."""
+
+    @abstractmethod
+    def read_thread_events(
+        self, thread_id: str, *, after: int = 0, limit: int = 1000
+    ) -> list[Event]:
+        """The kept events of all runs of a thread with an id above `after`, in order."""

@@ -1,0 +1,337 @@
+"""Storage in memory: for tests, and for work that may be lost with the process."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from operator import attrgetter, itemgetter
+from threading import Lock
+from typing import Any, ClassVar, TypeVar
+
+import attrs
+import msgspec
+
+from .codec import encode_json
+from .contract import (
+    AppendEvents,
+    AppendLog,
+    AssistantQuery,
+    DeleteRun,
+    DeleteThread,
+    InsertThread,
+    Lease,
+    LogPage,
+    Operation,
+    PutAssistant,
+    PutRun,
+    PutThread,
+    RecordExists,
+    StaleEpoch,
+    Storage,
+    StorageError,
+    StorageHeld,
+    ThreadQuery,
+    TruncateLog,
+)
+from .records import UNFINISHED, Assistant, Event, LogRow, Run, RunStatus, Thread
+from .rows import Row, contains, from_row, to_row
+
+__all__ = ["MemoryStorage"]
+
+T = TypeVar("T")
+Undo = list[Callable[[], object]]
+
+_seq = attrgetter("seq")
+_event_id = attrgetter("event_id")
+
+
+@attrs.define
+class _Thread:
+    """A thread with all that belongs to it; `log` by `seq`, `events` by `event_id`."""
+
+    row: Row
+    runs: dict[str, Row] = attrs.field(factory=dict)
+    log: list[LogRow] = attrs.field(factory=list)
+    events: list[Event] = attrs.field(factory=list)
+
+
+@attrs.define
+class MemoryStorage(Storage):
+    """Keeps everything while the object lives, closed or not.
+
+    Records are kept in their stored form, as a database would: what is given and what is returned
+    shares nothing with what is kept.
+    """
+
+    blocking: ClassVar[bool] = False
+
+    _threads: dict[str, _Thread] = attrs.field(init=False, factory=dict)
+    _assistants: dict[str, Row] = attrs.field(init=False, factory=dict)
+    _lease: Lease | None = attrs.field(init=False, default=None)
+    _epoch: int = attrs.field(init=False, default=0)
+    _lock: Lock = attrs.field(init=False, factory=Lock)
+
+    def open(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self._lease = None
+
+    def acquire_lease(self, owner: str) -> Lease:
+        if self._lease is not None:
+            raise StorageHeld(f"The storage in memory is in use by {self._lease.owner}")
+        self._epoch += 1
+        self._lease = Lease(owner, self._epoch)
+        return self._lease
+
+    def commit(
+        self, groups: Sequence[Sequence[Operation]], epoch: int
+    ) -> list[StorageError | None]:
+        with self._lock:
+            if self._lease is None or self._lease.epoch != epoch:
+                raise StaleEpoch(f"The lease of epoch {epoch} on the storage in memory has ended")
+            return [self._commit_group(group) for group in groups]
+
+    def _commit_group(self, group: Sequence[Operation]) -> StorageError | None:
+        undo: Undo = []
+        try:
+            for operation in group:
+                self._apply(operation, undo)
+        except StorageError as error:
+            for step in reversed(undo):
+                step()
+            return error
+        return None
+
+    def _apply(self, operation: Operation, undo: Undo) -> None:
+        match operation:
+            case InsertThread(thread):
+                if thread.thread_id in self._threads:
+                    raise RecordExists(f"Thread {thread.thread_id} exists already")
+                self._threads[thread.thread_id] = _Thread(to_row(thread))
+                undo.append(partial(self._threads.pop, thread.thread_id))
+            case PutThread(thread):
+                row = to_row(thread)
+                if (kept := self._threads.get(thread.thread_id)) is not None:
+                    undo.append(partial(setattr, kept, "row", kept.row))
+                    kept.row = row
+            case DeleteThread(thread_id):
+                if (kept := self._threads.pop(thread_id, None)) is not None:
+                    undo.append(partial(self._threads.__setitem__, thread_id, kept))
+            case PutRun(run):
+                row = to_row(run)
+                if (kept := self._threads.get(run.thread_id)) is not None:
+                    _put(kept.runs, run.run_id, row, undo)
+            case DeleteRun(thread_id, run_id):
+                kept = self._threads.get(thread_id)
+                if kept is not None and run_id in kept.runs:
+                    undo.append(partial(kept.runs.__setitem__, run_id, kept.runs.pop(run_id)))
+                    undo.append(partial(setattr, kept, "events", kept.events))
+                    kept.events = [event for event in kept.events if event.run_id != run_id]
+            case PutAssistant(assistant):
+                _put(self._assistants, assistant.assistant_id, to_row(assistant), undo)
+            case AppendLog(rows):
+                for record in rows:
+                    if (kept := self._threads.get(record.thread_id)) is not None:
+                        place = f"Log of thread {record.thread_id}"
+                        _insert(kept.log, record, _seq, place, undo)
+            case TruncateLog(thread_id, from_seq):
+                if (kept := self._threads.get(thread_id)) is not None:
+                    at = bisect_left(kept.log, from_seq, key=_seq)
+                    undo.append(partial(kept.log.extend, kept.log[at:]))
+                    del kept.log[at:]
+            case AppendEvents(events):
+                for event in events:
+                    kept = self._threads.get(event.thread_id)
+                    if kept is not None and event.run_id in kept.runs:
+                        place = f"Events of thread {event.thread_id}"
+                        _insert(kept.events, event, _event_id, place, undo)
+
+    def get_thread(self, thread_id: str) -> Thread | None:
+        with self._lock:
+            kept = self._threads.get(thread_id)
+        return None if kept is None else from_row(Thread, kept.row)
+
+    def search_threads(self, query: ThreadQuery) -> list[Thread]:
+        rows = sorted(
+            self._matching_threads(query),
+            key=itemgetter(query.sort_by, "thread_id"),
+            reverse=query.descending,
+        )
+        return [from_row(Thread, row) for row in _cut(rows, query.limit, query.offset)]
+
+    def count_threads(self, query: ThreadQuery) -> int:
+        return len(self._matching_threads(query))
+
+    def _matching_threads(self, query: ThreadQuery) -> list[Row]:
+        wanted = _wanted(query.metadata)
+        ids = None if query.ids is None else set(query.ids)
+        with self._lock:
+            rows = [kept.row for kept in self._threads.values()]
+        return [
+            row
+            for row in rows
+            if (ids is None or row["thread_id"] in ids)
+            and query.status in (None, row["status"])
+            and _has(row, wanted)
+        ]
+
+    def get_run(self, thread_id: str, run_id: str) -> Run | None:
+        with self._lock:
+            kept = self._threads.get(thread_id)
+            row = None if kept is None else kept.runs.get(run_id)
+        return None if row is None else from_row(Run, row)
+
+    def list_runs(
+        self,
+        thread_id: str,
+        *,
+        status: RunStatus | None = None,
+        limit: int | None = 10,
+        offset: int = 0,
+    ) -> list[Run]:
+        rows = [row for row in self._runs(thread_id) if status in (None, row["status"])]
+        rows.reverse()
+        return [from_row(Run, row) for row in _cut(rows, limit, offset)]
+
+    def unfinished_runs(self, thread_id: str | None = None) -> list[Run]:
+        with self._lock:
+            threads = list(self._threads) if thread_id is None else [thread_id]
+        return [
+            from_row(Run, row)
+            for one in threads
+            for row in self._runs(one)
+            if row["status"] in UNFINISHED
+        ]
+
+    def last_run_seq(self, thread_id: str) -> int:
+        return max((row["seq"] for row in self._runs(thread_id)), default=0)
+
+    def _runs(self, thread_id: str) -> list[Row]:
+        with self._lock:
+            kept = self._threads.get(thread_id)
+            rows = [] if kept is None else list(kept.runs.values())
+        return sorted(rows, key=itemgetter("seq"))
+
+    def get_assistant(self, assistant_id: str) -> Assistant | None:
+        with self._lock:
+            row = self._assistants.get(assistant_id)
+        return None if row is None else from_row(Assistant, row)
+
+    def search_assistants(self, query: AssistantQuery) -> list[Assistant]:
+        rows = sorted(
+            self._matching_assistants(query),
+            key=itemgetter(query.sort_by, "assistant_id"),
+            reverse=query.descending,
+        )
+        return [from_row(Assistant, row) for row in _cut(rows, query.limit, query.offset)]
+
+    def count_assistants(self, query: AssistantQuery) -> int:
+        return len(self._matching_assistants(query))
+
+    def _matching_assistants(self, query: AssistantQuery) -> list[Row]:
+        wanted = _wanted(query.metadata)
+        name = (query.name or "").casefold()
+        with self._lock:
+            rows = list(self._assistants.values())
+        return [
+            row
+            for row in rows
+            if query.graph_id in (None, row["graph_id"])
+            and name in row["name"].casefold()
+            and _has(row, wanted)
+        ]
+
+    def last_log_seq(self, thread_id: str) -> int:
+        log = self._log(thread_id)
+        return log[-1].seq if log else 0
+
+    def read_checkpoint(
+        self, thread_id: str, ns: str, checkpoint_id: str | None = None
+    ) -> LogPage | None:
+        log = self._log(thread_id)
+        for row in reversed(log):
+            if (
+                row.kind == "checkpoint"
+                and row.ns == ns
+                and checkpoint_id in (None, row.checkpoint_id)
+            ):
+                return _page(log, ns, [row])
+        return None
+
+    def read_history(
+        self, thread_id: str, ns: str, *, before: str | None = None, limit: int | None = 10
+    ) -> LogPage:
+        log = self._log(thread_id)
+        rows = [row for row in reversed(log) if row.kind == "checkpoint" and row.ns == ns]
+        if before is not None:
+            places = (at for at, row in enumerate(rows) if row.checkpoint_id == before)
+            rows = rows[next(places, len(rows)) + 1 :]
+        return _page(log, ns, _cut(rows, limit, 0))
+
+    def _log(self, thread_id: str) -> list[LogRow]:
+        with self._lock:
+            kept = self._threads.get(thread_id)
+            return [] if kept is None else kept.log.copy()
+
+    def read_events(
+        self, thread_id: str, run_id: str, *, after: int = 0, limit: int = 1000
+    ) -> list[Event]:
+        events = self._events(thread_id, after)
+        return [event for event in events if event.run_id == run_id][:limit]
+
+    def read_thread_events(
+        self, thread_id: str, *, after: int = 0, limit: int = 1000
+    ) -> list[Event]:
+        return self._events(thread_id, after)[:limit]
+
+    def _events(self, thread_id: str, after: int) -> list[Event]:
+        with self._lock:
+            kept = self._threads.get(thread_id)
+            if kept is None:
+                return []
+            return kept.events[bisect_right(kept.events, after, key=_event_id) :]
+
+
+def _put(rows: dict[str, Row], key: str, row: Row, undo: Undo) -> None:
+    if key in rows:
+        undo.append(partial(rows.__setitem__, key, rows[key]))
+    else:
+        undo.append(partial(rows.pop, key))
+    rows[key] = row
+
+
+def _insert(items: list[T], item: T, position: Callable[[T], int], place: str, undo: Undo) -> None:
+    at = bisect_left(items, position(item), key=position)
+    if at < len(items) and position(items[at]) == position(item):
+        raise StorageError(f"{place}: position {position(item)} is taken")
+    items.insert(at, item)
+    undo.append(partial(items.pop, at))
+
+
+def _page(log: Sequence[LogRow], ns: str, wanted: Sequence[LogRow]) -> LogPage:
+    if not wanted:
+        return LogPage((), (), ())
+    ids = {row.checkpoint_id for row in wanted}
+    first = min(row.base_seq or row.seq for row in wanted)
+    last = max(row.seq for row in wanted)
+    rows = [row for row in log[bisect_left(log, first, key=_seq) :] if row.ns == ns]
+    return LogPage(
+        tuple(row.checkpoint_id for row in wanted),
+        tuple(row for row in rows if row.kind == "checkpoint" and row.seq <= last),
+        tuple(row for row in rows if row.kind == "writes" and row.checkpoint_id in ids),
+    )
+
+
+def _wanted(metadata: Mapping[str, Any] | None) -> Any:
+    """A metadata filter in the form in which metadata is kept."""
+    return msgspec.json.decode(encode_json(dict(metadata or {}), "metadata"))
+
+
+def _has(row: Row, wanted: Any) -> bool:
+    return not wanted or contains(msgspec.json.decode(row["metadata"]), wanted)
+
+
+def _cut(items: Sequence[T], limit: int | None, offset: int) -> Sequence[T]:
+    return items[offset:] if limit is None else items[offset : offset + limit]

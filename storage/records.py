@@ -1,0 +1,117 @@
+"""What is remembered, as plain records. Times are ISO 8601 in UTC with microseconds."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import attrs
+
+__all__ = [
+    "UNFINISHED",
+    "Assistant",
+    "Event",
+    "LogRow",
+    "Run",
+    "RunStatus",
+    "Thread",
+    "ThreadStatus",
+]
+
+ThreadStatus = Literal["idle", "busy", "interrupted", "error"]
+RunStatus = Literal["pending", "running", "success", "error", "timeout", "interrupted"]
+UNFINISHED: tuple[RunStatus, ...] = ("pending", "running")
+
+
+@attrs.frozen(kw_only=True)
+class Thread:
+    """A conversation. Its state is in its log, not here.
+
+    `status`: computed by the thread's actor in the commit that changed it. `error`: of the last
+    run, `{"error": type, "message": text}`. `interrupts`: the questions that wait, by task id.
+    `event_block`: event ids below this one may have been used.
+    """
+
+    thread_id: str
+    created_at: str
+    updated_at: str
+    state_updated_at: str
+    metadata: dict[str, Any] = attrs.field(factory=dict)
+    config: dict[str, Any] = attrs.field(factory=dict)
+    status: ThreadStatus = "idle"
+    error: dict[str, Any] | None = None
+    interrupts: dict[str, list[dict[str, Any]]] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class Run:
+    """One request to a thread: an input, an answer, or going on.
+
+    `kwargs`: what it was asked to do, as given. `seq`: order of arrival on its thread. `bound`: the
+    ids of the interrupts that were pending when it was accepted, for a resume; None for other runs.
+    `attempt`: how often it was started. `started_from`: the newest checkpoint when it was last
+    started, and `stalled`: starts in a row from that one. `first_log_seq`: the first record of the
+    thread's log that may be its own, None until it starts. `error`: as in `Thread`.
+    """
+
+    run_id: str
+    thread_id: str
+    assistant_id: str
+    seq: int
+    status: RunStatus
+    created_at: str
+    updated_at: str
+    multitask_strategy: str
+    kwargs: dict[str, Any]
+    metadata: dict[str, Any] = attrs.field(factory=dict)
+    bound: tuple[str, ...] | None = None
+    attempt: int = 0
+    stalled: int = 0
+    started_from: str | None = None
+    first_log_seq: int | None = None
+    error: dict[str, Any] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Assistant:
+    """A graph with a configuration of its own; every graph has one made by the system."""
+
+    assistant_id: str
+    graph_id: str
+    created_at: str
+    updated_at: str
+    name: str
+    description: str | None = None
+    version: int = 1
+    config: dict[str, Any] = attrs.field(factory=dict)
+    context: dict[str, Any] = attrs.field(factory=dict)
+    metadata: dict[str, Any] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class LogRow:
+    """One record of a thread's checkpoint log, encoded.
+
+    `seq`: its position in the thread's log, from 1, increasing. `kind`: `checkpoint` or `writes`.
+    `checkpoint_id`: the checkpoint itself, or the one that the writes belong to. `base_seq`: for a
+    checkpoint, the position of the full snapshot that reading it starts from (its own `seq` if it
+    is one); None for writes. `data`: JSON.
+    """
+
+    thread_id: str
+    seq: int
+    kind: Literal["checkpoint", "writes"]
+    ns: str
+    checkpoint_id: str
+    base_seq: int | None
+    data: bytes
+
+
+@attrs.frozen(kw_only=True)
+class Event:
+    """One event of a run's stream, kept so that a reader can come back. `data`: JSON."""
+
+    thread_id: str
+    event_id: int
+    run_id: str
+    name: str
+    data: bytes

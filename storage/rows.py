@@ -1,0 +1,111 @@
+"""Records as rows: one column for each field, JSON text where the field is more than a scalar.
+
+Metadata is searched inside the database, so that it must be plain JSON; everything else may carry
+what `codec.encode` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import attrs
+import msgspec
+from cattrs import Converter
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
+
+from .codec import decode, encode, encode_json
+from .contract import StorageError
+from .records import Assistant, Run, Thread
+
+__all__ = ["COLUMNS", "Row", "contains", "from_row", "to_row"]
+
+Row = Mapping[str, Any]
+R = TypeVar("R", Thread, Run, Assistant)
+
+
+def to_row(record: Thread | Run | Assistant) -> Row:
+    """A record's columns by name. Raises Unstorable, naming the field."""
+    row: Row = _converter.unstructure(record)
+    return row
+
+
+def from_row(kind: type[R], row: Row) -> R:
+    """The record that was made into `row`. StorageError if the row is damaged."""
+    try:
+        return _converter.structure(row, kind)
+    except Exception as error:
+        key = next(iter(row.values()), None)
+        raise StorageError(f"The stored {kind.__name__} {key} is damaged: {error}") from error
+
+
+def contains(have: Any, want: Any) -> bool:
+    """Whether the JSON value `have` contains `want`, at any depth.
+
+    A dict contains each wanted key, a list has for each wanted element one that contains it,
+    scalars are equal: 1 is 1.0 but not true.
+    """
+    if isinstance(want, dict):
+        return isinstance(have, dict) and all(
+            key in have and contains(have[key], value) for key, value in want.items()
+        )
+    if isinstance(want, list):
+        return isinstance(have, list) and all(
+            any(contains(one, value) for one in have) for value in want
+        )
+    return isinstance(have, bool) == isinstance(want, bool) and bool(have == want)
+
+
+def _strict(kind: type) -> Any:
+    def check(value: Any, _: Any) -> Any:
+        if type(value) is not kind:
+            raise TypeError(f"{value!r} is no {kind.__name__}")
+        return value
+
+    return check
+
+
+def _optional_tuple(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(msgspec.json.decode(text))
+
+
+def _column(name: str) -> Any:
+    """How a field that is more than a scalar is written and read."""
+    if name == "metadata":
+        return override(
+            unstruct_hook=lambda value: encode_json(value, name).decode(),
+            struct_hook=lambda text, _: msgspec.json.decode(text),
+        )
+    if name == "bound":
+        return override(
+            unstruct_hook=lambda ids: (
+                None if ids is None else encode_json(list(ids), name).decode()
+            ),
+            struct_hook=lambda text, _: _optional_tuple(text),
+        )
+    return override(
+        unstruct_hook=lambda value: None if value is None else encode(value, name).decode(),
+        struct_hook=lambda text, _: None if text is None else decode(text.encode()),
+    )
+
+
+_JSON = {
+    Thread: ("metadata", "config", "error", "interrupts"),
+    Run: ("kwargs", "metadata", "bound", "error"),
+    Assistant: ("config", "context", "metadata"),
+}
+COLUMNS: Mapping[type, tuple[str, ...]] = {
+    kind: tuple(field.name for field in attrs.fields(kind)) for kind in _JSON
+}
+
+_converter = Converter(detailed_validation=False)
+for _scalar in (str, int):
+    _converter.register_structure_hook(_scalar, _strict(_scalar))
+for _kind, _names in _JSON.items():
+    _overrides = {name: _column(name) for name in _names}
+    _converter.register_unstructure_hook(
+        _kind, make_dict_unstructure_fn(_kind, _converter, **_overrides)
+    )
+    _converter.register_structure_hook(
+        _kind, make_dict_structure_fn(_kind, _converter, **_overrides)
+    )

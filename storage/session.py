@@ -1,0 +1,227 @@
+"""The trio face of a storage backend: the lease, group commit and reads."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Awaitable, Callable, Sequence
+from queue import Empty, SimpleQueue
+from types import TracebackType
+from typing import Any, Concatenate, Final, ParamSpec, Protocol, Self, TypeVar
+
+import attrs
+import trio
+
+from .contract import Lease, Operation, StaleEpoch, Storage, StorageError
+
+__all__ = ["Commit", "RunBlocking", "StorageSession"]
+
+READERS: Final = 8  # threads that read at the same time
+BATCH: Final = 256  # groups of one commit at most
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class RunBlocking(Protocol):
+    """Runs a function that may block, and waits for it."""
+
+    def __call__(self, function: Callable[..., T], *args: Any) -> Awaitable[T]: ...
+
+
+@attrs.define(eq=False)
+class Commit:
+    """Operations on their way to storage. `done`: applied durably, or refused."""
+
+    operations: Sequence[Operation]
+    _finished: trio.Event = attrs.field(init=False, factory=trio.Event)
+    _error: Exception | None = attrs.field(init=False, default=None)
+
+    @property
+    def done(self) -> bool:
+        return self._finished.is_set()
+
+    @property
+    def error(self) -> Exception | None:
+        """Why it was refused, once it is done."""
+        return self._error
+
+    async def wait(self) -> None:
+        """Wait until the operations are durable. Raises the StorageError that refused them.
+
+        Being cancelled here cancels the wait, not the commit.
+        """
+        await self._finished.wait()
+        if self._error is not None:
+            raise self._error
+
+    def _finish(self, error: Exception | None) -> None:
+        self._error = error
+        self._finished.set()
+
+
+class StorageSession:
+    """What a process holds while it serves a store; an async context manager.
+
+    Takes the lease on entry. Commits are applied in the order in which they were submitted, all
+    that wait in one call of `storage.commit`. On exit everything submitted is committed, also when
+    the exit is a cancellation, and the storage is closed.
+
+    `owner`: what a second process is told about this one; by default its process id and host.
+    `run_blocking`: how blocking calls are run; by default in threads of the session's own: one that
+    writes, and up to 8 that read. A storage that does not block is called on the event loop.
+    `stale`: set when a commit found that somebody else has taken the lease. Work must stop then.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        *,
+        owner: str | None = None,
+        run_blocking: RunBlocking | None = None,
+    ) -> None:
+        self.storage = storage
+        self.owner = owner or f"process {os.getpid()} on {platform.node()}"
+        self.stale = trio.Event()
+        self._lease: Lease | None = None
+        self._closed = False
+        self._threaded = storage.blocking and run_blocking is None
+        self._run_blocking: RunBlocking = run_blocking or self._in_thread
+        self._readers = trio.CapacityLimiter(READERS)
+        self._queue: SimpleQueue[Commit | None] = SimpleQueue()
+        self._queued = trio.Event()  # for the writer that is a task
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the lease, which rises whenever it is taken."""
+        if self._lease is None:
+            raise RuntimeError("The storage session has not been entered")
+        return self._lease.epoch
+
+    async def __aenter__(self) -> Self:
+        self._lease = await self._call(self._take)
+        self._nursery_manager = trio.open_nursery()
+        nursery = self._nursery = await self._nursery_manager.__aenter__()
+        if self._threaded:
+            nursery.start_soon(self._keep_writer_thread, trio.lowlevel.current_trio_token())
+        elif self.storage.blocking:
+            nursery.start_soon(self._write_in_task)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._closed = True
+        self._queue.put(None)
+        self._queued.set()
+        self._nursery.cancel_scope.shield = True
+        # The error is not told to the nursery: the writer finishes whatever happened outside.
+        await self._nursery_manager.__aexit__(None, None, None)
+        with trio.CancelScope(shield=True):
+            await self._call(self.storage.close)
+
+    def submit(self, operations: Sequence[Operation]) -> Commit:
+        """Queue a group of operations, to be applied wholly or not at all. Does not wait.
+
+        Neither the operations nor what their records hold may be changed afterwards.
+        """
+        if self._closed or self._lease is None:
+            raise StorageError("The storage session is closed")
+        commit = Commit(operations)
+        if self.storage.blocking:
+            self._queue.put(commit)
+            if not self._threaded:
+                self._queued.set()
+        else:
+            self._settle([commit], self._apply([commit]))
+        return commit
+
+    async def commit(self, operations: Sequence[Operation]) -> None:
+        """Apply a group of operations and wait until it is durable.
+
+        Raises the StorageError that refused it.
+        """
+        await self.submit(operations).wait()
+
+    async def read(
+        self, function: Callable[Concatenate[Storage, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """`function(storage, *args, **kwargs)`, off the event loop where the storage blocks.
+
+        A read of the contract is named as `Storage.get_thread`. Sees every commit that is done.
+        """
+        name = getattr(function, "__name__", "")
+        if getattr(Storage, name, None) is function:  # abstract there: the backend's is meant
+            function = getattr(type(self.storage), name)
+        return await self._call(lambda: function(self.storage, *args, **kwargs))
+
+    async def _call(self, function: Callable[[], T]) -> T:
+        if self.storage.blocking:
+            return await self._run_blocking(function)
+        await trio.lowlevel.checkpoint()
+        return function()
+
+    async def _in_thread(self, function: Callable[..., T], *args: Any) -> T:
+        return await trio.to_thread.run_sync(function, *args, limiter=self._readers)
+
+    def _take(self) -> Lease:
+        self.storage.open()
+        try:
+            return self.storage.acquire_lease(self.owner)
+        except BaseException:
+            self.storage.close()
+            raise
+
+    async def _keep_writer_thread(self, token: trio.lowlevel.TrioToken) -> None:
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(
+                self._write_in_thread, token, limiter=trio.CapacityLimiter(1)
+            )
+
+    def _write_in_thread(self, token: trio.lowlevel.TrioToken) -> None:
+        last = False
+        while not last:
+            batch, last = self._next_batch()
+            token.run_sync_soon(self._settle, batch, self._apply(batch))
+
+    async def _write_in_task(self) -> None:
+        with trio.CancelScope(shield=True):
+            last = False
+            while not last:
+                await self._queued.wait()
+                self._queued = trio.Event()
+                while not last and not self._queue.empty():
+                    batch, last = self._next_batch()
+                    self._settle(batch, await self._run_blocking(self._apply, batch))
+
+    def _next_batch(self) -> tuple[list[Commit], bool]:
+        """Waits for a commit; returns all that have queued up, and whether these were the last."""
+        batch = []
+        commit = self._queue.get()
+        while commit is not None:
+            batch.append(commit)
+            if len(batch) == BATCH:
+                break
+            try:
+                commit = self._queue.get_nowait()
+            except Empty:
+                break
+        return batch, commit is None
+
+    def _apply(self, batch: Sequence[Commit]) -> Sequence[Exception | None]:
+        if not batch:
+            return []
+        try:
+            return self.storage.commit([commit.operations for commit in batch], self.epoch)
+        except Exception as error:
+            # Whatever it is, the callers are told and the next batch is tried.
+            return [error] * len(batch)
+
+    def _settle(self, batch: Sequence[Commit], errors: Sequence[Exception | None]) -> None:
+        for commit, error in zip(batch, errors, strict=True):
+            if isinstance(error, StaleEpoch):
+                self.stale.set()
+            commit._finish(error)

@@ -1,0 +1,123 @@
+"""The SQLite schema, and how a file comes to have it.
+
+Rows are kept in the order in which they came; narrow unique indexes find them. Threads and runs are
+known to other tables by their integer `id`. No listing touches state: it is in `log` alone.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+from sqlite_utils import Database, Migrations
+
+from .contract import StorageError
+
+__all__ = ["migrate"]
+
+
+def tables(db: Database) -> None:
+    for statement in (
+        "CREATE TABLE lease (id INTEGER PRIMARY KEY CHECK (id = 1), owner TEXT, epoch INTEGER)",
+        "INSERT INTO lease VALUES (1, '', 0)",
+        """CREATE TABLE threads (
+            id INTEGER PRIMARY KEY,
+            thread_id TEXT NOT NULL UNIQUE,
+            created_at TEXT NOT NULL,
+            updated_at TEXT NOT NULL,
+            state_updated_at TEXT NOT NULL,
+            metadata TEXT NOT NULL,
+            config TEXT NOT NULL,
+            status TEXT NOT NULL,
+            error TEXT,
+            interrupts TEXT NOT NULL
+        )""",
+        "CREATE INDEX threads_created ON threads (created_at, thread_id)",
+        "CREATE INDEX threads_updated ON threads (updated_at, thread_id)",
+        "CREATE INDEX threads_state_updated ON threads (state_updated_at, thread_id)",
+        "CREATE INDEX threads_status ON threads (status, thread_id)",
+        "CREATE INDEX threads_status_created ON threads (status, created_at, thread_id)",
+        """CREATE TABLE runs (
+            id INTEGER PRIMARY KEY,
+            thread INTEGER NOT NULL,
+            run_id TEXT NOT NULL,
+            assistant_id TEXT NOT NULL,
+            seq INTEGER NOT NULL,
+            status TEXT NOT NULL,
+            created_at TEXT NOT NULL,
+            updated_at TEXT NOT NULL,
+            multitask_strategy TEXT NOT NULL,
+            kwargs TEXT NOT NULL,
+            metadata TEXT NOT NULL,
+            bound TEXT,
+            attempt INTEGER NOT NULL,
+            stalled INTEGER NOT NULL,
+            started_from TEXT,
+            first_log_seq INTEGER,
+            error TEXT,
+            UNIQUE (thread, run_id)
+        )""",
+        "CREATE INDEX runs_by_seq ON runs (thread, seq)",
+        """CREATE INDEX runs_unfinished ON runs (thread, seq)
+            WHERE status IN ('pending', 'running')""",
+        """CREATE TABLE log (
+            id INTEGER PRIMARY KEY,
+            thread INTEGER NOT NULL,
+            seq INTEGER NOT NULL,
+            kind TEXT NOT NULL,
+            ns TEXT NOT NULL,
+            checkpoint_id TEXT NOT NULL,
+            base_seq INTEGER,
+            data BLOB NOT NULL,
+            UNIQUE (thread, seq)
+        )""",
+        "CREATE INDEX log_by_checkpoint ON log (thread, checkpoint_id)",
+        """CREATE INDEX log_checkpoints ON log (thread, ns, seq)
+            WHERE kind = 'checkpoint'""",
+        """CREATE TABLE events (
+            id INTEGER PRIMARY KEY,
+            thread INTEGER NOT NULL,
+            event_id INTEGER NOT NULL,
+            run INTEGER NOT NULL,
+            name TEXT NOT NULL,
+            data BLOB NOT NULL,
+            UNIQUE (thread, event_id)
+        )""",
+        "CREATE INDEX events_by_run ON events (run, event_id)",
+        """CREATE TABLE assistants (
+            id INTEGER PRIMARY KEY,
+            assistant_id TEXT NOT NULL UNIQUE,
+            graph_id TEXT NOT NULL,
+            created_at TEXT NOT NULL,
+            updated_at TEXT NOT NULL,
+            name TEXT NOT NULL,
+            description TEXT,
+            version INTEGER NOT NULL,
+            config TEXT NOT NULL,
+            context TEXT NOT NULL,
+            metadata TEXT NOT NULL
+        )""",
+    ):
+        db.execute(statement)
+
+
+MIGRATIONS: Final = (tables,)  # in order; a released one is never changed
+
+_migrations: Final = Migrations("greenroom.storage")
+for _step in MIGRATIONS:
+    _migrations()(_step)
+
+
+def migrate(connection: sqlite3.Connection, path: str) -> None:
+    """Bring the schema up to date, each step wholly or not at all.
+
+    Raises StorageError, with nothing changed, if a newer version has written the file.
+    """
+    db = Database(connection)
+    known = {step.__name__ for step in MIGRATIONS}
+    unknown = [step.name for step in _migrations.applied(db) if step.name not in known]
+    if unknown:
+        raise StorageError(
+            f"{path} was written by a newer version of Greenroom: it has the schema {unknown[-1]!r}"
+        )
+    _migrations.apply(db)

@@ -1,0 +1,131 @@
+"""Operations as SQL. Everything that belongs to a thread is written only where the thread exists."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from typing import Final
+
+from sqlite_utils import Database
+
+from .contract import (
+    AppendEvents,
+    AppendLog,
+    DeleteRun,
+    DeleteThread,
+    InsertThread,
+    Operation,
+    PutAssistant,
+    PutRun,
+    PutThread,
+    RecordExists,
+    StorageError,
+    TruncateLog,
+)
+from .records import Assistant, Run, Thread
+from .rows import COLUMNS, to_row
+
+__all__ = ["apply"]
+
+
+def _names(columns: Iterable[str]) -> str:
+    return ", ".join(columns)
+
+
+def _values(columns: Iterable[str]) -> str:
+    return ", ".join(f":{column}" for column in columns)
+
+
+def _set(columns: Iterable[str], source: str) -> str:
+    return ", ".join(f"{column} = {source}{column}" for column in columns)
+
+
+_thread_columns = COLUMNS[Thread]
+_run_columns = [column for column in COLUMNS[Run] if column != "thread_id"]
+_assistant_columns = COLUMNS[Assistant]
+
+_INSERT_THREAD: Final = (
+    f"INSERT INTO threads ({_names(_thread_columns)}) VALUES ({_values(_thread_columns)})"
+)
+_PUT_THREAD: Final = (
+    f"UPDATE threads SET {_set(_thread_columns[1:], ':')} WHERE thread_id = :thread_id"
+)
+_PUT_RUN: Final = f"""
+    INSERT INTO runs (thread, {_names(_run_columns)})
+    SELECT id, {_values(_run_columns)} FROM threads WHERE thread_id = :thread_id
+    ON CONFLICT (thread, run_id) DO UPDATE SET {_set(_run_columns[1:], "excluded.")}
+"""
+_PUT_ASSISTANT: Final = f"""
+    INSERT INTO assistants ({_names(_assistant_columns)}) VALUES ({_values(_assistant_columns)})
+    ON CONFLICT (assistant_id) DO UPDATE SET {_set(_assistant_columns[1:], "excluded.")}
+"""
+_APPEND_LOG: Final = """
+    INSERT INTO log (thread, seq, kind, ns, checkpoint_id, base_seq, data)
+    SELECT id, ?, ?, ?, ?, ?, ? FROM threads WHERE thread_id = ?
+"""
+_APPEND_EVENTS: Final = """
+    INSERT INTO events (thread, run, event_id, name, data)
+    SELECT t.id, r.id, ?, ?, ? FROM threads t JOIN runs r ON r.thread = t.id
+    WHERE t.thread_id = ? AND r.run_id = ?
+"""
+_THREAD: Final = "(SELECT id FROM threads WHERE thread_id = ?)"
+_DELETE_THREAD: Final = (
+    f"DELETE FROM events WHERE thread = {_THREAD}",
+    f"DELETE FROM log WHERE thread = {_THREAD}",
+    f"DELETE FROM runs WHERE thread = {_THREAD}",
+    "DELETE FROM threads WHERE thread_id = ?",
+)
+_RUN: Final = f"(SELECT id FROM runs WHERE thread = {_THREAD} AND run_id = ?)"
+_DELETE_RUN: Final = (
+    f"DELETE FROM events WHERE run = {_RUN}",
+    f"DELETE FROM runs WHERE id = {_RUN}",
+)
+_TRUNCATE_LOG: Final = f"DELETE FROM log WHERE thread = {_THREAD} AND seq >= ?"
+
+
+def apply(db: Database, operation: Operation) -> None:
+    """Carry out one operation inside the transaction that is open.
+
+    Raises RecordExists, StorageError or sqlite3.Error; the transaction may hold a part of it then.
+    """
+    match operation:
+        case InsertThread(thread):
+            try:
+                db.execute(_INSERT_THREAD, to_row(thread))
+            except sqlite3.IntegrityError:
+                raise RecordExists(f"Thread {thread.thread_id} exists already") from None
+        case PutThread(thread):
+            db.execute(_PUT_THREAD, to_row(thread))
+        case DeleteThread(thread_id):
+            for statement in _DELETE_THREAD:
+                db.execute(statement, (thread_id,))
+        case PutRun(run):
+            db.execute(_PUT_RUN, to_row(run))
+        case DeleteRun(thread_id, run_id):
+            for statement in _DELETE_RUN:
+                db.execute(statement, (thread_id, run_id))
+        case PutAssistant(assistant):
+            db.execute(_PUT_ASSISTANT, to_row(assistant))
+        case AppendLog(rows):
+            try:
+                db.conn.executemany(
+                    _APPEND_LOG,
+                    [
+                        (r.seq, r.kind, r.ns, r.checkpoint_id, r.base_seq, r.data, r.thread_id)
+                        for r in rows
+                    ],
+                )
+            except sqlite3.IntegrityError:
+                where = ", ".join(f"{row.seq} of thread {row.thread_id}" for row in rows)
+                raise StorageError(f"A position of the log is taken among {where}") from None
+        case TruncateLog(thread_id, from_seq):
+            db.execute(_TRUNCATE_LOG, (thread_id, from_seq))
+        case AppendEvents(events):
+            try:
+                db.conn.executemany(
+                    _APPEND_EVENTS,
+                    [(e.event_id, e.name, e.data, e.thread_id, e.run_id) for e in events],
+                )
+            except sqlite3.IntegrityError:
+                where = f"{events[0].event_id} to {events[-1].event_id}"
+                raise StorageError(f"An event id is taken among {where}") from None

@@ -1,0 +1,72 @@
+"""Graphs that a test can hold in the middle: they wait for a file, their gate, to appear."""
+
+from __future__ import annotations
+
+import operator
+from typing import Annotated, TypedDict
+
+import trio
+
+from greenroom.graph import END, START, StateGraph, interrupt
+
+
+class GatedState(TypedDict):
+    text: str
+    gate: str
+    log: Annotated[list[str], operator.add]
+
+
+async def opened(gate: str) -> None:
+    while not await trio.Path(gate).exists():  # noqa: ASYNC110  (another process opens it)
+        await trio.sleep(0.01)
+
+
+def read(state: GatedState) -> dict[str, list[str]]:
+    return {"log": [f"read {state['text']}"]}
+
+
+async def work(state: GatedState) -> dict[str, list[str]]:
+    await opened(state["gate"])
+    return {"log": [f"did {state['text']}"]}
+
+
+def answer(state: GatedState) -> dict[str, list[str]]:
+    return {"log": [f"answered {state['text']}"]}
+
+
+gated_builder = StateGraph(GatedState)
+gated_builder.add_node("read", read)
+gated_builder.add_node("work", work)
+gated_builder.add_node("answer", answer)
+gated_builder.add_edge(START, "read")
+gated_builder.add_edge("read", "work")
+gated_builder.add_edge("work", "answer")
+gated_builder.add_edge("answer", END)
+
+gated = gated_builder.compile()
+
+
+class Approvals(TypedDict):
+    gate: str
+    deleted: str
+    paid: str
+
+
+async def delete_files(state: Approvals) -> dict[str, str]:
+    approval = interrupt("delete the files?")
+    await opened(state["gate"])
+    return {"deleted": approval}
+
+
+def pay(state: Approvals) -> dict[str, str]:
+    return {"paid": interrupt("pay the bill?")}
+
+
+questions_builder = StateGraph(Approvals)
+questions_builder.add_node("delete_files", delete_files)
+questions_builder.add_node("pay", pay)
+questions_builder.add_edge(START, "delete_files")
+questions_builder.add_edge("delete_files", "pay")
+questions_builder.add_edge("pay", END)
+
+questions = questions_builder.compile()

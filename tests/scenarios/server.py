@@ -1,0 +1,108 @@
+"""A real `greenroom serve` in a process of its own, to be spoken to and to be killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import httpx
+
+__all__ = ["PROJECT", "Server", "until"]
+
+PROJECT = Path(__file__).parents[2]
+PATIENCE = 30.0  # seconds; how long to wait for what must happen before calling it a failure
+
+
+def until(
+    condition: Callable[[], Any], what: str, *, check: Callable[[], None] | None = None
+) -> Any:
+    """The first true value of `condition`; `what` says what was waited for if it never comes."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        if check is not None:
+            check()
+        if value := condition():
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {PATIENCE:.0f} s for {what}")
+        time.sleep(0.02)
+
+
+@attrs.define(kw_only=True)
+class Server:
+    """Serves `graphs` (name to `path:attribute`) from `folder`; the data file lies there too."""
+
+    folder: Path
+    graphs: Mapping[str, str]
+    env: Mapping[str, str] = attrs.field(factory=dict)
+    port: int = attrs.field(init=False, factory=lambda: free_port())
+    process: subprocess.Popen[bytes] | None = attrs.field(init=False, default=None)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "serve.log"
+
+    def start(self) -> Server:
+        """Starts the process, on the same port and file as before, and waits until it answers."""
+        config = self.folder / "greenroom.json"
+        config.write_text(json.dumps({"graphs": dict(self.graphs)}))
+        command = [
+            *(Path(sys.executable).with_name("greenroom"), "serve", "--config", config),
+            *("--port", str(self.port), "--storage", self.folder / "greenroom.db"),
+        ]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                command, cwd=self.folder, env={**os.environ, **self.env}, stdout=log, stderr=log
+            )
+        until(self.answers, f"{self.url}/ok", check=self.check_alive)
+        return self
+
+    def answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/ok").json()["ok"] is True
+        except httpx.TransportError:
+            return False
+
+    def check_alive(self) -> None:
+        assert self.process is not None
+        if self.process.poll() is not None:
+            raise AssertionError(f"greenroom serve ended:\n{self.log.read_text()}")
+
+    def kill(self) -> None:
+        """`kill -9`: no chance to put anything in order."""
+        self.end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        self.end(signal.SIGTERM)
+
+    def end(self, how: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(how)
+        try:
+            self.process.wait(PATIENCE)
+        finally:
+            self.process.kill()
+            self.process.wait()
+
+    def client(self) -> httpx.Client:
+        return httpx.Client(base_url=self.url, timeout=PATIENCE)
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port

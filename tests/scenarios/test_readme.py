@@ -1,0 +1,88 @@
+"""What the README tells a newcomer to type works, and answers what it says."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .server import PROJECT, Server
+
+EXAMPLES = PROJECT / "examples"
+
+
+def snippets(language: str) -> list[str]:
+    text = (PROJECT / "README.md").read_text()
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Serves what `make dev` serves."""
+    config = json.loads((PROJECT / "greenroom.json").read_text())
+    graphs = {name: str(PROJECT / where) for name, where in config["graphs"].items()}
+    server = Server(folder=tmp_path_factory.mktemp("dev"), graphs=graphs).start()
+    yield server
+    server.stop()
+
+
+def run(*command: str, folder: Path) -> list[str]:
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(EXAMPLES)},
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_the_walk_with_curl(dev: Server, tmp_path: Path) -> None:
+    for program in ("bash", "curl", "jq"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed")
+    walk = "".join(snippets("bash")).replace("http://127.0.0.1:2024", dev.url)
+
+    paused, resumed, *types, status = run("bash", "-euo", "pipefail", "-c", walk, folder=tmp_path)
+
+    assert json.loads(paused)["__interrupt__"][0]["value"] == {"text_to_revise": "original text"}
+    assert json.loads(resumed) == {"some_text": "Edited text"}
+    assert types == ["human", "ai", "tool", "human", "ai", "tool", "ai"]
+    assert status == "interrupted"
+
+
+def test_the_walk_with_the_python_client(dev: Server, tmp_path: Path) -> None:
+    [script] = [snippet for snippet in snippets("python") if "langgraph_sdk" in snippet]
+    script = script.replace("http://127.0.0.1:2024", dev.url)
+
+    question, answer, forecast = run(sys.executable, "-c", script, folder=tmp_path)
+
+    assert f"# {question}" in script
+    assert f"# {answer}" in script
+    assert f"# {forecast}" in script
+
+
+def test_the_walk_with_no_server(tmp_path: Path) -> None:
+    [script] = [snippet for snippet in snippets("python") if "Greenroom(" in snippet]
+
+    _, answer = run(sys.executable, "-c", script, folder=tmp_path)
+
+    assert f"# {answer}" in script
+
+
+def test_the_embedded_example(tmp_path: Path) -> None:
+    script = EXAMPLES / "embedded.py"
+
+    question, answer = run(sys.executable, str(script), folder=tmp_path)
+
+    assert "original text" in question
+    assert answer == "{'some_text': 'Edited text'}"
