@@ -5,6 +5,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CLIENTS := tests/scenarios/clients
+
+# What `make dev` hands on, such as ARGS='--port 8000'.
+ARGS :=
+
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
@@ -14,7 +18,7 @@ help:  ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 dev: $(VENV)/.runtime  ## Serve the examples on http://127.0.0.1:2024
-	$(BIN)/greenroom dev
+	$(BIN)/greenroom dev $(ARGS)
 
 test: $(VENV)/.test javascript  ## Run all tests
 	$(BIN)/python -m pytest -rs

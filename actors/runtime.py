@@ -54,12 +54,12 @@ class Greenroom:
         self._idle_timeout = idle_timeout
         self._world = world or World()
         self._session = StorageSession(self.storage)
-        self._nurseries = trio.open_nursery()
         self._supervisor: Supervisor | None = None
 
     async def __aenter__(self) -> Self:
         await self._session.__aenter__()
         try:
+            self._nurseries = trio.open_nursery()
             nursery = await self._nurseries.__aenter__()
             self._supervisor = Supervisor(
                 session=self._session,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from greenroom.graph.checkpoint import RUN_TASK, PendingWrites, TaskError
+from greenroom.graph.isolation import isolated
 from greenroom.graph.resume import waiting
 from greenroom.storage import ThreadLog
 from greenroom.storage.contract import Operation, PutThread
@@ -72,7 +73,7 @@ class ThreadState:
         head = self.log.head
         if head is None:
             return {}
-        return result_view(head.checkpoint.values, waiting(head))
+        return result_view(isolated(dict(head.checkpoint.values)), waiting(head))
 
     def now(self) -> str:
         return self.house.world.timestamp()

@@ -10,7 +10,7 @@ import trio
 
 from greenroom.graph import InvalidUpdateError, NodeNotFoundError
 from greenroom.graph.job import Job
-from greenroom.storage import Storage, ThreadLog, Unstorable
+from greenroom.storage import Storage, StorageError, ThreadLog, Unstorable
 from greenroom.storage.contract import DeleteThread as DropThread
 from greenroom.storage.contract import InsertThread
 from greenroom.storage.records import Run, Thread
@@ -208,5 +208,9 @@ class ThreadActor:
             raise Invalid(f"values: {error}") from error
         except (InvalidUpdateError, NodeNotFoundError, ValueError) as error:
             raise Refused(str(error)) from error
+        except (GreenroomError, StorageError):
+            raise
+        except Exception as error:  # a reducer or a conditional edge of the user's
+            raise Refused(f"values: {type(error).__name__}: {error}") from error
         await self.state.commit(log.take(), self.state.settled(busy=False))
         message.reply.send((made.ns, made.id))

@@ -103,7 +103,7 @@ def load_graphs(config: Config) -> dict[str, CompiledStateGraph]:
         path = (config.path.resolve().parent / file).resolve()
         if path not in modules:
             modules[path] = _import(path, where)
-        graphs[name] = _graph(modules[path], attribute, f"{where}: {attribute} in {path}")
+        graphs[name] = _graph(modules[path], attribute, where, path)
     return graphs
 
 
@@ -169,17 +169,18 @@ def _last_frame(error: BaseException) -> str:
     return f"{problem} at {frames[-1].filename}, line {frames[-1].lineno}: {frames[-1].line}"
 
 
-def _graph(module: ModuleType, attribute: str, where: str) -> CompiledStateGraph:
+def _graph(module: ModuleType, attribute: str, where: str, path: Path) -> CompiledStateGraph:
     try:
         value: Any = getattr(module, attribute)
     except AttributeError:
-        raise ConfigError(f"{where}: there is no such attribute") from None
+        raise ConfigError(f"{where}: {path} has no attribute {attribute!r}") from None
     if isinstance(value, StateGraph):
         try:
             return value.compile()
         except Exception as error:
-            raise ConfigError(f"{where}: does not compile: {error}") from error
+            text = f"{where}: {attribute!r} in {path} does not compile: {error}"
+            raise ConfigError(text) from error
     if not isinstance(value, CompiledStateGraph):
         kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
-        raise ConfigError(f"{where}: is no compiled graph, but a {kind}")
+        raise ConfigError(f"{where}: {attribute!r} in {path} is a {kind}, no compiled graph")
     return value

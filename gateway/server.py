@@ -81,8 +81,9 @@ async def serve_connections(
     """Serve an app until `stop`: then accept nothing more, break off live answers, and give other
     requests DRAIN_TIME.
 
-    This is hypercorn's trio worker with two things that it lacks: a connection that fails takes no
-    other with it, and one whose client has stopped reading does not hold up the end.
+    This is hypercorn's trio worker with three things that it lacks: a connection that fails takes
+    no other with it, one whose client has gone is let go of at once, and one whose client has
+    stopped reading does not hold up the end.
     """
     config = Config()
     config.errorlog = logger
@@ -94,8 +95,7 @@ async def serve_connections(
     async def serve_connection(stream: trio.SocketStream) -> None:
         streams.add(stream)
         try:
-            server = TCPServer(wrapped, config, context, ConnectionState({}), stream)  # type: ignore[arg-type]
-            await server.run()
+            await _Connection(wrapped, config, context, ConnectionState({}), stream).run()  # type: ignore[arg-type]
         except Exception:
             logger.exception("a connection failed")
         finally:
@@ -119,6 +119,12 @@ async def serve_connections(
             app.state.live.close()
             connections.cancel_scope.deadline = trio.current_time() + DRAIN_TIME
         nursery.cancel_scope.cancel()
+
+
+class _Connection(TCPServer):
+    async def _read_data(self) -> None:
+        await super()._read_data()
+        await self.idle_task.stop()  # it would keep the socket of a client that has gone
 
 
 async def _break_off(streams: set[trio.SocketStream], stop: trio.Event) -> None:

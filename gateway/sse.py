@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Any, ClassVar, Final
 
 import attrs
@@ -126,12 +126,13 @@ class EventStream(_LiveAnswer):
 
     silence = b": heartbeat\r\n\r\n"
 
-    events: AsyncIterator[list[StreamPart]]
+    events: AsyncGenerator[list[StreamPart], None]
     with_ids: bool
 
     async def _write(self, send: Callable[[bytes], Awaitable[None]]) -> None:
-        async for batch in self.events:
-            await send(b"".join(map(self._frame, batch)))
+        async with contextlib.aclosing(self.events):
+            async for batch in self.events:
+                await send(b"".join(map(self._frame, batch)))
 
     def _frame(self, part: StreamPart) -> bytes:
         data = part.json

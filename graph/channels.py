@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 import attrs
 
 from .errors import InvalidUpdateError
+from .isolation import own_container
 
 __all__ = ["MISSING", "BinaryOperatorAggregate", "Channel", "LastValue", "Missing"]
 
@@ -71,6 +72,7 @@ class BinaryOperatorAggregate(Channel):
             return MISSING
 
     def update(self, key: str, current: Any, writes: Writes) -> Any:
+        current = own_container(current)
         for _, value in writes:
             current = value if current is MISSING else self.operator(current, value)
         return current

@@ -11,7 +11,6 @@ import attrs
 from .control import START, Interrupt, Send
 
 __all__ = [
-    "COMMAND_TASK",
     "RUN_TASK",
     "Checkpoint",
     "CheckpointLog",
@@ -24,9 +23,8 @@ __all__ = [
     "TaskError",
 ]
 
-# Task ids of writes that belong to no task.
-COMMAND_TASK: Final = "__command__"  # a Command's update and goto, not yet applied
-RUN_TASK: Final = "__run__"  # a failure of the run itself, not of a task
+# The task id of a failure that is the run's own and no task's.
+RUN_TASK: Final = "__run__"
 
 
 @attrs.frozen
@@ -34,12 +32,14 @@ class Planned:
     """A task of the next super-step.
 
     A node reached by an edge reads the state; one reached by `Send` reads `arg`; `START` takes
-    `arg`, the input, in. `index` tells the `Send`s of one super-step apart.
+    `arg`, the input, in. `index` tells the `Send`s of one super-step apart. `id`: shaped like a
+    UUID; empty until a checkpoint has the task.
     """
 
     node: str
     index: int | None = None
     arg: Any = attrs.field(default=None, eq=False)  # node and index tell the tasks of a step apart
+    id: str = attrs.field(default="", eq=False)
 
     @property
     def takes_arg(self) -> bool:
@@ -52,11 +52,12 @@ class Planned:
             return ("__pregel_pull", self.node)
         return ("__pregel_push", self.index)
 
-    def task_id(self, checkpoint_id: str) -> str:
-        """The same for the same task of the same checkpoint, always; shaped like a UUID."""
+    def identified(self, checkpoint_id: str) -> Planned:
+        """With an id: the same for the same task of the same checkpoint, always."""
         name = f"{checkpoint_id}\0{self.node}\0{self.index}".encode()
         h = blake2b(name, digest_size=16).hexdigest()
-        return f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}"
+        ident = f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}"
+        return Planned(self.node, self.index, self.arg, ident)
 
 
 @attrs.frozen(kw_only=True)

@@ -9,9 +9,10 @@ import attrs
 
 from . import blocking
 from .checkpoint import Checkpoint, Checkpointer, CheckpointLog, Saved, StateSnapshot
-from .context import RunnableConfig
+from .context import RunnableConfig, coerced
 from .errors import NodeNotFoundError
 from .execute import Execution
+from .isolation import isolated
 from .job import Breakpoints, Finish, Job
 from .plan import Topology
 from .snapshot import empty_snapshot, snapshot
@@ -58,7 +59,7 @@ class CompiledStateGraph:
         """
         job = self._job(config, input, context, interrupt_before, interrupt_after)
         finish = await self.perform(job)
-        values = dict(finish.values)
+        values: dict[str, Any] = isolated(finish.values)
         if finish.interrupts:
             values["__interrupt__"] = list(finish.interrupts)
         return values
@@ -98,7 +99,7 @@ class CompiledStateGraph:
         saved = await self._log(thread_id).load(ns, checkpoint_id)
         if saved is None:
             return empty_snapshot(thread_id, ns)
-        return self.snapshot(saved, thread_id)
+        return self.at(ns).snapshot(saved, thread_id)
 
     async def aget_state_history(
         self,
@@ -115,7 +116,7 @@ class CompiledStateGraph:
         start = _place({**config, **before})[2] if before is not None else None
         found = 0
         for saved in await self._log(thread_id).history(ns, before=start):
-            state = self.snapshot(saved, thread_id)
+            state = self.at(ns).snapshot(saved, thread_id)
             if not (filter or {}).items() <= (state.metadata or {}).items():
                 continue
             if found == limit:
@@ -131,9 +132,9 @@ class CompiledStateGraph:
         Returns the config of the new checkpoint. Raises InvalidUpdateError for an unknown `as_node`
         or where it is ambiguous.
         """
-        job = self._job(config, None)
         thread_id, ns, _ = _place(config)
-        made = await update_state(self, job, values, as_node)
+        self._log(thread_id)
+        made = await self.at(ns).update(self._job(config, None), values, as_node)
         own = {"thread_id": thread_id, "checkpoint_ns": ns, "checkpoint_id": made.id}
         return {"configurable": own}
 
@@ -221,7 +222,7 @@ class CompiledStateGraph:
         return Job(
             input=input,
             config=config,
-            context=context,
+            context=coerced(context, self.context_schema),
             log=log,
             world=World(),
             checkpoint_id=checkpoint_id,

@@ -7,11 +7,13 @@ from contextvars import ContextVar
 from typing import Any, Generic, Protocol, TypedDict, TypeVar
 
 import attrs
+from typing_extensions import is_typeddict
 
 __all__ = [
     "RunnableConfig",
     "Runtime",
     "StreamWriter",
+    "coerced",
     "current_task",
     "get_config",
     "get_runtime",
@@ -80,6 +82,16 @@ def get_config() -> RunnableConfig:
 def get_runtime(context_schema: type[C] | None = None) -> Runtime[C]:
     """The `Runtime` of the running node; `context_schema` is for the type checker."""
     return current_task("get_runtime()").runtime
+
+
+def coerced(context: Any, schema: type[Any] | None) -> Any:
+    """A context given as a dict, as the class that the graph declares for it.
+
+    A TypedDict is a dict already. Raises TypeError for what the class does not take.
+    """
+    if schema is None or is_typeddict(schema) or not isinstance(context, Mapping):
+        return context
+    return schema(**context)
 
 
 def set_current_task(task: TaskContext) -> Any:

@@ -52,8 +52,8 @@ class Execution:
     async def run(self) -> Finish:
         """Run to the end, to a pause, or to an error, which is in the log when it is raised."""
         limit = self.job.config.get("recursion_limit", DEFAULT_RECURSION_LIMIT)
-        if limit < 1:
-            raise ValueError(f"recursion_limit must be at least 1; got {limit}")
+        if not isinstance(limit, int) or limit < 1:
+            raise ValueError(f"recursion_limit must be a whole number of at least 1; got {limit!r}")
         resuming = await self._begin()
         if resuming is None:
             return self._finish("The resume answers no interrupt that waits, so nothing was run")
@@ -87,6 +87,7 @@ class Execution:
         if resuming:
             self._emit_values()
         while position.at.next:
+            await trio.lowlevel.checkpoint()  # a chain of nodes that never wait stops when told
             nodes = position.open_nodes()
             if not resuming and self._stops_at(nodes, "before"):
                 return self._pause(())
@@ -118,7 +119,8 @@ class Execution:
                 tasks.append(task)
             else:
                 left = True
-        position.hand_over()
+        if any(task.planned.node != START for task in tasks):
+            position.hand_over()  # an input goes with the state that it leads to
         if await self._perform(tasks, finished) or left:
             return True
         at = position.at
@@ -132,19 +134,18 @@ class Execution:
     def _task(self, planned: Planned) -> Task | None:
         """A planned task, with its answers; None for one that was asked and is not answered now."""
         position = self.position
-        ident = planned.task_id(position.at.id)
-        so_far = position.pending.get(ident)
+        so_far = position.pending.get(planned.id)
         if so_far is None:
-            return Task(self, planned, ident, position.at.values)
+            return Task(self, planned, position.at.values)
         if self._answers and so_far.interrupts and not self._answered(so_far):
             return None
-        here = (*self.job.ns, f"{planned.node}:{ident}")
-        own = [i.id for i in so_far.interrupts if i.ns == here and i.id in self._answers]
+        depth = len(self.job.ns) + 1  # deeper ones were asked by a graph called as this node
+        own = [i.id for i in so_far.interrupts if len(i.ns) == depth and i.id in self._answers]
         resumes = (*so_far.resumes, *(self._answers[i] for i in own))
         if so_far.interrupts or so_far.error:
             # It starts again: what it asked or died of before is over.
             position.append_outcome(planned, resumes=resumes)
-        return Task(self, planned, ident, position.at.values, resumes)
+        return Task(self, planned, position.at.values, resumes)
 
     def _answered(self, so_far: PendingWrites) -> bool:
         return any(interrupt.id in self._answers for interrupt in so_far.interrupts)
@@ -212,7 +213,7 @@ class Execution:
             checkpoint_id=None,
             interrupt_before=(),
             interrupt_after=(),
-            metadata={**self.job.metadata, "parents": self._parents()},
+            metadata={**self.job.metadata, **self._place(task), "parents": self._parents()},
         )
         try:
             finish = await Execution(inner, job).run()
@@ -244,31 +245,29 @@ class Execution:
     def task_config(self, task: Task) -> RunnableConfig:
         """The run's config as the node of a task sees it."""
         config = self.job.config
-        ns = "|".join(task.path)
-        place = {
-            "langgraph_node": task.planned.node,
-            "langgraph_step": self.position.at.step + 1,
-            "langgraph_path": task.planned.path,
-            "langgraph_checkpoint_ns": ns,
-        }
-        own = {"checkpoint_id": self.position.at.id, "checkpoint_ns": ns}
+        own = {"checkpoint_id": self.position.at.id, "checkpoint_ns": "|".join(task.path)}
         return {
             **config,
-            "metadata": {**self.job.metadata, **config.get("metadata", {}), **place},
+            "metadata": {**self.job.metadata, **config.get("metadata", {}), **self._place(task)},
             "configurable": {**config.get("configurable", {}), **own},
         }
 
+    def _place(self, task: Task) -> dict[str, Any]:
+        """Where a task is, under LangGraph's names."""
+        return {
+            "langgraph_node": task.planned.node,
+            "langgraph_step": self.position.at.step + 1,
+            "langgraph_path": list(task.planned.path),
+            "langgraph_triggers": [f"branch:to:{task.planned.node}"],
+            "langgraph_checkpoint_ns": "|".join(task.path),
+        }
+
     def _stops_at(self, nodes: list[str], when: Literal["before", "after"]) -> bool:
-        compiled, asked = (
-            (self.compiled.interrupt_before, self.job.interrupt_before)
-            if when == "before"
-            else (self.compiled.interrupt_after, self.job.interrupt_after)
-        )
-        return any(
-            bool(nodes) if breaks == "*" else not set(breaks).isdisjoint(nodes)
-            for breaks in (compiled, asked)
-            if breaks
-        )
+        if when == "before":
+            breaks = self.job.interrupt_before or self.compiled.interrupt_before
+        else:
+            breaks = self.job.interrupt_after or self.compiled.interrupt_after
+        return bool(nodes) if breaks == "*" else not set(breaks).isdisjoint(nodes)
 
     def _emit(self, mode: str, data: Any) -> None:
         sink = self.job.sink

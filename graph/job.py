@@ -25,7 +25,7 @@ class Job:
     `input`: a dict of state keys starts a new turn, a `Command` answers or steers, None goes on.
     `log`: where checkpoints go and come from, None for a run that leaves none. `checkpoint_id`:
     start from this one instead of the newest. `bound`: see `resume.answers_of`. `metadata`: for its
-    checkpoints. Breakpoints add to those that the graph was compiled with. `ns`, `answers`: for a
+    checkpoints. Breakpoints replace those that the graph was compiled with. `ns`, `answers`: for a
     graph called as a node: where it is, and the answers that a resume brought.
     """
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from .context import TaskContext
-from .control import END, Command, RetryPolicy, Send
+from .control import END, START, Command, RetryPolicy, Send
 from .errors import InvalidUpdateError, NodeNotFoundError
+from .isolation import isolated
 
 if TYPE_CHECKING:
     from .compiled import CompiledStateGraph
@@ -109,11 +110,7 @@ def read_update(
         case Command(graph=Command.PARENT):
             return (), (), [returned]
         case Command(graph=None):
-            update = returned.update
-            if isinstance(update, (list, tuple)):
-                update = dict(update)
-            writes, _, _ = read_update(update, node, channels)
-            return writes, returned.targets(), []
+            return _command_pairs(returned.update, node, channels), returned.targets(), []
         case [*several] if any(isinstance(one, Command) for one in several):
             parts = [read_update(one, node, channels) for one in several]
             return (
@@ -132,14 +129,31 @@ def check_targets(targets: tuple[str | Send, ...], node: str, known: Mapping[str
     """Raises NodeNotFoundError for a target that the graph does not have."""
     for target in targets:
         name = target.node if isinstance(target, Send) else target
-        if name not in known and (name != END or isinstance(target, Send)):
+        is_end = name == END and not isinstance(target, Send)
+        if (name not in known or name == START) and not is_end:
             raise NodeNotFoundError(
                 f"Node {node!r} leads to {name!r}, which is no node of the graph"
             )
 
 
 def _pairs(update: Mapping[str, Any], channels: Mapping[str, Any]) -> Pairs:
-    return tuple((key, value) for key, value in update.items() if key in channels)
+    return tuple((key, isolated(value)) for key, value in update.items() if key in channels)
+
+
+def _command_pairs(update: Any, node: str, channels: Mapping[str, Any]) -> Pairs:
+    """A Command's `update`: None, a dict, or a list of pairs, whose keys may come more than
+    once.
+    """
+    if update is None or isinstance(update, dict):
+        return _pairs(update or {}, channels)
+    try:
+        pairs = [(key, value) for key, value in update]
+    except (TypeError, ValueError):
+        raise InvalidUpdateError(
+            f"Node {node!r} returned a Command whose update is {_shown(update)}; "
+            f"expected a dict of state keys or a list of (key, value) pairs"
+        ) from None
+    return tuple((key, isolated(value)) for key, value in pairs if key in channels)
 
 
 def _shown(value: Any) -> str:

@@ -26,9 +26,15 @@ class Outcome:
     goto: tuple[str | Send, ...] = ()
 
     @property
-    def result(self) -> dict[str, Any] | None:
-        """What the task wrote, as the stream shows it; None if nothing."""
-        return dict(self.writes) or None
+    def result(self) -> dict[str, Any] | list[dict[str, Any]] | None:
+        """What the task wrote, as the stream shows it; None if nothing, and several dicts where it
+        wrote a key more than once."""
+        parts: list[dict[str, Any]] = [{}]
+        for key, value in self.writes:
+            if key in parts[-1]:
+                parts.append({})
+            parts[-1][key] = value
+        return parts if len(parts) > 1 else parts[0] or None
 
 
 @attrs.frozen
@@ -85,10 +91,12 @@ def advance(
     joins: Mapping[str, tuple[str, ...]],
     finished: Sequence[tuple[Planned, Outcome]],
     also: Sequence[str | Send] = (),
+    beside: Sequence[Planned] = (),
 ) -> Advance:
     """Apply the writes of a whole super-step and plan the next.
 
     `finished`: in task order. `also`: targets that no task named, of a Command given as input.
+    `beside`: tasks that stay planned.
     """
     values, changed = apply_writes(
         graph.channels,
@@ -105,17 +113,23 @@ def advance(
             if len(arrived[join]) == len(graph.joins[join].sources):
                 del arrived[join]
                 targets.append(graph.joins[join].target)
-    return Advance(values, changed, plan_targets(targets), arrived)
+    return Advance(values, changed, plan_targets(targets, beside), arrived)
 
 
-def plan_targets(targets: Iterable[str | Send]) -> tuple[Planned, ...]:
-    """Tasks for the next super-step, in task order; a node reached twice by edges runs once."""
-    names: set[str] = set()
-    sends: list[Send] = []
+def plan_targets(
+    targets: Iterable[str | Send], beside: Sequence[Planned] = ()
+) -> tuple[Planned, ...]:
+    """Tasks for the next super-step, in task order; a node reached twice by edges runs once.
+
+    `beside`: tasks that are planned already, and stay.
+    """
+    pulls = {task.node: task for task in beside if task.index is None}
+    sends = [task for task in beside if task.index is not None]
+    free = max((task.index for task in sends if task.index is not None), default=-1) + 1
     for target in targets:
         if isinstance(target, Send):
-            sends.append(target)
+            sends.append(Planned(target.node, free, target.arg))
+            free += 1
         elif target != END:
-            names.add(target)
-    pulls = [Planned(name) for name in sorted(names)]
-    return (*pulls, *(Planned(send.node, at, send.arg) for at, send in enumerate(sends)))
+            pulls.setdefault(target, Planned(target))
+    return (*(pulls[node] for node in sorted(pulls)), *sends)

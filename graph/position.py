@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
 
 from .channels import initial_values
-from .checkpoint import COMMAND_TASK, RUN_TASK, Checkpoint, PendingWrites, Planned, Saved, TaskError
+from .checkpoint import RUN_TASK, Checkpoint, PendingWrites, Planned, Saved, TaskError
 from .control import START, Command, Interrupt, Send
 from .errors import EmptyInputError, InvalidUpdateError
 from .job import Job
-from .nodes import read_update
+from .nodes import check_targets, read_update
 from .plan import Advance, Outcome, Topology, apply_writes, plan_targets
 from .resume import answers_of, waiting
 
@@ -23,7 +23,7 @@ __all__ = ["Position"]
 class Position:
     """The checkpoint at hand and the pending writes of its tasks, in memory and in the log.
 
-    `goto`, `dirty`: a Command's targets and changed keys that no checkpoint has yet. `answers`:
+    `goto`, `dirty`: targets of a Command and changed keys that no checkpoint has yet. `answers`:
     what a resume brought, by interrupt id.
     """
 
@@ -50,7 +50,7 @@ class Position:
 
     def outcome(self, planned: Planned) -> Outcome | None:
         """What a planned task came to, if it has finished."""
-        so_far = self.pending.get(planned.task_id(self.at.id))
+        so_far = self.pending.get(planned.id)
         if so_far is None or so_far.writes is None:
             return None
         return Outcome(so_far.writes, so_far.goto)
@@ -89,9 +89,6 @@ class Position:
 
     def take_up(self, saved: Saved) -> None:
         self.at, self.pending = saved.checkpoint, dict(saved.pending)
-        command = self.pending.get(COMMAND_TASK)
-        if command is not None:  # of a run that was cut short before its next checkpoint
-            self._apply_command(command)
 
     def take_up_nothing(self) -> None:
         """An empty thread, to be written by hand; it has no checkpoint until it is."""
@@ -117,6 +114,7 @@ class Position:
         writes, goto, outer = read_update(plain, "__input__", self.graph.channels)
         if outer:
             raise InvalidUpdateError("A Command given as input cannot address a parent graph")
+        check_targets(goto, "__input__", self.graph.nodes)
         if saved is None:
             if not writes and not goto:
                 raise EmptyInputError(
@@ -125,36 +123,19 @@ class Position:
             # As in LangGraph: on an empty thread an update is an input too.
             if writes:
                 self.begin_turn(dict(writes), None)
-                self._take_command((), goto)
+                self.goto = goto
             else:
                 self._input(None, plan_targets(goto))
             return False
-        self._go_on(saved, forks)
         if command.resume is not None:
-            self.answers = answers_of(command.resume, self.waiting(), self.job.bound)
+            self.answers = answers_of(command.resume, waiting(saved), self.job.bound)
             if not self.answers and not writes and not goto:
+                self.take_up(saved)
                 return None
-        self._take_command(writes, goto)
-        return True
-
-    def _take_command(
-        self, writes: tuple[tuple[str, Any], ...], goto: tuple[str | Send, ...]
-    ) -> None:
+        self._go_on(saved, forks)
         if writes or goto:
-            command = self._record(COMMAND_TASK, writes=writes, goto=goto)
-            self.append(command)
-            self._apply_command(command)
-
-    def _apply_command(self, command: PendingWrites) -> None:
-        if any(task.node == START for task in self.at.next):
-            self.goto = command.goto  # the input is taken in first
-            return
-        named = (("__input__", key, value) for key, value in command.writes or ())
-        values, self.dirty = apply_writes(self.graph.channels, self.at.values, named)
-        planned = (*self.at.next, *plan_targets(command.goto))
-        # A node that waits already and is named again runs once.
-        once = {(task.node, task.index): task for task in planned}
-        self.at = attrs.evolve(self.at, values=values, next=tuple(once.values()))
+            self._edit(writes, goto)
+        return True
 
     def _go_on(self, saved: Saved, forks: bool) -> None:
         self.take_up(saved)
@@ -164,17 +145,43 @@ class Position:
             self.append(self._record(RUN_TASK))
 
     def _fork(self) -> None:
-        """A branch of its own; what the tasks of the older checkpoint came to stays behind."""
+        """A branch of its own. What its tasks came to stays behind, but for questions that are
+        being answered: those tasks stay the same."""
         before = self.at
+        planned = before.next if self.answers else _afresh(before.next)
+        self._rebase("fork", before.step, before.values, (), planned)
+
+    def _edit(self, writes: tuple[tuple[str, Any], ...], goto: tuple[str | Send, ...]) -> None:
+        """What a Command writes, and where it goes beside the tasks that are planned."""
+        before = self.at
+        named = (("__input__", key, value) for key, value in writes)
+        values, changed = apply_writes(self.graph.channels, before.values, named)
+        planned = plan_targets(goto, beside=before.next)
+        self._rebase("update", before.step + 1, values, changed, planned)
+
+    def _rebase(
+        self,
+        source: str,
+        step: int,
+        values: Mapping[str, Any],
+        changed: tuple[str, ...],
+        planned: tuple[Planned, ...],
+    ) -> None:
+        """A new checkpoint in place of the one at hand, with what its tasks have come to."""
+        before, pending = self.at, self.pending
         self.append_checkpoint(
             before,
-            source="fork",
-            step=before.step,
-            values=before.values,
-            next=before.next,
+            source=source,
+            step=step,
+            values=values,
+            changed=changed,
+            next=planned,
             joins=before.joins,
             ran=before.ran,
         )
+        for task in planned:
+            if (so_far := pending.get(task.id)) is not None:
+                self.append(attrs.evolve(so_far, checkpoint_id=self.at.id, error=None))
 
     # What it leaves behind.
 
@@ -185,7 +192,7 @@ class Position:
 
     def append_outcome(self, planned: Planned, **what: Any) -> None:
         """Record what a planned task has come to; `what` as in `PendingWrites`."""
-        self.append(self._record(planned.task_id(self.at.id), node=planned.node, **what))
+        self.append(self._record(planned.id, node=planned.node, **what))
 
     def append_failure(self, error: Exception) -> None:
         """Record why the run failed, unless a task's record says so already."""
@@ -215,17 +222,20 @@ class Position:
         *,
         step: int | None = None,
         changed: tuple[str, ...] = (),
+        next: Sequence[Planned] = (),
         **parts: Any,
     ) -> None:
         if step is None:
             step = before.step + 1 if before is not None else -1
+        ident = self.job.world.checkpoint_id()
         made = Checkpoint(
-            id=self.job.world.checkpoint_id(),
+            id=ident,
             ns=self.ns,
             parent_id=(before.id or None) if before is not None else None,
             step=step,
             created_at=self.job.world.timestamp(),
             changed=changed,
+            next=tuple(task if task.id else task.identified(ident) for task in next),
             metadata=self.job.metadata,
             **parts,
         )
@@ -237,3 +247,8 @@ class Position:
         return PendingWrites(
             checkpoint_id=self.at.id, ns=self.ns, task_id=task_id, node=node, **what
         )
+
+
+def _afresh(planned: Iterable[Planned]) -> tuple[Planned, ...]:
+    """The same nodes as tasks of their own, which have come to nothing yet."""
+    return tuple(attrs.evolve(task, id="") for task in planned)

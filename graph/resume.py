@@ -17,7 +17,7 @@ _INTERRUPT_ID = re.compile(r"[0-9a-f]{32}")
 
 def waiting(saved: Saved) -> tuple[Interrupt, ...]:
     """The questions that the tasks of a checkpoint wait on, in task order."""
-    idents = (planned.task_id(saved.checkpoint.id) for planned in saved.checkpoint.next)
+    idents = (planned.id for planned in saved.checkpoint.next)
     asked = (saved.pending[ident].interrupts for ident in idents if ident in saved.pending)
     return tuple(interrupt for several in asked for interrupt in several)
 

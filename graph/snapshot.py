@@ -7,6 +7,7 @@ from typing import Any
 
 from .checkpoint import Planned, Saved, StateSnapshot, StateTask
 from .control import START
+from .isolation import isolated
 from .nodes import Node
 
 __all__ = ["empty_snapshot", "snapshot"]
@@ -21,14 +22,15 @@ def snapshot(
     open_tasks = (
         task.node
         for task in checkpoint.next
-        if (so_far := saved.pending.get(task.task_id(checkpoint.id))) is None
-        or so_far.writes is None
+        if (so_far := saved.pending.get(task.id)) is None or so_far.writes is None
     )
     parents = checkpoint.metadata.get("parents", {})
     return StateSnapshot(
-        values={key: checkpoint.values[key] for key in channels if key in checkpoint.values},
+        values={
+            key: isolated(checkpoint.values[key]) for key in channels if key in checkpoint.values
+        },
         next=tuple(open_tasks),
-        config=_config(thread_id, checkpoint.ns, checkpoint.id),
+        config=_config(thread_id, checkpoint.ns, checkpoint.id, parents),
         metadata={
             **checkpoint.metadata,
             "source": checkpoint.source,
@@ -37,7 +39,7 @@ def snapshot(
         },
         created_at=checkpoint.created_at,
         parent_config=(
-            _config(thread_id, checkpoint.ns, checkpoint.parent_id)
+            _config(thread_id, checkpoint.ns, checkpoint.parent_id, parents)
             if checkpoint.parent_id
             else None
         ),
@@ -63,8 +65,7 @@ def empty_snapshot(thread_id: str, ns: str = "") -> StateSnapshot:
 
 def _task(planned: Planned, saved: Saved, thread_id: str, nodes: Mapping[str, Node]) -> StateTask:
     checkpoint = saved.checkpoint
-    ident = planned.task_id(checkpoint.id)
-    so_far = saved.pending.get(ident)
+    so_far = saved.pending.get(planned.id)
     result: Any = None
     if planned.node == START:
         result = planned.arg
@@ -73,10 +74,10 @@ def _task(planned: Planned, saved: Saved, thread_id: str, nodes: Mapping[str, No
     state = None
     node = nodes.get(planned.node)
     if node is not None and node.subgraph is not None:
-        ns = f"{checkpoint.ns}|{planned.node}:{ident}".lstrip("|")
+        ns = f"{checkpoint.ns}|{planned.node}:{planned.id}".lstrip("|")
         state = {"configurable": {"thread_id": thread_id, "checkpoint_ns": ns}}
     return StateTask(
-        id=ident,
+        id=planned.id,
         name=planned.node,
         path=planned.path,
         error=so_far.error if so_far is not None else None,
@@ -86,6 +87,14 @@ def _task(planned: Planned, saved: Saved, thread_id: str, nodes: Mapping[str, No
     )
 
 
-def _config(thread_id: str, ns: str, checkpoint_id: str) -> dict[str, Any]:
-    own = {"thread_id": thread_id, "checkpoint_ns": ns, "checkpoint_id": checkpoint_id}
+def _config(
+    thread_id: str, ns: str, checkpoint_id: str, parents: Mapping[str, str]
+) -> dict[str, Any]:
+    own: dict[str, Any] = {
+        "thread_id": thread_id,
+        "checkpoint_ns": ns,
+        "checkpoint_id": checkpoint_id,
+    }
+    if ns:
+        own["checkpoint_map"] = {**parents, ns: checkpoint_id}
     return {"configurable": own}

@@ -89,7 +89,7 @@ class StateGraph:
 
         Raises ValueError for an edge out of END or into START.
         """
-        sources = (start_key,) if isinstance(start_key, str) else tuple(start_key)
+        sources = (start_key,) if isinstance(start_key, str) else tuple(dict.fromkeys(start_key))
         if END in sources:
             raise ValueError("END cannot be the start of an edge")
         if end_key == START:

@@ -9,6 +9,8 @@ from typing import Any, Final, Protocol
 import attrs
 import trio
 
+from .isolation import isolated
+
 __all__ = ["SILENT", "STREAM_MODES", "Chunks", "Sink", "Stream", "stream_modes"]
 
 STREAM_MODES: Final = ("values", "updates", "custom")
@@ -64,7 +66,7 @@ class Chunks:
         self._error: Exception | None = None
 
     def emit(self, mode: str, ns: tuple[str, ...], data: Any) -> None:
-        chunk = data if self._single else (mode, data)
+        chunk = isolated(data) if self._single else (mode, isolated(data))
         self._send.send_nowait((ns, chunk) if self.subgraphs else chunk)
 
     async def follow(self, run: Callable[[Chunks], Awaitable[object]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from .checkpoint import Planned
 from .context import RunnableConfig, Runtime, reset_current_task, set_current_task
 from .control import Interrupt, Send
 from .errors import AsyncioNodeError, GraphBubbleUp, GraphInterrupt, ParentCommand
+from .isolation import isolated
 from .nodes import Branch, Call, Node, check_targets, read_update
 from .plan import Outcome, apply_writes
 
@@ -31,10 +33,13 @@ class Task:
 
     run: Execution
     planned: Planned
-    id: str
     values: Mapping[str, Any]
     resumes: tuple[Any, ...] = ()
     _asked: int = 0
+
+    @property
+    def id(self) -> str:
+        return self.planned.id
 
     @property
     def node(self) -> Node:
@@ -101,19 +106,19 @@ class Task:
         elif node.call is None:  # START: the input is what it writes
             returned = state
         elif node.call.is_async:
-            returned = await _on_trio(node, node.call(_copy(state), self))
+            returned = await _on_trio(node, node.call(isolated(state), self))
         elif all(not branch.call.is_async for branch in node.branches):
             # Node and edges in one go: each trip to a worker thread costs as much as a small node.
             return await self.run.job.world.run_blocking(self._attempt_in_thread, node.call, state)
         else:
-            returned = await self.run.job.world.run_blocking(node.call, _copy(state), self)
+            returned = await self.run.job.world.run_blocking(node.call, isolated(state), self)
         writes, goto = self._read(returned)
         outcome = Outcome(writes, (*goto, *await self._leave(writes)))
         check_targets(outcome.goto, node.name, self.run.graph.nodes)
         return outcome
 
     def _attempt_in_thread(self, call: Call, state: Any) -> Outcome:
-        writes, goto = self._read(call(_copy(state), self))
+        writes, goto = self._read(call(isolated(state), self))
         view = self._view(writes) if self.node.branches else {}
         for branch in self.node.branches:
             goto = (*goto, *branch.targets(branch.call(view, self)))
@@ -143,18 +148,14 @@ class Task:
 
     def _view(self, writes: tuple[tuple[str, Any], ...]) -> Mapping[str, Any]:
         named = ((self.planned.node, key, value) for key, value in writes)
-        return apply_writes(self.run.graph.channels, self.values, named)[0]
-
-
-def _copy(state: Any) -> Any:
-    """A dict of the task's own: what it adds or drops is not seen by others."""
-    return dict(state) if isinstance(state, dict) else state
+        values, _ = apply_writes(self.run.graph.channels, self.values, named)
+        return dict(isolated(values))
 
 
 async def _on_trio(node: Node, awaitable: Any) -> Any:
     try:
         return await awaitable
-    except (RuntimeError, TypeError) as error:
+    except (RuntimeError, AttributeError, TypeError) as error:
         if not _of_asyncio(error):
             raise
         raise AsyncioNodeError(
@@ -164,8 +165,9 @@ async def _on_trio(node: Node, awaitable: Any) -> Any:
 
 
 def _of_asyncio(error: Exception) -> bool:
-    text = str(error)
-    return (
-        text.startswith(("no running event loop", "trio.run received unrecognized yield message"))
-        or "no current event loop" in text
-    )
+    """Whether it is asyncio missing its loop, or trio meeting an asyncio future."""
+    known = ("trio.run received unrecognized yield message", "no running event loop")
+    if str(error).startswith(known):
+        return True
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return str(frame.f_globals.get("__name__")).partition(".")[0] == "asyncio"

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .checkpoint import Checkpoint, Planned, Saved
+import attrs
+
+from .checkpoint import Checkpoint, Planned
 from .control import END, START
 from .errors import InvalidUpdateError
 from .execute import Execution
 from .job import Job
 from .nodes import check_targets, read_update
-from .plan import Advance, Outcome, advance
+from .plan import Advance, Outcome, advance, apply_writes
 from .task import Task
 from .world import entered_world
 
@@ -28,8 +30,7 @@ async def update_state(
 
     Behaves as if `as_node` had returned `values` (a dict, or None for no change) and its edges had
     been followed; without `as_node`, the node that ran last; on an empty thread, START. Tasks that
-    had finished keep what they wrote, and if `as_node` is one that waits, its siblings go on
-    waiting.
+    had finished keep what they wrote; their siblings go on waiting, unless `as_node` is another.
 
     Raises InvalidUpdateError for an unknown `as_node`, or where it is not given and several ran
     last.
@@ -40,30 +41,36 @@ async def update_state(
     saved = await job.log.load(position.ns, job.checkpoint_id)
     if saved is None and job.checkpoint_id is not None:
         raise ValueError(f"There is no checkpoint {job.checkpoint_id!r} on this thread")
-    node = _writer(saved, as_node, graph.nodes)
     if saved is not None:
         position.take_up(saved)
     else:
         position.take_up_nothing()
     at = position.at
-    writes, goto, outer = read_update(values, node, graph.channels)
+    finished = [(task, outcome) for task in at.next if (outcome := position.outcome(task))]
+    waiting = [attrs.evolve(task, id="") for task in at.next if position.outcome(task) is None]
+    node = _writer(at.ran, as_node, graph.nodes, in_the_middle=bool(finished))
+    writes, goto, outer = read_update(values, node or START, graph.channels)
     if outer:
         raise InvalidUpdateError("A state update cannot address a parent graph")
-    if node == END:
-        position.move(Advance(at.values, (), (), {}), "update", at.ran)
-        return position.at
-    planned = Planned(node)
     with entered_world(job.world):
-        leave = await Task(run, planned, planned.task_id(at.id), at.values).leave(writes)
-        check_targets((*goto, *leave), node, graph.nodes)
-        done = [(task, outcome) for task in at.next if (outcome := position.outcome(task))]
-        done.append((planned, Outcome(writes, (*goto, *leave))))
-        after = advance(graph, at.values, at.joins, done)
-    waits_on: tuple[Planned, ...] = ()
-    if any(task.node == node and position.outcome(task) is None for task in at.next):
-        waits_on = tuple(t for t in at.next if t.node != node and position.outcome(t) is None)
-    after = Advance(after.values, after.changed, (*waits_on, *after.next), after.joins)
-    position.move(after, "update", tuple(dict.fromkeys(task.node for task, _ in done)))
+        if node == END:
+            after = Advance(at.values, (), (), {})
+        elif node is None:
+            # Part of the super-step is done: the rest of it goes on waiting.
+            after = advance(graph, at.values, at.joins, finished, beside=waiting)
+            named = ((START, key, value) for key, value in writes)
+            edited, changed = apply_writes(graph.channels, after.values, named)
+            after = attrs.evolve(after, values=edited, changed=(*after.changed, *changed))
+        else:
+            planned = Planned(node).identified(at.id)
+            leave = await Task(run, planned, at.values).leave(writes)
+            check_targets((*goto, *leave), node, graph.nodes)
+            finished.append((planned, Outcome(writes, (*goto, *leave))))
+            is_one = any(task.node == node for task in waiting)
+            beside = [task for task in waiting if is_one and task.node != node]
+            after = advance(graph, at.values, at.joins, finished, beside=beside)
+    ran = tuple(dict.fromkeys(task.node for task, _ in finished)) or at.ran
+    position.move(after, "update", ran)
     return position.at
 
 
@@ -80,21 +87,25 @@ async def take_in(compiled: CompiledStateGraph, job: Job) -> Checkpoint:
         position.take_up(saved)
     else:
         position.take_up_nothing()
-    at, start = position.at, Planned(START)
+    at, start = position.at, Planned(START).identified(position.at.id)
     writes, _, _ = read_update(dict(job.input), START, graph.channels)
     with entered_world(job.world):
-        leave = await Task(run, start, start.task_id(at.id), at.values).leave(writes)
+        leave = await Task(run, start, at.values).leave(writes)
         after = advance(graph, at.values, {}, [(start, Outcome(writes, leave))])
     position.move(after, "input", (START,))
     return position.at
 
 
-def _writer(saved: Saved | None, as_node: str | None, nodes: Mapping[str, Any]) -> str:
+def _writer(
+    ran: Sequence[str], as_node: str | None, nodes: Mapping[str, Any], *, in_the_middle: bool
+) -> str | None:
+    """Whose update it is; None: nobody's, because part of a super-step is done."""
     if as_node is not None:
         if as_node not in nodes and as_node != END:
             raise InvalidUpdateError(f"as_node={as_node!r} is no node of the graph")
         return as_node
-    ran = saved.checkpoint.ran if saved is not None else ()
+    if in_the_middle:
+        return None
     if len(ran) > 1:
         raise InvalidUpdateError(
             f"Several nodes ran last ({', '.join(ran)}): say with as_node whose update this is"

@@ -37,6 +37,7 @@ from .records import (
     ThreadStatus,
 )
 from .session import Commit, StorageSession
+from .sqlite import SqliteStorage
 
 __all__ = [
     "UNFINISHED",
@@ -60,6 +61,7 @@ __all__ = [
     "RecordExists",
     "Run",
     "RunStatus",
+    "SqliteStorage",
     "StaleEpoch",
     "Storage",
     "StorageError",

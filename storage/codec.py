@@ -303,8 +303,8 @@ class _PlainOnly(_Walk):
             for key, item in value.items():
                 if type(key) is not str:
                     self._refuse(f"the key {key!r} is not a string")
-                if not _is_text(key):
-                    self._refuse(f"the key {key!r} has a lone surrogate")
+                if not _is_text(key) or "\0" in key:
+                    self._refuse(f"the key {key!r} has a lone surrogate or a NUL character")
                 self._at(key, self.check, item)
         elif kind is list:
             for at, item in enumerate(value):
@@ -312,6 +312,8 @@ class _PlainOnly(_Walk):
         elif kind is str:
             if not _is_text(value):
                 self._refuse("a string with a lone surrogate cannot be stored here")
+            if "\0" in value:  # databases end a text there
+                self._refuse("a string with a NUL character cannot be stored here")
         elif kind is int:
             if not _INT_MIN <= value <= _INT_MAX:
                 self._refuse("an integer beyond 64 bits cannot be stored here")

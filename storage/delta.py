@@ -75,7 +75,7 @@ def encode_checkpoint(checkpoint: Checkpoint, before: Raws, *, full: bool) -> tu
         "source": checkpoint.source,
         "created_at": checkpoint.created_at,
         "changed": list(checkpoint.changed),
-        "next": [[task.node, task.index, task.arg] for task in checkpoint.next],
+        "next": [[task.node, task.index, task.arg, task.id] for task in checkpoint.next],
         "joins": {name: list(arrived) for name, arrived in checkpoint.joins.items()},
         "ran": list(checkpoint.ran),
         "metadata": dict(checkpoint.metadata),

@@ -35,11 +35,12 @@ from .contract import (
     TruncateLog,
 )
 from .records import UNFINISHED, Assistant, Event, LogRow, Run, RunStatus, Thread
-from .rows import Row, contains, from_row, to_row
+from .rows import COLUMNS, Row, contains, from_row, to_row
 
 __all__ = ["MemoryStorage"]
 
 T = TypeVar("T")
+R = TypeVar("R", Thread, Assistant)
 Undo = list[Callable[[], object]]
 
 _seq = attrgetter("seq")
@@ -98,10 +99,12 @@ class MemoryStorage(Storage):
         try:
             for operation in group:
                 self._apply(operation, undo)
-        except StorageError as error:
+        except Exception as error:
             for step in reversed(undo):
                 step()
-            return error
+            if isinstance(error, StorageError):
+                return error
+            return StorageError(f"{type(error).__name__}: {error}")
         return None
 
     def _apply(self, operation: Operation, undo: Undo) -> None:
@@ -154,12 +157,7 @@ class MemoryStorage(Storage):
         return None if kept is None else from_row(Thread, kept.row)
 
     def search_threads(self, query: ThreadQuery) -> list[Thread]:
-        rows = sorted(
-            self._matching_threads(query),
-            key=itemgetter(query.sort_by, "thread_id"),
-            reverse=query.descending,
-        )
-        return [from_row(Thread, row) for row in _cut(rows, query.limit, query.offset)]
+        return _search(Thread, self._matching_threads(query), query)
 
     def count_threads(self, query: ThreadQuery) -> int:
         return len(self._matching_threads(query))
@@ -220,12 +218,7 @@ class MemoryStorage(Storage):
         return None if row is None else from_row(Assistant, row)
 
     def search_assistants(self, query: AssistantQuery) -> list[Assistant]:
-        rows = sorted(
-            self._matching_assistants(query),
-            key=itemgetter(query.sort_by, "assistant_id"),
-            reverse=query.descending,
-        )
-        return [from_row(Assistant, row) for row in _cut(rows, query.limit, query.offset)]
+        return _search(Assistant, self._matching_assistants(query), query)
 
     def count_assistants(self, query: AssistantQuery) -> int:
         return len(self._matching_assistants(query))
@@ -322,6 +315,14 @@ def _page(log: Sequence[LogRow], ns: str, wanted: Sequence[LogRow]) -> LogPage:
         tuple(row for row in rows if row.kind == "checkpoint" and row.seq <= last),
         tuple(row for row in rows if row.kind == "writes" and row.checkpoint_id in ids),
     )
+
+
+def _search(kind: type[R], rows: list[Row], query: ThreadQuery | AssistantQuery) -> list[R]:
+    columns = COLUMNS[kind]
+    if query.sort_by not in columns:
+        raise StorageError(f"{kind.__name__} records cannot be sorted by {query.sort_by!r}")
+    rows.sort(key=itemgetter(query.sort_by, columns[0]), reverse=query.descending)
+    return [from_row(kind, row) for row in _cut(rows, query.limit, query.offset)]
 
 
 def _wanted(metadata: Mapping[str, Any] | None) -> Any:

@@ -20,7 +20,7 @@ from .records import Assistant, Run, Thread
 
 __all__ = ["COLUMNS", "Row", "contains", "from_row", "to_row"]
 
-Row = Mapping[str, Any]
+Row = dict[str, Any]
 R = TypeVar("R", Thread, Run, Assistant)
 
 

@@ -36,7 +36,7 @@ def check_file(path: Path) -> None:
 
 
 def create_file(path: Path) -> None:
-    """Make an empty file that only its owner can read; SQLite gives its other files the same mode."""
+    """Make an empty file that only its owner can read; SQLite's other files take its mode."""
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     except FileExistsError:

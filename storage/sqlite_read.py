@@ -1,23 +1,38 @@
-"""Searches and log pages as SQL. Every value is bound; nothing that a client sent is SQL text."""
+"""Searches and log pages as SQL. Every value is bound; nothing that a client sent becomes SQL."""
 
 from __future__ import annotations
 
 import functools
+import re
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, TypeVar
 
-import attrs
 import msgspec
 
 from .codec import encode_json
 from .contract import AssistantQuery, LogPage, StorageError, ThreadQuery
-from .records import Assistant, LogRow, Run, Thread
+from .records import Assistant, Event, LogRow, Run, Thread
 from .rows import COLUMNS, contains, from_row
 
-__all__ = ["RUNS", "Where", "add_functions", "checkpoint_page", "history_page", "select", "where"]
+__all__ = [
+    "assistant_filter",
+    "checkpoint_page",
+    "count",
+    "history_page",
+    "last_seq",
+    "prepare",
+    "run_events",
+    "runs_page",
+    "search",
+    "select",
+    "thread_events",
+    "thread_filter",
+    "unfinished_runs",
+]
 
 R = TypeVar("R", Thread, Run, Assistant)
+Filter = tuple[str, list[Any]]  # a WHERE clause, or nothing, and its values
 
 _SELECT: Final[Mapping[type, str]] = {
     Thread: f"SELECT {', '.join(COLUMNS[Thread])} FROM threads",
@@ -26,3 +41,258 @@ _SELECT: Final[Mapping[type, str]] = {
     ),
     Assistant: f"SELECT {', '.join(COLUMNS[Assistant])} FROM assistants",
 }
+_SIMPLE_KEY: Final = re.compile(r"[\w-]+", re.ASCII)
+_EXACT: Final = 2**53  # integers up to here compare alike, whatever compares them
+
+
+def prepare(connection: sqlite3.Connection) -> None:
+    """Add to a connection the functions that filters call."""
+    connection.create_function("json_contains", 2, _json_contains, deterministic=True)
+    connection.create_function("casefold", 1, str.casefold, deterministic=True)
+
+
+def select(connection: sqlite3.Connection, kind: type[R], rest: str, *values: Any) -> list[R]:
+    """Records; `rest` is the SQL after the FROM clause."""
+    rows = connection.execute(f"{_SELECT[kind]} {rest}", values)
+    return [from_row(kind, dict(zip(COLUMNS[kind], row, strict=True))) for row in rows]
+
+
+def search(
+    connection: sqlite3.Connection,
+    kind: type[R],
+    where: Filter,
+    query: ThreadQuery | AssistantQuery,
+) -> list[R]:
+    """A page of the records that fit, in the query's order."""
+    key = COLUMNS[kind][0]
+    if query.sort_by not in COLUMNS[kind]:
+        raise StorageError(f"{kind.__name__} records cannot be sorted by {query.sort_by!r}")
+    way = "DESC" if query.descending else "ASC"
+    clause, values = where
+    return select(
+        connection,
+        kind,
+        f"{clause} ORDER BY {query.sort_by} {way}, {key} {way} LIMIT ? OFFSET ?",
+        *values,
+        _limit(query.limit),
+        query.offset,
+    )
+
+
+def count(connection: sqlite3.Connection, table: str, where: Filter) -> int:
+    clause, values = where
+    number: int = connection.execute(f"SELECT count(*) FROM {table} {clause}", values).fetchone()[0]
+    return number
+
+
+def runs_page(
+    connection: sqlite3.Connection,
+    thread_id: str,
+    status: str | None,
+    limit: int | None,
+    offset: int,
+) -> list[Run]:
+    where, values = "WHERE t.thread_id = ?", [thread_id]
+    if status is not None:
+        where += " AND r.status = ?"
+        values.append(status)
+    rest = f"{where} ORDER BY r.seq DESC LIMIT ? OFFSET ?"
+    return select(connection, Run, rest, *values, _limit(limit), offset)
+
+
+def unfinished_runs(connection: sqlite3.Connection, thread_id: str | None) -> list[Run]:
+    # The statuses are literals, so that SQLite sees that its partial index serves.
+    where = "WHERE r.status IN ('pending', 'running')"
+    if thread_id is None:
+        return select(connection, Run, f"{where} ORDER BY r.thread, r.seq")
+    return select(connection, Run, f"{where} AND t.thread_id = ? ORDER BY r.seq", thread_id)
+
+
+def last_seq(connection: sqlite3.Connection, table: str, thread_id: str) -> int:
+    """The highest `seq` of a thread in `runs` or `log`, 0 if it has none."""
+    query = f"SELECT max(seq) FROM {table} WHERE thread = ?"
+    (seq,) = connection.execute(query, (_thread(connection, thread_id),)).fetchone()
+    return seq or 0
+
+
+def thread_filter(query: ThreadQuery) -> Filter:
+    conditions, values = _metadata_filter(query.metadata)
+    if query.ids is not None:
+        conditions.append("thread_id IN (SELECT value FROM json_each(?))")
+        values.append(encode_json(list(query.ids), "ids").decode())
+    if query.status is not None:
+        conditions.append("status = ?")
+        values.append(query.status)
+    return _all_of(conditions), values
+
+
+def assistant_filter(query: AssistantQuery) -> Filter:
+    conditions, values = _metadata_filter(query.metadata)
+    if query.graph_id is not None:
+        conditions.append("graph_id = ?")
+        values.append(query.graph_id)
+    if query.name is not None:
+        conditions.append("instr(casefold(name), ?)")
+        values.append(query.name.casefold())
+    return _all_of(conditions), values
+
+
+def _all_of(conditions: list[str]) -> str:
+    return "WHERE " + " AND ".join(conditions) if conditions else ""
+
+
+def _metadata_filter(metadata: Mapping[str, Any] | None) -> tuple[list[str], list[Any]]:
+    """What SQLite can compare by path is left to it, as it does not need the interpreter's lock;
+    the rest, lists and unusual keys and numbers, to `contains`."""
+    conditions: list[str] = []
+    values: list[Any] = []
+    wanted = dict(metadata or {})
+    text = encode_json(wanted, "metadata").decode()
+    complete = True
+    for path, value in _leaves("$", wanted):
+        condition = _compare(value) if path is not None else None
+        if condition is None:
+            complete = False
+            continue
+        conditions.append(condition)
+        values += [path] if value is None or isinstance(value, bool) else [path, path, value]
+    if not complete:
+        conditions.append("json_contains(metadata, ?)")
+        values.append(text)
+    return conditions, values
+
+
+def _leaves(path: str, wanted: Mapping[str, Any]) -> Iterator[tuple[str | None, Any]]:
+    """The scalars of a filter by JSON path, and None for a path that SQLite might misread."""
+    for key, value in wanted.items():
+        if not _SIMPLE_KEY.fullmatch(key):
+            yield None, value
+        elif isinstance(value, dict) and value:
+            yield from _leaves(f'{path}."{key}"', value)
+        else:
+            yield f'{path}."{key}"', value
+
+
+def _compare(value: Any) -> str | None:
+    if value is None:
+        return "json_type(metadata, ?) = 'null'"
+    if isinstance(value, bool):
+        return f"json_type(metadata, ?) = '{'true' if value else 'false'}'"
+    if isinstance(value, str):
+        return "json_type(metadata, ?) = 'text' AND json_extract(metadata, ?) = ?"
+    if isinstance(value, int) and abs(value) <= _EXACT:
+        return "json_type(metadata, ?) IN ('integer', 'real') AND json_extract(metadata, ?) = ?"
+    return None
+
+
+def _json_contains(have: str, want: str) -> bool:
+    return contains(msgspec.json.decode(have), _decode_once(want))
+
+
+@functools.lru_cache(maxsize=16)
+def _decode_once(text: str) -> Any:
+    return msgspec.json.decode(text)
+
+
+_EVENTS: Final = """
+    SELECT t.thread_id, r.run_id, e.event_id, e.name, e.data
+    FROM events e JOIN runs r ON r.id = e.run JOIN threads t ON t.id = e.thread
+"""
+_ROW: Final = "SELECT seq, kind, ns, checkpoint_id, base_seq, data FROM log"
+# The unary plus keeps SQLite from the index on `ns`, which finds every checkpoint of the thread.
+_BY_ID: Final = "thread = ? AND checkpoint_id = ? AND kind = 'checkpoint' AND +ns = ?"
+
+
+def checkpoint_page(
+    connection: sqlite3.Connection, thread_id: str, ns: str, checkpoint_id: str | None
+) -> LogPage | None:
+    if checkpoint_id is not None:
+        chosen, values = f"WHERE {_BY_ID}", [checkpoint_id, ns]
+    else:
+        chosen = "WHERE thread = ? AND ns = ? AND kind = 'checkpoint' ORDER BY seq DESC LIMIT 1"
+        values = [ns]
+    page = _page(connection, thread_id, ns, chosen, values)
+    return page if page.wanted else None
+
+
+def history_page(
+    connection: sqlite3.Connection, thread_id: str, ns: str, before: str | None, limit: int | None
+) -> LogPage:
+    older = ""
+    values: list[Any] = [ns]
+    if before is not None:
+        older = f"AND seq < (SELECT seq FROM log WHERE {_BY_ID})"
+        values += [_thread(connection, thread_id), before, ns]
+    chosen = f"""
+        WHERE thread = ? AND ns = ? AND kind = 'checkpoint' {older} ORDER BY seq DESC LIMIT ?
+    """
+    return _page(connection, thread_id, ns, chosen, [*values, _limit(limit)])
+
+
+def run_events(
+    connection: sqlite3.Connection, thread_id: str, run_id: str, after: int, limit: int
+) -> list[Event]:
+    rest = "WHERE t.thread_id = ? AND r.run_id = ? AND e.event_id > ? ORDER BY e.event_id LIMIT ?"
+    return _events(connection, rest, thread_id, run_id, after, limit)
+
+
+def thread_events(
+    connection: sqlite3.Connection, thread_id: str, after: int, limit: int
+) -> list[Event]:
+    rest = "WHERE t.thread_id = ? AND e.event_id > ? ORDER BY e.event_id LIMIT ?"
+    return _events(connection, rest, thread_id, after, limit)
+
+
+def _events(connection: sqlite3.Connection, rest: str, *values: Any) -> list[Event]:
+    rows = connection.execute(f"{_EVENTS} {rest}", values)
+    return [
+        Event(thread_id=thread_id, run_id=run_id, event_id=event_id, name=name, data=data)
+        for thread_id, run_id, event_id, name, data in rows
+    ]
+
+
+def _page(
+    connection: sqlite3.Connection, thread_id: str, ns: str, chosen: str, values: list[Any]
+) -> LogPage:
+    thread = _thread(connection, thread_id)
+    wanted = connection.execute(
+        f"SELECT checkpoint_id, seq, base_seq FROM log {chosen}", [thread, *values]
+    ).fetchall()
+    if not wanted:
+        return LogPage((), (), ())
+    checkpoints = connection.execute(
+        f"{_ROW} WHERE thread = ? AND ns = ? AND kind = 'checkpoint' AND seq BETWEEN ? AND ?"
+        " ORDER BY seq",
+        (thread, ns, min(row[2] for row in wanted), max(row[1] for row in wanted)),
+    )
+    ids = tuple(row[0] for row in wanted)
+    writes = connection.execute(
+        f"{_ROW} WHERE thread = ? AND checkpoint_id IN (SELECT value FROM json_each(?))"
+        " AND kind = 'writes' AND +ns = ? ORDER BY seq",
+        (thread, encode_json(list(ids)).decode(), ns),
+    )
+    return LogPage(ids, _log_rows(thread_id, checkpoints), _log_rows(thread_id, writes))
+
+
+def _thread(connection: sqlite3.Connection, thread_id: str) -> int | None:
+    row = connection.execute("SELECT id FROM threads WHERE thread_id = ?", (thread_id,)).fetchone()
+    return None if row is None else row[0]
+
+
+def _log_rows(thread_id: str, rows: sqlite3.Cursor) -> tuple[LogRow, ...]:
+    return tuple(
+        LogRow(
+            thread_id=thread_id,
+            seq=seq,
+            kind=kind,
+            ns=ns,
+            checkpoint_id=checkpoint_id,
+            base_seq=base_seq,
+            data=data,
+        )
+        for seq, kind, ns, checkpoint_id, base_seq, data in rows
+    )
+
+
+def _limit(limit: int | None) -> int:
+    return -1 if limit is None else limit

@@ -113,7 +113,7 @@ def migrate(connection: sqlite3.Connection, path: str) -> None:
 
     Raises StorageError, with nothing changed, if a newer version has written the file.
     """
-    db = Database(connection)
+    db = Database(connection, execute_plugins=False)
     known = {step.__name__ for step in MIGRATIONS}
     unknown = [step.name for step in _migrations.applied(db) if step.name not in known]
     if unknown:

@@ -1,4 +1,4 @@
-"""Operations as SQL. Everything that belongs to a thread is written only where the thread exists."""
+"""Operations as SQL. What belongs to a thread is written only where the thread exists."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ import attrs
 
 from greenroom.graph import CompiledStateGraph, NodeNotFoundError, StateSnapshot
 from greenroom.graph.checkpoint import Saved
+from greenroom.graph.isolation import isolated
 from greenroom.graph.snapshot import empty_snapshot
 from greenroom.storage import RecordExists, Storage
 from greenroom.storage.contract import InsertThread, ThreadQuery
@@ -80,14 +81,14 @@ class ThreadsClient:
     async def get(self, thread_id: str) -> dict[str, Any]:
         """A thread with its newest values. Raises NotFound."""
         thread, head = await self._read(thread_id)
-        return thread_view(thread, self._values(thread, head))
+        return thread_view(thread, _values(head))
 
     async def update(self, thread_id: str, *, metadata: Mapping[str, Any]) -> dict[str, Any]:
         """Merge into a thread's metadata, on its top level. Raises NotFound."""
         ident = check_uuid("thread_id", thread_id)
         patched = await self._house.ask(ident, Patch(check_mapping("metadata", metadata)))
         _, head = await self._read(ident)
-        return thread_view(patched, self._values(patched, head))
+        return thread_view(patched, _values(head))
 
     async def delete(self, thread_id: str) -> None:
         """Delete a thread with its runs and its state; a run under way is stopped first."""
@@ -116,7 +117,7 @@ class ThreadsClient:
             found = (await self._with_values(query, values))[offset : offset + limit]
         else:
             found = await self._page(attrs.evolve(query, limit=limit, offset=offset))
-        return [pick(thread_view(t, self._values(t, head)), select) for t, head in found]
+        return [pick(thread_view(t, _values(head)), select) for t, head in found]
 
     async def count(
         self,
@@ -257,9 +258,6 @@ class ThreadsClient:
         except NodeNotFoundError as error:
             raise Invalid(f"checkpoint.checkpoint_ns: {error}") from error
 
-    def _values(self, thread: Thread, head: Saved | None) -> Mapping[str, Any] | None:
-        return head.checkpoint.values if head is not None else None
-
     async def _page(self, query: ThreadQuery) -> list[tuple[Thread, Saved | None]]:
         def read(storage: Storage) -> list[tuple[Thread, Saved | None]]:
             found = storage.search_threads(query)
@@ -300,6 +298,11 @@ class ThreadsClient:
             descending=check_choice("sort_order", sort_order or "desc", ("asc", "desc")) == "desc",
             limit=None,
         )
+
+
+def _values(head: Saved | None) -> dict[str, Any] | None:
+    """The state that a thread shows, as the caller's own."""
+    return isolated(dict(head.checkpoint.values)) if head is not None else None
 
 
 def _place(checkpoint: Mapping[str, Any] | None, checkpoint_id: str | None) -> Place:

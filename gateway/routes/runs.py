@@ -120,7 +120,7 @@ def _events(request: Request, run: RunHandle, *, cancel: bool, **options: Any) -
             "content-location": _url(run),
         },
         on_leave=_cancel(request, run) if cancel else None,
-        events=run.events(**options),
+        events=run.events(**options),  # type: ignore[arg-type]  # it is an async generator
         with_ids=run.resumable,
     )
 

@@ -51,6 +51,7 @@ def graphs(gate: Gate) -> dict[str, CompiledStateGraph]:
         "held": chain(before=says("before"), hold=gate.node, after=says("after")),
         "fails": chain(fail=fail),
         "talks": chain(talk=talk),
+        "floods": chain(flood=flood),
     }
 
 
@@ -88,6 +89,13 @@ async def fail(state: State) -> State:
 async def talk(state: State) -> State:
     get_stream_writer()({"said": "hello"})
     return {"log": ["talked"]}
+
+
+async def flood(state: State) -> State:
+    write = get_stream_writer()
+    for _ in range(100):
+        write("x" * 200_000)  # together more than any socket buffers
+    return {}
 
 
 @pytest.fixture

@@ -133,7 +133,12 @@ async def finished(http: httpx.AsyncClient, thread: str) -> None:
 async def test_the_state_of_an_empty_thread_is_empty(http: httpx.AsyncClient, thread: str) -> None:
     state = (await http.get(f"{thread}/state")).json()
 
-    assert (state["values"], state["next"], state["tasks"], state["checkpoint"]) == ({}, [], [], None)
+    assert (state["values"], state["next"], state["tasks"], state["checkpoint"]) == (
+        {},
+        [],
+        [],
+        None,
+    )
     assert (await http.get(f"{thread}/history")).json() == []
 
 

@@ -127,15 +127,6 @@ async def test_the_metadata_of_a_run_is_on_its_checkpoints(wire: Any, thread: An
     assert {s.metadata["who"] for s in await history(graph, thread) if s.metadata} == {"me"}
 
 
-async def test_what_a_past_task_wrote_is_in_the_history(wire: Any, thread: Any) -> None:
-    graph = wire("ab", (START, "a"), ("a", "b"))
-    await graph.ainvoke({"log": ["in"]}, thread)
-    results = [[(t.name, t.result) for t in s.tasks] for s in await history(graph, thread)]
-    assert results == [
-        [], [("b", {"log": ["b"]})], [("a", {"log": ["a"]})], [(START, {"log": ["in"]})]
-    ]  # fmt: skip
-
-
 async def test_a_run_from_an_older_checkpoint_forks(wire: Any, thread: Any) -> None:
     graph = wire("abc", *EDGES)
     await graph.ainvoke({}, thread)

@@ -203,6 +203,16 @@ async def test_an_answer_may_bring_an_update(wire: Any, thread: Any) -> None:
     assert result == {"log": ["yes"], "value": 1}
 
 
+async def test_no_update_of_several_answers_is_lost(wire: Any, thread: Any) -> None:
+    graph = wire({name: asks(name) for name in "abc"}, *((START, name) for name in "abc"))
+    questions = (await graph.ainvoke({}, thread))["__interrupt__"]
+    for question in questions:
+        answer = {question.id: question.value}
+        update = {"log": [f"with {question.value}"], "value": question.value}
+        result = await graph.ainvoke(Command(resume=answer, update=update), thread)
+    assert result == {"log": ["with a", "with b", "with c", "a", "b", "c"], "value": "c"}
+
+
 async def test_tasks_that_were_sent_ask_each_for_itself(wire: Any, thread: Any) -> None:
     async def ask(item: Any) -> Any:
         return {"log": [(item, interrupt(item))]}
@@ -286,6 +296,7 @@ async def test_an_answer_may_send_more_tasks_beside_those_that_wait(wire: Any, t
     both = {first.id: "one", second.id: "two"}
     result = await graph.ainvoke(Command(resume=both, goto=Send("ask", 3)), thread)
     assert asked(result) == [3]
+    assert list((await graph.aget_state(thread)).interrupts) == result["__interrupt__"]
     result = await graph.ainvoke(Command(resume="three"), thread)
     assert result == {"log": [(1, "one"), (2, "two"), (3, "three")]}
 

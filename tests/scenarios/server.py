@@ -60,8 +60,8 @@ class Server:
         config = self.folder / "greenroom.json"
         config.write_text(json.dumps({"graphs": dict(self.graphs)}))
         command = [
-            *(Path(sys.executable).with_name("greenroom"), "serve", "--config", config),
-            *("--port", str(self.port), "--storage", self.folder / "greenroom.db"),
+            *(str(Path(sys.executable).with_name("greenroom")), "serve", "--config", str(config)),
+            *("--port", str(self.port), "--storage", str(self.folder / "greenroom.db")),
         ]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(

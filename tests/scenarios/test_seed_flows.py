@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -194,23 +195,27 @@ def check_partial_and_second_answer(state: dict[str, Any], first_status: str) ->
 
 
 async def test_an_embedded_second_text_interrupts_the_first_and_keeps_what_it_had_done(
-    autojump_clock: trio.testing.MockClock,
+    mock_clock: trio.testing.MockClock,
 ) -> None:
+    first, second = (
+        {"messages": [{"role": "user", "content": f"what's the weather in {city}?"}]}
+        for city in ("sf", "nyc")
+    )
     async with Greenroom({"agent": weather.graph}) as room:
-        client = room.client
-        thread_id = (await client.threads.create())["thread_id"]
-        first, second = (
-            {"messages": [{"role": "user", "content": f"what's the weather in {city}?"}]}
-            for city in ("sf", "nyc")
-        )
-        interrupted_run = await client.runs.create(thread_id, "agent", input=first)
-        await trio.sleep(2)
-        run = await client.runs.create(
-            thread_id, "agent", input=second, multitask_strategy="interrupt"
-        )
-        await client.runs.join(thread_id, run["run_id"])
-        state = await client.threads.get_state(thread_id)
-        first_status = (await client.runs.get(thread_id, interrupted_run["run_id"]))["status"]
+        runs, threads = room.client.runs, room.client.threads
+        thread_id = (await threads.create())["thread_id"]
+        async with aclosing(
+            runs.stream(thread_id, "agent", input=first, stream_mode="updates")
+        ) as parts:
+            run_id = (await anext(parts)).data["run_id"]
+            async for part in parts:
+                if "tools" in part.data:
+                    break  # time stands still, so it cannot have written its answer
+        run = await runs.create(thread_id, "agent", input=second, multitask_strategy="interrupt")
+        mock_clock.rate = 100.0
+        await runs.join(thread_id, run["run_id"])
+        state = await threads.get_state(thread_id)
+        first_status = (await runs.get(thread_id, run_id))["status"]
 
     check_partial_and_second_answer(state, first_status)
 

@@ -24,6 +24,7 @@ FIRST=$(curl --request POST \
   \"multitask_strategy\": \"interrupt\"
 }") && RUN_ID=$(jq -r .run_id <<< "$SECOND") && curl --request GET \
 --url $DEPLOYMENT_URL/threads/$THREAD_ID/runs/$RUN_ID/join
+echo
 
 source pretty_print.sh && curl --request GET \
 --url $DEPLOYMENT_URL/threads/$THREAD_ID/state | \

@@ -1,0 +1,279 @@
+"""Storage in a SQLite file."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, TypeVar
+
+import attrs
+from sqlite_utils import Database
+
+from . import sqlite_read, sqlite_write
+from .contract import (
+    AssistantQuery,
+    Lease,
+    LogPage,
+    Operation,
+    StaleEpoch,
+    Storage,
+    StorageError,
+    ThreadQuery,
+)
+from .records import Assistant, Event, Run, RunStatus, Thread
+from .sqlite_files import FileLock, check_file, connect, create_file, explain
+from .sqlite_schema import migrate
+
+__all__ = ["SqliteStorage"]
+
+T = TypeVar("T")
+
+IDLE_READERS: Final = 8  # connections kept open for the next read
+
+
+def _real_path(path: str | os.PathLike[str]) -> Path:
+    return Path(os.path.realpath(path))  # one file has one lock, whatever it is called
+
+
+@attrs.define(eq=False)
+class SqliteStorage(Storage):
+    """Keeps everything in the SQLite file `path`, readable by its owner alone (mode 0600).
+
+    One process at a time writes: it holds a lock on `path.lock` that the kernel takes back when it
+    dies. Commits are durable over a power cut (WAL, `synchronous=FULL`). `open` only looks whether
+    the file may be one of ours; it is made and migrated by `acquire_lease`, under the lock, so that
+    nobody who is refused the lease has changed anything. Reads need the schema, so the first
+    process to use a new file must have taken the lease.
+    """
+
+    path: Path = attrs.field(converter=_real_path)
+    _lock: FileLock = attrs.field(init=False)
+    _writer: Database | None = attrs.field(init=False, default=None)
+    _readers: deque[sqlite3.Connection] = attrs.field(init=False, factory=deque)
+    _is_open: bool = attrs.field(init=False, default=False)
+
+    @_lock.default
+    def _make_lock(self) -> FileLock:
+        return FileLock(self.path.with_name(self.path.name + ".lock"))
+
+    def open(self) -> None:
+        check_file(self.path)
+        self._is_open = True
+
+    def close(self) -> None:
+        self._is_open = False
+        while self._readers:
+            self._readers.pop().close()
+        if self._writer is not None:
+            self._writer.conn.close()
+            self._writer = None
+        self._lock.release()
+
+    def acquire_lease(self, owner: str) -> Lease:
+        self._lock.acquire(owner)
+        try:
+            create_file(self.path)
+            self._writer, lease = self._start_writer(owner)
+        except sqlite3.Error as error:
+            self._lock.release()
+            raise explain(error, self.path) from error
+        except BaseException:
+            self._lock.release()
+            raise
+        return lease
+
+    def _start_writer(self, owner: str) -> tuple[Database, Lease]:
+        connection = connect(self.path)
+        try:
+            migrate(connection, str(self.path))
+            (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            if mode != "wal":
+                raise StorageError(f"{self.path} lies where SQLite cannot keep a write-ahead log")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(f"PRAGMA journal_size_limit = {64 * 1024 * 1024}")
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("UPDATE lease SET owner = ?, epoch = epoch + 1", (owner,))
+            (epoch,) = connection.execute("SELECT epoch FROM lease").fetchone()
+            connection.execute("COMMIT")
+            return Database(connection, execute_plugins=False), Lease(owner, epoch)
+        except BaseException:
+            connection.close()
+            raise
+
+    def commit(
+        self, groups: Sequence[Sequence[Operation]], epoch: int
+    ) -> list[StorageError | None]:
+        if self._writer is None:
+            raise StaleEpoch(f"The lease of epoch {epoch} on {self.path} has ended")
+        db = self._writer
+        try:
+            with self._transaction(db, epoch):
+                for group in groups:
+                    for operation in group:
+                        sqlite_write.apply(db, operation)
+            return [None] * len(groups)
+        except StaleEpoch:
+            raise
+        except Exception as error:
+            if len(groups) == 1:
+                return [self._refusal(error)]
+        # One of them cannot be: each by itself, to find out which.
+        try:
+            with self._transaction(db, epoch):
+                return [self._apply_alone(db, group) for group in groups]
+        except sqlite3.Error as error:
+            raise explain(error, self.path) from error
+
+    @contextmanager
+    def _transaction(self, db: Database, epoch: int) -> Iterator[None]:
+        db.conn.execute("BEGIN IMMEDIATE")
+        try:
+            (current,) = db.conn.execute("SELECT epoch FROM lease").fetchone()
+            if current != epoch:
+                raise StaleEpoch(f"The lease of epoch {epoch} on {self.path} has ended")
+            yield
+            db.conn.execute("COMMIT")
+        except BaseException:
+            if db.conn.in_transaction:  # some errors have ended it already
+                db.conn.execute("ROLLBACK")
+            raise
+
+    def _apply_alone(self, db: Database, group: Sequence[Operation]) -> StorageError | None:
+        db.conn.execute("SAVEPOINT one")
+        try:
+            for operation in group:
+                sqlite_write.apply(db, operation)
+        except Exception as error:
+            if not db.conn.in_transaction:
+                raise
+            db.conn.execute("ROLLBACK TO one")
+            refusal: StorageError | None = self._refusal(error)
+        else:
+            refusal = None
+        db.conn.execute("RELEASE one")
+        return refusal
+
+    def _refusal(self, error: Exception) -> StorageError:
+        if isinstance(error, StorageError):
+            return error
+        if isinstance(error, sqlite3.Error):
+            refusal = explain(error, self.path)
+        else:
+            refusal = StorageError(f"{self.path}: {type(error).__name__}: {error}")
+        refusal.__cause__ = error
+        return refusal
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection on which everything is of the same moment."""
+        if not self._is_open:
+            raise StorageError(f"{self.path} is not open")
+        connection = None
+        try:
+            connection = self._take_reader()
+            connection.execute("BEGIN")
+            yield connection
+            connection.execute("COMMIT")
+        except BaseException as error:
+            if connection is not None:
+                connection.close()
+            if isinstance(error, sqlite3.Error):
+                raise explain(error, self.path) from error
+            raise
+        if self._is_open and len(self._readers) < IDLE_READERS:
+            self._readers.append(connection)
+        else:
+            connection.close()
+
+    def _take_reader(self) -> sqlite3.Connection:
+        try:
+            return self._readers.pop()
+        except IndexError:
+            connection = connect(self.path)
+            connection.execute("PRAGMA query_only = ON")
+            sqlite_read.prepare(connection)
+            return connection
+
+    def get_thread(self, thread_id: str) -> Thread | None:
+        with self._reading() as db:
+            return _one(sqlite_read.select(db, Thread, "WHERE thread_id = ?", thread_id))
+
+    def search_threads(self, query: ThreadQuery) -> list[Thread]:
+        with self._reading() as db:
+            return sqlite_read.search(db, Thread, sqlite_read.thread_filter(query), query)
+
+    def count_threads(self, query: ThreadQuery) -> int:
+        with self._reading() as db:
+            return sqlite_read.count(db, "threads", sqlite_read.thread_filter(query))
+
+    def get_run(self, thread_id: str, run_id: str) -> Run | None:
+        with self._reading() as db:
+            where = "WHERE t.thread_id = ? AND r.run_id = ?"
+            return _one(sqlite_read.select(db, Run, where, thread_id, run_id))
+
+    def list_runs(
+        self,
+        thread_id: str,
+        *,
+        status: RunStatus | None = None,
+        limit: int | None = 10,
+        offset: int = 0,
+    ) -> list[Run]:
+        with self._reading() as db:
+            return sqlite_read.runs_page(db, thread_id, status, limit, offset)
+
+    def unfinished_runs(self, thread_id: str | None = None) -> list[Run]:
+        with self._reading() as db:
+            return sqlite_read.unfinished_runs(db, thread_id)
+
+    def last_run_seq(self, thread_id: str) -> int:
+        with self._reading() as db:
+            return sqlite_read.last_seq(db, "runs", thread_id)
+
+    def get_assistant(self, assistant_id: str) -> Assistant | None:
+        with self._reading() as db:
+            return _one(sqlite_read.select(db, Assistant, "WHERE assistant_id = ?", assistant_id))
+
+    def search_assistants(self, query: AssistantQuery) -> list[Assistant]:
+        with self._reading() as db:
+            return sqlite_read.search(db, Assistant, sqlite_read.assistant_filter(query), query)
+
+    def count_assistants(self, query: AssistantQuery) -> int:
+        with self._reading() as db:
+            return sqlite_read.count(db, "assistants", sqlite_read.assistant_filter(query))
+
+    def last_log_seq(self, thread_id: str) -> int:
+        with self._reading() as db:
+            return sqlite_read.last_seq(db, "log", thread_id)
+
+    def read_checkpoint(
+        self, thread_id: str, ns: str, checkpoint_id: str | None = None
+    ) -> LogPage | None:
+        with self._reading() as db:
+            return sqlite_read.checkpoint_page(db, thread_id, ns, checkpoint_id)
+
+    def read_history(
+        self, thread_id: str, ns: str, *, before: str | None = None, limit: int | None = 10
+    ) -> LogPage:
+        with self._reading() as db:
+            return sqlite_read.history_page(db, thread_id, ns, before, limit)
+
+    def read_events(
+        self, thread_id: str, run_id: str, *, after: int = 0, limit: int = 1000
+    ) -> list[Event]:
+        with self._reading() as db:
+            return sqlite_read.run_events(db, thread_id, run_id, after, limit)
+
+    def read_thread_events(
+        self, thread_id: str, *, after: int = 0, limit: int = 1000
+    ) -> list[Event]:
+        with self._reading() as db:
+            return sqlite_read.thread_events(db, thread_id, after, limit)
+
+
+def _one(found: list[T]) -> T | None:
+    return found[0] if found else None

@@ -1,0 +1,40 @@
+"""What every storage backend must do, as pytest tests.
+
+Subclass `StorageContract` in a test module, under a name that pytest collects, and say how a
+storage is made. For readable failures, call `pytest.register_assert_rewrite` with the name of this
+module in the conftest beside it.
+
+    class TestMyStorage(StorageContract):
+        @pytest.fixture
+        def new_storage(self, tmp_path):
+            return lambda: MyStorage(tmp_path / "data")
+"""
+
+from __future__ import annotations
+
+from .commits import CommitContract
+from .logs import LogContract
+from .making import (
+    make_assistant,
+    make_checkpoint_row,
+    make_event,
+    make_run,
+    make_thread,
+    make_writes_row,
+)
+from .searches import SearchContract
+
+__all__ = [
+    "StorageContract",
+    "make_assistant",
+    "make_checkpoint_row",
+    "make_event",
+    "make_run",
+    "make_thread",
+    "make_writes_row",
+]
+
+
+class StorageContract(CommitContract, SearchContract, LogContract):
+    """The whole suite. `new_storage` makes storage objects over the same data, one after the other;
+    where the data lives in the object, it returns the same one."""

@@ -1,0 +1,284 @@
+"""Commits and the lease."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event as ThreadingEvent
+
+import pytest
+
+from ..codec import Unstorable
+from ..contract import (
+    AppendEvents,
+    AppendLog,
+    AssistantQuery,
+    DeleteRun,
+    DeleteThread,
+    InsertThread,
+    Operation,
+    PutAssistant,
+    PutRun,
+    PutThread,
+    RecordExists,
+    StaleEpoch,
+    Storage,
+    StorageHeld,
+    ThreadQuery,
+    TruncateLog,
+)
+from .making import (
+    Open,
+    OpenStorage,
+    make_assistant,
+    make_checkpoint_row,
+    make_event,
+    make_run,
+    make_thread,
+    make_writes_row,
+)
+
+__all__ = ["CommitContract"]
+
+
+class CommitContract(OpenStorage):
+    """What is committed, what is refused, and who may commit."""
+
+    def test_a_record_comes_back_as_it_was_given(self, opened: Open) -> None:
+        thread = make_thread(
+            metadata={"a": [1, 1.5, None, True, {"ü": "💥"}], "": {}},
+            config={"configurable": {"when": (1, 2)}},
+            status="error",
+            error={"error": "ValueError", "message": "boom\x00"},
+            interrupts={"task": [{"id": "0" * 32, "value": {"q": float("inf")}}]},
+        )
+        run = make_run(
+            kwargs={"input": {"blob": b"\x00\xff", "text": "\ud800"}},
+            metadata={"k": "v"},
+            bound=("i1", "i2"),
+            attempt=2,
+            stalled=1,
+            started_from="c",
+            first_log_seq=7,
+            error={"error": "E", "message": "m"},
+        )
+        assistant = make_assistant(description="d", version=3, context={"x": 1})
+        opened.commit(InsertThread(thread), PutRun(run), PutAssistant(assistant))
+        assert opened.storage.get_thread("t") == thread
+        assert opened.storage.get_run("t", "r") == run
+        assert opened.storage.get_assistant("a") == assistant
+
+    def test_what_is_not_there_is_none(self, opened: Open) -> None:
+        opened.commit(InsertThread(make_thread()))
+        assert opened.storage.get_thread("x") is None
+        assert opened.storage.get_run("t", "x") is None
+        assert opened.storage.get_run("x", "x") is None
+        assert opened.storage.get_assistant("x") is None
+        assert opened.storage.read_checkpoint("t", "") is None
+        assert opened.storage.read_history("t", "").wanted == ()
+        assert opened.storage.last_log_seq("t") == 0
+        assert opened.storage.last_run_seq("t") == 0
+
+    def test_records_share_nothing_with_what_was_given_or_returned(self, opened: Open) -> None:
+        thread = make_thread(metadata={"a": [1]})
+        opened.commit(InsertThread(thread))
+        thread.metadata["a"].append(2)
+        read = opened.storage.get_thread("t")
+        assert read is not None
+        read.metadata["b"] = 1
+        assert opened.storage.get_thread("t") == make_thread(metadata={"a": [1]})
+
+    def test_inserting_a_taken_id_is_refused(self, opened: Open) -> None:
+        opened.commit(InsertThread(make_thread(metadata={"n": 1})))
+        with pytest.raises(RecordExists, match="Thread t exists"):
+            opened.commit(InsertThread(make_thread(metadata={"n": 2})))
+        assert opened.storage.get_thread("t") == make_thread(metadata={"n": 1})
+
+    def test_putting_replaces_a_record_and_adds_no_thread(self, opened: Open) -> None:
+        opened.commit(PutThread(make_thread()))
+        assert opened.storage.get_thread("t") is None
+        opened.commit(
+            InsertThread(make_thread()), PutRun(make_run()), PutAssistant(make_assistant())
+        )
+        thread, run = make_thread(status="busy"), make_run(status="success", seq=4)
+        assistant = make_assistant(name="other")
+        opened.commit(PutThread(thread), PutRun(run), PutAssistant(assistant))
+        assert opened.storage.get_thread("t") == thread
+        assert opened.storage.list_runs("t") == [run]
+        assert opened.storage.search_assistants(AssistantQuery()) == [assistant]
+
+    def test_a_refused_group_leaves_the_others_alone(self, opened: Open) -> None:
+        errors = opened.storage.commit(
+            [
+                [InsertThread(make_thread("one"))],
+                [InsertThread(make_thread("two")), InsertThread(make_thread("one"))],
+                [],
+                [InsertThread(make_thread("three"))],
+            ],
+            opened.epoch,
+        )
+        assert [type(error) for error in errors] == [
+            type(None),
+            RecordExists,
+            type(None),
+            type(None),
+        ]
+        found = opened.storage.search_threads(ThreadQuery(sort_by="thread_id", descending=False))
+        assert [thread.thread_id for thread in found] == ["one", "three"]
+
+    def test_a_refused_group_changes_nothing(self, opened: Open) -> None:
+        opened.commit(
+            InsertThread(make_thread()),
+            InsertThread(make_thread("u")),
+            PutRun(make_run()),
+            PutRun(make_run("gone", seq=2)),
+            PutAssistant(make_assistant()),
+            AppendLog((make_checkpoint_row(1, "c1"), make_checkpoint_row(2, "c2", base_seq=1))),
+            AppendEvents((make_event(1), make_event(2, "gone"))),
+        )
+        before = _everything(opened.storage)
+        with pytest.raises(RecordExists):
+            opened.commit(
+                PutThread(make_thread(status="busy")),
+                PutRun(make_run(status="success")),
+                PutRun(make_run("new", seq=3)),
+                DeleteRun("t", "gone"),
+                PutAssistant(make_assistant(name="other")),
+                PutAssistant(make_assistant("b")),
+                AppendLog((make_checkpoint_row(3, "c3"),)),
+                TruncateLog("t", 2),
+                AppendLog((make_checkpoint_row(2, "other"),)),
+                AppendEvents((make_event(3),)),
+                DeleteThread("u"),
+                InsertThread(make_thread("new")),
+                InsertThread(make_thread()),
+            )
+        assert _everything(opened.storage) == before
+
+    def test_metadata_that_is_not_json_is_refused_by_name(self, opened: Open) -> None:
+        for value in (float("nan"), {1: 2}, (1,), b"x", "\ud800", "a\x00b", 2**64):
+            thread = make_thread(metadata={"deep": [{"x": value}]})
+            with pytest.raises(Unstorable, match=r"metadata\.deep\[0\]\.x"):
+                opened.commit(InsertThread(thread))
+        assert opened.storage.count_threads(ThreadQuery()) == 0
+
+    def test_what_belongs_to_no_thread_is_accepted_and_never_seen(self, opened: Open) -> None:
+        belongings: Sequence[Operation] = (
+            PutRun(make_run()),
+            AppendLog((make_checkpoint_row(1, "c"), make_writes_row(2, "c"))),
+            AppendEvents((make_event(1),)),
+            TruncateLog("t", 1),
+            DeleteRun("t", "r"),
+            DeleteThread("t"),
+        )
+        opened.commit(*belongings)
+        opened.commit(InsertThread(make_thread()))
+        assert _belongings(opened.storage, "t") == ([], [], 0, None, [], [])
+
+    def test_deleting_a_thread_deletes_what_belongs_to_it(self, opened: Open) -> None:
+        for one in ("t", "u"):
+            opened.commit(
+                InsertThread(make_thread(one)),
+                PutRun(make_run(thread_id=one)),
+                AppendLog((make_checkpoint_row(1, "c", thread_id=one),)),
+                AppendEvents((make_event(1, thread_id=one),)),
+            )
+        other = _belongings(opened.storage, "u")
+        opened.commit(DeleteThread("t"))
+        assert opened.storage.get_thread("t") is None
+        opened.commit(InsertThread(make_thread()))
+        assert _belongings(opened.storage, "t") == ([], [], 0, None, [], [])
+        assert _belongings(opened.storage, "u") == other
+
+    def test_deleting_a_run_keeps_the_log(self, opened: Open) -> None:
+        opened.commit(
+            InsertThread(make_thread()),
+            PutRun(make_run()),
+            PutRun(make_run("s", seq=2)),
+            AppendLog((make_checkpoint_row(1, "c"),)),
+            AppendEvents((make_event(1), make_event(2, "s"))),
+        )
+        opened.commit(DeleteRun("t", "r"), DeleteRun("t", "unknown"))
+        assert opened.storage.list_runs("t") == [make_run("s", seq=2)]
+        assert opened.storage.last_log_seq("t") == 1
+        assert opened.storage.read_thread_events("t") == [make_event(2, "s")]
+
+    def test_a_lease_that_is_held_is_refused_and_names_its_holder(self, opened: Open) -> None:
+        with pytest.raises(StorageHeld, match="tests"):
+            opened.storage.acquire_lease("another")
+        opened.commit(InsertThread(make_thread()))
+
+    def test_what_was_committed_is_there_for_the_next_holder(
+        self, new_storage: Callable[[], Storage]
+    ) -> None:
+        epochs = []
+        for number in range(3):
+            storage = new_storage()
+            storage.open()
+            epochs.append(storage.acquire_lease(f"holder {number}").epoch)
+            assert storage.count_threads(ThreadQuery()) == number
+            Open(storage, epochs[-1]).commit(InsertThread(make_thread(str(number))))
+            storage.close()
+            storage.close()
+        assert epochs == sorted(set(epochs))
+
+    def test_a_stale_epoch_applies_nothing(self, new_storage: Callable[[], Storage]) -> None:
+        first = new_storage()
+        first.open()
+        stale = first.acquire_lease("first").epoch
+        first.close()
+        with pytest.raises(StaleEpoch):
+            first.commit([[InsertThread(make_thread())]], stale)
+        second = new_storage()
+        second.open()
+        epoch = second.acquire_lease("second").epoch
+        for wrong in (stale, epoch + 1):
+            with pytest.raises(StaleEpoch):
+                second.commit([[InsertThread(make_thread())]], wrong)
+        assert second.count_threads(ThreadQuery()) == 0
+        second.close()
+
+    def test_reads_from_many_threads_see_whole_groups(self, opened: Open) -> None:
+        finished = ThreadingEvent()
+
+        def read() -> bool:
+            whole = True
+            while whole and not finished.is_set():
+                runs = opened.storage.unfinished_runs()
+                whole = len(runs) % 2 == 0 and all(
+                    opened.storage.get_thread(run.thread_id) for run in runs[-2:]
+                )
+            return whole
+
+        with ThreadPoolExecutor(4) as pool:
+            readers = [pool.submit(read) for _ in range(4)]
+            for number in range(100):
+                one = str(number)
+                opened.commit(
+                    InsertThread(make_thread(one)),
+                    PutRun(make_run("a", one)),
+                    PutRun(make_run("b", one, seq=2)),
+                )
+            finished.set()
+            assert [reader.result() for reader in readers] == [True] * 4
+
+
+def _belongings(storage: Storage, thread_id: str) -> tuple[object, ...]:
+    return (
+        storage.list_runs(thread_id),
+        storage.unfinished_runs(thread_id),
+        storage.last_log_seq(thread_id),
+        storage.read_checkpoint(thread_id, ""),
+        storage.read_events(thread_id, "r"),
+        storage.read_thread_events(thread_id),
+    )
+
+
+def _everything(storage: Storage) -> tuple[object, ...]:
+    threads = storage.search_threads(ThreadQuery(limit=None))
+    return (
+        threads,
+        storage.search_assistants(AssistantQuery(limit=None)),
+        [storage.read_history(thread.thread_id, "") for thread in threads],
+        [_belongings(storage, thread.thread_id) for thread in threads],
+    )

@@ -1,0 +1,172 @@
+"""Graphs that a test holds in the middle, and storage that refuses work when told to."""
+
+from __future__ import annotations
+
+import operator
+import threading
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, TypedDict
+
+import attrs
+import trio
+
+from greenroom.actors import Client
+from greenroom.graph import END, START, CompiledStateGraph, StateGraph
+from greenroom.storage import MemoryStorage, Operation, SqliteStorage, StorageError
+
+
+class State(TypedDict, total=False):
+    log: Annotated[list[Any], operator.add]
+    text: str
+
+
+Node = Callable[..., Any]
+
+
+def chain(*, state: Any = State, **nodes: Any) -> CompiledStateGraph:
+    """A graph of nodes in a row. Options of `compile` are given as `compile={…}`."""
+    options = nodes.pop("compile", {})
+    builder = StateGraph(state)
+    names = [START, *nodes, END]
+    for name, node in nodes.items():
+        builder.add_node(name, node)
+    for source, target in zip(names, names[1:], strict=False):
+        builder.add_edge(source, target)
+    return builder.compile(**options)
+
+
+def parallel(**nodes: Any) -> CompiledStateGraph:
+    """A graph of nodes side by side."""
+    builder = StateGraph(State)
+    for name, node in nodes.items():
+        builder.add_node(name, node)
+        builder.add_edge(START, name)
+    return builder.compile()
+
+
+def says(word: Any) -> Node:
+    async def node(state: State) -> State:
+        return {"log": [word]}
+
+    return node
+
+
+async def fails(state: State) -> State:
+    raise ValueError("no such colour")
+
+
+def text(word: str) -> dict[str, Any]:
+    """An input that leaves its word in the log."""
+    return {"log": [word], "text": word}
+
+
+@attrs.define(eq=False)
+class Hold:
+    """A node that waits if the newest text is one of `texts`. `reached`: it waits now.
+
+    `order`: what has happened, in order, as far as the test has it recorded.
+    """
+
+    texts: Sequence[str] = ("slow",)
+    order: list[str] = attrs.field(factory=list)
+    reached: trio.Event = attrs.field(factory=trio.Event)
+    opened: trio.Event = attrs.field(factory=trio.Event)
+
+    def open(self) -> None:
+        self.opened.set()
+
+    async def node(self, state: State) -> State:
+        word = state["text"]
+        self.order.append(f"{word} begins")
+        try:
+            if word in self.texts:
+                self.reached.set()
+                await self._wait()
+        finally:
+            self.order.append(f"{word} ends")
+        return {"log": [f"did {word}"]}
+
+    async def _wait(self) -> None:
+        await self.opened.wait()
+
+
+class Shielded(Hold):
+    """It will not be cancelled."""
+
+    async def _wait(self) -> None:
+        with trio.CancelScope(shield=True):
+            await self.opened.wait()
+
+
+@attrs.define(eq=False)
+class Blocking:
+    """As `Hold`, but a plain function, which waits in its worker thread."""
+
+    texts: Sequence[str] = ("slow",)
+    order: list[str] = attrs.field(factory=list)
+    reached: trio.Event = attrs.field(factory=trio.Event)
+    opened: threading.Event = attrs.field(factory=threading.Event)
+    left: threading.Event = attrs.field(factory=threading.Event)
+
+    def open(self) -> None:
+        self.opened.set()
+
+    def node(self, state: State) -> State:
+        word = state["text"]
+        self.order.append(f"{word} begins")
+        if word in self.texts:
+            trio.from_thread.run_sync(self.reached.set)
+            self.opened.wait()
+            self.left.set()
+        return {"log": [f"did {word}"]}
+
+
+class Faults:
+    """A storage that refuses, as often as `times` says, the groups that have such an operation."""
+
+    times = 0
+    refused: Callable[[Operation], bool] = staticmethod(lambda operation: False)
+
+    def refuse(self, refused: Callable[[Operation], bool], times: int = 1) -> None:
+        self.refused, self.times = refused, times  # type: ignore[method-assign]
+
+    def commit(
+        self, groups: Sequence[Sequence[Operation]], epoch: int
+    ) -> list[StorageError | None]:
+        answers: list[StorageError | None] = []
+        for group in groups:
+            if self.times and any(map(self.refused, group)):
+                self.times -= 1
+                answers.append(StorageError("the disk is full"))
+            else:
+                answers += super().commit([group], epoch)  # type: ignore[misc]
+        return answers
+
+
+class FaultyMemory(Faults, MemoryStorage):
+    pass
+
+
+class FaultySqlite(Faults, SqliteStorage):
+    pass
+
+
+async def new_thread(client: Client, **options: Any) -> str:
+    thread_id: str = (await client.threads.create(**options))["thread_id"]
+    return thread_id
+
+
+async def log_of(client: Client, thread_id: str) -> list[Any]:
+    values = (await client.threads.get(thread_id))["values"] or {}
+    log: list[Any] = values.get("log", [])
+    return log
+
+
+async def statuses(client: Client, thread_id: str) -> list[str]:
+    """Of the thread's runs, oldest first."""
+    return [run["status"] for run in reversed(await client.runs.list(thread_id, limit=100))]
+
+
+async def status(client: Client, thread_id: str) -> str:
+    answer: str = (await client.threads.get(thread_id))["status"]
+    return answer

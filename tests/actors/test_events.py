@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from greenroom.actors import Closed
+from greenroom.actors.events import EventIds, RunStream, StreamPart
+from greenroom.graph import Interrupt
+
+
+def stream(*, follow: bool = True, resumable: bool = False) -> RunStream:
+    return RunStream(EventIds(1), ["values"], subgraphs=False, resumable=resumable, follow=follow)
+
+
+async def read(stream: RunStream, start: int = 0) -> list[list[Any]]:
+    return [[part.data for part in batch] async for batch in stream.follow(start)]
+
+
+def test_ids_rise_and_those_of_a_later_epoch_are_above() -> None:
+    first, later = EventIds(1), EventIds(2)
+    ids = [first.next(), first.next(), later.next()]
+
+    assert ids == sorted(set(ids))
+    assert EventIds(2**16).next() < 2**53  # exact in JavaScript
+
+
+def test_a_part_has_its_data_as_json_and_as_python() -> None:
+    part = StreamPart(1, "values|sub:1", b'{"a":[1]}')
+
+    assert part.data == {"a": [1]}
+    assert part.mode == "values"
+
+
+def test_nobody_pays_for_events_that_nobody_reads() -> None:
+    quiet = stream(follow=False)
+    quiet.emit("values", (), {"a": 1})
+
+    assert list(quiet.modes) == []
+    assert quiet.parts == []
+
+
+@pytest.mark.parametrize("why", ["follow", "resumable"])
+def test_events_that_may_be_read_are_kept(why: str) -> None:
+    kept = stream(**{"follow": False, why: True})
+    kept.emit("updates", ("sub:1",), {"a": 1})
+
+    assert list(kept.modes) == ["values"]
+    assert [(part.event, part.data) for part in kept.parts] == [("updates|sub:1", {"a": 1})]
+
+
+def test_questions_are_shown_with_the_keys_of_older_clients_too() -> None:
+    asks = stream()
+    asks.emit("values", (), {"a": 1, "__interrupt__": (Interrupt("sure?", "f" * 32, ("ask:1",)),)})
+
+    assert asks.parts[0].data == {
+        "a": 1,
+        "__interrupt__": [
+            {
+                "value": "sure?",
+                "id": "f" * 32,
+                "response_schema": None,
+                "resumable": True,
+                "ns": ["ask:1"],
+                "when": "during",
+            }
+        ],
+    }
+
+
+def test_what_json_has_no_word_for_does_not_stop_a_stream() -> None:
+    odd = stream()
+    odd.publish("values", {"a": math.nan, "b": {1, 1}, 3: b"x", "c": object})
+
+    assert odd.parts[0].data["a"] is None
+
+
+async def test_readers_at_any_pace_see_the_same_events() -> None:
+    followed = stream()
+    seen: list[list[list[Any]]] = []
+
+    async def reader() -> None:
+        seen.append(await read(followed))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(reader)
+        for n in range(2):
+            await wait_all_tasks_blocked()
+            followed.publish("values", n)
+        await wait_all_tasks_blocked()
+        nursery.start_soon(reader)
+        followed.publish("values", 2)
+        followed.publish("values", 3)
+        followed.end(None)
+
+    assert sorted(seen) == [[[0], [1], [2, 3]], [[0, 1, 2, 3]]]  # what had queued up comes at once
+    assert await read(followed, 2) == [[2, 3]]
+    assert await read(followed, 4) == []
+
+
+async def test_who_follows_makes_the_rest_be_recorded() -> None:
+    quiet = stream(follow=False)
+    quiet.publish("values", "before")
+    seen: list[list[Any]] = []
+
+    async def reader() -> None:
+        seen.extend(await read(quiet))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(reader)
+        await wait_all_tasks_blocked()
+        quiet.publish("values", "after")
+        quiet.end(None)
+
+    assert seen == [["after"]]
+
+
+async def test_a_reader_that_leaves_disturbs_nobody() -> None:
+    followed = stream()
+    followed.publish("values", 1)
+    left = followed.follow(0)
+    assert [part.data for part in await anext(left)] == [1]
+    await left.aclose()
+
+    followed.publish("values", 2)
+    followed.end("done")
+
+    assert await read(followed) == [[1, 2]]
+    assert await followed.wait() == "done"
+
+
+async def test_an_aborted_stream_ends_for_readers_and_fails_for_who_waits() -> None:
+    aborted = stream()
+    aborted.publish("values", 1)
+    aborted.abort(Closed("shut down"))
+
+    assert await read(aborted) == [[1]]
+    with pytest.raises(Closed, match="shut down"):
+        await aborted.wait()

@@ -1,0 +1,247 @@
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from greenroom.gateway.config import ConfigError, find_config, load_graphs, read_config
+from greenroom.gateway.dotenv import parse_dotenv
+from greenroom.graph import CompiledStateGraph
+
+GRAPH = """
+from __future__ import annotations
+
+import os
+from typing import TypedDict
+
+from greenroom.graph import END, START, StateGraph
+
+
+class State(TypedDict, total=False):
+    text: str
+
+
+builder = StateGraph(State)
+builder.add_node("shout", lambda state: {"text": os.environ.get("WORD", "")})
+builder.add_edge(START, "shout")
+builder.add_edge("shout", END)
+graph = builder.compile()
+"""
+
+BAD = """
+from typing import TypedDict
+
+from greenroom.graph import StateGraph
+
+
+class State(TypedDict):
+    text: str
+
+
+text = "no graph"
+builder = StateGraph(State)  # without a way in
+"""
+
+
+@pytest.fixture(autouse=True)
+def surroundings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Loading changes the process; the test puts it back."""
+    modules = set(sys.modules)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    yield
+    for name in set(sys.modules) - modules:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "agent.py").write_text(GRAPH)
+    return tmp_path
+
+
+def written(folder: Path, name: str = "greenroom.json", **keys: Any) -> Path:
+    path = folder / name
+    path.write_text(json.dumps({"graphs": {"agent": "./agent.py:graph"}, **keys}))
+    return path
+
+
+def loaded(folder: Path, **keys: Any) -> dict[str, CompiledStateGraph]:
+    return load_graphs(read_config(written(folder, **keys)))
+
+
+def test_greenroom_json_is_found_before_langgraph_json(folder: Path) -> None:
+    written(folder, "langgraph.json")
+    assert find_config(folder).name == "langgraph.json"
+    written(folder, "greenroom.json")
+    assert find_config(folder).name == "greenroom.json"
+
+
+def test_graphs_are_loaded_from_the_files_folder(folder: Path) -> None:
+    graphs = loaded(folder, graphs={"one": "./agent.py:graph", "two": f"{folder}/agent.py:graph"})
+
+    assert graphs["one"] is graphs["two"]
+    assert graphs["one"].invoke({})["text"] == ""
+
+
+def test_a_builder_is_compiled(folder: Path) -> None:
+    graphs = loaded(folder, graphs={"agent": "./agent.py:builder"})
+
+    assert isinstance(graphs["agent"], CompiledStateGraph)
+
+
+def test_dependencies_are_folders_to_import_from(folder: Path) -> None:
+    (folder / "lib").mkdir()
+    (folder / "lib" / "words_of_a_friend.py").write_text("WORD = 'hi'")
+    (folder / "agent.py").write_text(f"{GRAPH}\nimport words_of_a_friend\n")
+
+    assert loaded(folder, dependencies=["./lib", "some-package"])
+
+
+def test_a_graph_file_does_not_hide_a_module_of_its_name(folder: Path) -> None:
+    (folder / "json.py").write_text(GRAPH)
+    loaded(folder, graphs={"agent": "./json.py:graph"})
+
+    assert sys.modules["json"] is json
+
+
+def test_environment_variables_are_set_before_the_graphs_are_imported(folder: Path) -> None:
+    graphs = loaded(folder, env={"WORD": "from the map"})
+    assert graphs["agent"].invoke({}) == {"text": "from the map"}
+
+
+def test_environment_variables_come_from_a_file_too(folder: Path) -> None:
+    (folder / ".env").write_text("# words\nWORD='from the file'\n")
+    graphs = loaded(folder, env=".env")
+
+    assert graphs["agent"].invoke({}) == {"text": "from the file"}
+
+
+def test_what_the_process_was_given_outweighs_the_file(folder: Path) -> None:
+    os.environ["WORD"] = "from outside"
+    graphs = loaded(folder, env={"WORD": "from the map"})
+
+    assert graphs["agent"].invoke({}) == {"text": "from outside"}
+
+
+def test_keys_without_effect_are_named_once(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        loaded(folder, webhooks={}, python_version="3.12")
+
+    (record,) = caplog.records
+    assert record.getMessage().endswith("these keys have no effect: python_version, webhooks")
+
+
+@pytest.mark.parametrize(
+    ("keys", "text"),
+    [
+        ({"graphs": {}}, "graphs: names no graph"),
+        ({"graphs": {"a": 5}}, "graphs[...]: expected string"),
+        ({"graphs": {"a": "agent.py"}}, "graphs.a: expected './file.py:attribute', got 'agent.py'"),
+        ({"graphs": {"a": "agent:graph"}}, "graphs.a: expected './file.py:attribute'"),
+        ({"graphs": {"a": "./no.py:graph"}}, "graphs.a: there is no file {folder}/no.py"),
+        ({"graphs": {"a": "./agent.py:no"}}, "graphs.a: {folder}/agent.py has no attribute 'no'"),
+        ({"graphs": {"a": "./agent.py:os"}}, "'os' in {folder}/agent.py is a module, no compiled"),
+        ({"graphs": {"a": "./bad.py:text"}}, "'text' in {folder}/bad.py is a str, no compiled"),
+        ({"graphs": {"a": "./bad.py:builder"}}, "'builder' in {folder}/bad.py does not compile: "),
+        ({"dependencies": ["./nowhere"]}, "dependencies: there is no folder {folder}/nowhere"),
+        ({"dependencies": "."}, 'dependencies: expected array, got "."'),
+        ({"env": ".env"}, "cannot read {folder}/.env: No such file or directory"),
+        ({"env": 5}, "env: expected string or object, got 5"),
+        ({"env": "bad.env"}, "env: {folder}/bad.env: line 2: expected NAME=value, got 'what'"),
+    ],
+)
+def test_a_configuration_that_cannot_be_used(folder: Path, keys: dict[str, Any], text: str) -> None:
+    (folder / "bad.py").write_text(BAD)
+    (folder / "bad.env").write_text("A=1\nwhat\n")
+
+    with pytest.raises(ConfigError) as caught:
+        loaded(folder, **keys)
+
+    assert text.format(folder=folder) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_configuration_names_the_folder(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^no greenroom\.json or langgraph\.json in /"):
+        find_config(tmp_path)
+
+
+def test_broken_json_is_placed(folder: Path) -> None:
+    path = folder / "greenroom.json"
+    path.write_text('{"graphs": {\n  "agent": ./agent.py\n}}')
+
+    with pytest.raises(ConfigError, match=r"greenroom\.json: broken JSON at line 2, column 12"):
+        read_config(path)
+
+
+def test_a_missing_graphs_key_is_named(folder: Path) -> None:
+    path = folder / "greenroom.json"
+    path.write_text("{}")
+
+    with pytest.raises(ConfigError, match=r"greenroom\.json: graphs: required, and missing"):
+        read_config(path)
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        (
+            "import helper_of_mine\n",
+            "RuntimeError: no key at {folder}/helper_of_mine.py, line 2: "
+            "raise RuntimeError('no key')",
+        ),
+        (
+            "import a_module_that_nobody_has\n",
+            "ModuleNotFoundError: No module named 'a_module_that_nobody_has' "
+            "at {folder}/agent.py, line 1: import a_module_that_nobody_has",
+        ),
+        (
+            "x = 1\ndef node(:\n",
+            "SyntaxError: invalid syntax at {folder}/agent.py, line 2: def node(:",
+        ),
+        (
+            "import sys\nsys.exit('bye')\n",
+            "SystemExit: bye at {folder}/agent.py, line 2: sys.exit('bye')",
+        ),
+    ],
+)
+def test_an_import_that_fails_shows_its_last_frame(folder: Path, source: str, text: str) -> None:
+    (folder / "helper_of_mine.py").write_text("# a\nraise RuntimeError('no key')\n")
+    (folder / "agent.py").write_text(source)
+
+    with pytest.raises(ConfigError) as caught:
+        loaded(folder, dependencies=["."])
+
+    assert str(caught.value).endswith(text.format(folder=folder))
+
+
+def test_a_dotenv_file_is_read_as_it_stands() -> None:
+    text = """
+        # a comment
+        PLAIN=one two  # and a comment
+        export EXPORTED = yes
+        SINGLE='# no comment'
+        DOUBLE="a 'b' $HOME"   # a comment
+        HASH=a#b
+        EMPTY=
+        NOTHING= # a comment
+        EQUALS=a=b
+    """
+
+    assert parse_dotenv(text) == {
+        "PLAIN": "one two",
+        "EXPORTED": "yes",
+        "SINGLE": "# no comment",
+        "DOUBLE": "a 'b' $HOME",
+        "HASH": "a#b",
+        "EMPTY": "",
+        "NOTHING": "",
+        "EQUALS": "a=b",
+    }
