@@ -26,7 +26,12 @@ class Refused(GreenroomError):
 
 
 class Closed(GreenroomError):
-    """The runtime was shut down before the answer was there; the run goes on at the next start."""
+    """The runtime was shut down before the answer was there."""
+
+    def __init__(
+        self, text: str = "The runtime was shut down; runs go on when it is started again"
+    ) -> None:
+        super().__init__(text)
 
 
 class RunFailed(GreenroomError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import attrs
@@ -167,6 +167,12 @@ class Mailbox:
     def put(self, message: Message) -> None:
         self._messages.append(message)
         self._arrived.set()
+
+    def put_back(self, messages: Sequence[Message]) -> None:
+        """Put messages that were taken before in front again."""
+        self._messages.extendleft(reversed(messages))
+        if messages:
+            self._arrived.set()
 
     def take(self) -> Message:
         """The oldest message. Raises IndexError if there is none."""

@@ -219,10 +219,13 @@ class ThreadRuns:
         for stream in self.streams.values():
             stream.abort(error)
         self.streams.clear()
-        for messages in self._deleting.values():
-            for message in messages:
-                message.reply.send(None)
+        for message in self.deletions():
+            message.reply.send(None)
         self._deleting.clear()
+
+    def deletions(self) -> list[DeleteRun]:
+        """Deletions that wait for a run to stop."""
+        return [message for messages in self._deleting.values() for message in messages]
 
     def _unqueued(self, run_id: str) -> Run | None:
         """A queued run, taken out of the queue."""

@@ -81,7 +81,7 @@ class Supervisor:
         Being cancelled here does not take the message back.
         """
         if self._closed:
-            raise Closed("The runtime is shut down")
+            raise Closed
         self._seat(thread_id).mailbox.put(question)  # type: ignore[arg-type]
         return await question.reply.wait()
 
@@ -105,11 +105,10 @@ class Supervisor:
     def close(self) -> None:
         """Take no more messages, and answer all who wait."""
         self._closed = True
-        closed = Closed("The runtime was shut down; the run goes on when it is started again")
         for seat in self._seats.values():
-            seat.mailbox.refuse_all(closed)
+            seat.mailbox.refuse_all(Closed())
             for stream in seat.streams.values():
-                stream.abort(closed)
+                stream.abort(Closed())
 
     def _seat(self, thread_id: str) -> Seat:
         seat = self._seats.get(thread_id)
@@ -122,14 +121,20 @@ class Supervisor:
         """Keep a thread's actor going until it goes to sleep."""
         wait = FIRST_BACK_OFF
         while True:
+            began = trio.current_time()
             actor = seat.actor = ThreadActor(self, thread_id, seat.mailbox, seat.streams)
             try:
                 await actor.live()
             except Exception:
                 logger.exception("the actor of thread %s crashed; it is started again", thread_id)
+                if trio.current_time() - began > LONGEST_BACK_OFF:
+                    wait = FIRST_BACK_OFF
                 await self._clear_up(actor)
                 await trio.sleep(wait)
                 wait = min(wait * 2, LONGEST_BACK_OFF)
+            except trio.Cancelled:
+                seat.mailbox.refuse_all(Closed())
+                raise
             else:
                 # No await since it found its mailbox empty, so nothing can have come in.
                 del self._seats[thread_id]

@@ -16,7 +16,7 @@ from greenroom.storage.contract import InsertThread
 from greenroom.storage.records import Run, Thread
 
 from .active import Stopped
-from .errors import Conflict, GreenroomError, Invalid, NotFound, Refused
+from .errors import Closed, Conflict, GreenroomError, Invalid, NotFound, Refused
 from .events import RunStream
 from .mailbox import (
     Attach,
@@ -62,15 +62,23 @@ class ThreadActor:
     async def live(self) -> None:
         """Answer the mailbox until there is nothing left to do for a while."""
         await self._load()
-        while (message := await self._next_message()) is not None:
-            try:
-                await self._handle(message)
-            except Exception as error:
-                if isinstance(message, Ended):
-                    raise
-                message.reply.fail(error)
-                if not isinstance(error, GreenroomError):
-                    raise
+        try:
+            while (message := await self._next_message()) is not None:
+                await self._answer(message)
+        except BaseException:
+            # Who waits for a run to stop waits for the next actor to have stopped it.
+            self.mailbox.put_back([*self._deleting, *self.runs.deletions()])
+            raise
+
+    async def _answer(self, message: Message) -> None:
+        try:
+            await self._handle(message)
+        except BaseException as error:
+            if isinstance(message, Ended):
+                raise
+            message.reply.fail(error if isinstance(error, Exception) else Closed())
+            if not isinstance(error, GreenroomError):
+                raise
 
     async def _load(self) -> None:
         ids = list(self.streams)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import gc
 import logging
+import os
 import signal
 import socket
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import FrameType
@@ -33,6 +35,7 @@ logger = logging.getLogger(__name__)
 BACKLOG: Final = 1024  # connections not yet accepted
 IDLE_TIMEOUT: Final = 75.0  # seconds: longer than the usual proxy keeps a connection
 DRAIN_TIME: Final = 1.0  # seconds that requests under way get when the server stops
+GRACE_PERIOD: Final = 5.0  # seconds from the signal to the end of the process
 GC_THRESHOLD: Final = 50_000
 
 
@@ -61,7 +64,8 @@ async def serve(
     cors_origins: Sequence[str] = (),
     ready: Callable[[str], None],
 ) -> None:
-    """Serve until SIGINT or SIGTERM; a second one ends the process at once.
+    """Serve until SIGINT or SIGTERM, which end the process within GRACE_PERIOD; a second one does at
+    once.
 
     `ready` is called with the server's URL. Raises ListenError, and what entering a Greenroom does.
     """
@@ -145,10 +149,20 @@ def _stop_on_signals() -> trio.Event:
         for each in (signal.SIGINT, signal.SIGTERM):
             signal.signal(each, signal.SIG_DFL)  # the second one ends the process
         token.run_sync_soon(stop.set)
+        last_resort = threading.Timer(GRACE_PERIOD, _give_up)
+        last_resort.daemon = True
+        last_resort.start()
 
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, on_signal)
     return stop
+
+
+def _give_up() -> None:
+    """End the process although a node will not end; whatever was acknowledged is in storage."""
+    logger.error("a run did not stop within %g s; the process ends without it", GRACE_PERIOD)
+    logging.shutdown()
+    os._exit(1)
 
 
 def _url(listener: trio.SocketListener) -> str:

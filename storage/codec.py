@@ -135,13 +135,9 @@ class _Walk:
         self._name = name
         self._path: list[str | int] = []
 
-    def _at(self, step: str | int, visit: Callable[[Any], Any], value: Any) -> Any:
+    def _check_depth(self) -> None:
         if len(self._path) >= MAX_DEPTH:
             self._refuse(f"it is nested more than {MAX_DEPTH} levels deep, or contains itself")
-        self._path.append(step)
-        result = visit(value)
-        self._path.pop()
-        return result
 
     def _refuse(self, why: str) -> NoReturn:
         shown = self._name
@@ -165,58 +161,43 @@ class _Walk:
 
 
 class _Tagging(_Walk):
-    """Makes the stored form of a value that is more than JSON."""
+    """Makes the stored form of a value that is more than JSON. One frame for each level, so that
+    MAX_DEPTH of them fit on Python's stack."""
 
     def tagged(self, value: Any) -> Any:
         kind = type(value)
-        if kind in (bool, type(None)):
-            return value
-        tag = _TAGS.get(kind)
-        if tag is None:
+        if kind in (list, tuple, set, frozenset):
+            self._check_depth()
+            items = []
+            for at, item in enumerate(value):
+                self._path.append(at)
+                items.append(self.tagged(item))
+                self._path.pop()
+            return items if kind is list else _tag(kind.__name__, items)
+        if kind is dict:
+            self._check_depth()
+            if TAG not in value and all(type(key) is str and _is_text(key) for key in value):
+                mapped = {}
+                for key, item in value.items():
+                    self._path.append(key)
+                    mapped[key] = self.tagged(item)
+                    self._path.pop()
+                return mapped
+            flat = []
+            for key, item in value.items():
+                self._path.append(key if type(key) in (str, int) else repr(key))
+                flat.append(self.tagged(key))
+                flat.append(self.tagged(item))
+                self._path.pop()
+            return _tag("dict", flat)
+        if kind not in _SCALARS:
             self._refuse_type(value)
-        return tag(self, value)
+        return _SCALARS[kind](self, value)
 
-    def str_(self, value: str) -> Any:
-        if _is_text(value):
-            return value
-        return _tag("str", _base64(value.encode("utf-8", "surrogatepass")))
-
-    def int_(self, value: int) -> Any:
-        # In base 16, because Python limits how long a decimal number it reads.
-        return value if _INT_MIN <= value <= _INT_MAX else _tag("int", hex(value))
-
-    def float_(self, value: float) -> Any:
-        return value if math.isfinite(value) else _tag("float", str(value))
-
-    def list_(self, value: Iterable[Any]) -> list[Any]:
-        return [self._at(at, self.tagged, item) for at, item in enumerate(value)]
-
-    def dict_(self, value: dict[Any, Any]) -> Any:
-        if TAG not in value and all(type(key) is str and _is_text(key) for key in value):
-            return {key: self._at(key, self.tagged, item) for key, item in value.items()}
-        flat: list[Any] = []
-        for key, item in value.items():
-            step = key if type(key) in (str, int) else repr(key)
-            flat.append(self._at(step, self.tagged, key))
-            flat.append(self._at(step, self.tagged, item))
-        return _tag("dict", flat)
-
-    def tuple_(self, value: tuple[Any, ...]) -> Any:
-        return _tag("tuple", self.list_(value))
-
-    def set_(self, value: set[Any]) -> Any:
-        return _tag("set", self.list_(value))
-
-    def frozenset_(self, value: frozenset[Any]) -> Any:
-        return _tag("frozenset", self.list_(value))
-
-    def datetime_(self, value: datetime) -> Any:
-        zone = self._zone(value.tzinfo)
-        return _tag("datetime", [value.replace(tzinfo=None).isoformat(), value.fold, zone])
-
-    def time_(self, value: time) -> Any:
-        zone = self._zone(value.tzinfo)
-        return _tag("time", [value.replace(tzinfo=None).isoformat(), value.fold, zone])
+    def datetime_(self, value: datetime | time) -> Any:
+        """Without its zone in ISO form, the `fold` that tells two equal times apart, and the zone."""
+        naive = value.replace(tzinfo=None).isoformat()
+        return _tag(type(value).__name__, [naive, value.fold, self._zone(value.tzinfo)])
 
     def _zone(self, zone: tzinfo | None) -> Any:
         """None, the key of a zone, or `[offset, name]` of a fixed one, in microseconds."""
@@ -229,17 +210,29 @@ class _Tagging(_Walk):
         return self._refuse_type(zone)
 
 
-_TAGS: Final[dict[type, Callable[[_Tagging, Any], Any]]] = {
-    str: _Tagging.str_,
-    int: _Tagging.int_,
-    float: _Tagging.float_,
-    list: _Tagging.list_,
-    dict: _Tagging.dict_,
-    tuple: _Tagging.tuple_,
-    set: _Tagging.set_,
-    frozenset: _Tagging.frozenset_,
+def _text(value: str) -> Any:
+    if _is_text(value):
+        return value
+    return _tag("str", _base64(value.encode("utf-8", "surrogatepass")))
+
+
+def _integer(value: int) -> Any:
+    # In base 16, because Python limits how long a decimal number it reads.
+    return value if _INT_MIN <= value <= _INT_MAX else _tag("int", hex(value))
+
+
+def _float(value: float) -> Any:
+    return value if math.isfinite(value) else _tag("float", str(value))
+
+
+_SCALARS: Final[dict[type, Callable[[_Tagging, Any], Any]]] = {
+    type(None): lambda _, value: value,
+    bool: lambda _, value: value,
+    str: lambda _, value: _text(value),
+    int: lambda _, value: _integer(value),
+    float: lambda _, value: _float(value),
     datetime: _Tagging.datetime_,
-    time: _Tagging.time_,
+    time: _Tagging.datetime_,
     bytes: lambda _, value: _tag("bytes", _base64(value)),
     date: lambda _, value: _tag("date", value.isoformat()),
     timedelta: lambda _, value: _tag("timedelta", [value.days, value.seconds, value.microseconds]),
@@ -249,13 +242,16 @@ _TAGS: Final[dict[type, Callable[[_Tagging, Any], Any]]] = {
 
 
 def _untagged(value: Any) -> Any:
+    """The inverse of `_Tagging`, in place."""
     if type(value) is list:
-        return [_untagged(item) for item in value]
-    if type(value) is not dict:
-        return value
-    if TAG in value:
-        return _READERS[value[TAG]](_untagged(value[BODY]))
-    return {key: _untagged(item) for key, item in value.items()}
+        for at, item in enumerate(value):
+            value[at] = _untagged(item)
+    elif type(value) is dict:
+        if TAG in value:
+            return _READERS[value[TAG]](_untagged(value[BODY]))
+        for key, item in value.items():
+            value[key] = _untagged(item)
+    return value
 
 
 def _read_dict(flat: list[Any]) -> dict[Any, Any]:
@@ -300,15 +296,21 @@ class _PlainOnly(_Walk):
     def check(self, value: Any) -> None:
         kind = type(value)
         if kind is dict:
+            self._check_depth()
             for key, item in value.items():
                 if type(key) is not str:
                     self._refuse(f"the key {key!r} is not a string")
                 if not _is_text(key) or "\0" in key:
                     self._refuse(f"the key {key!r} has a lone surrogate or a NUL character")
-                self._at(key, self.check, item)
+                self._path.append(key)
+                self.check(item)
+                self._path.pop()
         elif kind is list:
+            self._check_depth()
             for at, item in enumerate(value):
-                self._at(at, self.check, item)
+                self._path.append(at)
+                self.check(item)
+                self._path.pop()
         elif kind is str:
             if not _is_text(value):
                 self._refuse("a string with a lone surrogate cannot be stored here")
@@ -359,7 +361,7 @@ def _approximate(value: Any, depth: int) -> Any:
     try:
         known = _decoder.decode(_client_encoder.encode(value))
     except Exception:
-        return _approximate(_text(value), depth)
+        return _approximate(_shown(value), depth)
     return _approximate(known, depth - 1) if isinstance(known, (dict, list)) else known
 
 
@@ -368,11 +370,11 @@ def _key(key: Any) -> str:
         key = key.value
     if key is None or isinstance(key, bool):
         key = _known(key)
-    text: str = _approximate(key if isinstance(key, str) else _text(key), MAX_DEPTH)
+    text: str = _approximate(key if isinstance(key, str) else _shown(key), MAX_DEPTH)
     return text
 
 
-def _text(value: Any) -> str:
+def _shown(value: Any) -> str:
     try:
         return str(value)
     except Exception:
