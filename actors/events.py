@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncGenerator, Collection
 from typing import Any
 
 import attrs
@@ -104,7 +104,7 @@ class RunStream:
             raise self.error
         return self.result
 
-    async def follow(self, start: int) -> AsyncIterator[list[StreamPart]]:
+    async def follow(self, start: int) -> AsyncGenerator[list[StreamPart], None]:
         """Everything from position `start` of `parts` on, as it comes; ends with the run."""
         self._recording = True
         while True:

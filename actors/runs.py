@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import attrs
 import trio
 
+from greenroom.graph import START
 from greenroom.graph.job import Job
 from greenroom.graph.resume import waiting
 from greenroom.storage import Storage
@@ -255,6 +256,8 @@ class ThreadRuns:
             undo = await self.state.log.truncate(run.first_log_seq)
             await self._remove(run, undo)
         else:
+            if isinstance(outcome, Stopped) and not self._took_in(run):
+                outcome = await self._take_in(run)
             status, failure, warning = _end_of(outcome)
             if failure is not None:
                 self.state.record_failure(failure)
@@ -273,16 +276,22 @@ class ThreadRuns:
             if self.ending.pop(run.run_id) == "rollback":
                 await self._remove(run)
                 continue
-            failure = await self._take_in(run)
-            status: RunStatus = "interrupted" if failure is None else "error"
+            status, failure, _ = _end_of(await self._take_in(run))
             await self._close(run, status, error=failure, left=self.state.log.take())
         self.ending.clear()
 
-    async def _take_in(self, run: Run) -> Exception | None:
+    def _took_in(self, run: Run) -> bool:
+        """Whether a run that was stopped had got as far as having its input in the state."""
+        log = self.state.log
+        if log.head is None or log.next_seq == run.first_log_seq:
+            return False
+        return all(planned.node != START for planned in log.head.checkpoint.next)
+
+    async def _take_in(self, run: Run) -> Stopped | Failed:
         """What the user wrote is not lost with the run: its input goes into the state."""
         kwargs = run.kwargs
         if kwargs["input"] is None or kwargs["command"] is not None:
-            return None
+            return Stopped()
         job = Job(
             input=kwargs["input"],
             config=run_config(run),
@@ -294,12 +303,12 @@ class ThreadRuns:
         try:
             await self.house.graph(run.metadata["graph_id"]).take_in(job)
         except Exception as error:  # a reducer or a conditional edge of the user's
-            return error
-        return None
+            return Failed(error)
+        return Stopped()
 
     async def _remove(self, run: Run, *undo: Operation) -> None:
         """Delete a run, and what it left in the log."""
-        thread = self.state.settled(busy=bool(self.queue))
+        thread = self.state.settled(busy=self.busy)
         await self.state.commit([*undo, DropRun(self.state.thread_id, run.run_id)], thread)
         self.streams.pop(run.run_id).end(self.state.result())
 
@@ -320,7 +329,7 @@ class ThreadRuns:
         closed = attrs.evolve(
             run, status=status, error=shown, metadata=metadata, updated_at=self.state.now()
         )
-        thread = self.state.settled(busy=bool(self.queue), error=error)
+        thread = self.state.settled(busy=self.busy, error=error)
         await self.state.commit([*left, PutRun(closed)], thread)
         stream = self.streams.pop(run.run_id)
         stream.end({"__error__": shown} if shown is not None else self.state.result())

@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
 import trio
@@ -37,7 +37,7 @@ class _OneLineErrors(click.Group):
         return result
 
 
-def _fail(text: str) -> None:
+def _fail(text: str) -> NoReturn:
     click.echo(f"greenroom: {' '.join(text.split())}", err=True)
     sys.exit(2)
 
@@ -139,5 +139,5 @@ def _announce(url: str, graphs: list[str], place: str) -> None:
         ("try", f"curl -X POST {url}/threads -H 'Content-Type: application/json' -d '{{}}'"),
     ]
     for label, text in lines:
-        console.print(f"{label:<17}", style="green", end="")
+        console.print(f"{label:<18}", style="green", end="")
         console.print(text, markup=False)

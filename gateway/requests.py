@@ -62,7 +62,7 @@ class CommandBody(TypedDict, total=False):
     goto: str | SendTo | list[str | SendTo] | None
 
 
-class Config(TypedDict, total=False):
+class RunConfig(TypedDict, total=False):
     tags: list[str] | None
     metadata: JsonObject | None
     recursion_limit: Annotated[int, Meta(ge=1)] | None
@@ -105,7 +105,7 @@ class RunCreate(_Body):
     stream_subgraphs: bool | None = None
     stream_resumable: bool | None = None
     metadata: JsonObject | None = None
-    config: Config | None = None
+    config: RunConfig | None = None
     context: JsonObject | None = None
     checkpoint: CheckpointConfig | None = None
     checkpoint_id: str | None = None

@@ -64,7 +64,7 @@ async def serve(
     cors_origins: Sequence[str] = (),
     ready: Callable[[str], None],
 ) -> None:
-    """Serve until SIGINT or SIGTERM, which end the process within GRACE_PERIOD; a second one does at
+    """Serve until SIGINT or SIGTERM. The first ends the process within GRACE_PERIOD, the second at
     once.
 
     `ready` is called with the server's URL. Raises ListenError, and what entering a Greenroom does.

@@ -11,6 +11,7 @@ import attrs
 from .control import START, Interrupt, Send
 
 __all__ = [
+    "PAUSE_TASK",
     "RUN_TASK",
     "Checkpoint",
     "CheckpointLog",
@@ -23,8 +24,9 @@ __all__ = [
     "TaskError",
 ]
 
-# The task id of a failure that is the run's own and no task's.
-RUN_TASK: Final = "__run__"
+# Task ids of records that are the run's own and no task's.
+RUN_TASK: Final = "__run__"  # it failed
+PAUSE_TASK: Final = "__pause__"  # it paused here at a breakpoint
 
 
 @attrs.frozen

@@ -6,8 +6,8 @@ owns the order of things: what is read, run, recorded and emitted, and when.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import trio
@@ -16,7 +16,7 @@ from .checkpoint import PendingWrites, Planned, TaskError
 from .context import RunnableConfig, Runtime
 from .control import START, Interrupt
 from .errors import GraphBubbleUp, GraphInterrupt, GraphRecursionError, ParentCommand
-from .job import Finish, Job
+from .job import Breakpoints, Finish, Job
 from .plan import Outcome, Topology, advance
 from .position import Position
 from .task import Task
@@ -84,12 +84,15 @@ class Execution:
 
     async def _super_steps(self, limit: int, resuming: bool) -> Finish:
         position, steps = self.position, 0
+        passed = False  # the breakpoints of the checkpoint at hand
         if resuming:
             self._emit_values()
+            passed = position.has_passed_breakpoints()
         while position.at.next:
             await trio.lowlevel.checkpoint()  # a chain of nodes that never wait stops when told
             nodes = position.open_nodes()
-            if not resuming and self._stops_at(nodes, "before"):
+            if not passed and self._is_breakpoint(position.at.ran, nodes):
+                position.append_pause()
                 return self._pause(())
             if nodes and steps >= limit:
                 raise GraphRecursionError(
@@ -99,9 +102,7 @@ class Execution:
             if await self._super_step():
                 return self._pause(position.waiting())
             steps += bool(nodes)
-            resuming = False
-            if position.at.next and self._stops_at(nodes, "after"):
-                return self._pause(())
+            passed = False
         return self._finish()
 
     async def _super_step(self) -> bool:
@@ -192,6 +193,8 @@ class Execution:
         return paused
 
     def _fail(self, tasks: list[Task], failures: Mapping[Planned, Exception]) -> None:
+        # What a sibling raised while it was cut short is not why the step failed.
+        tasks.sort(key=lambda task: _is_of_cleanup(failures[task.planned]))
         first = failures[tasks[0].planned]
         for task in tasks:
             error = failures[task.planned]
@@ -262,12 +265,12 @@ class Execution:
             "langgraph_checkpoint_ns": "|".join(task.path),
         }
 
-    def _stops_at(self, nodes: list[str], when: Literal["before", "after"]) -> bool:
-        if when == "before":
-            breaks = self.job.interrupt_before or self.compiled.interrupt_before
-        else:
-            breaks = self.job.interrupt_after or self.compiled.interrupt_after
-        return bool(nodes) if breaks == "*" else not set(breaks).isdisjoint(nodes)
+    def _is_breakpoint(self, ran: Sequence[str], nodes: Sequence[str]) -> bool:
+        """Whether to pause after the nodes that ran last, or before those that are next."""
+        before = self.job.interrupt_before or self.compiled.interrupt_before
+        after = self.job.interrupt_after or self.compiled.interrupt_after
+        ran = [node for node in ran if node != START]
+        return _names_one(after, ran) or _names_one(before, nodes)
 
     def _emit(self, mode: str, data: Any) -> None:
         sink = self.job.sink
@@ -284,3 +287,16 @@ class Execution:
             self._emit("custom", data)
         else:
             self._token.run_sync_soon(self._emit, "custom", data)
+
+
+def _names_one(breaks: Breakpoints, nodes: Sequence[str]) -> bool:
+    return bool(nodes) if breaks == "*" else not set(breaks).isdisjoint(nodes)
+
+
+def _is_of_cleanup(error: BaseException | None) -> bool:
+    """Whether an error was raised while its task was being cancelled."""
+    while error is not None:
+        if isinstance(error, trio.Cancelled):
+            return True
+        error = error.__context__
+    return False

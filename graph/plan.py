@@ -108,11 +108,12 @@ def advance(
     for task, outcome in finished:
         targets += outcome.goto
         targets += graph.nodes[task.node].edges
-        for join in graph.nodes[task.node].joins:
-            arrived[join] = tuple(dict.fromkeys((*arrived.get(join, ()), task.node)))
-            if len(arrived[join]) == len(graph.joins[join].sources):
-                del arrived[join]
-                targets.append(graph.joins[join].target)
+        for name in graph.nodes[task.node].joins:
+            arrived[name] = tuple(dict.fromkeys((*arrived.get(name, ()), task.node)))
+    for name, join in graph.joins.items():
+        if len(arrived.get(name, ())) == len(join.sources):
+            del arrived[name]
+            targets.append(join.target)
     return Advance(values, changed, plan_targets(targets, beside), arrived)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from .channels import initial_values
-from .checkpoint import RUN_TASK, Checkpoint, PendingWrites, Planned, Saved, TaskError
+from .checkpoint import PAUSE_TASK, RUN_TASK, Checkpoint, PendingWrites, Planned, Saved, TaskError
 from .control import START, Command, Interrupt, Send
 from .errors import EmptyInputError, InvalidUpdateError
 from .job import Job
@@ -58,6 +58,13 @@ class Position:
     def open_nodes(self) -> list[str]:
         """The nodes of planned tasks that have not finished, but for START."""
         return [t.node for t in self.at.next if t.node != START and self.outcome(t) is None]
+
+    def has_passed_breakpoints(self) -> bool:
+        """Whether a run that goes on from here need not stop here first: it stopped, a human has
+        edited or chosen this checkpoint, or its tasks were under way already."""
+        if self.at.source in ("update", "fork") or PAUSE_TASK in self.pending:
+            return True
+        return any(task.id in self.pending for task in self.at.next)
 
     # Where a run starts from.
 
@@ -198,6 +205,10 @@ class Position:
         """Record why the run failed, unless a task's record says so already."""
         if all(writes.error is None for writes in self.pending.values()):
             self.append(self._record(RUN_TASK, error=TaskError.of(error)))
+
+    def append_pause(self) -> None:
+        """Record that the run has paused at a breakpoint."""
+        self.append(self._record(PAUSE_TASK))
 
     def hand_over(self) -> None:
         if self.job.log is not None:

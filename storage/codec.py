@@ -195,7 +195,7 @@ class _Tagging(_Walk):
         return _SCALARS[kind](self, value)
 
     def datetime_(self, value: datetime | time) -> Any:
-        """Without its zone in ISO form, the `fold` that tells two equal times apart, and the zone."""
+        """The time without its zone, the `fold` that tells equal times apart, and the zone."""
         naive = value.replace(tzinfo=None).isoformat()
         return _tag(type(value).__name__, [naive, value.fold, self._zone(value.tzinfo)])
 
@@ -352,7 +352,7 @@ def _approximate(value: Any, depth: int) -> Any:
         value = {
             field.name: getattr(value, field.name, None) for field in attrs.fields(type(value))
         }
-    elif is_dataclass(value):
+    elif is_dataclass(value) and not isinstance(value, type):
         value = {field.name: getattr(value, field.name, None) for field in fields(value)}
     if isinstance(value, dict):
         return {_key(key): _approximate(item, depth - 1) for key, item in value.items()}

@@ -217,8 +217,9 @@ class Storage(ABC):
         """Apply groups of operations in order; each group wholly or not at all, and durably.
 
         Returns for each group None or why it was refused; a refused group leaves the others alone.
-        Raises StaleEpoch, with nothing applied, where `epoch` is not the lease's. Operations on
-        threads that do not exist are accepted and change nothing that can be read.
+        Raises StaleEpoch where `epoch` is not the lease's, and StorageError where storage itself
+        fails, with nothing applied. Operations on threads that do not exist are accepted and change
+        nothing that can be read; so are events of runs that do not exist.
         """
 
     @abstractmethod

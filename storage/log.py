@@ -235,7 +235,8 @@ class ThreadLog:
     def _check(self) -> None:
         """Raise what a hand-over has failed with: from then on there would be a gap in the log."""
         while self._commits and self._commits[0].done:
-            self._failure = self._failure or self._commits.popleft().error
+            commit = self._commits.popleft()
+            self._failure = self._failure or commit.error
         if self._failure is not None:
             raise self._failure
 

@@ -109,7 +109,7 @@ for _step in MIGRATIONS:
 
 
 def migrate(connection: sqlite3.Connection, path: str) -> None:
-    """Bring the schema up to date, each step wholly or not at all.
+    """Bring the schema up to date, wholly or not at all.
 
     Raises StorageError, with nothing changed, if a newer version has written the file.
     """
@@ -120,4 +120,5 @@ def migrate(connection: sqlite3.Connection, path: str) -> None:
         raise StorageError(
             f"{path} was written by a newer version of Greenroom: it has the schema {unknown[-1]!r}"
         )
-    _migrations.apply(db)
+    with db.atomic():
+        _migrations.apply(db)

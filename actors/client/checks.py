@@ -11,7 +11,15 @@ from greenroom.storage.codec import encode_json
 
 from ..errors import Invalid
 
-__all__ = ["check_choice", "check_mapping", "check_page", "check_uuid", "contains", "pick"]
+__all__ = [
+    "check_choice",
+    "check_event_id",
+    "check_mapping",
+    "check_page",
+    "check_uuid",
+    "contains",
+    "pick",
+]
 
 
 def check_uuid(name: str, value: object) -> str:
@@ -34,6 +42,13 @@ def check_page(limit: int, offset: int) -> None:
         raise Invalid(f"limit: {limit!r} is not a whole number of at least 1")
     if isinstance(offset, bool) or not isinstance(offset, int) or offset < 0:
         raise Invalid(f"offset: {offset!r} is not a whole number of at least 0")
+
+
+def check_event_id(name: str, value: str | int) -> int:
+    try:
+        return int(value)
+    except (ValueError, TypeError):
+        raise Invalid(f"{name}: {value!r} is not the id of an event") from None
 
 
 def check_mapping(name: str, value: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any, Final, get_args
 
 import attrs
@@ -22,7 +23,7 @@ from ..multitask import DEFAULT_STRATEGY, STRATEGIES
 from ..supervisor import Supervisor
 from ..views import result_view, run_view
 from .assistants import AssistantsClient
-from .checks import check_choice, check_mapping, check_page, check_uuid, pick
+from .checks import check_choice, check_event_id, check_mapping, check_page, check_uuid, pick
 from .threads import new_thread
 
 __all__ = ["RunHandle", "RunsClient"]
@@ -60,7 +61,7 @@ class RunHandle:
 
     async def events(
         self, *, after: int | None = None, stream_mode: str | Sequence[str] | None = None
-    ) -> AsyncIterator[list[StreamPart]]:
+    ) -> AsyncGenerator[list[StreamPart], None]:
         """The run's events, in batches of what had queued up; ends with the run.
 
         `after`: the id of the last event seen; 0 or -1 for everything kept. Without it, the handle
@@ -74,17 +75,20 @@ class RunHandle:
         if after is not None and self.resumable:
             after = 0 if after in REPLAY_ALL else after
             first = parts[0].id if parts else None
-            async for batch in self._kept(after, first):
-                if batch := _only(batch, modes):
-                    yield batch
+            async with aclosing(self._kept(after, first)) as kept:
+                async for batch in kept:
+                    after = batch[-1].id
+                    if batch := _only(batch, modes):
+                        yield batch
             start = next((at for at, part in enumerate(parts) if part.id > after), len(parts))
         if stream is None:
             return
-        async for batch in stream.follow(start):
-            if batch := _only(batch, modes):
-                yield batch
+        async with aclosing(stream.follow(start)) as followed:
+            async for batch in followed:
+                if batch := _only(batch, modes):
+                    yield batch
 
-    async def _kept(self, after: int, before: int | None) -> AsyncIterator[list[StreamPart]]:
+    async def _kept(self, after: int, before: int | None) -> AsyncGenerator[list[StreamPart], None]:
         """Events of earlier processes, or of a run that is over."""
         while True:
             found = await self._house.session.read(
@@ -140,16 +144,17 @@ class RunsClient:
 
     async def stream(
         self, thread_id: str, assistant_id: str, **request: Any
-    ) -> AsyncIterator[StreamPart]:
+    ) -> AsyncGenerator[StreamPart, None]:
         """Run and follow: `async for part in client.runs.stream(…)`. Arguments as `start`.
 
         The first part is `metadata`, the last `error` if the run failed. Leaving the loop leaves
         the run going, unless `on_disconnect="cancel"`.
         """
         handle = await self.start(thread_id, assistant_id, **request)
-        async for batch in handle.events():
-            for part in batch:
-                yield part
+        async with aclosing(handle.events()) as batches:
+            async for batch in batches:
+                for part in batch:
+                    yield part
 
     async def start(
         self,
@@ -304,15 +309,16 @@ class RunsClient:
         cancel_on_disconnect: bool = False,
         stream_mode: str | Sequence[str] | None = None,
         last_event_id: str | int | None = None,
-    ) -> AsyncIterator[StreamPart]:
+    ) -> AsyncGenerator[StreamPart, None]:
         """Follow a run from now on or, a resumable one, from the event after `last_event_id` (0:
         all).
         """
         handle = await self.attach(thread_id, run_id)
-        after = None if last_event_id is None else int(last_event_id)
-        async for batch in handle.events(after=after, stream_mode=stream_mode):
-            for part in batch:
-                yield part
+        after = None if last_event_id is None else check_event_id("last_event_id", last_event_id)
+        async with aclosing(handle.events(after=after, stream_mode=stream_mode)) as batches:
+            async for batch in batches:
+                for part in batch:
+                    yield part
 
     async def cancel(
         self, thread_id: str, run_id: str, *, wait: bool = False, action: str = "interrupt"

@@ -25,6 +25,7 @@ from greenroom.gateway.requests import (
 )
 from greenroom.gateway.responses import client, json_response
 from greenroom.gateway.sse import STREAM_HEADERS, EventStream, RunResult, frame
+from greenroom.graph.stream import STREAM_MODES
 
 __all__ = ["routes"]
 
@@ -84,6 +85,9 @@ async def join_stream(request: Request) -> Response | EventStream:
     cancel = query_flag(request, "cancel_on_disconnect")
     after = last_event_id(request)
     stream_mode = query_list(request, "stream_mode")
+    for mode in stream_mode or ():
+        if mode not in STREAM_MODES:
+            raise Invalid(f"stream_mode: {shown(mode)} is none of {', '.join(STREAM_MODES)}")
     try:
         run = await _attach(request)
     except NotFound as error:
@@ -120,19 +124,18 @@ def _events(request: Request, run: RunHandle, *, cancel: bool, **options: Any) -
             "content-location": _url(run),
         },
         on_leave=_cancel(request, run) if cancel else None,
-        events=run.events(**options),  # type: ignore[arg-type]  # it is an async generator
+        events=run.events(**options),
         with_ids=run.resumable,
     )
 
 
 async def list_runs(request: Request) -> Response:
     thread_id = path_id(request, "thread_id")
-    status = request.query_params.get("status")
     rows = await client(request).runs.list(
         thread_id,
         limit=query_int(request, "limit", 10, minimum=1, error=Refused),
         offset=query_int(request, "offset", 0, error=Refused),
-        status=status,
+        status=request.query_params.get("status"),
         select=query_list(request, "select"),
     )
     return json_response(rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 import threading
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Annotated, Any, TypedDict
 
 import attrs
@@ -30,7 +31,7 @@ def chain(*, state: Any = State, **nodes: Any) -> CompiledStateGraph:
     names = [START, *nodes, END]
     for name, node in nodes.items():
         builder.add_node(name, node)
-    for source, target in zip(names, names[1:], strict=False):
+    for source, target in pairwise(names):
         builder.add_edge(source, target)
     return builder.compile(**options)
 

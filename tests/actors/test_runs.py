@@ -123,9 +123,7 @@ async def test_a_run_can_make_its_thread(room: Greenroom) -> None:
 
         assert values["log"] == ["x", "a", "b"]
         assert (await client.threads.get(thread_id))["metadata"]["graph_id"] == "agent"
-        again = await client.runs.wait(
-            thread_id, "agent", input=text("y"), if_not_exists="create"
-        )
+        again = await client.runs.wait(thread_id, "agent", input=text("y"), if_not_exists="create")
         assert again["log"] == ["x", "a", "b", "y", "a", "b"]
 
 

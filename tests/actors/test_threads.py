@@ -81,9 +81,7 @@ async def test_an_id_of_the_callers_choice_is_taken_once(room: Greenroom) -> Non
 
         with pytest.raises(Conflict, match=thread_id):
             await threads.create(thread_id=thread_id, metadata={"v": 2})
-        again = await threads.create(
-            thread_id=thread_id, metadata={"v": 2}, if_exists="do_nothing"
-        )
+        again = await threads.create(thread_id=thread_id, metadata={"v": 2}, if_exists="do_nothing")
 
         assert again == made == await threads.get(thread_id)
 
@@ -537,7 +535,7 @@ async def test_an_edit_that_does_not_fit_changes_nothing(room: Greenroom) -> Non
         with pytest.raises(Refused, match="'nope:1'"):
             await update(thread_id, {"log": ["y"]}, checkpoint={"checkpoint_ns": "nope:1"})
         # A reducer of the user's own that cannot take the value: list + int.
-        with pytest.raises(Refused, match="log|list"):
+        with pytest.raises(Refused, match="list"):
             await update(thread_id, {"log": 5})
 
         after = await client.threads.get(thread_id), await client.threads.get_history(thread_id)

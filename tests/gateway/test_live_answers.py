@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 import pytest
 import trio
+import trio.testing
 from starlette.types import Message
 
 from greenroom.actors import Closed, StreamPart

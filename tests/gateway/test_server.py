@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 import pytest
 import trio
+import trio.testing
 
 from greenroom.actors import Greenroom
 from greenroom.gateway import create_app

@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 import trio
+import trio.testing
 
 from .conftest import NIL, Gate, events_of
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from greenroom.graph import START
+from greenroom.graph import START, Command, interrupt
 
 EDGES = ((START, "a"), ("a", "b"), ("b", "c"))
 PAUSES = [
@@ -85,6 +85,20 @@ async def test_a_state_changed_at_a_breakpoint_is_what_the_next_node_sees(
 async def test_an_unknown_name_in_a_runs_breakpoints_stops_nothing(wire: Any, thread: Any) -> None:
     graph = wire("abc", *EDGES)
     assert await graph.ainvoke({}, thread, interrupt_before=["z"]) == {"log": ["a", "b", "c"]}
+
+
+async def test_a_breakpoint_after_a_node_holds_when_its_sibling_was_asking(
+    wire: Any, thread: Any, says: Any
+) -> None:
+    async def ask(state: Any) -> Any:
+        return {"log": [interrupt("?")]}
+
+    nodes = {"a": says("a"), "ask": ask, "b": says("b")}
+    graph = wire(nodes, (START, "a"), (START, "ask"), ("a", "b"), interrupt_after=["a"])
+    assert "__interrupt__" in await graph.ainvoke({}, thread)
+    assert await graph.ainvoke(Command(resume="yes"), thread) == {"log": ["a", "yes"]}
+    assert (await graph.aget_state(thread)).next == ("b",)
+    assert await graph.ainvoke(None, thread) == {"log": ["a", "yes", "b"]}
 
 
 async def test_without_a_saver_a_breakpoint_ends_the_run(wire: Any) -> None:

@@ -64,6 +64,18 @@ async def test_a_source_named_twice_is_waited_for_once(wire: Any) -> None:
     assert await visited(graph) == ["a", "b"]
 
 
+async def test_a_source_that_ran_twice_in_a_step_has_arrived_once(wire: Any, says: Any) -> None:
+    async def fan_out(state: Any) -> Command:
+        return Command(goto=[Send("a", {}), Send("a", {}), "b"])
+
+    async def back_once(state: Any) -> Command:
+        return Command(update={"log": ["c"]}, goto="b" if "c" not in state["log"] else END)
+
+    nodes = {"fan_out": fan_out, "a": says("a"), "b": says("b"), "c": back_once}
+    graph = wire(nodes, (START, "fan_out"), (["a", "b"], "c"), checkpointer=None)
+    assert await visited(graph) == ["b", "a", "a", "c", "b"]
+
+
 async def test_tasks_are_in_order_of_name_however_long_they_take(
     wire: Any, autojump_clock: Any
 ) -> None:

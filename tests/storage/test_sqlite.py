@@ -1,10 +1,374 @@
+"""SQLite: the contract, and what is its own: files, the lock, crashes, damage."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+from contextlib import closing
+
+import attrs
 import pytest
 
-from greenroom.storage import SqliteStorage
-from greenroom.storage.testing import StorageContract
+from greenroom.storage import (
+    AppendLog,
+    InsertThread,
+    SqliteStorage,
+    StaleEpoch,
+    StorageError,
+    StorageHeld,
+    ThreadQuery,
+    TruncateLog,
+)
+from greenroom.storage.rows import COLUMNS
+from greenroom.storage.testing import StorageContract, make_checkpoint_row, make_thread
 
 
 class TestSqliteStorage(StorageContract):
     @pytest.fixture
     def new_storage(self, tmp_path):
         return lambda: SqliteStorage(tmp_path / "greenroom.db")
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "greenroom.db"
+
+
+@pytest.fixture
+def start(path):
+    """Opens a storage and takes its lease."""
+    started = []
+
+    def start(at=path, owner="tests"):
+        storage = SqliteStorage(at)
+        started.append(storage)
+        storage.open()
+        return storage, storage.acquire_lease(owner).epoch
+
+    yield start
+    for storage in started:
+        storage.close()
+
+
+def insert(storage, epoch, *ids):
+    assert storage.commit([[InsertThread(make_thread(one))] for one in ids], epoch) == [None] * len(
+        ids
+    )
+
+
+def count(storage):
+    return storage.count_threads(ThreadQuery())
+
+
+def files(folder):
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def test_only_the_owner_can_read_the_files(start, path):
+    before = os.umask(0)
+    try:
+        storage, epoch = start()
+        insert(storage, epoch, "t")
+        modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
+    finally:
+        os.umask(before)
+    names = ["greenroom.db", "greenroom.db-shm", "greenroom.db-wal", "greenroom.db.lock"]
+    assert modes == dict.fromkeys(names, 0o600)
+
+
+def test_commits_are_durable_over_a_power_cut(start):
+    storage, _ = start()
+    pragmas = storage._writer.execute("PRAGMA synchronous").fetchone()
+    assert pragmas == (2,)  # FULL
+    assert storage._writer.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_the_schema_has_a_column_for_every_field(start):
+    storage, _ = start()
+    tables = {kind: f"{kind.__name__.lower()}s" for kind in COLUMNS}
+    for kind, table in tables.items():
+        stored = {row[1] for row in storage._writer.execute(f"PRAGMA table_info({table})")}
+        fields = {field.name for field in attrs.fields(kind)}
+        assert fields - {"thread_id"} <= stored
+        assert stored - fields <= {"id", "thread"}
+
+
+# One holder at a time.
+
+HOLDER = """
+import sys
+from greenroom.storage import InsertThread, SqliteStorage
+from greenroom.storage.testing import make_thread
+
+storage = SqliteStorage(sys.argv[1])
+storage.open()
+epoch = storage.acquire_lease("the other process").epoch
+for number in range(10_000):
+    assert storage.commit([[InsertThread(make_thread(f"{number:05}"))]], epoch) == [None]
+    print(number, flush=True)
+"""
+
+
+@pytest.fixture
+def holder(path):
+    """Another process that holds the store, having committed something; it goes on committing."""
+    process = subprocess.Popen([sys.executable, "-c", HOLDER, path], stdout=subprocess.PIPE)
+    with process:
+        assert process.stdout.readline() == b"0\n"
+        yield process
+        process.kill()
+
+
+def test_a_second_process_is_told_who_holds_the_file(holder, path):
+    storage = SqliteStorage(path)
+    storage.open()
+    with pytest.raises(StorageHeld) as refused:
+        storage.acquire_lease("us")
+    assert str(refused.value) == f"{path} is in use by the other process"
+    storage.close()
+
+
+def test_a_link_to_the_file_is_the_same_file(start, path, tmp_path):
+    start(owner="the one")
+    link = tmp_path / "link.db"
+    link.symlink_to(path)
+    with pytest.raises(StorageHeld, match="the one"):
+        start(link)
+
+
+def test_after_kill_9_everything_acknowledged_is_there_at_once(holder, start, path):
+    acknowledged = [int(holder.stdout.readline()) for _ in range(50)]
+    holder.send_signal(signal.SIGKILL)
+    acknowledged += [int(line) for line in holder.stdout]
+    holder.wait()
+    storage, epoch = start()
+    found = storage.search_threads(ThreadQuery(limit=None))
+    ids = sorted(int(thread.thread_id) for thread in found)
+    assert ids == list(range(len(ids)))
+    # The last commit may have been made and not yet been acknowledged.
+    assert acknowledged[-1] in (ids[-1], ids[-1] - 1)
+    insert(storage, epoch, "t")
+    assert storage._writer.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_a_child_process_does_not_keep_the_lock(start):
+    storage, _ = start()
+    child = subprocess.Popen(["sleep", "60"], close_fds=False)
+    with child:
+        try:
+            storage.close()
+            start()
+        finally:
+            child.kill()
+
+
+def test_a_holder_that_lost_its_lock_commits_nothing_more(start):
+    first, stale = start(owner="first")
+    insert(first, stale, "before")
+    first._lock.release()  # as when the file system forgets a lock
+    second, epoch = start(owner="second")
+    with pytest.raises(StaleEpoch):
+        first.commit([[InsertThread(make_thread("lost"))]], stale)
+    insert(second, epoch, "after")
+    assert count(second) == count(first) == 2
+
+
+def test_a_page_is_of_one_moment_whatever_is_committed_meanwhile(start):
+    storage, epoch = start()
+    insert(storage, epoch, "t")
+    rows = (make_checkpoint_row(1, "c1"), make_checkpoint_row(2, "c2", base_seq=1))
+    assert storage.commit([[AppendLog(rows)]], epoch) == [None]
+    commits = [[TruncateLog("t", 1)]]
+
+    def commit_in_between(statement):
+        if "seq BETWEEN" in statement and commits:
+            assert storage.commit([commits.pop()], epoch) == [None]
+
+    reader = storage._take_reader()
+    reader.set_trace_callback(commit_in_between)
+    storage._readers.append(reader)
+    assert storage.read_checkpoint("t", "").checkpoints == rows
+    assert commits == []
+    assert storage.read_checkpoint("t", "") is None
+
+
+# What is in the way is said in a line, and left alone.
+
+
+def open_and_take(storage):
+    storage.open()
+    storage.acquire_lease("tests")
+
+
+def refusal(path):
+    storage = SqliteStorage(path)
+    with pytest.raises(StorageError) as refused:
+        open_and_take(storage)
+    storage.close()
+    text = str(refused.value)
+    assert "\n" not in text
+    return text
+
+
+def test_a_folder_that_does_not_exist(tmp_path):
+    assert refusal(tmp_path / "no" / "x.db") == f"The folder {tmp_path}/no does not exist"
+    assert files(tmp_path) == {}
+
+
+def test_a_path_that_is_a_folder(tmp_path):
+    assert refusal(tmp_path) == f"{tmp_path} is a folder, not a file"
+
+
+@pytest.mark.parametrize("content", [b"hello", b"x" * 10_000])
+def test_a_file_that_is_no_database(path, content):
+    path.write_bytes(content)
+    assert refusal(path) == f"{path} is not a database"
+    assert files(path.parent) == {path.name: content}
+
+
+def test_an_empty_file_becomes_a_database(start, path):
+    path.touch()
+    storage, epoch = start()
+    insert(storage, epoch, "t")
+
+
+def test_a_file_of_a_newer_version(start, path):
+    storage, _ = start()
+    storage._writer["_sqlite_migrations"].insert(
+        {"migration_set": "greenroom.storage", "name": "tomorrow", "applied_at": ""}
+    )
+    storage.close()
+    before = path.read_bytes()
+    expected = f"{path} was written by a newer version of Greenroom: it has the schema 'tomorrow'"
+    assert refusal(path) == expected
+    assert path.read_bytes() == before
+    assert set(files(path.parent)) == {path.name, f"{path.name}.lock"}
+
+
+def test_a_database_of_another_program_is_left_alone(path):
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE runs (mine)")
+    before = path.read_bytes()
+    assert refusal(path) == f"{path}: table runs already exists"
+    assert path.read_bytes() == before
+
+
+def test_one_who_is_refused_changes_nothing(start, path):
+    storage, epoch = start()
+    insert(storage, epoch, "t")
+    before = files(path.parent)
+    assert "is in use by tests" in refusal(path)
+    after = files(path.parent)
+    assert after.keys() == before.keys()
+    assert after[path.name] == before[path.name]
+    assert after[f"{path.name}-wal"] == before[f"{path.name}-wal"]
+    insert(storage, epoch, "u")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_cannot_be_written_to(tmp_path):
+    tmp_path.chmod(0o500)
+    try:
+        assert "Permission denied" in refusal(tmp_path / "x.db")
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_a_full_disk_refuses_commits_and_harms_nothing(start):
+    storage, epoch = start()
+    insert(storage, epoch, "t")
+    db = storage._writer
+    (pages,) = db.execute("PRAGMA page_count").fetchone()
+    db.execute(f"PRAGMA max_page_count = {pages}")
+    big = InsertThread(make_thread("big", metadata={"x": "y" * 100_000}))
+    (error,) = storage.commit([[big]], epoch)
+    assert str(error) == f"{storage.path} cannot grow: the disk is full"
+    with pytest.raises(StorageError, match="the disk is full"):
+        storage.commit([[InsertThread(make_thread("small"))], [big]], epoch)
+    db.execute("PRAGMA max_page_count = 1000000")
+    assert storage.commit([[big]], epoch) == [None]
+    assert count(storage) == 2
+
+
+def test_a_lock_of_another_program_refuses_commits_for_as_long_as_it_lasts(
+    start, path, monkeypatch
+):
+    monkeypatch.setattr("greenroom.storage.sqlite_files.BUSY_TIMEOUT", 0.01)
+    storage, epoch = start()
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        (error,) = storage.commit([[InsertThread(make_thread())]], epoch)
+        assert str(error) == f"{path} is locked by another program"
+        with pytest.raises(StorageError, match="is locked by another program"):
+            storage.commit([[], []], epoch)
+    insert(storage, epoch, "t")
+
+
+def test_a_damaged_record_is_named(start):
+    storage, epoch = start()
+    insert(storage, epoch, "t")
+    storage._writer.execute("UPDATE threads SET status = 'asleep'")
+    with pytest.raises(StorageError, match="The stored Thread t is damaged"):
+        storage.get_thread("t")
+
+
+def test_a_storage_that_is_closed_says_so(start):
+    storage, epoch = start()
+    storage.close()
+    with pytest.raises(StorageError, match="is not open"):
+        storage.get_thread("t")
+    with pytest.raises(StaleEpoch):
+        storage.commit([], epoch)
+
+
+# Cost.
+
+
+@pytest.mark.parametrize(
+    ("sql", "values"),
+    [
+        ("threads WHERE status = ? ORDER BY created_at DESC, thread_id DESC", 1),
+        ("threads ORDER BY created_at DESC, thread_id DESC", 0),
+        ("threads ORDER BY updated_at, thread_id", 0),
+        ("threads ORDER BY state_updated_at, thread_id", 0),
+        ("threads ORDER BY status DESC, thread_id DESC", 0),
+    ],
+)
+def test_listing_threads_sorts_nothing(start, sql, values):
+    storage, _ = start()
+    plan = storage._writer.execute(f"EXPLAIN QUERY PLAN SELECT * FROM {sql}", ["x"] * values)
+    steps = [row[3] for row in plan]
+    assert len(steps) == 1
+    assert "INDEX" in steps[0]
+
+
+def test_no_read_of_a_thread_or_of_unfinished_runs_scans_a_table(start):
+    storage, epoch = start()
+    insert(storage, epoch, "t")
+    plans = []
+
+    def explain(statement):
+        if statement.lstrip().startswith("SELECT") and "max(seq)" not in statement:
+            with closing(sqlite3.connect(storage.path)) as connection:
+                plans.extend(connection.execute(f"EXPLAIN QUERY PLAN {statement}"))
+
+    reader = storage._take_reader()
+    reader.set_trace_callback(explain)
+    storage._readers.append(reader)
+    storage.get_run("t", "r")
+    storage.list_runs("t")
+    storage.unfinished_runs()
+    storage.unfinished_runs("t")
+    storage.read_checkpoint("t", "")
+    storage.read_checkpoint("t", "", "c")
+    storage.read_history("t", "", before="c")
+    storage.read_events("t", "r")
+    storage.read_thread_events("t")
+    reader.set_trace_callback(None)
+    scans = {row[3] for row in plans if "SCAN" in row[3]}
+    assert plans
+    assert scans <= {"SCAN r USING INDEX runs_unfinished"}
