@@ -19,7 +19,7 @@ from greenroom.storage.records import Assistant
 from .active import ActiveRun
 from .errors import Closed, NotFound
 from .events import EventIds, RunStream
-from .mailbox import Mailbox, Reply
+from .mailbox import Mailbox, Message, Reply
 from .thread import ThreadActor
 
 __all__ = ["Supervisor"]
@@ -82,8 +82,13 @@ class Supervisor:
         """
         if self._closed:
             raise Closed
-        self._seat(thread_id).mailbox.put(question)  # type: ignore[arg-type]
+        self.tell(thread_id, question)  # type: ignore[arg-type]
         return await question.reply.wait()
+
+    def tell(self, thread_id: str, message: Message) -> None:
+        """Send a message to a thread and do not wait for the answer."""
+        if not self._closed:
+            self._seat(thread_id).mailbox.put(message)
 
     def awake(self, thread_id: str) -> ThreadActor | None:
         """The actor of a thread, if it is awake and has its log at hand."""

@@ -12,6 +12,9 @@ from greenroom.graph.checkpoint import Saved, StateTask
 from greenroom.storage.records import Assistant, Run, Thread
 
 __all__ = [
+    "ASSISTANT_FIELDS",
+    "RUN_FIELDS",
+    "THREAD_FIELDS",
     "assistant_view",
     "interrupt_event",
     "result_view",
@@ -23,6 +26,14 @@ __all__ = [
 
 # The bookkeeping of runs, which clients do not see.
 _INTERNAL = {"seq", "bound", "attempt", "stalled", "started_from", "first_log_seq", "error"}
+
+
+THREAD_FIELDS = (*(field.name for field in attrs.fields(Thread)), "values")
+RUN_FIELDS = (
+    *(field.name for field in attrs.fields(Run) if field.name not in _INTERNAL),
+    "langsmith_session_name",
+)
+ASSISTANT_FIELDS = tuple(field.name for field in attrs.fields(Assistant))
 
 
 def thread_view(thread: Thread, values: Mapping[str, Any] | None) -> dict[str, Any]:

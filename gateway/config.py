@@ -9,17 +9,18 @@ import re
 import sys
 import traceback
 from collections.abc import Mapping
+from io import StringIO
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
 import attrs
 import msgspec
+from dotenv.parser import parse_stream
 
 from greenroom.graph import CompiledStateGraph, StateGraph
 
 from .decoding import DecodingError, decode
-from .dotenv import parse_dotenv
 
 __all__ = ["Config", "ConfigError", "find_config", "load_graphs", "read_config"]
 
@@ -130,9 +131,14 @@ def _env(path: Path, folder: Path, env: dict[str, str] | str) -> Mapping[str, st
         return env
     file = folder / env
     try:
-        return parse_dotenv(_read(file).decode())
+        lines = list(parse_stream(StringIO(_read(file).decode())))
     except ValueError as error:
         raise ConfigError(f"{path}: env: {file}: {error}") from None
+    for line in lines:
+        if line.error or (line.key is not None and line.value is None):
+            where = f"{path}: env: {file}: line {line.original.line}"
+            raise ConfigError(f"{where}: expected NAME=value, got {line.original.string.strip()!r}")
+    return {line.key: line.value for line in lines if line.key and line.value is not None}
 
 
 def _import(path: Path, where: str) -> ModuleType:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID, uuid5
 
@@ -12,8 +12,8 @@ from greenroom.storage.records import Assistant
 
 from ..errors import Invalid, NotFound
 from ..supervisor import Supervisor
-from ..views import assistant_view
-from .checks import check_choice, check_mapping, check_page
+from ..views import ASSISTANT_FIELDS, assistant_view
+from .checks import check_choice, check_mapping, check_page, check_select, pick
 
 __all__ = ["AssistantsClient", "system_assistant_id"]
 
@@ -47,9 +47,11 @@ class AssistantsClient:
         offset: int = 0,
         sort_by: str | None = None,
         sort_order: str | None = None,
+        select: Sequence[str] | None = None,
     ) -> list[dict[str, Any]]:
         """Assistants, newest first; `metadata` at any depth, `name` as part of the name."""
         check_page(limit, offset)
+        fields = check_select(select, ASSISTANT_FIELDS)
         query = self._query(
             metadata,
             graph_id,
@@ -60,7 +62,7 @@ class AssistantsClient:
             sort_order=sort_order,
         )
         found = await self._house.session.read(Storage.search_assistants, query)
-        return [assistant_view(assistant) for assistant in found]
+        return [pick(assistant_view(assistant), fields) for assistant in found]
 
     async def count(
         self,

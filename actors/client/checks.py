@@ -16,6 +16,7 @@ __all__ = [
     "check_event_id",
     "check_mapping",
     "check_page",
+    "check_select",
     "check_uuid",
     "contains",
     "pick",
@@ -77,10 +78,12 @@ def contains(whole: Any, part: Any) -> bool:
     return bool(whole == part) and isinstance(whole, bool) == isinstance(part, bool)
 
 
-def pick(record: dict[str, Any], select: Collection[str] | None) -> dict[str, Any]:
-    """Only the keys asked for; all where none are."""
-    if select is None:
-        return record
-    for key in select:
-        check_choice("select", key, record)
-    return {key: record[key] for key in select}
+def check_select(select: Collection[str] | None, fields: Collection[str]) -> Collection[str]:
+    """The fields asked for; all where none are."""
+    for name in select or ():
+        check_choice("select", name, fields)
+    return fields if select is None else select
+
+
+def pick(record: Mapping[str, Any], fields: Collection[str]) -> dict[str, Any]:
+    return {name: record[name] for name in fields}

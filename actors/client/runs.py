@@ -21,9 +21,17 @@ from ..events import RunStream, StreamPart
 from ..mailbox import Attach, Cancel, DeleteRun, Submit
 from ..multitask import DEFAULT_STRATEGY, STRATEGIES
 from ..supervisor import Supervisor
-from ..views import result_view, run_view
+from ..views import RUN_FIELDS, result_view, run_view
 from .assistants import AssistantsClient
-from .checks import check_choice, check_event_id, check_mapping, check_page, check_uuid, pick
+from .checks import (
+    check_choice,
+    check_event_id,
+    check_mapping,
+    check_page,
+    check_select,
+    check_uuid,
+    pick,
+)
 from .threads import new_thread
 
 __all__ = ["RunHandle", "RunsClient"]
@@ -88,6 +96,28 @@ class RunHandle:
                 if batch := _only(batch, modes):
                     yield batch
 
+    async def parts(
+        self,
+        *,
+        after: int | None = None,
+        stream_mode: str | Sequence[str] | None = None,
+        cancels: bool = False,
+    ) -> AsyncGenerator[StreamPart, None]:
+        """`events`, one by one. `cancels`: leaving before the end cancels the run."""
+        try:
+            async with aclosing(self.events(after=after, stream_mode=stream_mode)) as batches:
+                async for batch in batches:
+                    for part in batch:
+                        yield part
+        finally:
+            if cancels:
+                self.leave()
+
+    def leave(self) -> None:
+        """Tell the run to stop, if it has not ended; does not wait."""
+        if self._stream is not None and not self._stream.ended.is_set():
+            self._house.tell(self.thread_id, Cancel(self.run_id, "interrupt"))
+
     async def _kept(self, after: int, before: int | None) -> AsyncGenerator[list[StreamPart], None]:
         """Events of earlier processes, or of a run that is over."""
         while True:
@@ -132,29 +162,47 @@ class RunsClient:
         return (await self.start(thread_id, assistant_id, follow=False, **request)).run
 
     async def wait(
-        self, thread_id: str, assistant_id: str, *, raise_error: bool = True, **request: Any
+        self,
+        thread_id: str,
+        assistant_id: str,
+        *,
+        raise_error: bool = True,
+        on_disconnect: str | None = None,
+        **request: Any,
     ) -> dict[str, Any]:
         """Run to the end and return the thread's values, with `__interrupt__` where it paused.
 
         Raises RunFailed where the run failed, or returns `{"__error__": …}` if `raise_error` is
-        False. Other arguments as `start`.
+        False. `on_disconnect`: `continue` (default) or `cancel` the run if the wait is cancelled.
+        Other arguments as `start`.
         """
+        cancels = _cancels(on_disconnect)
         handle = await self.start(thread_id, assistant_id, follow=False, **request)
-        return _raised(await handle.result(), raise_error)
+        try:
+            return _raised(await handle.result(), raise_error)
+        finally:
+            if cancels:
+                handle.leave()
 
     async def stream(
-        self, thread_id: str, assistant_id: str, **request: Any
+        self,
+        thread_id: str,
+        assistant_id: str,
+        *,
+        on_disconnect: str | None = None,
+        **request: Any,
     ) -> AsyncGenerator[StreamPart, None]:
         """Run and follow: `async for part in client.runs.stream(…)`. Arguments as `start`.
 
-        The first part is `metadata`, the last `error` if the run failed. Leaving the loop leaves
-        the run going, unless `on_disconnect="cancel"`.
+        The first part is `metadata`, the last `error` if the run failed. `on_disconnect`:
+        `continue` (default) or `cancel` the run if the loop is left before its end; wrap the
+        iterator in `contextlib.aclosing`, so that leaving is noticed at once.
         """
+        cancels = _cancels(on_disconnect)
         handle = await self.start(thread_id, assistant_id, **request)
-        async with aclosing(handle.events()) as batches:
-            async for batch in batches:
-                for part in batch:
-                    yield part
+        async with aclosing(handle.parts(cancels=cancels)) as parts:
+            async for part in parts:
+                yield part
 
     async def start(
         self,
@@ -175,6 +223,7 @@ class RunsClient:
         interrupt_after: str | Sequence[str] | None = None,
         multitask_strategy: str | None = None,
         if_not_exists: str | None = None,
+        durability: str | None = None,
         follow: bool = True,
     ) -> RunHandle:
         """Start a run; when this returns it is durable and will be carried out.
@@ -186,9 +235,9 @@ class RunsClient:
         `stream_resumable`: keep the events.
         `checkpoint`, `checkpoint_id`: go on from an older one. `interrupt_before`,
         `interrupt_after`: breakpoints of this run, or "*". `multitask_strategy`: what happens if
-        the thread is busy:
-        `enqueue` (default), `reject`, `interrupt`, `rollback`. `if_not_exists`: `reject` (default:
-        NotFound) or `create` the thread. `follow`: the events will be read from the first.
+        the thread is busy: `enqueue` (default), `reject`, `interrupt` or `rollback`.
+        `if_not_exists`: `reject` (default: NotFound) or `create` the thread. `durability`: `async`,
+        the only one for now. `follow`: the events will be read from the first.
 
         Raises NotFound, Conflict (`reject` on a busy thread), Invalid, Refused.
         """
@@ -198,6 +247,7 @@ class RunsClient:
         strategy = check_choice(
             "multitask_strategy", multitask_strategy or DEFAULT_STRATEGY, STRATEGIES
         )
+        check_choice("durability", durability or "async", ("async",))
         create = check_choice("if_not_exists", if_not_exists or "reject", ("reject", "create"))
         settings, shown = _settings(assistant, config, context)
         if (at := _checkpoint_id(checkpoint, checkpoint_id)) is not None:
@@ -277,6 +327,7 @@ class RunsClient:
     ) -> list[dict[str, Any]]:
         """The runs of a thread, newest first. Raises NotFound for an unknown thread."""
         check_page(limit, offset)
+        fields = check_select(select, RUN_FIELDS)
         ident = check_uuid("thread_id", thread_id)
         if status is not None and status not in get_args(RunStatus):
             return []
@@ -289,7 +340,7 @@ class RunsClient:
         found = await self._house.session.read(read)
         if found is None:
             raise NotFound(f"Thread {ident!r} not found")
-        return [pick(run_view(run), select) for run in found]
+        return [pick(run_view(run), fields) for run in found]
 
     async def get(self, thread_id: str, run_id: str) -> dict[str, Any]:
         """A run. Raises NotFound."""
@@ -315,10 +366,10 @@ class RunsClient:
         """
         handle = await self.attach(thread_id, run_id)
         after = None if last_event_id is None else check_event_id("last_event_id", last_event_id)
-        async with aclosing(handle.events(after=after, stream_mode=stream_mode)) as batches:
-            async for batch in batches:
-                for part in batch:
-                    yield part
+        following = handle.parts(after=after, stream_mode=stream_mode, cancels=cancel_on_disconnect)
+        async with aclosing(following) as parts:
+            async for part in parts:
+                yield part
 
     async def cancel(
         self, thread_id: str, run_id: str, *, wait: bool = False, action: str = "interrupt"
@@ -398,6 +449,11 @@ def _breakpoints(name: str, given: str | Sequence[str] | None) -> str | list[str
     if isinstance(given, str) or not all(isinstance(node, str) for node in given):
         raise Invalid(f"{name}: {given!r} is neither '*' nor a list of node names")
     return list(given)
+
+
+def _cancels(on_disconnect: str | None) -> bool:
+    given = on_disconnect or "continue"
+    return bool(check_choice("on_disconnect", given, ("cancel", "continue")) == "cancel")
 
 
 def _only(batch: list[StreamPart], modes: set[str] | None) -> list[StreamPart]:

@@ -19,8 +19,16 @@ from greenroom.storage.records import Thread, ThreadStatus
 from ..errors import Conflict, Invalid, NotFound
 from ..mailbox import Create, DeleteThread, EditState, Patch
 from ..supervisor import Supervisor
-from ..views import state_view, thread_view
-from .checks import check_choice, check_mapping, check_page, check_uuid, contains, pick
+from ..views import THREAD_FIELDS, state_view, thread_view
+from .checks import (
+    check_choice,
+    check_mapping,
+    check_page,
+    check_select,
+    check_uuid,
+    contains,
+    pick,
+)
 
 __all__ = ["ThreadsClient", "new_thread"]
 
@@ -112,22 +120,24 @@ class ThreadsClient:
         A search by `values` reads the state of every thread that fits otherwise.
         """
         check_page(limit, offset)
+        fields = check_select(select, THREAD_FIELDS)
         query = self._query(metadata, ids, status, sort_by, sort_order)
         if values:
             found = (await self._with_values(query, values))[offset : offset + limit]
         else:
             found = await self._page(attrs.evolve(query, limit=limit, offset=offset))
-        return [pick(thread_view(t, _values(head)), select) for t, head in found]
+        return [pick(thread_view(t, _values(head)), fields) for t, head in found]
 
     async def count(
         self,
         *,
         metadata: Mapping[str, Any] | None = None,
         values: Mapping[str, Any] | None = None,
+        ids: Sequence[str] | None = None,
         status: str | None = None,
     ) -> int:
-        """How many threads fit."""
-        query = self._query(metadata, None, status, None, None)
+        """How many threads fit; arguments as `search`."""
+        query = self._query(metadata, ids, status, None, None)
         if values:
             return len(await self._with_values(query, values))
         return await self._house.session.read(Storage.count_threads, query)

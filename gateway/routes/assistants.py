@@ -21,12 +21,8 @@ async def get(request: Request) -> Response:
 
 async def search(request: Request) -> Response:
     body = await read(request, AssistantSearch)
-    arguments = body.arguments()
-    arguments.pop("select", None)
     assistants = client(request).assistants
-    rows = await assistants.search(**arguments)
-    if body.select is not None:
-        rows = [{name: row[name] for name in body.select} for row in rows]
+    rows = await assistants.search(**body.arguments())
     count = partial(
         assistants.count, metadata=body.metadata, graph_id=body.graph_id, name=body.name
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -51,17 +53,14 @@ async def delete(request: Request) -> Response:
 async def search(request: Request) -> Response:
     body = await read(request, ThreadSearch)
     threads = client(request).threads
-    arguments = body.arguments()
-
-    async def count() -> int:
-        if body.ids is None:
-            return await threads.count(
-                metadata=body.metadata, values=body.values, status=body.status
-            )
-        every = {"offset": 0, "limit": len(body.ids) or 1, "select": ["thread_id"]}
-        return len(await threads.search(**{**arguments, **every}))
-
-    rows = await threads.search(**arguments)
+    rows = await threads.search(**body.arguments())
+    count = partial(
+        threads.count,
+        metadata=body.metadata,
+        values=body.values,
+        ids=body.ids,
+        status=body.status,
+    )
     return await page(rows, limit=body.limit or 10, offset=body.offset or 0, count=count)
 
 

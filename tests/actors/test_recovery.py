@@ -279,22 +279,21 @@ async def test_who_waits_when_the_runtime_is_left_is_told(serve: Serve) -> None:
             ended.extend(part.event for part in batch)
         ended.append("end")
 
-    async with trio.open_nursery() as nursery:
-        async with serve(chain(hold=hold.node)) as room:
-            client, thread_id = room.client, await new_thread(room.client)
-            handle = await client.runs.start(thread_id, "agent", input=text("slow"))
-            await hold.reached.wait()
-            waits = {
-                "wait": lambda: client.runs.wait(thread_id, "agent", input=text("two")),
-                "join": lambda: client.runs.join(thread_id, handle.run_id),
-                "result": handle.result,
-            }
-            for name in waits:
-                nursery.start_soon(wait, name)
-            nursery.start_soon(follow)
-            await wait_all_tasks_blocked(0.01)
-            while len(await client.runs.list(thread_id)) < 2:
-                await trio.lowlevel.checkpoint()
+    async with trio.open_nursery() as nursery, serve(chain(hold=hold.node)) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        handle = await client.runs.start(thread_id, "agent", input=text("slow"))
+        await hold.reached.wait()
+        waits = {
+            "wait": lambda: client.runs.wait(thread_id, "agent", input=text("two")),
+            "join": lambda: client.runs.join(thread_id, handle.run_id),
+            "result": handle.result,
+        }
+        for name in waits:
+            nursery.start_soon(wait, name)
+        nursery.start_soon(follow)
+        await wait_all_tasks_blocked(0.01)
+        while len(await client.runs.list(thread_id)) < 2:
+            await trio.lowlevel.checkpoint()
 
     assert sorted(told) == sorted(waits)
     assert ended == ["metadata", "values", "end"]
@@ -313,15 +312,14 @@ async def test_who_waits_for_a_run_to_stop_is_told_as_well(serve_in_memory: Serv
         told.append(call.__name__)
         hold.open()
 
-    async with trio.open_nursery() as nursery:
-        async with serve_in_memory(chain(hold=hold.node)) as room:
-            client, thread_id = room.client, await new_thread(room.client)
-            run = await client.runs.create(thread_id, "agent", input=text("slow"))
-            await hold.reached.wait()
-            nursery.start_soon(wait, client.runs.delete, thread_id, run["run_id"])
-            await wait_all_tasks_blocked()
-            nursery.start_soon(wait, client.threads.delete, thread_id)
-            await wait_all_tasks_blocked()
+    async with trio.open_nursery() as nursery, serve_in_memory(chain(hold=hold.node)) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        run = await client.runs.create(thread_id, "agent", input=text("slow"))
+        await hold.reached.wait()
+        nursery.start_soon(wait, client.runs.delete, thread_id, run["run_id"])
+        await wait_all_tasks_blocked()
+        nursery.start_soon(wait, client.threads.delete, thread_id)
+        await wait_all_tasks_blocked()
 
     assert sorted(told) == ["delete", "delete"]
 

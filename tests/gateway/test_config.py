@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from greenroom.gateway.config import ConfigError, find_config, load_graphs, read_config
-from greenroom.gateway.dotenv import parse_dotenv
 from greenroom.graph import CompiledStateGraph
 
 GRAPH = """
@@ -220,28 +219,3 @@ def test_an_import_that_fails_shows_its_last_frame(folder: Path, source: str, te
         loaded(folder, dependencies=["."])
 
     assert str(caught.value).endswith(text.format(folder=folder))
-
-
-def test_a_dotenv_file_is_read_as_it_stands() -> None:
-    text = """
-        # a comment
-        PLAIN=one two  # and a comment
-        export EXPORTED = yes
-        SINGLE='# no comment'
-        DOUBLE="a 'b' $HOME"   # a comment
-        HASH=a#b
-        EMPTY=
-        NOTHING= # a comment
-        EQUALS=a=b
-    """
-
-    assert parse_dotenv(text) == {
-        "PLAIN": "one two",
-        "EXPORTED": "yes",
-        "SINGLE": "# no comment",
-        "DOUBLE": "a 'b' $HOME",
-        "HASH": "a#b",
-        "EMPTY": "",
-        "NOTHING": "",
-        "EQUALS": "a=b",
-    }
