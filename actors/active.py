@@ -13,7 +13,7 @@ from greenroom.graph import Command, CompiledStateGraph, RunnableConfig, Send
 from greenroom.graph.checkpoint import Checkpoint, PendingWrites, Saved
 from greenroom.graph.job import Finish, Job
 from greenroom.graph.world import World
-from greenroom.storage import StorageSession, ThreadLog
+from greenroom.storage import StorageError, StorageSession, ThreadLog
 from greenroom.storage.contract import AppendEvents, Operation
 from greenroom.storage.records import Event, Run
 
@@ -109,7 +109,10 @@ class ActiveRun:
         finally:
             self.over.set()
             if self.open:
-                self.hand_over()
+                try:
+                    self.hand_over()
+                except StorageError as error:  # it harms this thread, whose actor will find it
+                    outcome = Failed(error)
         if self.phase == "fenced":
             logger.warning("run %s ended after it was given up on", self.run.run_id)
             return
