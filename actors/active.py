@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
+from contextlib import suppress
 from typing import Any, Literal, cast
 
 import attrs
@@ -22,7 +23,7 @@ from .events import RunStream
 from .mailbox import Ended, Mailbox
 from .multitask import Stop
 
-__all__ = ["ActiveRun", "Failed", "Finished", "Outcome", "Stopped", "command_of"]
+__all__ = ["ActiveRun", "Failed", "Finished", "Outcome", "Stopped", "command_of", "told_to_stop"]
 
 logger = logging.getLogger(__name__)
 
@@ -57,8 +58,8 @@ class Fenced(Exception):
 class ActiveRun:
     """One run, from its start until its task has ended or is given up on.
 
-    `phase`: `running`; `stopping` once it is told to stop, for the reason in `stop`; `ended` when
-    its task is over; `fenced` when it would not stop and is given up on. Only a running or stopping
+    `phase`: `running`; `stopping` once it is told to stop, as its `run` says; `ended` when its task
+    is over; `fenced` when it would not stop and is given up on. Only a running or stopping
     run can write.
     """
 
@@ -71,7 +72,6 @@ class ActiveRun:
     mailbox: Mailbox
     fresh: bool
     phase: Literal["running", "stopping", "ended", "fenced"] = "running"
-    stop: Stop | None = None
     give_up_at: float = float("inf")
     over: trio.Event = attrs.field(factory=trio.Event)
     refused: int = 0
@@ -79,12 +79,11 @@ class ActiveRun:
     _events_kept: int = 0
 
     def cut_short(self, reason: Stop, give_up_at: float) -> None:
-        """Cancel the task. `rollback` outweighs an `interrupt` that came before."""
+        """Cancel the task."""
+        self.run = told_to_stop(self.run, reason)
         if self.phase == "running":
-            self.phase, self.stop, self.give_up_at = "stopping", reason, give_up_at
+            self.phase, self.give_up_at = "stopping", give_up_at
             self._scope.cancel()
-        elif reason == "rollback":
-            self.stop = reason
 
     def fence(self) -> None:
         """Give up on the task: whatever it still does is refused."""
@@ -106,13 +105,14 @@ class ActiveRun:
                 outcome = Finished(await self.graph.perform(self._job()))
         except Exception as error:
             outcome = Failed(error)
+        except trio.Cancelled:
+            # Not by us: the runtime is left. The run goes on from here at the next start.
+            if self.open:
+                with suppress(StorageError):
+                    self.hand_over()
+            raise
         finally:
             self.over.set()
-            if self.open:
-                try:
-                    self.hand_over()
-                except StorageError as error:  # it harms this thread, whose actor will find it
-                    outcome = Failed(error)
         if self.phase == "fenced":
             logger.warning("run %s ended after it was given up on", self.run.run_id)
             return
@@ -214,6 +214,11 @@ class RunSink:
     def emit(self, mode: str, ns: tuple[str, ...], data: Any) -> None:
         if self.active.open:
             self.active.stream.emit(mode, ns, data)
+
+
+def told_to_stop(run: Run, reason: Stop) -> Run:
+    """The run, to end as told; `rollback` outweighs an `interrupt` that came before."""
+    return run if run.stop == "rollback" else attrs.evolve(run, stop=reason)
 
 
 def run_config(run: Run) -> RunnableConfig:

@@ -16,7 +16,16 @@ from greenroom.storage.contract import DeleteRun as DropRun
 from greenroom.storage.contract import InsertThread, Operation, PutRun
 from greenroom.storage.records import Run, RunStatus
 
-from .active import ActiveRun, Failed, Finished, Outcome, Stopped, checkpoint_metadata, run_config
+from .active import (
+    ActiveRun,
+    Failed,
+    Finished,
+    Outcome,
+    Stopped,
+    checkpoint_metadata,
+    run_config,
+    told_to_stop,
+)
 from .errors import Conflict, GreenroomError, NotFound
 from .events import RunStream
 from .mailbox import Accepted, Cancel, DeleteRun, Mailbox, Submit
@@ -35,8 +44,8 @@ MAX_STALLED_STARTS = 3  # starts in a row from the same checkpoint
 class ThreadRuns:
     """The queue of a thread, its run under way, and the strict hand-over between them.
 
-    `queue`: runs that wait, oldest first. `streams`: of the run under way and of those that wait.
-    `ending`: queued runs that a strategy ends once the run under way has stopped, and how.
+    `queue`: runs that wait, oldest first; those that a strategy has told to `stop` end without a
+    start. `streams`: of the run under way and of those that wait.
     """
 
     state: ThreadState
@@ -45,7 +54,6 @@ class ThreadRuns:
     queue: list[Run]
     last_seq: int
     active: ActiveRun | None = None
-    ending: dict[str, Stop] = attrs.field(factory=dict)
     _deleting: dict[str, list[DeleteRun]] = attrs.field(factory=dict)
 
     @property
@@ -94,6 +102,10 @@ class ThreadRuns:
         )
         asked = {key: run.metadata[key] for key in ("graph_id", "assistant_id")}
         insert = [InsertThread(thread)] if state.thread is None else []
+        queue, stopped = self.queue, []
+        if admission.stop is not None:
+            queue = [told_to_stop(waits, admission.stop) for waits in queue]
+            stopped = [*queue, *self._active_told_to_stop(admission.stop)]
         busy = attrs.evolve(
             thread,
             status="busy",
@@ -101,11 +113,11 @@ class ThreadRuns:
             config={"configurable": {}},
             updated_at=state.now(),
         )
-        await state.commit([*insert, PutRun(run)], busy)
+        await state.commit([*insert, *map(PutRun, stopped), PutRun(run)], busy)
         self.last_seq = run.seq
         if admission.stop is not None:
-            self._stop_all(admission.stop)
-        self.queue.append(run)
+            self.stop_active(admission.stop)
+        self.queue = [*queue, run]
         stream = self.streams[run.run_id] = self._stream(run, follow=message.follow)
         message.reply.send(Accepted(run, stream))
         await self.start_next()
@@ -129,10 +141,12 @@ class ThreadRuns:
     # Runs start.
 
     async def start_next(self) -> None:
-        """If nothing is under way: end what is to be ended, then start the oldest run."""
+        """If nothing is under way: end the runs that were told to stop, then start the oldest."""
         while self.active is None and self.queue:
-            if self.ending:
-                await self._end_queued()
+            stopped = next((run for run in self.queue if run.stop is not None), None)
+            if stopped is not None:
+                self.queue.remove(stopped)
+                await self._end(stopped, Stopped())
             else:
                 await self._start(self.queue.pop(0))
 
@@ -179,6 +193,7 @@ class ThreadRuns:
         """Stop a run that is under way or queued; NotFound for any other."""
         if self.active is not None and self.active.run.run_id == message.run_id:
             stream = self.active.stream
+            await self.state.commit([*map(PutRun, self._active_told_to_stop(message.action))])
             self.stop_active(message.action)
         else:
             run = self._unqueued(message.run_id)
@@ -216,7 +231,6 @@ class ThreadRuns:
         """The thread is gone, and every run with it."""
         self.active = None
         self.queue.clear()
-        self.ending.clear()
         for stream in self.streams.values():
             stream.abort(error)
         self.streams.clear()
@@ -233,15 +247,13 @@ class ThreadRuns:
         for run in self.queue:
             if run.run_id == run_id:
                 self.queue.remove(run)
-                self.ending.pop(run_id, None)
                 return run
         return None
 
-    def _stop_all(self, reason: Stop) -> None:
-        self.stop_active(reason)
-        for run in self.queue:
-            if self.ending.get(run.run_id) != "rollback":
-                self.ending[run.run_id] = reason
+    def _active_told_to_stop(self, reason: Stop) -> list[Run]:
+        """The run under way as it is to be committed before it is stopped: a stop that was
+        acknowledged outlives the process."""
+        return [] if self.active is None else [told_to_stop(self.active.run, reason)]
 
     # Runs end.
 
@@ -250,40 +262,32 @@ class ThreadRuns:
         if active is not self.active:
             return
         self.active = None
-        run = active.run
-        if active.stop == "rollback":
-            assert run.first_log_seq is not None
-            undo = await self.state.log.truncate(run.first_log_seq)
-            await self._remove(run, undo)
-        else:
-            if isinstance(outcome, Stopped) and not self._took_in(run):
-                outcome = await self._take_in(run)
-            status, failure, warning = _end_of(outcome)
-            if failure is not None:
-                self.state.record_failure(failure)
-                active.stream.publish("error", error_view(failure))
-            left = [*self.state.log.take(), *active.unkept_events()]
-            await self._close(run, status, error=failure, warning=warning, left=left)
-        for message in self._deleting.pop(run.run_id, ()):
-            await self.state.commit([DropRun(self.state.thread_id, run.run_id)])
+        await self._end(active.run, outcome, active)
+        for message in self._deleting.pop(active.run.run_id, ()):
+            await self.state.commit([DropRun(self.state.thread_id, active.run.run_id)])
             message.reply.send(None)
         await self.start_next()
 
-    async def _end_queued(self) -> None:
-        """End the queued runs that a strategy stopped, oldest first."""
-        for run in [run for run in self.queue if run.run_id in self.ending]:
-            self.queue.remove(run)
-            if self.ending.pop(run.run_id) == "rollback":
-                await self._remove(run)
-                continue
-            status, failure, _ = _end_of(await self._take_in(run))
-            await self._close(run, status, error=failure, left=self.state.log.take())
-        self.ending.clear()
+    async def _end(self, run: Run, outcome: Outcome, active: ActiveRun | None = None) -> None:
+        """Commit the end of a run; `active` if it was under way in this process."""
+        log = self.state.log
+        if run.stop == "rollback":
+            undo = [] if run.first_log_seq is None else [await log.truncate(run.first_log_seq)]
+            await self._remove(run, *undo)
+            return
+        if isinstance(outcome, Stopped) and not self._took_in(run):
+            outcome = await self._take_in(run)
+        status, failure, warning = _end_of(outcome)
+        if failure is not None:
+            self.state.record_failure(failure)
+            self.streams[run.run_id].publish("error", error_view(failure))
+        left = [*log.take(), *(active.unkept_events() if active is not None else ())]
+        await self._close(run, status, error=failure, warning=warning, left=left)
 
     def _took_in(self, run: Run) -> bool:
         """Whether a run that was stopped had got as far as having its input in the state."""
         log = self.state.log
-        if log.head is None or log.next_seq == run.first_log_seq:
+        if run.first_log_seq in (None, log.next_seq) or log.head is None:
             return False
         return all(planned.node != START for planned in log.head.checkpoint.next)
 

@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 # The bookkeeping of runs, which clients do not see.
-_INTERNAL = {"seq", "bound", "attempt", "stalled", "started_from", "first_log_seq", "error"}
+_INTERNAL = {"seq", "bound", "attempt", "stalled", "started_from", "first_log_seq", "stop", "error"}
 
 
 THREAD_FIELDS = (*(field.name for field in attrs.fields(Thread)), "values")

@@ -14,6 +14,7 @@ from .execute import Execution
 from .job import Job
 from .nodes import check_targets, read_update
 from .plan import Advance, Outcome, advance, apply_writes
+from .position import Position
 from .task import Task
 from .world import entered_world
 
@@ -77,22 +78,22 @@ async def update_state(
 async def take_in(compiled: CompiledStateGraph, job: Job) -> Checkpoint:
     """Append the job's input, a dict, as one `input` checkpoint without running a node.
 
-    What was planned before is dropped, as by any new turn.
+    As by any new turn, what was planned before is dropped. START stays planned, so that its edges
+    are followed if the thread is gone on with.
     """
     assert job.log is not None
-    run = Execution(compiled, job)
-    position, graph = run.position, run.graph
+    position = Position(compiled.topology, job)
     saved = await job.log.load(position.ns)
     if saved is not None:
         position.take_up(saved)
     else:
         position.take_up_nothing()
-    at, start = position.at, Planned(START).identified(position.at.id)
-    writes, _, _ = read_update(dict(job.input), START, graph.channels)
+    channels = compiled.topology.channels
+    writes, _, _ = read_update(dict(job.input), START, channels)
     with entered_world(job.world):
-        leave = await Task(run, start, at.values).leave(writes)
-        after = advance(graph, at.values, {}, [(start, Outcome(writes, leave))])
-    position.move(after, "input", (START,))
+        named = ((START, key, value) for key, value in writes)
+        values, changed = apply_writes(channels, position.at.values, named)
+    position.move(Advance(values, changed, (Planned(START, arg={}),), {}), "input", ())
     return position.at
 
 

@@ -200,7 +200,8 @@ class Storage(ABC):
 
     @abstractmethod
     def open(self) -> None:
-        """Make ready, creating or migrating the schema. StorageError says what is in the way."""
+        """Make ready, creating or migrating the schema. StorageError says what is in the way;
+        StorageHeld if it is open already."""
 
     @abstractmethod
     def close(self) -> None:

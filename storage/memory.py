@@ -74,7 +74,8 @@ class MemoryStorage(Storage):
     _lock: Lock = attrs.field(init=False, factory=Lock)
 
     def open(self) -> None:
-        pass
+        if self._lease is not None:
+            raise StorageHeld(f"The storage in memory is in use by {self._lease.owner}")
 
     def close(self) -> None:
         self._lease = None

@@ -50,7 +50,8 @@ class Run:
     ids of the interrupts that were pending when it was accepted, for a resume; None for other runs.
     `attempt`: how often it was started. `started_from`: the newest checkpoint when it was last
     started, and `stalled`: starts in a row from that one. `first_log_seq`: the first record of the
-    thread's log that may be its own, None until it starts. `error`: as in `Thread`.
+    thread's log that may be its own, None until it starts. `stop`: how it is to end, once it was
+    told to. `error`: as in `Thread`.
     """
 
     run_id: str
@@ -68,6 +69,7 @@ class Run:
     stalled: int = 0
     started_from: str | None = None
     first_log_seq: int | None = None
+    stop: Literal["interrupt", "rollback"] | None = None
     error: dict[str, Any] | None = None
 
 

@@ -22,6 +22,7 @@ from .contract import (
     StaleEpoch,
     Storage,
     StorageError,
+    StorageHeld,
     ThreadQuery,
 )
 from .records import Assistant, Event, Run, RunStatus, Thread
@@ -61,6 +62,8 @@ class SqliteStorage(Storage):
         return FileLock(self.path.with_name(self.path.name + ".lock"))
 
     def open(self) -> None:
+        if self._is_open:
+            raise StorageHeld(f"{self.path} is in use in this process, through the same object")
         check_file(self.path)
         self._is_open = True
 

@@ -54,6 +54,7 @@ def tables(db: Database) -> None:
             stalled INTEGER NOT NULL,
             started_from TEXT,
             first_log_seq INTEGER,
+            stop TEXT,
             error TEXT,
             UNIQUE (thread, run_id)
         )""",

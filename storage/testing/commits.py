@@ -60,6 +60,7 @@ class CommitContract(OpenStorage):
             stalled=1,
             started_from="c",
             first_log_seq=7,
+            stop="rollback",
             error={"error": "E", "message": "m"},
         )
         assistant = make_assistant(description="d", version=3, context={"x": 1})

@@ -165,22 +165,31 @@ async def test_a_run_whose_end_cannot_be_stored_is_carried_on(
     faulty: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     hold = Hold()
-    async with Greenroom({"agent": chain(a=says("a"), hold=hold.node)}, storage=faulty) as room:
+    once: list[str] = []
+
+    async def first(state: Any) -> Any:
+        once.append("first")
+        return {"log": ["a"]}
+
+    async with Greenroom({"agent": chain(a=first, hold=hold.node)}, storage=faulty) as room:
         client, thread_id = room.client, await new_thread(room.client)
         faulty.refuse(ends_a_run)
 
         values = await client.runs.wait(thread_id, "agent", input=text("x"))
 
+        # The last step goes with the run's end, and is done again with it; no other is.
         assert values["log"] == ["x", "a", "did x"]
-        assert hold.order == ["x begins", "x ends"]  # what was done is not done again
+        assert hold.order == ["x begins", "x ends"] * 2
+        assert once == ["first"]
         assert await statuses(client, thread_id) == ["success"]
         assert await status(client, thread_id) == "idle"
         assert f"the actor of thread {thread_id} crashed" in caplog.text
 
 
 async def test_a_step_that_cannot_be_stored_is_done_again(
-    faulty: Any, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    faulty = FaultyMemory()
     async with Greenroom({"agent": chain(a=says("a"), b=says("b"))}, storage=faulty) as room:
         client = room.client
         thread_id, other = await new_thread(client), await new_thread(client)
@@ -294,8 +303,10 @@ async def test_mail_that_comes_while_an_actor_is_down_is_answered_when_it_is_up(
         run = await client.runs.create(thread_id, "agent", input=text("slow"))
         queued = await client.runs.create(thread_id, "agent", input=text("two"))
         await hold.reached.wait()
+        faulty.refuse(ends_a_run)
         hold.open()
-        faulty.refuse(lambda operation: True, times=1)  # the end of the first run
+        await wait_all_tasks_blocked()
+        assert "crashed" in caplog.text
         values: dict[str, Any] = {}
 
         async def join(run_id: str) -> None:
@@ -309,12 +320,11 @@ async def test_mail_that_comes_while_an_actor_is_down_is_answered_when_it_is_up(
             nursery.start_soon(join, queued["run_id"])
             nursery.start_soon(third)
 
-        assert "crashed" in caplog.text
         log = ["slow", "did slow", "two", "did two", "three", "did three"]
         assert values["third"]["log"] == log
         assert values[queued["run_id"]]["log"] == log[:4]
         assert values[run["run_id"]]["log"] == log[:2]
-        assert hold.order[0::2] == ["slow begins", "two begins", "three begins"]
+        assert hold.order[0::2] == [f"{word} begins" for word in ("slow", "slow", "two", "three")]
 
 
 async def test_an_actor_that_crashes_again_and_again_is_started_ever_more_slowly(
@@ -359,9 +369,7 @@ async def test_a_run_under_way_is_over_before_its_crashed_actor_is_started_again
         assert hold.order == ["slow begins", "slow ends"] * 2
 
 
-async def test_a_deletion_outlives_a_crash(
-    faulty: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_deletion_outlives_a_crash(faulty: Any, caplog: pytest.LogCaptureFixture) -> None:
     hold = Hold()
     async with Greenroom({"agent": chain(hold=hold.node)}, storage=faulty) as room:
         client, thread_id = room.client, await new_thread(room.client)
@@ -380,7 +388,8 @@ async def test_a_deletion_outlives_a_crash(
 
 async def test_a_runtime_whose_storage_was_taken_over_stops_everything() -> None:
     hold, storage = Hold(), MemoryStorage()
-    with pytest.raises(StaleEpoch, match="taken"):
+
+    async def run_until_overtaken() -> None:
         async with Greenroom({"agent": chain(hold=hold.node)}, storage=storage) as room:
             client, thread_id = room.client, await new_thread(room.client)
             await client.runs.create(thread_id, "agent", input=text("slow"))
@@ -390,5 +399,8 @@ async def test_a_runtime_whose_storage_was_taken_over_stops_everything() -> None
             with pytest.raises(StaleEpoch):
                 await client.threads.update(thread_id, metadata={"a": 1})
             await trio.sleep_forever()
+
+    with pytest.raises(StaleEpoch, match="taken"):
+        await run_until_overtaken()
 
     assert hold.order == ["slow begins", "slow ends"]

@@ -69,6 +69,9 @@ async def test_assistants_are_searched_and_counted(room: Greenroom) -> None:
         assert await names(graph_id="agent") == ["agent"]
         assert await names(name="weather") == ["Weather Agent"]
         assert await names(metadata={"created_by": "ann"}) == []
+        assert await assistants.search(name="agent", select=["name"], graph_id="agent") == [
+            {"name": "agent"}
+        ]
         assert await assistants.count() == 2
         assert await assistants.count(name="AGENT", graph_id="agent") == 1
 
@@ -86,5 +89,7 @@ async def test_what_no_assistant_fits_is_named(room: Greenroom) -> None:
             await assistants.search(graph_id="nope")
         with pytest.raises(Invalid, match="sort_by: 'age'"):
             await assistants.search(sort_by="age")
+        with pytest.raises(Invalid, match="select: 'age'"):
+            await assistants.search(select=["age"])
         with pytest.raises(Invalid, match="limit: 0"):
             await assistants.search(limit=0)

@@ -400,9 +400,6 @@ async def test_no_text_is_lost_when_several_arrive_at_the_very_same_time(serve: 
             assert await status(client, thread_id) == "idle"
 
 
-ROUTED = "graph.take_in runs the conditional edges of START, in the actor's own task"
-
-
 def routed(hold: Hold) -> CompiledStateGraph:
     """A graph that waits in the edge that leaves START."""
 
@@ -417,7 +414,6 @@ def routed(hold: Hold) -> CompiledStateGraph:
     return builder.compile()
 
 
-@pytest.mark.xfail(reason=ROUTED, strict=True)
 async def test_no_text_is_lost_or_waited_for_while_it_is_still_being_routed(
     serve_in_memory: Serve, autojump_clock: MockClock
 ) -> None:

@@ -160,6 +160,7 @@ async def test_nodes_see_their_thread_run_and_context(serve: Serve) -> None:
         ({"stream_mode": "everything"}, Invalid, "stream_mode: 'everything'"),
         ({"stream_mode": ["values", "x"]}, Invalid, "stream_mode: 'x'"),
         ({"multitask_strategy": "drop"}, Invalid, "multitask_strategy: 'drop'"),
+        ({"durability": "never"}, Invalid, "durability: 'never'"),
         ({"if_not_exists": "make"}, Invalid, "if_not_exists: 'make'"),
         ({"metadata": "m"}, Invalid, "metadata: 'm'"),
         ({"config": {"recursion_limit": 0}}, Invalid, "config.recursion_limit: 0"),
@@ -184,6 +185,18 @@ async def test_a_request_that_does_not_fit_is_named_and_starts_nothing(
         assert named in str(refusal.value)
         assert await client.runs.list(thread_id) == []
         assert await client.threads.get(thread_id) == before
+
+
+async def test_what_to_do_on_a_disconnect_is_checked_before_a_run_starts(room: Greenroom) -> None:
+    async with room:
+        client, thread_id = room.client, await new_thread(room.client)
+        request: dict[str, Any] = {"input": text("x"), "on_disconnect": "explode"}
+        with pytest.raises(Invalid, match="on_disconnect: 'explode'"):
+            await client.runs.wait(thread_id, "agent", **request)
+        with pytest.raises(Invalid, match="on_disconnect: 'explode'"):
+            await anext(client.runs.stream(thread_id, "agent", **request))
+
+        assert await client.runs.list(thread_id) == []
 
 
 async def test_an_unknown_assistant_starts_nothing(room: Greenroom) -> None:

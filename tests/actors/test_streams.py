@@ -230,6 +230,66 @@ async def test_leaving_a_stream_leaves_the_run_going(room: Greenroom, hold: Hold
         assert (await client.runs.join(thread_id, run_id))["log"][-1] == "c"
 
 
+@pytest.mark.parametrize("on_disconnect", ["cancel", "continue"])
+async def test_leaving_a_stream_cancels_the_run_if_that_was_asked(
+    room: Greenroom, hold: Hold, on_disconnect: str
+) -> None:
+    async with room:
+        client, thread_id = room.client, await new_thread(room.client)
+        parts = client.runs.stream(
+            thread_id, "held", input=text("slow"), on_disconnect=on_disconnect
+        )
+        run_id = (await anext(parts)).data["run_id"]
+        await hold.reached.wait()
+        await parts.aclose()
+        await client.threads.update(thread_id, metadata={})  # answered after the cancel
+
+        hold.open()
+        values = await client.runs.join(thread_id, run_id)
+        run = await client.runs.get(thread_id, run_id)
+
+        cancels = on_disconnect == "cancel"
+        assert run["status"] == ("interrupted" if cancels else "success")
+        assert values["log"] == ["slow", "a"] + ([] if cancels else ["did slow", "c"])
+
+
+async def test_a_wait_that_is_cancelled_cancels_the_run_if_that_was_asked(
+    room: Greenroom, hold: Hold
+) -> None:
+    async with room:
+        client, thread_id = room.client, await new_thread(room.client)
+        request = {"input": text("slow"), "on_disconnect": "cancel"}
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lambda: client.runs.wait(thread_id, "held", **request))
+            await hold.reached.wait()
+            nursery.cancel_scope.cancel()
+
+        [run] = await client.runs.list(thread_id)
+        assert (await client.runs.join(thread_id, run["run_id"]))["log"] == ["slow", "a"]
+        assert (await client.runs.get(thread_id, run["run_id"]))["status"] == "interrupted"
+
+
+async def test_leaving_a_joined_stream_cancels_the_run_if_that_was_asked(
+    room: Greenroom, hold: Hold
+) -> None:
+    async with room:
+        client, thread_id = room.client, await new_thread(room.client)
+        run = await client.runs.create(thread_id, "held", input=text("slow"), stream_resumable=True)
+        await hold.reached.wait()
+        for cancels in (False, True):
+            parts = client.runs.join_stream(
+                thread_id, run["run_id"], last_event_id=0, cancel_on_disconnect=cancels
+            )
+            assert (await anext(parts)).event == "metadata"
+            await parts.aclose()
+            if not cancels:
+                await client.threads.update(thread_id, metadata={})
+                assert hold.order == ["slow begins"]
+
+        await client.runs.join(thread_id, run["run_id"])
+        assert (await client.runs.get(thread_id, run["run_id"]))["status"] == "interrupted"
+
+
 async def test_a_handle_gives_its_runs_events_from_the_first_however_late(
     room: Greenroom,
 ) -> None:

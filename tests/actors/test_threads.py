@@ -293,6 +293,7 @@ async def test_threads_are_found_by_id(room: Greenroom) -> None:
 
         assert await ids(room, ids=[one, str(uuid4()), two]) == [two, one]
         assert await ids(room, ids=[]) == []
+        assert await room.client.threads.count(ids=[one, str(uuid4())]) == 1
 
 
 async def test_threads_are_found_by_the_values_of_their_state(room: Greenroom) -> None:
