@@ -365,11 +365,15 @@ async def test_a_hand_over_that_failed_is_told_at_every_later_step(session, log)
     other = await reopened(session)
     chain(log, 1)
     await log.flush()
-    with pytest.raises(StorageError, match="taken"):
+
+    async def hand_over_two() -> None:
         for n in (1, 2):  # the second would be accepted, and leave a gap
             other.append(make(f"c{n}", {"n": n}))
             other.hand_over()
         await other.flush()
+
+    with pytest.raises(StorageError, match="taken"):
+        await hand_over_two()
     for step in (other.hand_over, other.take, lambda: other.append(writes("c1"))):
         with pytest.raises(StorageError, match="taken"):
             step()
