@@ -13,7 +13,14 @@ import trio
 
 from greenroom.actors import Client
 from greenroom.graph import END, START, CompiledStateGraph, StateGraph
-from greenroom.storage import MemoryStorage, Operation, SqliteStorage, StorageError
+from greenroom.storage import (
+    UNFINISHED,
+    MemoryStorage,
+    Operation,
+    PutRun,
+    SqliteStorage,
+    StorageError,
+)
 
 
 class State(TypedDict, total=False):
@@ -122,26 +129,43 @@ class Blocking:
         return {"log": [f"did {word}"]}
 
 
+def never(operation: Operation) -> bool:
+    return False
+
+
 class Faults:
-    """A storage that refuses, as often as `times` says, the groups that have such an operation."""
+    """A storage that refuses groups with an operation as `refuse` describes, `times` times, and is
+    held up at those that `held_up` describes until `go_on` is set. `applies`: it says that it
+    refused them, but they are there.
+    """
 
-    times = 0
-    refused: Callable[[Operation], bool] = staticmethod(lambda operation: False)
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.refuse(never, times=0)
+        self.held_up: Callable[[Operation], bool] = never
+        self.stands = threading.Event()
+        self.go_on = threading.Event()
 
-    def refuse(self, refused: Callable[[Operation], bool], times: int = 1) -> None:
-        self.refused, self.times = refused, times  # type: ignore[method-assign]
+    def refuse(
+        self, refused: Callable[[Operation], bool], times: int = 1, *, applies: bool = False
+    ) -> None:
+        self.refused, self.times, self.applies = refused, times, applies
 
     def commit(
         self, groups: Sequence[Sequence[Operation]], epoch: int
     ) -> list[StorageError | None]:
-        answers: list[StorageError | None] = []
-        for group in groups:
-            if self.times and any(map(self.refused, group)):
-                self.times -= 1
-                answers.append(StorageError("the disk is full"))
-            else:
-                answers += super().commit([group], epoch)  # type: ignore[misc]
-        return answers
+        return [self._commit(group, epoch) for group in groups]
+
+    def _commit(self, group: Sequence[Operation], epoch: int) -> StorageError | None:
+        if any(map(self.held_up, group)):
+            self.stands.set()
+            self.go_on.wait()
+        fails = self.times > 0 and any(map(self.refused, group))
+        self.times -= fails
+        if fails and not self.applies:
+            return StorageError("the disk is full")
+        [answer] = super().commit([group], epoch)  # type: ignore[misc]
+        return StorageError("no answer") if fails else answer
 
 
 class FaultyMemory(Faults, MemoryStorage):
@@ -150,6 +174,14 @@ class FaultyMemory(Faults, MemoryStorage):
 
 class FaultySqlite(Faults, SqliteStorage):
     pass
+
+
+def ends_a_run(operation: Operation) -> bool:
+    return isinstance(operation, PutRun) and operation.run.status not in UNFINISHED
+
+
+def is_a(*kinds: type[Operation]) -> Callable[[Operation], bool]:
+    return lambda operation: isinstance(operation, kinds)
 
 
 async def new_thread(client: Client, **options: Any) -> str:

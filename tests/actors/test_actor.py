@@ -13,6 +13,8 @@ from greenroom.actors import Greenroom, NotFound
 from greenroom.graph import interrupt
 from greenroom.storage import (
     AppendLog,
+    DeleteRun,
+    DeleteThread,
     InsertThread,
     MemoryStorage,
     Operation,
@@ -29,7 +31,10 @@ from .stage import (
     Hold,
     Shielded,
     chain,
+    ends_a_run,
+    is_a,
     log_of,
+    never,
     new_thread,
     says,
     status,
@@ -42,14 +47,6 @@ IDLE = 10.0
 
 def tasks() -> int:
     return trio.lowlevel.current_statistics().tasks_living
-
-
-def ends_a_run(operation: Operation) -> bool:
-    return isinstance(operation, PutRun) and operation.run.status not in ("pending", "running")
-
-
-def adds_to_a_log(operation: Operation) -> bool:
-    return isinstance(operation, AppendLog)
 
 
 async def ask(state: Any) -> Any:
@@ -193,7 +190,7 @@ async def test_a_step_that_cannot_be_stored_is_done_again(
     async with Greenroom({"agent": chain(a=says("a"), b=says("b"))}, storage=faulty) as room:
         client = room.client
         thread_id, other = await new_thread(client), await new_thread(client)
-        faulty.refuse(adds_to_a_log)
+        faulty.refuse(is_a(AppendLog))
 
         values = await client.runs.wait(thread_id, "agent", input=text("x"))
 
@@ -216,16 +213,16 @@ async def test_who_asked_for_what_cannot_be_stored_is_told_and_nothing_has_chang
         calls: list[tuple[Any, Callable[[Operation], bool]]] = [
             (
                 lambda: client.runs.create(thread_id, "agent", input=text("y")),
-                lambda operation: isinstance(operation, PutRun),
+                is_a(PutRun),
             ),
             (
                 lambda: client.threads.update(thread_id, metadata={"v": 2}),
-                lambda operation: isinstance(operation, PutThread),
+                is_a(PutThread),
             ),
-            (lambda: client.threads.update_state(thread_id, {"log": ["z"]}), adds_to_a_log),
+            (lambda: client.threads.update_state(thread_id, {"log": ["z"]}), is_a(AppendLog)),
             (
                 lambda: client.threads.create(thread_id=unknown),
-                lambda operation: isinstance(operation, InsertThread),
+                is_a(InsertThread),
             ),
         ]
         for call, refused in calls:
@@ -352,9 +349,10 @@ async def test_a_run_under_way_is_over_before_its_crashed_actor_is_started_again
         client, thread_id = room.client, await new_thread(room.client)
         run = await client.runs.create(thread_id, "agent", input=text("slow"))
         await hold.reached.wait()
-        faulty.refuse(lambda operation: isinstance(operation, PutThread))
+        faulty.refuse(is_a(PutThread))
         with pytest.raises(StorageError):
             await client.threads.update(thread_id, metadata={"a": 1})
+        await wait_all_tasks_blocked()
 
         mock_clock.jump(4)
         await wait_all_tasks_blocked()
@@ -375,12 +373,102 @@ async def test_a_deletion_outlives_a_crash(faulty: Any, caplog: pytest.LogCaptur
         client, thread_id = room.client, await new_thread(room.client)
         await client.runs.create(thread_id, "agent", input=text("slow"))
         await hold.reached.wait()
-        faulty.refuse(lambda operation: type(operation).__name__ == "DeleteThread")
+        faulty.refuse(is_a(DeleteThread))
 
         await client.threads.delete(thread_id)
 
         with pytest.raises(NotFound):
             await client.threads.get(thread_id)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_an_end_that_is_stored_though_nobody_could_tell_is_found(
+    faulty: Any, caplog: pytest.LogCaptureFixture, fails: bool
+) -> None:
+    async def node(state: Any) -> Any:
+        if fails:
+            raise ValueError("no such colour")
+        return {"log": ["done"]}
+
+    async with Greenroom({"agent": chain(node=node)}, storage=faulty) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        faulty.refuse(ends_a_run, applies=True)
+
+        result = await client.runs.wait(thread_id, "agent", input=text("x"), raise_error=False)
+
+        if fails:
+            assert result == {"__error__": {"error": "ValueError", "message": "no such colour"}}
+        else:
+            assert result["log"] == ["x", "done"]
+        assert await statuses(client, thread_id) == ["error" if fails else "success"]
+
+
+async def test_a_removal_that_is_stored_though_nobody_could_tell_is_found(
+    faulty: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    hold = Hold()
+    async with Greenroom({"agent": chain(hold=hold.node)}, storage=faulty) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        handle = await client.runs.start(thread_id, "agent", input=text("slow"))
+        await hold.reached.wait()
+        faulty.refuse(is_a(DeleteRun), applies=True)
+        await client.runs.cancel(thread_id, handle.run_id, action="rollback")
+
+        with pytest.raises(NotFound, match=handle.run_id):
+            await handle.result()
+        assert await client.runs.list(thread_id) == []
+        assert await log_of(client, thread_id) == []
+
+
+async def test_the_end_of_a_run_that_a_crashed_actor_had_started_is_not_taken_for_another(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    storage, hold = FaultySqlite(tmp_path / "agents.db"), Hold()
+    async with Greenroom({"agent": chain(hold=hold.node)}, storage=storage) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        run = await client.runs.create(thread_id, "agent", input=text("slow"))
+        await hold.reached.wait()
+
+        async def update() -> None:
+            with pytest.raises(StorageError):
+                await client.threads.update(thread_id, metadata={"a": 1})
+
+        async with trio.open_nursery() as nursery:
+            storage.held_up = is_a(PutThread)
+            storage.refuse(is_a(PutThread))
+            nursery.start_soon(update)
+            await trio.to_thread.run_sync(storage.stands.wait)
+            hold.open()  # the run ends while its actor waits for storage, and crashes then
+            await wait_all_tasks_blocked()
+            assert hold.order == ["slow begins", "slow ends"]
+            storage.held_up = never
+            storage.go_on.set()
+
+        values = await client.runs.join(thread_id, run["run_id"])
+        assert values["log"] == ["slow", "did slow"]
+        assert await statuses(client, thread_id) == ["success"]
+        assert caplog.text.count("crashed") == 1
+
+
+async def test_a_thread_that_is_made_again_right_after_its_deletion_starts_from_nothing(
+    tmp_path: Path,
+) -> None:
+    storage = FaultySqlite(tmp_path / "agents.db")
+    async with Greenroom({"agent": chain(a=says("a"))}, storage=storage) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        await client.runs.wait(thread_id, "agent", input=text("x"))
+        storage.held_up = is_a(DeleteThread)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client.threads.delete, thread_id)
+            await trio.to_thread.run_sync(storage.stands.wait)
+            nursery.start_soon(lambda: client.threads.create(thread_id=thread_id))
+            await wait_all_tasks_blocked()  # the actor has it in its mailbox
+            storage.go_on.set()
+
+        assert await log_of(client, thread_id) == []
+        assert (await client.runs.wait(thread_id, "agent", input=text("y")))["log"] == ["y", "a"]
+        history = await client.threads.get_history(thread_id)
+        assert [state["metadata"]["step"] for state in history] == [1, 0, -1]
 
 
 # Overtaken.

@@ -248,6 +248,22 @@ async def test_a_queued_run_starts_however_the_one_before_it_ended(
         assert await status(client, thread_id) == "idle"
 
 
+async def test_a_thread_whose_next_run_is_under_way_is_busy_whatever_became_of_the_last(
+    serve: Serve,
+) -> None:
+    hold = Hold(texts=("slow", "two"))
+    graphs = {"fails": chain(fail=fails), "agent": chain(hold=hold.node)}
+    async with serve(graphs) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        handle = await client.runs.start(thread_id, "fails", input=text("one"))
+        await client.runs.create(thread_id, "agent", input=text("two"))
+        assert "__error__" in await handle.result()
+        await hold.reached.wait()
+
+        assert await status(client, thread_id) == "busy"
+        hold.open()
+
+
 # Runs queued behind the one under way.
 
 
@@ -532,6 +548,25 @@ async def test_a_rollback_outweighs_the_interrupt_that_came_before_it(
 
         assert values["log"] == ["five", "did five", "six", "did six"]
         assert await statuses(client, thread_id) == ["success", "success"]
+
+
+async def test_an_interrupt_does_not_bring_back_what_a_rollback_had_removed(
+    serve_in_memory: Serve, mock_clock: MockClock
+) -> None:
+    hold = Shielded()
+    async with serve_in_memory(chain(hold=hold.node)) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        await client.runs.create(thread_id, "agent", input=text("slow"))
+        await hold.reached.wait()
+        for word, strategy in [("two", "enqueue"), ("three", "rollback"), ("four", "interrupt")]:
+            last = await client.runs.create(
+                thread_id, "agent", input=text(word), multitask_strategy=strategy
+            )
+        hold.open()
+        values = await client.runs.join(thread_id, last["run_id"])
+
+        assert values["log"] == ["three", "four", "did four"]
+        assert await statuses(client, thread_id) == ["interrupted", "success"]
 
 
 async def test_one_that_will_not_stop_holds_up_no_other_thread(

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
-from trio.testing import wait_all_tasks_blocked
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from greenroom.actors import Client, Greenroom, Invalid, NotFound, StreamPart
 from greenroom.graph import get_stream_writer, interrupt
+from greenroom.storage import Event, SqliteStorage
 
 from .conftest import Serve
 from .stage import Hold, Shielded, chain, fails, new_thread, says, text
@@ -488,6 +491,65 @@ async def test_a_run_carried_on_after_a_restart_has_one_stream(serve: Serve) -> 
     assert ids == sorted(set(ids))
 
 
+async def test_what_a_cut_node_had_emitted_is_replayed_after_a_restart(serve: Serve) -> None:
+    reached = trio.Event()
+
+    async def node(state: Any) -> Any:
+        get_stream_writer()({"attempt": len(attempts)})
+        attempts.append("begins")
+        reached.set()
+        if len(attempts) == 1:
+            await trio.sleep_forever()
+
+    attempts: list[str] = []
+    async with serve(chain(node=node)) as room:
+        thread_id = await new_thread(room.client)
+        run = await room.client.runs.create(
+            thread_id, "agent", input=text("x"), stream_mode="custom", stream_resumable=True
+        )
+        await reached.wait()
+
+    async with serve(chain(node=node)) as room:
+        await room.client.runs.join(thread_id, run["run_id"])
+        parts = await joined(room.client, run, last_event_id=0)
+
+    custom = [part.data for part in parts if part.event == "custom"]
+    assert custom == [{"attempt": 0}, {"attempt": 1}]
+
+
+async def test_a_run_that_begins_while_its_past_is_read_is_shown_once(tmp_path: Path) -> None:
+    reading, go_on = threading.Event(), threading.Event()
+
+    class Slow(SqliteStorage):
+        def read_events(self, *args: Any, **kwargs: Any) -> list[Event]:
+            reading.set()
+            go_on.wait()
+            return super().read_events(*args, **kwargs)
+
+    hold = Hold()
+    storage = Slow(tmp_path / "agents.db")
+    async with Greenroom({"agent": chain(hold=hold.node)}, storage=storage) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        await client.runs.create(thread_id, "agent", input=text("slow"))
+        run = await client.runs.create(thread_id, "agent", input=text("two"), stream_resumable=True)
+        parts: list[StreamPart] = []
+
+        async def follow() -> None:
+            parts.extend(await joined(client, run, last_event_id=0))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(follow)
+            await trio.to_thread.run_sync(reading.wait)
+            hold.open()
+            await client.runs.join(thread_id, run["run_id"])
+            go_on.set()
+
+        assert logs(parts) == [
+            ["slow", "did slow", "two"],
+            ["slow", "did slow", "two", "did two"],
+        ]
+
+
 async def test_the_events_of_a_deleted_run_are_gone(room: Greenroom) -> None:
     async with room:
         client, thread_id = room.client, await new_thread(room.client)
@@ -500,21 +562,29 @@ async def test_the_events_of_a_deleted_run_are_gone(room: Greenroom) -> None:
 
 
 async def test_what_a_fenced_run_emits_reaches_nobody(
-    serve_in_memory: Serve, autojump_clock: trio.testing.MockClock
+    serve_in_memory: Serve, autojump_clock: MockClock
 ) -> None:
     hold = Shielded()
-    async with serve_in_memory(chain(hold=hold.node, talk=talk), grace_period=5) as room:
+
+    async def node(state: Any) -> Any:
+        get_stream_writer()("before")
+        await hold.node(state)
+        get_stream_writer()("after")
+        return {}
+
+    async with serve_in_memory(chain(node=node), grace_period=5) as room:
         client, thread_id = room.client, await new_thread(room.client)
         handle = await client.runs.start(
-            thread_id, "agent", input=text("slow"), stream_resumable=True
+            thread_id, "agent", input=text("slow"), stream_mode="custom", stream_resumable=True
         )
         await hold.reached.wait()
         await client.runs.cancel(thread_id, handle.run_id, wait=True)
         before = await joined(client, handle.run, last_event_id=0)
+        assert shown(before)[1:] == [("custom", "before")]
 
         hold.open()
         await wait_all_tasks_blocked()
 
-        assert [part.event for part in before] == ["metadata", "values"]
+        assert hold.order == ["slow begins", "slow ends"]
         assert await joined(client, handle.run, last_event_id=0) == before
         assert [part async for batch in handle.events() for part in batch] == before
