@@ -12,8 +12,9 @@ from .checkpoint import Checkpoint, Checkpointer, CheckpointLog, Saved, StateSna
 from .context import RunnableConfig, coerced
 from .errors import NodeNotFoundError
 from .execute import Execution
+from .exitlog import ExitLog
 from .isolation import isolated
-from .job import Breakpoints, Finish, Job
+from .job import Breakpoints, Durability, Finish, Job
 from .plan import Topology
 from .snapshot import empty_snapshot, snapshot
 from .stream import Chunks, Stream
@@ -49,15 +50,16 @@ class CompiledStateGraph:
         context: Any = None,
         interrupt_before: Breakpoints | None = None,
         interrupt_after: Breakpoints | None = None,
+        durability: Durability | None = None,
     ) -> dict[str, Any]:
         """Run to the end or to a pause and return the state; paused at interrupts it has them, a
         list of `Interrupt`, under `__interrupt__`.
 
         `input`: a dict of state keys, a `Command`, or None to go on where the thread paused or
-        failed.
+        failed. `durability`: `sync`, `async` (default) or `exit`; see `Job`.
         Raises what a node raised, GraphRecursionError, EmptyInputError, InvalidUpdateError.
         """
-        job = self._job(config, input, context, interrupt_before, interrupt_after)
+        job = self._job(config, input, context, interrupt_before, interrupt_after, durability)
         finish = await self.perform(job)
         values: dict[str, Any] = isolated(finish.values)
         if finish.interrupts:
@@ -74,6 +76,7 @@ class CompiledStateGraph:
         subgraphs: bool = False,
         interrupt_before: Breakpoints | None = None,
         interrupt_after: Breakpoints | None = None,
+        durability: Durability | None = None,
     ) -> Stream:
         """Run and follow: `async with graph.astream(…) as chunks: async for chunk in chunks:`.
 
@@ -84,7 +87,7 @@ class CompiledStateGraph:
         chunk). An error of the run is raised after the chunks before it. Leaving early cancels the
         run.
         """
-        job = self._job(config, input, context, interrupt_before, interrupt_after)
+        job = self._job(config, input, context, interrupt_before, interrupt_after, durability)
 
         async def run(chunks: Chunks) -> None:
             await self.perform(attrs.evolve(job, sink=chunks))
@@ -177,7 +180,13 @@ class CompiledStateGraph:
 
     async def perform(self, job: Job) -> Finish:
         """Do a job; see `ainvoke` for what it raises."""
-        return await Execution(self, job).run()
+        if job.durability != "exit" or job.log is None:
+            return await Execution(self, job).run()
+        log = ExitLog(job.log)
+        try:
+            return await Execution(self, attrs.evolve(job, log=log)).run()
+        finally:
+            log.settle()
 
     async def update(self, job: Job, values: Any, as_node: str | None = None) -> Checkpoint:
         """Edit the state in the job's log; see `update.update_state`."""
@@ -211,6 +220,7 @@ class CompiledStateGraph:
         context: Any = None,
         interrupt_before: Breakpoints | None = None,
         interrupt_after: Breakpoints | None = None,
+        durability: Durability | None = None,
     ) -> Job:
         config = config or RunnableConfig()
         log = checkpoint_id = None
@@ -228,6 +238,7 @@ class CompiledStateGraph:
             checkpoint_id=checkpoint_id,
             interrupt_before=interrupt_before or (),
             interrupt_after=interrupt_after or (),
+            durability=durability or "async",
             metadata=config.get("metadata") or {},
             ns=ns,
         )

@@ -122,6 +122,8 @@ class Execution:
                 left = True
         if any(task.planned.node != START for task in tasks):
             position.hand_over()  # an input goes with the state that it leads to
+            if self.job.durability == "sync" and self.job.log is not None:
+                await self.job.log.flush()
         if await self._perform(tasks, finished) or left:
             return True
         at = position.at

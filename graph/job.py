@@ -13,9 +13,10 @@ from .control import Interrupt
 from .stream import SILENT, Sink
 from .world import World
 
-__all__ = ["Breakpoints", "Finish", "Job"]
+__all__ = ["Breakpoints", "Durability", "Finish", "Job"]
 
 Breakpoints = Sequence[str] | Literal["*"]
+Durability = Literal["sync", "async", "exit"]
 
 
 @attrs.frozen(kw_only=True)
@@ -25,8 +26,10 @@ class Job:
     `input`: a dict of state keys starts a new turn, a `Command` answers or steers, None goes on.
     `log`: where checkpoints go and come from, None for a run that leaves none. `checkpoint_id`:
     start from this one instead of the newest. `bound`: see `resume.answers_of`. `metadata`: for its
-    checkpoints. Breakpoints replace those that the graph was compiled with. `ns`, `answers`: for a
-    graph called as a node: where it is, and the answers that a resume brought.
+    checkpoints. Breakpoints replace those that the graph was compiled with. `durability`: `sync`
+    waits for each checkpoint before the next super-step, `async` goes on meanwhile, `exit` keeps
+    only the last one. `ns`, `answers`: for a graph called as a node: where it is, and the answers
+    that a resume brought.
     """
 
     input: Any = None
@@ -38,6 +41,7 @@ class Job:
     checkpoint_id: str | None = None
     interrupt_before: Breakpoints = ()
     interrupt_after: Breakpoints = ()
+    durability: Durability = "async"
     bound: Sequence[str] | None = None
     metadata: Mapping[str, Any] = attrs.field(factory=dict)
     ns: tuple[str, ...] = ()

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, get_args
 
+from greenroom.graph.job import Durability
 from greenroom.storage import Storage, Unstorable
 from greenroom.storage.codec import encode
 from greenroom.storage.records import UNFINISHED, Assistant, Run, RunStatus
@@ -108,6 +109,7 @@ class RunsClient:
         multitask_strategy: str | None = None,
         if_not_exists: str | None = None,
         durability: str | None = None,
+        checkpoint_during: bool | None = None,
         follow: bool = True,
     ) -> RunHandle:
         """Start a run; when this returns it is durable and will be carried out.
@@ -120,8 +122,10 @@ class RunsClient:
         `checkpoint`, `checkpoint_id`: go on from an older one. `interrupt_before`,
         `interrupt_after`: breakpoints of this run, or "*". `multitask_strategy`: what happens if
         the thread is busy: `enqueue` (default), `reject`, `interrupt` or `rollback`.
-        `if_not_exists`: `reject` (default: NotFound) or `create` the thread. `durability`: `async`,
-        the only one for now. `follow`: the events will be read from the first.
+        `if_not_exists`: `reject` (default: NotFound) or `create` the thread. `durability`: `sync`
+        waits for each checkpoint to be stored before the next super-step, `async` (default) does
+        not, `exit` (or `checkpoint_during=False`) stores only the last one; whatever it is, the
+        run's end is stored before it is told. `follow`: the events will be read from the first.
 
         Raises NotFound, Conflict (`reject` on a busy thread), Invalid, Refused.
         """
@@ -131,7 +135,9 @@ class RunsClient:
         strategy = check_choice(
             "multitask_strategy", multitask_strategy or DEFAULT_STRATEGY, STRATEGIES
         )
-        check_choice("durability", durability or "async", ("async",))
+        if durability is None and checkpoint_during is False:
+            durability = "exit"  # as it was called before
+        check_choice("durability", durability or "async", get_args(Durability))
         create = check_choice("if_not_exists", if_not_exists or "reject", ("reject", "create"))
         settings, shown = _settings(assistant, config, context)
         if (at := _checkpoint_id(checkpoint, checkpoint_id)) is not None:
@@ -152,8 +158,8 @@ class RunsClient:
             "temporary": False,
             "subgraphs": stream_subgraphs,
             "resumable": stream_resumable,
-            "checkpoint_during": None,
-            "durability": "async",
+            "checkpoint_during": checkpoint_during,
+            "durability": durability or "async",
         }
         try:
             encode(kwargs)
