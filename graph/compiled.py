@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from typing import Any
 
 import attrs
+import trio
 
 from . import blocking
 from .checkpoint import Checkpoint, Checkpointer, CheckpointLog, Saved, StateSnapshot
@@ -60,7 +61,7 @@ class CompiledStateGraph:
         Raises what a node raised, GraphRecursionError, EmptyInputError, InvalidUpdateError.
         """
         job = self._job(config, input, context, interrupt_before, interrupt_after, durability)
-        finish = await self.perform(job)
+        finish = await self._carry_out(job)
         values: dict[str, Any] = isolated(finish.values)
         if finish.interrupts:
             values["__interrupt__"] = list(finish.interrupts)
@@ -90,7 +91,7 @@ class CompiledStateGraph:
         job = self._job(config, input, context, interrupt_before, interrupt_after, durability)
 
         async def run(chunks: Chunks) -> None:
-            await self.perform(attrs.evolve(job, sink=chunks))
+            await self._carry_out(attrs.evolve(job, sink=chunks))
 
         return Stream(run, stream_mode, subgraphs)
 
@@ -137,7 +138,10 @@ class CompiledStateGraph:
         """
         thread_id, ns, _ = _place(config)
         self._log(thread_id)
-        made = await self.at(ns).update(self._job(config, None), values, as_node)
+        job = self._job(config, None)
+        made = await self.at(ns).update(job, values, as_node)
+        if job.log is not None:
+            await job.log.flush()
         own = {"thread_id": thread_id, "checkpoint_ns": ns, "checkpoint_id": made.id}
         return {"configurable": own}
 
@@ -212,6 +216,15 @@ class CompiledStateGraph:
     def snapshot(self, saved: Saved, thread_id: str) -> StateSnapshot:
         """A checkpoint of one of this graph's threads as `get_state` shows it."""
         return snapshot(saved, thread_id, self.topology.channels, self.topology.nodes)
+
+    async def _carry_out(self, job: Job) -> Finish:
+        """A run of a graph used alone: what it leaves in the log is durable when this is over."""
+        try:
+            return await self.perform(job)
+        finally:
+            if job.log is not None:
+                with trio.CancelScope(shield=True):
+                    await job.log.flush()
 
     def _job(
         self,
