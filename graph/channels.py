@@ -43,8 +43,8 @@ class Channel(ABC):
     """How a key of the state changes.
 
     The `kind` that channels take is the type of their values, for the reader and no part of the
-    rule. `fades`: whether the key is gone after a super-step in which nobody wrote it. `tracked`: whether
-    checkpoints have it.
+    rule. `fades`: whether the key is gone after a super-step in which nobody wrote it. `tracked`:
+    whether checkpoints have it.
     """
 
     fades: ClassVar[bool] | bool = False

@@ -76,7 +76,7 @@ class Schema:
 
         Raises what the type raises for values that it does not take.
         """
-        given: dict[str, Any] = isolated(self.select(values))
+        given = {key: isolated(values[key]) for key in self.channels if key in values}
         for key, manager in self.managed.items():
             given[key] = manager.get(remaining)
         return given if self.build is None else self.build(given)
