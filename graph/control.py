@@ -63,9 +63,10 @@ class Overwrite:
 class Command(Generic[N]):
     """Updates the state, says where to go, or answers an interrupt.
 
-    `update`: as a node returns it: a dict, or a list of (channel, value) pairs. `goto`: a node
-    name, a `Send`, or a sequence of them. `resume`: one value for the one pending interrupt, or
-    `{interrupt id: value}`. `graph`: `Command.PARENT` addresses the graph around this one.
+    `update`: as a node returns it: a dict or an instance of a state type, or a list of (channel,
+    value) pairs. `goto`: a node name, a `Send`, or a sequence of them. `resume`: one value for the
+    one pending interrupt, or `{interrupt id: value}`. `graph`: `Command.PARENT` addresses the graph
+    around this one.
     """
 
     PARENT: ClassVar[Literal["__parent__"]] = "__parent__"

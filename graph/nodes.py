@@ -150,11 +150,13 @@ def _pairs(update: Mapping[str, Any], channels: Mapping[str, Any]) -> Pairs:
 
 
 def _command_pairs(update: Any, node: str, channels: Mapping[str, Any]) -> Pairs:
-    """A Command's `update`: None, a dict, or a list of pairs, whose keys may come more than
-    once.
+    """A Command's `update`: None, a dict, an instance of a state type, or a list of pairs, whose
+    keys may come more than once.
     """
     if update is None or isinstance(update, dict):
         return _pairs(update or {}, channels)
+    if (instance := as_update(update)) is not None:
+        return _pairs(instance, channels)
     try:
         pairs = [(key, value) for key, value in update]
     except (TypeError, ValueError):

@@ -107,7 +107,7 @@ def as_update(value: Any) -> dict[str, Any] | None:
     Of a Pydantic model, fields that were not set and are None are left out, as LangGraph does.
     """
     kind = type(value)
-    names = None if is_typeddict(kind) else _names(kind)
+    names = _names(kind)
     if names is None:
         return None
     update = {key: getattr(value, key) for key in names}

@@ -12,6 +12,7 @@ import pytest
 
 from greenroom.graph import (
     START,
+    Command,
     InMemorySaver,
     InvalidUpdateError,
     RemainingSteps,
@@ -71,6 +72,20 @@ async def test_an_instance_is_an_input_and_an_update(wire: Any, kind: Any) -> No
 
     graph = wire({"a": node}, (START, "a"), state=kind, checkpointer=None)
     assert await graph.ainvoke(kind(number=1, log=["in"])) == {"number": 2, "log": ["in", "node"]}
+
+
+@KINDS
+async def test_an_instance_is_the_update_of_a_command(wire: Any, kind: Any) -> None:
+    nodes = {"a": lambda state: Command(update=kind(number=2, log=["node"]))}
+    graph = wire(nodes, (START, "a"), state=kind, checkpointer=None)
+    assert await graph.ainvoke({}) == {"number": 2, "log": ["node"]}
+
+
+@KINDS
+async def test_an_update_of_the_state_can_be_an_instance(wire: Any, thread: Any, kind: Any) -> None:
+    graph = wire({"a": lambda state: None}, (START, "a"), state=kind)
+    await graph.aupdate_state(thread, kind(number=3))
+    assert (await graph.aget_state(thread)).values["number"] == 3
 
 
 @KINDS
