@@ -4,7 +4,14 @@ Names and meanings follow LangGraph, so that a graph module ports by its import 
 knows nothing of threads as actors, of storage or of HTTP, and is useful alone.
 """
 
-from .channels import BinaryOperatorAggregate, LastValue
+from .channels import (
+    AnyValue,
+    BinaryOperatorAggregate,
+    EphemeralValue,
+    LastValue,
+    Topic,
+    UntrackedValue,
+)
 from .chat import REMOVE_ALL_MESSAGES, MessagesState, add_messages
 from .checkpoint import StateSnapshot
 from .compiled import CompiledStateGraph
@@ -16,7 +23,7 @@ from .context import (
     get_runtime,
     get_stream_writer,
 )
-from .control import END, START, Command, Interrupt, RetryPolicy, Send, interrupt
+from .control import END, START, Command, Interrupt, Overwrite, RetryPolicy, Send, interrupt
 from .errors import (
     AsyncioNodeError,
     EmptyInputError,
@@ -28,6 +35,7 @@ from .errors import (
     InvalidUpdateError,
     NodeNotFoundError,
 )
+from .managed import IsLastStep, RemainingSteps
 from .saver import InMemorySaver
 from .state import StateGraph
 
@@ -35,11 +43,13 @@ __all__ = [
     "END",
     "REMOVE_ALL_MESSAGES",
     "START",
+    "AnyValue",
     "AsyncioNodeError",
     "BinaryOperatorAggregate",
     "Command",
     "CompiledStateGraph",
     "EmptyInputError",
+    "EphemeralValue",
     "GraphBubbleUp",
     "GraphError",
     "GraphInterrupt",
@@ -48,9 +58,12 @@ __all__ = [
     "Interrupt",
     "InvalidResumeError",
     "InvalidUpdateError",
+    "IsLastStep",
     "LastValue",
     "MessagesState",
     "NodeNotFoundError",
+    "Overwrite",
+    "RemainingSteps",
     "RetryPolicy",
     "RunnableConfig",
     "Runtime",
@@ -58,6 +71,8 @@ __all__ = [
     "StateGraph",
     "StateSnapshot",
     "StreamWriter",
+    "Topic",
+    "UntrackedValue",
     "add_messages",
     "get_config",
     "get_runtime",

@@ -12,10 +12,11 @@ import attrs
 
 from .context import current_task
 
-__all__ = ["END", "START", "Command", "Interrupt", "RetryPolicy", "Send", "interrupt"]
+__all__ = ["END", "START", "Command", "Interrupt", "Overwrite", "RetryPolicy", "Send", "interrupt"]
 
 START: Final = "__start__"
 END: Final = "__end__"
+_OVERWRITE: Final = "__overwrite__"
 
 N = TypeVar("N")
 
@@ -28,13 +29,44 @@ class Send:
     arg: Any
 
 
+@attrs.frozen
+class Overwrite:
+    """A value that replaces what a state key holds, in spite of its reducer.
+
+    Other writes of the super-step to the key are dropped; a second Overwrite among them fails the
+    run with InvalidUpdateError. In JSON: `{"__overwrite__": value}`.
+    """
+
+    value: Any
+    type: Literal["__overwrite__"] = "__overwrite__"
+
+    @staticmethod
+    def is_one(value: Any) -> bool:
+        """Whether `value` is an Overwrite or one that went through JSON."""
+        if isinstance(value, Overwrite):
+            return True
+        if type(value) is not dict:
+            return False
+        if len(value) == 1:
+            return _OVERWRITE in value
+        return len(value) == 2 and value.get("type") == _OVERWRITE and "value" in value
+
+    @staticmethod
+    def content(value: Any) -> Any:
+        """What one replaces with, in either form."""
+        if isinstance(value, Overwrite):
+            return value.value
+        return value[_OVERWRITE] if _OVERWRITE in value else value["value"]
+
+
 @attrs.frozen(kw_only=True)
 class Command(Generic[N]):
     """Updates the state, says where to go, or answers an interrupt.
 
-    `update`: as a node returns it: a dict, or a list of (channel, value) pairs. `goto`: a node
-    name, a `Send`, or a sequence of them. `resume`: one value for the one pending interrupt, or
-    `{interrupt id: value}`. `graph`: `Command.PARENT` addresses the graph around this one.
+    `update`: as a node returns it: a dict or an instance of a state type, or a list of (channel,
+    value) pairs. `goto`: a node name, a `Send`, or a sequence of them. `resume`: one value for the
+    one pending interrupt, or `{interrupt id: value}`. `graph`: `Command.PARENT` addresses the graph
+    around this one.
     """
 
     PARENT: ClassVar[Literal["__parent__"]] = "__parent__"

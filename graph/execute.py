@@ -19,6 +19,7 @@ from .errors import GraphBubbleUp, GraphInterrupt, GraphRecursionError, ParentCo
 from .job import Breakpoints, Finish, Job
 from .plan import Outcome, Topology, advance
 from .position import Position
+from .schema import as_update
 from .task import Task
 from .world import entered_world
 
@@ -39,6 +40,8 @@ class Execution:
     graph: Topology = attrs.field(init=False)
     position: Position = attrs.field(init=False)
     runtime: Runtime[Any] = attrs.field(init=False)
+    # Super-steps until the recursion limit, the one at hand included.
+    remaining: int = attrs.field(init=False, default=DEFAULT_RECURSION_LIMIT)
     _token: trio.lowlevel.TrioToken = attrs.field(factory=trio.lowlevel.current_trio_token)
     # Answers for the tasks of the super-step under way, graphs called as nodes included.
     _answers: Mapping[str, Any] = attrs.field(init=False, factory=dict)
@@ -99,6 +102,7 @@ class Execution:
                     f"The run took {limit} super-steps without coming to an end; next would be "
                     f"{', '.join(nodes)}. The limit is the config's 'recursion_limit'."
                 )
+            self.remaining = limit - steps
             if await self._super_step():
                 return self._pause(position.waiting())
             steps += bool(nodes)
@@ -130,7 +134,7 @@ class Execution:
         done = [(planned, finished[planned]) for planned in at.next]
         after = advance(self.graph, at.values, at.joins, done, position.goto)
         position.move(after, "loop", tuple(dict.fromkeys(planned.node for planned in at.next)))
-        if after.changed:
+        if any(outcome.writes for _, outcome in done):
             self._emit_values()
         return False
 
@@ -212,7 +216,7 @@ class Execution:
         """Run a graph as a node: its output is the node's update."""
         job = attrs.evolve(
             self.job,
-            input={key: value for key, value in state.items() if key in inner.topology.channels},
+            input=state if isinstance(state, Mapping) else as_update(state),
             ns=task.path,
             answers=self._answers,
             checkpoint_id=None,
@@ -232,16 +236,16 @@ class Execution:
         return {**self.job.metadata.get("parents", {}), self.position.ns: self.position.at.id}
 
     def _pause(self, interrupts: tuple[Interrupt, ...]) -> Finish:
-        values = self.position.values()
+        position = self.position
         self._emit("updates", {"__interrupt__": interrupts})
         if interrupts:
-            self._emit("values", {**values, "__interrupt__": interrupts})
-        return Finish(values=values, interrupts=interrupts, paused=True)
+            self._emit("values", {**position.values(), "__interrupt__": interrupts})
+        return Finish(values=position.output(), interrupts=interrupts, paused=True)
 
     def _finish(self, warning: str | None = None) -> Finish:
         position = self.position
         return Finish(
-            values=position.values(),
+            values=position.output(),
             interrupts=position.waiting(),
             paused=bool(position.at.next),
             warning=warning,

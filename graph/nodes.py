@@ -13,6 +13,7 @@ from .context import TaskContext
 from .control import END, START, Command, RetryPolicy, Send
 from .errors import InvalidUpdateError, NodeNotFoundError
 from .isolation import isolated
+from .schema import Schema, as_update
 
 if TYPE_CHECKING:
     from .compiled import CompiledStateGraph
@@ -52,10 +53,12 @@ class Call:
 
 @attrs.frozen
 class Branch:
-    """A conditional edge: a function that says where to go."""
+    """A conditional edge: a function that says where to go. `schema`: what it reads, None for what
+    its node reads."""
 
     call: Call
     path_map: Mapping[Any, str] | None
+    schema: Schema | None = None
 
     def targets(self, chosen: Any) -> tuple[str | Send, ...]:
         """The function's answer as targets. Raises InvalidUpdateError for what is none."""
@@ -81,12 +84,15 @@ class Node:
     """A node: its function or the graph it stands for, and where its edges lead.
 
     `edges`: static targets. `joins`: the edges from several nodes that this one is a source of.
+    `schema`: what it reads. `defer`: it runs only when nothing else is left to run.
     """
 
     name: str
+    schema: Schema
     call: Call | None = None
     subgraph: CompiledStateGraph | None = None
     retry: tuple[RetryPolicy, ...] = ()
+    defer: bool = False
     metadata: Mapping[str, Any] = attrs.field(factory=dict)
     destinations: tuple[str, ...] = ()
     edges: tuple[str, ...] = ()
@@ -119,6 +125,9 @@ def read_update(
                 [command for _, _, outer in parts for command in outer],
             )
         case _:
+            instance = None if isinstance(returned, (Command, Send)) else as_update(returned)
+            if instance is not None and any(key in channels for key in instance):
+                return _pairs(instance, channels), (), []
             raise InvalidUpdateError(
                 f"Node {node!r} returned {_shown(returned)}; expected a dict of state keys, "
                 f"a Command or None"
@@ -141,11 +150,13 @@ def _pairs(update: Mapping[str, Any], channels: Mapping[str, Any]) -> Pairs:
 
 
 def _command_pairs(update: Any, node: str, channels: Mapping[str, Any]) -> Pairs:
-    """A Command's `update`: None, a dict, or a list of pairs, whose keys may come more than
-    once.
+    """A Command's `update`: None, a dict, an instance of a state type, or a list of pairs, whose
+    keys may come more than once.
     """
     if update is None or isinstance(update, dict):
         return _pairs(update or {}, channels)
+    if (instance := as_update(update)) is not None:
+        return _pairs(instance, channels)
     try:
         pairs = [(key, value) for key, value in update]
     except (TypeError, ValueError):

@@ -4,7 +4,7 @@ clock.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -49,12 +49,30 @@ class Join:
 class Topology:
     """The parts of a compiled graph that planning reads.
 
-    `joins`: the edges from several nodes, by name.
+    `joins`: the edges from several nodes, by name. `inputs`, `outputs`: the keys that an input may
+    have, and those that a result has.
     """
 
     channels: Mapping[str, Channel]
     nodes: Mapping[str, Node]
     joins: Mapping[str, Join]
+    inputs: Collection[str]
+    outputs: Collection[str]
+    fading: tuple[str, ...] = attrs.field(init=False)
+    untracked: tuple[str, ...] = attrs.field(init=False)
+    deferred: tuple[str, ...] = attrs.field(init=False)
+
+    @fading.default
+    def _fading(self) -> tuple[str, ...]:
+        return tuple(key for key, channel in self.channels.items() if channel.fades)
+
+    @untracked.default
+    def _untracked(self) -> tuple[str, ...]:
+        return tuple(key for key, channel in self.channels.items() if not channel.tracked)
+
+    @deferred.default
+    def _deferred(self) -> tuple[str, ...]:
+        return tuple(name for name, node in self.nodes.items() if node.defer)
 
 
 @attrs.frozen
@@ -81,7 +99,11 @@ def apply_writes(
         by_key.setdefault(key, []).append((node, value))
     changed = dict(values)
     for key, wrote in by_key.items():
-        changed[key] = channels[key].update(key, values.get(key, MISSING), wrote)
+        value = channels[key].update(key, values.get(key, MISSING), wrote)
+        if value is MISSING:
+            changed.pop(key, None)
+        else:
+            changed[key] = value
     return changed, tuple(by_key)
 
 
@@ -103,6 +125,10 @@ def advance(
         values,
         ((task.node, key, value) for task, outcome in finished for key, value in outcome.writes),
     )
+    for key in graph.fading:
+        if key in values and key not in changed:
+            del values[key]
+            changed = (*changed, key)
     targets: list[str | Send] = list(also)
     arrived = dict(joins)
     for task, outcome in finished:
@@ -114,7 +140,30 @@ def advance(
         if len(arrived.get(name, ())) == len(join.sources):
             del arrived[name]
             targets.append(join.target)
+    if graph.deferred:
+        targets = _without_deferred(graph.deferred, targets, arrived, beside)
     return Advance(values, changed, plan_targets(targets, beside), arrived)
+
+
+def _without_deferred(
+    deferred: Sequence[str],
+    targets: Sequence[str | Send],
+    arrived: dict[str, tuple[str, ...]],
+    beside: Sequence[Planned],
+) -> list[str | Send]:
+    """The targets of now: deferred ones wait among the joins until there are no others.
+
+    A `Send` to a deferred node is a task of its own and does not wait.
+    """
+    now: list[str | Send] = []
+    for target in targets:
+        if target in deferred:
+            arrived[f":{target}"] = ()  # a join with no sources: it waits for all that is left
+        elif target != END:
+            now.append(target)
+    if now or beside:
+        return now
+    return [name for name in deferred if arrived.pop(f":{name}", None) is not None]
 
 
 def plan_targets(

@@ -15,6 +15,8 @@ from .job import Job
 from .nodes import check_targets, read_update
 from .plan import Advance, Outcome, Topology, apply_writes, plan_targets
 from .resume import answers_of, waiting
+from .schema import as_update
+from .untracked import TrackedLog
 
 __all__ = ["Position"]
 
@@ -35,6 +37,10 @@ class Position:
     goto: tuple[str | Send, ...] = attrs.field(init=False, default=())
     dirty: tuple[str, ...] = attrs.field(init=False, default=())
 
+    def __attrs_post_init__(self) -> None:
+        if self.job.log is not None and self.graph.untracked:
+            self.job = attrs.evolve(self.job, log=TrackedLog(self.job.log, self.graph.untracked))
+
     @property
     def ns(self) -> str:
         return "|".join(self.job.ns)
@@ -43,6 +49,11 @@ class Position:
         """The state, in the order of its declaration."""
         values = self.at.values
         return {key: values[key] for key in self.graph.channels if key in values}
+
+    def output(self) -> dict[str, Any]:
+        """The part of the state that a result has."""
+        values = self.at.values
+        return {key: values[key] for key in self.graph.outputs if key in values}
 
     def waiting(self) -> tuple[Interrupt, ...]:
         """The questions that planned tasks wait on, in task order."""
@@ -87,10 +98,13 @@ class Position:
         if isinstance(given, Command):
             return self._begin_command(given, saved, forks)
         if not isinstance(given, Mapping):
-            raise InvalidUpdateError(
-                f"The input of a graph is a dict of state keys, a Command or None; "
-                f"got {type(given).__name__}"
-            )
+            instance = as_update(given)
+            if instance is None or not any(key in self.graph.inputs for key in instance):
+                raise InvalidUpdateError(
+                    f"The input of a graph is a dict of state keys, an instance of its state "
+                    f"type, a Command or None; got {type(given).__name__}"
+                )
+            given = instance
         self.begin_turn(given, saved)
         return False
 
@@ -105,7 +119,7 @@ class Position:
 
     def begin_turn(self, given: Mapping[str, Any], saved: Saved | None) -> None:
         """A new turn: START is to take the input in; what was planned before is dropped."""
-        arg = {key: given[key] for key in given if key in self.graph.channels}
+        arg = {key: given[key] for key in given if key in self.graph.inputs}
         self._input(saved, (Planned(START, arg=arg),))
 
     def _input(self, saved: Saved | None, planned: tuple[Planned, ...]) -> None:
@@ -129,7 +143,7 @@ class Position:
                 )
             # As in LangGraph: on an empty thread an update is an input too.
             if writes:
-                self.begin_turn(dict(writes), None)
+                self._input(None, (Planned(START, arg=dict(writes)),))
                 self.goto = goto
             else:
                 self._input(None, plan_targets(goto))

@@ -1,7 +1,9 @@
-"""From a state type to its channels."""
+"""From a state type to its channels, and from values to what a node is given."""
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import inspect
 from collections import abc
 from collections.abc import Callable, Mapping
@@ -9,11 +11,14 @@ from typing import Annotated, Any, NotRequired, Required, get_args, get_origin, 
 from typing import NotRequired as NotRequiredExt
 from typing import Required as RequiredExt
 
+import attrs
 from typing_extensions import is_typeddict
 
 from .channels import BinaryOperatorAggregate, Channel, LastValue
+from .isolation import isolated
+from .managed import ManagedValue
 
-__all__ = ["channels_of"]
+__all__ = ["Schema", "as_update", "declared_state", "is_state_type"]
 
 _WRAPPERS = {Required, NotRequired, RequiredExt, NotRequiredExt}
 # What an abstract annotation starts out as.
@@ -27,29 +32,127 @@ _CONCRETE: Mapping[Any, Callable[[], Any]] = {
 }
 
 
-def channels_of(schema: Any) -> dict[str, Channel]:
-    """A channel for each key of a TypedDict, in order of declaration.
+@attrs.frozen(eq=False)
+class Schema:
+    """A state type: its keys, and what a node that reads it is given.
 
-    `Annotated[type, reducer]` folds with the reducer, a function of two arguments; any other key
-    holds the last value. Raises TypeError for a type that declares no keys.
+    `build`: makes an instance from values by key; None for a TypedDict, which is read as a dict.
     """
-    if not is_typeddict(schema):
-        raise TypeError(f"The state of a graph is declared as a TypedDict; got {schema!r}")
-    return {
-        key: _channel(key, hint)
-        for key, hint in get_type_hints(schema, include_extras=True).items()
-    }
+
+    kind: Any
+    channels: Mapping[str, Channel]
+    managed: Mapping[str, type[ManagedValue]]
+    build: Callable[[dict[str, Any]], Any] | None
+
+    @classmethod
+    def of(cls, kind: Any) -> Schema:
+        """The schema of a TypedDict, dataclass, attrs class or Pydantic model.
+
+        `Annotated[type, reducer]` folds with the reducer, a function of two arguments;
+        `Annotated[type, channel]` is that channel; any other key holds the last value. Raises
+        TypeError for a type that declares no keys.
+        """
+        names = _names(kind)
+        if names is None:
+            raise TypeError(
+                f"The state of a graph is declared as a TypedDict, a dataclass, an attrs class or "
+                f"a Pydantic model; got {kind!r}"
+            )
+        hints = get_type_hints(kind, include_extras=True)
+        declared = {key: _channel(key, hints[key]) for key in names}
+        return cls(
+            kind=kind,
+            channels={k: c for k, c in declared.items() if isinstance(c, Channel)},
+            managed={k: c for k, c in declared.items() if not isinstance(c, Channel)},
+            build=None if is_typeddict(kind) else lambda given: _built(kind, names, given),
+        )
+
+    def select(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The values of this schema's keys, in the order of its declaration."""
+        return {key: values[key] for key in self.channels if key in values}
+
+    def read(self, values: Mapping[str, Any], remaining: int) -> Any:
+        """What a node is given: a copy of its own. `remaining`: see `ManagedValue`.
+
+        Raises what the type raises for values that it does not take.
+        """
+        given = {key: isolated(values[key]) for key in self.channels if key in values}
+        for key, manager in self.managed.items():
+            given[key] = manager.get(remaining)
+        return given if self.build is None else self.build(given)
 
 
-def _channel(key: str, hint: Any) -> Channel:
+def is_state_type(kind: Any) -> bool:
+    """Whether `Schema.of` takes it."""
+    return isinstance(kind, type) and _names(kind) is not None
+
+
+def declared_state(function: Callable[..., Any]) -> Any:
+    """The state type that a function's first parameter is annotated with, or None."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    called = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004
+    try:
+        hints = get_type_hints(called)
+        first = next(iter(inspect.signature(called).parameters), "")
+    except (NameError, TypeError, AttributeError, ValueError):
+        return None  # no annotations, or some that cannot be resolved
+    hint = hints.get(first)
+    return hint if is_state_type(hint) else None
+
+
+def as_update(value: Any) -> dict[str, Any] | None:
+    """The values by key of an instance of a state type; None for anything else.
+
+    Of a Pydantic model, fields that were not set and are None are left out, as LangGraph does.
+    """
+    kind = type(value)
+    names = _names(kind)
+    if names is None:
+        return None
+    update = {key: getattr(value, key) for key in names}
+    if _is_pydantic(kind):
+        return {k: v for k, v in update.items() if v is not None or k in value.model_fields_set}
+    return update
+
+
+def _names(kind: Any) -> Mapping[str, str] | None:
+    """The keys of a state type, with the names that its constructor has for them."""
+    if is_typeddict(kind):
+        return {key: key for key in get_type_hints(kind)}
+    if _is_pydantic(kind):
+        return {key: key for key in kind.model_fields}
+    if attrs.has(kind):
+        return {field.name: field.alias or field.name for field in attrs.fields(kind) if field.init}
+    if dataclasses.is_dataclass(kind):
+        return {field.name: field.name for field in dataclasses.fields(kind) if field.init}
+    return None
+
+
+def _is_pydantic(kind: Any) -> bool:
+    return isinstance(getattr(kind, "__pydantic_fields__", None), dict) and hasattr(
+        kind, "model_fields_set"
+    )
+
+
+def _built(kind: Any, names: Mapping[str, str], given: dict[str, Any]) -> Any:
+    return kind(**{names[key]: value for key, value in given.items()})
+
+
+def _channel(key: str, hint: Any) -> Channel | type[ManagedValue]:
     while get_origin(hint) in _WRAPPERS:
         hint = get_args(hint)[0]
     if get_origin(hint) is not Annotated:
         return LastValue()
     declared, *extras = get_args(hint)
+    for extra in extras:
+        if isinstance(extra, Channel):
+            return extra
+        if isinstance(extra, type) and issubclass(extra, ManagedValue):
+            return extra
+        if isinstance(extra, type) and issubclass(extra, Channel):
+            return extra(declared)  # type: ignore[call-arg]  # they take the type first
     reducer = extras[-1]
-    if isinstance(reducer, Channel):
-        return reducer
     if not callable(reducer) or isinstance(reducer, type):
         return LastValue()
     if not _takes_two(reducer):

@@ -7,14 +7,15 @@ from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 import attrs
 
-from .channels import Channel
+from .channels import Channel, LastValue
 from .checkpoint import Checkpointer
 from .compiled import CompiledStateGraph
 from .control import END, START, RetryPolicy
 from .job import Breakpoints
+from .managed import ManagedValue
 from .nodes import Branch, Call, Node
 from .plan import Join, Topology
-from .schema import channels_of
+from .schema import Schema, declared_state
 
 __all__ = ["StateGraph"]
 
@@ -24,16 +25,33 @@ _SEPARATORS = ("|", ":")  # they part the names in a checkpoint namespace
 class StateGraph:
     """A graph whose nodes read a shared state and return updates of it.
 
-    `state_schema`: a TypedDict; `Annotated[type, reducer]` keys fold updates, others keep the last.
+    `state_schema`: a TypedDict, dataclass, attrs class or Pydantic model; `Annotated[type,
+    reducer]` keys fold updates, `Annotated[type, channel]` keys do as the channel does, others keep
+    the last. Nodes get a dict or an instance, results are dicts. `input_schema`, `output_schema`:
+    the keys that an input may have and those that a result has, where these are not all.
     `context_schema`: the type of `Runtime.context`, for the reader and the type checker.
     Names and meanings as `langgraph.graph.StateGraph`.
     """
 
-    def __init__(self, state_schema: type[Any], context_schema: type[Any] | None = None) -> None:
+    def __init__(
+        self,
+        state_schema: type[Any],
+        context_schema: type[Any] | None = None,
+        *,
+        input_schema: type[Any] | None = None,
+        output_schema: type[Any] | None = None,
+    ) -> None:
         self.state_schema = state_schema
         self.context_schema = context_schema
-        self.channels: dict[str, Channel] = channels_of(state_schema)
-        self._nodes: dict[str, Node] = {START: Node(name=START)}
+        self.input_schema = input_schema or state_schema
+        self.output_schema = output_schema or state_schema
+        self.channels: dict[str, Channel] = {}
+        self._managed: dict[str, type[ManagedValue]] = {}
+        self._schemas: dict[Any, Schema] = {}
+        state = self._schema(state_schema)
+        self._schema(self.input_schema, managed=False)
+        self._schema(self.output_schema, managed=False)
+        self._nodes: dict[str, Node] = {START: Node(name=START, schema=state)}
         self._edges: list[tuple[str, str]] = []
         self._joins: dict[str, Join] = {}
         self._branches: list[tuple[str, Branch]] = []
@@ -46,12 +64,17 @@ class StateGraph:
         metadata: Mapping[str, Any] | None = None,
         retry_policy: RetryPolicy | Sequence[RetryPolicy] | None = None,
         destinations: Mapping[str, str] | Sequence[str] | None = None,
+        input_schema: type[Any] | None = None,
+        defer: bool = False,
     ) -> Self:
         """Add a node: `async def` functions run on the event loop, plain ones in worker threads.
 
         `node`: its name, or the function itself, named after it. `action`: a function of the state
         (and, by name, of `config`, `runtime`, `writer`), or a compiled graph. `retry_policy`: the
         first that fits a failure counts. `destinations`: where its Commands may go, for drawings.
+        `input_schema`: the state type that it reads, by default what its first parameter is
+        annotated with, or else the graph's; keys that are new become part of the state, but not of
+        inputs and results. `defer`: run it only when nothing else is left to run.
 
         Raises ValueError for a name that is taken, reserved or not usable, TypeError for an action
         that cannot be called.
@@ -70,12 +93,16 @@ class StateGraph:
             if separator in name:
                 raise ValueError(f"Node name {name!r} may not contain {separator!r}")
         call = subgraph = None
+        reads = input_schema
         if isinstance(action, CompiledStateGraph):
             subgraph = action
         else:
             call = Call.of(action, f"The action of node {name!r}")
+            reads = reads or declared_state(action)
         self._nodes[name] = Node(
             name=name,
+            schema=self._schema(reads or self.state_schema),
+            defer=defer,
             call=call,
             subgraph=subgraph,
             retry=_policies(retry_policy),
@@ -120,7 +147,9 @@ class StateGraph:
         if path_map is not None and not isinstance(path_map, Mapping):
             path_map = {name: name for name in path_map}
         call = Call.of(path, f"The conditional edge from {source!r}")
-        self._branches.append((source, Branch(call, path_map)))
+        reads = declared_state(path)
+        schema = None if reads is None else self._schema(reads)
+        self._branches.append((source, Branch(call, path_map, schema)))
         return self
 
     def set_entry_point(self, key: str) -> Self:
@@ -166,13 +195,51 @@ class StateGraph:
                     raise ValueError(f"{when} names {node!r}, which is no node of the graph")
         return CompiledStateGraph(
             name=name or "LangGraph",
-            topology=Topology(self.channels, nodes, dict(self._joins)),
+            topology=Topology(
+                dict(self.channels),
+                nodes,
+                dict(self._joins),
+                inputs=tuple(self._schemas[self.input_schema].channels),
+                outputs=tuple(self._schemas[self.output_schema].channels),
+            ),
             state_schema=self.state_schema,
             context_schema=self.context_schema,
             checkpointer=checkpointer,
             interrupt_before=interrupt_before or (),
             interrupt_after=interrupt_after or (),
         )
+
+    def _schema(self, kind: type[Any], *, managed: bool = True) -> Schema:
+        """The schema of a state type, whose keys become part of the state.
+
+        Raises ValueError for a key that is declared otherwise already; a plain one is as before.
+        """
+        if kind in self._schemas:
+            return self._schemas[kind]
+        schema = Schema.of(kind)
+        name = getattr(kind, "__name__", repr(kind))
+        if schema.managed and not managed:
+            raise ValueError(
+                f"{', '.join(schema.managed)} of {name} is a managed value, which no input and no "
+                f"result can have"
+            )
+        for key, channel in schema.channels.items():
+            known = self.channels.get(key, channel)
+            if key in self._managed or (known != channel and not isinstance(channel, LastValue)):
+                raise ValueError(
+                    f"State key {key!r} of {name} is declared otherwise by another state type: "
+                    f"{channel} here, {self._managed.get(key, known)} there"
+                )
+        for key, manager in schema.managed.items():
+            if key in self.channels or self._managed.get(key, manager) is not manager:
+                raise ValueError(
+                    f"State key {key!r} of {name} is declared otherwise by another state type"
+                )
+        for key, channel in schema.channels.items():
+            self.channels.setdefault(key, channel)
+        self._managed.update(schema.managed)
+        self._schemas[kind] = schema
+        return schema
 
     def _wired(self, node: Node) -> Node:
         return attrs.evolve(

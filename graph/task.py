@@ -100,27 +100,37 @@ class Task:
 
     async def _attempt(self) -> Outcome:
         node = self.node
-        state = self.planned.arg if self.planned.takes_arg else self.values
         if node.subgraph is not None:
+            state = self.planned.arg if self.planned.takes_arg else node.schema.select(self.values)
             returned = await self.run.call_subgraph(self, node.subgraph, state)
         elif node.call is None:  # START: the input is what it writes
-            returned = state
+            returned = self.planned.arg
         elif node.call.is_async:
-            returned = await _on_trio(node, node.call(isolated(state), self))
+            returned = await _on_trio(node, node.call(self._given(), self))
         elif all(not branch.call.is_async for branch in node.branches):
             # Node and edges in one go: each trip to a worker thread costs as much as a small node.
-            return await self.run.job.world.run_blocking(self._attempt_in_thread, node.call, state)
+            return await self.run.job.world.run_blocking(self._attempt_in_thread, node.call)
         else:
-            returned = await self.run.job.world.run_blocking(node.call, isolated(state), self)
+            returned = await self.run.job.world.run_blocking(node.call, self._given(), self)
         writes, goto = self._read(returned)
         outcome = Outcome(writes, (*goto, *await self._leave(writes)))
         check_targets(outcome.goto, node.name, self.run.graph.nodes)
         return outcome
 
-    def _attempt_in_thread(self, call: Call, state: Any) -> Outcome:
-        writes, goto = self._read(call(isolated(state), self))
-        view = self._view(writes) if self.node.branches else {}
+    def _given(self) -> Any:
+        """What the node gets for its state."""
+        if self.planned.takes_arg:
+            return isolated(self.planned.arg)
+        return self.node.schema.read(self.values, self.run.remaining)
+
+    def _branch_state(self, branch: Branch, values: Mapping[str, Any]) -> Any:
+        return (branch.schema or self.node.schema).read(values, self.run.remaining)
+
+    def _attempt_in_thread(self, call: Call) -> Outcome:
+        writes, goto = self._read(call(self._given(), self))
+        values = self._view(writes) if self.node.branches else {}
         for branch in self.node.branches:
+            view = self._branch_state(branch, values)
             goto = (*goto, *branch.targets(branch.call(view, self)))
         check_targets(goto, self.node.name, self.run.graph.nodes)
         return Outcome(writes, goto)
@@ -129,13 +139,14 @@ class Task:
         branches = self.node.branches
         if not branches:
             return ()
-        view = self._view(writes)
+        values = self._view(writes)
         goto: list[str | Send] = []
         for branch in branches:
+            view = self._branch_state(branch, values)
             goto += branch.targets(await self._ask_branch(branch, view))
         return tuple(goto)
 
-    async def _ask_branch(self, branch: Branch, view: Mapping[str, Any]) -> Any:
+    async def _ask_branch(self, branch: Branch, view: Any) -> Any:
         if branch.call.is_async:
             return await _on_trio(self.node, branch.call(view, self))
         return await self.run.job.world.run_blocking(branch.call, view, self)
@@ -149,7 +160,7 @@ class Task:
     def _view(self, writes: tuple[tuple[str, Any], ...]) -> Mapping[str, Any]:
         named = ((self.planned.node, key, value) for key, value in writes)
         values, _ = apply_writes(self.run.graph.channels, self.values, named)
-        return dict(isolated(values))
+        return values
 
 
 async def _on_trio(node: Node, awaitable: Any) -> Any:

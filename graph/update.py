@@ -88,8 +88,9 @@ async def take_in(compiled: CompiledStateGraph, job: Job) -> Checkpoint:
         position.take_up(saved)
     else:
         position.take_up_nothing()
-    channels = compiled.topology.channels
-    writes, _, _ = read_update(dict(job.input), START, channels)
+    channels, inputs = compiled.topology.channels, compiled.topology.inputs
+    given = {key: value for key, value in dict(job.input).items() if key in inputs}
+    writes, _, _ = read_update(given, START, channels)
     with entered_world(job.world):
         named = ((START, key, value) for key, value in writes)
         values, changed = apply_writes(channels, position.at.values, named)

@@ -21,6 +21,8 @@ from zoneinfo import ZoneInfo
 import attrs
 import msgspec
 
+from greenroom.graph.control import Overwrite
+
 from .contract import StorageError
 
 __all__ = ["MAX_DEPTH", "Unstorable", "decode", "encode", "encode_json", "to_json"]
@@ -48,7 +50,8 @@ def encode(value: Any, name: str = "") -> bytes:
     same types.
 
     Carries None, bool, int, float, str, list, dict, tuple, set, frozenset, bytes, datetime, date,
-    time, timedelta, UUID and Decimal, of exactly these types. `name`: what error texts call it.
+    time, timedelta, UUID, Decimal and Overwrite, of exactly these types. `name`: what error texts
+    call it.
 
     Raises Unstorable for other types, for a value that contains itself, and below MAX_DEPTH.
     """
@@ -190,6 +193,12 @@ class _Tagging(_Walk):
                 flat.append(self.tagged(item))
                 self._path.pop()
             return _tag("dict", flat)
+        if kind is Overwrite:
+            self._check_depth()
+            self._path.append("value")
+            inner = self.tagged(value.value)
+            self._path.pop()
+            return _tag("overwrite", inner)
         if kind not in _SCALARS:
             self._refuse_type(value)
         return _SCALARS[kind](self, value)
@@ -287,6 +296,7 @@ _READERS: Final[dict[str, Callable[[Any], Any]]] = {
     "timedelta": lambda body: timedelta(*body),
     "uuid": UUID,
     "decimal": Decimal,
+    "overwrite": Overwrite,
 }
 
 

@@ -15,6 +15,7 @@ import attrs
 import msgspec
 import pytest
 
+from greenroom.graph import Overwrite
 from greenroom.storage import StorageError, Unstorable, decode, encode, to_json
 from greenroom.storage.codec import MAX_DEPTH, encode_json
 
@@ -68,6 +69,7 @@ TAGGED = [
     timedelta(-1, 2, 3),
     UUID(int=5),
     Decimal("1.10"),
+    Overwrite([1, (2,)]),
     [{"deep": [(1, {"x": b"y"})]}],
 ]
 
