@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from . import blocking
 from .checkpoint import Checkpoint, Checkpointer, CheckpointLog, Saved, StateSnapshot
 from .context import RunnableConfig, coerced
+from .drawing import DrawnGraph, draw
 from .errors import NodeNotFoundError
 from .execute import Execution
 from .isolation import isolated
@@ -19,6 +20,9 @@ from .snapshot import empty_snapshot, snapshot
 from .stream import Chunks, Stream
 from .update import take_in, update_state
 from .world import World
+
+if TYPE_CHECKING:
+    from .state import StateGraph
 
 __all__ = ["CompiledStateGraph"]
 
@@ -37,6 +41,7 @@ class CompiledStateGraph:
     topology: Topology
     state_schema: type[Any]
     context_schema: type[Any] | None = None
+    builder: StateGraph | None = None
     checkpointer: Checkpointer | None = None
     interrupt_before: Breakpoints = ()
     interrupt_after: Breakpoints = ()
@@ -172,6 +177,36 @@ class CompiledStateGraph:
         """`aupdate_state` for a program without an event loop."""
         instead = "await graph.aupdate_state(...)"
         return blocking.call("update_state", instead, self.aupdate_state, config, values, as_node)
+
+    # Looking at the graph.
+
+    def get_graph(
+        self, config: RunnableConfig | None = None, *, xray: int | bool = False
+    ) -> DrawnGraph:
+        """Its nodes and edges, for a drawing: `graph.get_graph().draw_mermaid()`.
+
+        `xray`: True shows what is inside graphs called as nodes, a number so many levels of it.
+        `config` makes no difference.
+        """
+        return draw(self, xray)
+
+    def get_subgraphs(
+        self, *, namespace: str | None = None, recurse: bool = False
+    ) -> Iterator[tuple[str, CompiledStateGraph]]:
+        """The graphs called as nodes, by namespace: node names joined by `|`.
+
+        `namespace`: only the one there. `recurse`: those inside them too, which a `namespace` of
+        several names needs.
+        """
+        for name, node in self.topology.nodes.items():
+            if node.subgraph is None:
+                continue
+            if namespace is None or namespace == name:
+                yield name, node.subgraph
+            if recurse:
+                for inner, graph in node.subgraph.get_subgraphs(recurse=True):
+                    if namespace is None or namespace == f"{name}|{inner}":
+                        yield f"{name}|{inner}", graph
 
     # What a runtime asks of a graph.
 

@@ -81,6 +81,7 @@ class Node:
     """A node: its function or the graph it stands for, and where its edges lead.
 
     `edges`: static targets. `joins`: the edges from several nodes that this one is a source of.
+    `destinations`: where its Commands may go, with the label of each in drawings.
     """
 
     name: str
@@ -88,7 +89,7 @@ class Node:
     subgraph: CompiledStateGraph | None = None
     retry: tuple[RetryPolicy, ...] = ()
     metadata: Mapping[str, Any] = attrs.field(factory=dict)
-    destinations: tuple[str, ...] = ()
+    destinations: Mapping[str, str | None] = attrs.field(factory=dict)
     edges: tuple[str, ...] = ()
     joins: tuple[str, ...] = ()
     branches: tuple[Branch, ...] = ()

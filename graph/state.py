@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 import attrs
@@ -10,13 +11,15 @@ import attrs
 from .channels import Channel
 from .checkpoint import Checkpointer
 from .compiled import CompiledStateGraph
-from .control import END, START, RetryPolicy
+from .control import END, START, Command, RetryPolicy
 from .job import Breakpoints
 from .nodes import Branch, Call, Node
 from .plan import Join, Topology
 from .schema import channels_of
 
 __all__ = ["StateGraph"]
+
+Action = Callable[..., Any] | CompiledStateGraph
 
 _SEPARATORS = ("|", ":")  # they part the names in a checkpoint namespace
 
@@ -37,6 +40,7 @@ class StateGraph:
         self._edges: list[tuple[str, str]] = []
         self._joins: dict[str, Join] = {}
         self._branches: list[tuple[str, Branch]] = []
+        self._default_retry: tuple[RetryPolicy, ...] = ()
 
     def add_node(
         self,
@@ -51,7 +55,8 @@ class StateGraph:
 
         `node`: its name, or the function itself, named after it. `action`: a function of the state
         (and, by name, of `config`, `runtime`, `writer`), or a compiled graph. `retry_policy`: the
-        first that fits a failure counts. `destinations`: where its Commands may go, for drawings.
+        first that fits a failure counts. `destinations`: where its Commands may go, for drawings,
+        or a mapping to labels; a `Command[Literal[...]]` return annotation says the same.
 
         Raises ValueError for a name that is taken, reserved or not usable, TypeError for an action
         that cannot be called.
@@ -80,8 +85,37 @@ class StateGraph:
             subgraph=subgraph,
             retry=_policies(retry_policy),
             metadata=dict(metadata or {}),
-            destinations=tuple(destinations or ()),
+            destinations=_destinations(destinations, action),
         )
+        return self
+
+    def add_sequence(self, nodes: Sequence[Action | tuple[str, Action]]) -> Self:
+        """Add nodes, each with an edge from the one before it; a pair is a name and an action.
+
+        Raises ValueError for no nodes, and as `add_node`; then nothing is added.
+        """
+        if not nodes:
+            raise ValueError("A sequence needs at least one node")
+        pairs = [node if isinstance(node, tuple) else (_name_of(node), node) for node in nodes]
+        before = dict(self._nodes)
+        try:
+            for name, action in pairs:
+                self.add_node(name, action)
+        except (TypeError, ValueError):
+            self._nodes = before
+            raise
+        self._edges += pairwise(name for name, _ in pairs)
+        return self
+
+    def set_node_defaults(
+        self, *, retry_policy: RetryPolicy | Sequence[RetryPolicy] | None = None
+    ) -> Self:
+        """Policies for the nodes that were added without their own, before or after this call.
+
+        Graphs called as nodes keep their own defaults for what is inside them.
+        """
+        if retry_policy is not None:
+            self._default_retry = _policies(retry_policy)
         return self
 
     def add_edge(self, start_key: str | Sequence[str], end_key: str) -> Self:
@@ -169,6 +203,7 @@ class StateGraph:
             topology=Topology(self.channels, nodes, dict(self._joins)),
             state_schema=self.state_schema,
             context_schema=self.context_schema,
+            builder=self,
             checkpointer=checkpointer,
             interrupt_before=interrupt_before or (),
             interrupt_after=interrupt_after or (),
@@ -177,6 +212,7 @@ class StateGraph:
     def _wired(self, node: Node) -> Node:
         return attrs.evolve(
             node,
+            retry=node.retry or self._default_retry if node.name != START else (),
             edges=tuple(end for start, end in self._edges if start == node.name),
             joins=tuple(key for key, join in self._joins.items() if node.name in join.sources),
             branches=tuple(branch for source, branch in self._branches if source == node.name),
@@ -200,6 +236,10 @@ class StateGraph:
                     raise ValueError(
                         f"A conditional edge from {source!r} ends at an unknown node: {end!r}"
                     )
+        for node in self._nodes.values():
+            for end in node.destinations:
+                if end not in self._nodes and end != END:
+                    raise ValueError(f"Node {node.name!r} has an unknown destination: {end!r}")
         starts = {start for start, _ in edges} | {source for source, _ in self._branches}
         if START not in starts:
             raise ValueError("The graph has no way in: add an edge from START to a node")
@@ -217,15 +257,36 @@ def _policies(given: RetryPolicy | Sequence[RetryPolicy] | None) -> tuple[RetryP
     return (given,) if isinstance(given, RetryPolicy) else tuple(given)
 
 
+def _destinations(
+    given: Mapping[str, str] | Sequence[str] | None, action: Action
+) -> Mapping[str, str | None]:
+    if given is None:
+        answer = _return_type(action)
+        commands = [one for one in (answer, *get_args(answer)) if get_origin(one) is Command]
+        given = [name for command in commands for name in _names_in(get_args(command)[0])]
+    return dict(given) if isinstance(given, Mapping) else dict.fromkeys(given)
+
+
 def _literal_answers(path: Callable[..., Any]) -> dict[Hashable, str] | None:
+    answer = _return_type(path)
+    if get_origin(answer) is not Literal:
+        return None
+    return {name: name for name in _names_in(answer)}
+
+
+def _names_in(literal: Any) -> list[str]:
+    """The strings of a Literal."""
+    if get_origin(literal) is not Literal:
+        return []
+    return [name for name in get_args(literal) if isinstance(name, str)]
+
+
+def _return_type(function: Any) -> Any:
     try:
-        answer = get_type_hints(path).get("return")
+        return get_type_hints(function).get("return")
     except (
         NameError,
         TypeError,
         AttributeError,
     ):  # no annotations, or some that cannot be resolved
         return None
-    if get_origin(answer) is not Literal:
-        return None
-    return {name: name for name in get_args(answer) if isinstance(name, str)}
