@@ -15,6 +15,7 @@ from .errors import NodeNotFoundError
 from .execute import Execution
 from .isolation import isolated
 from .job import Breakpoints, Finish, Job
+from .jsonschema import json_schema
 from .plan import Topology
 from .snapshot import empty_snapshot, snapshot
 from .stream import Chunks, Stream
@@ -207,6 +208,24 @@ class CompiledStateGraph:
                 for inner, graph in node.subgraph.get_subgraphs(recurse=True):
                     if namespace is None or namespace == f"{name}|{inner}":
                         yield f"{name}|{inner}", graph
+
+    def get_input_jsonschema(self) -> dict[str, Any]:
+        """The JSON Schema of what the graph takes."""
+        declared = getattr(self.builder, "input_schema", self.state_schema)
+        return json_schema(declared, self.topology.channels)
+
+    def get_output_jsonschema(self) -> dict[str, Any]:
+        """The JSON Schema of what the graph gives back."""
+        declared = getattr(self.builder, "output_schema", self.state_schema)
+        return json_schema(declared, self.topology.channels)
+
+    def get_state_jsonschema(self) -> dict[str, Any]:
+        """The JSON Schema of the graph's state."""
+        return json_schema(self.state_schema, self.topology.channels)
+
+    def get_context_jsonschema(self) -> dict[str, Any] | None:
+        """The JSON Schema of `Runtime.context`; None where none is declared."""
+        return None if self.context_schema is None else json_schema(self.context_schema)
 
     # What a runtime asks of a graph.
 
