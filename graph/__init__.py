@@ -16,7 +16,7 @@ from .context import (
     get_runtime,
     get_stream_writer,
 )
-from .control import END, START, Command, Interrupt, RetryPolicy, Send, interrupt
+from .control import END, START, Command, Interrupt, RetryPolicy, Send, StateUpdate, interrupt
 from .errors import (
     AsyncioNodeError,
     EmptyInputError,
@@ -57,6 +57,7 @@ __all__ = [
     "Send",
     "StateGraph",
     "StateSnapshot",
+    "StateUpdate",
     "StreamWriter",
     "add_messages",
     "get_config",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -10,6 +10,7 @@ import attrs
 from . import blocking
 from .checkpoint import Checkpoint, Checkpointer, CheckpointLog, Saved, StateSnapshot
 from .context import RunnableConfig, coerced
+from .control import StateUpdate
 from .drawing import DrawnGraph, draw
 from .errors import NodeNotFoundError
 from .execute import Execution
@@ -19,7 +20,7 @@ from .jsonschema import json_schema
 from .plan import Topology
 from .snapshot import empty_snapshot, snapshot
 from .stream import Chunks, Stream
-from .update import take_in, update_state
+from .update import check_updates, take_in, update_state
 from .world import World
 
 if TYPE_CHECKING:
@@ -97,15 +98,26 @@ class CompiledStateGraph:
 
         return Stream(run, stream_mode, subgraphs)
 
-    async def aget_state(self, config: RunnableConfig) -> StateSnapshot:
-        """The state of a thread: now, or at `configurable.checkpoint_id`. Empty for a new
-        thread.
+    async def aget_state(self, config: RunnableConfig, *, subgraphs: bool = False) -> StateSnapshot:
+        """The state of a thread: now, or at `configurable.checkpoint_id`. Empty for a new thread.
+
+        `subgraphs`: `state` of the tasks of graphs called as nodes is their snapshot, at any depth,
+        and not just the config for it.
         """
         thread_id, ns, checkpoint_id = _place(config)
         saved = await self._log(thread_id).load(ns, checkpoint_id)
         if saved is None:
             return empty_snapshot(thread_id, ns)
-        return self.at(ns).snapshot(saved, thread_id)
+        state = self.at(ns).snapshot(saved, thread_id)
+        if not subgraphs:
+            return state
+        tasks = []
+        for task in state.tasks:
+            if isinstance(task.state, Mapping):
+                place = RunnableConfig(configurable=task.state["configurable"])
+                task = attrs.evolve(task, state=await self.aget_state(place, subgraphs=True))
+            tasks.append(task)
+        return attrs.evolve(state, tasks=tuple(tasks))
 
     async def aget_state_history(
         self,
@@ -138,9 +150,27 @@ class CompiledStateGraph:
         Returns the config of the new checkpoint. Raises InvalidUpdateError for an unknown `as_node`
         or where it is ambiguous.
         """
+        return await self.abulk_update_state(config, [[StateUpdate(values, as_node)]])
+
+    async def abulk_update_state(
+        self, config: RunnableConfig, supersteps: Sequence[Sequence[StateUpdate]]
+    ) -> RunnableConfig:
+        """Edit the state several times over, with a checkpoint for each super-step of updates.
+
+        Returns the config of the last one. Raises ValueError for no super-steps or an empty one;
+        InvalidUpdateError as `aupdate_state`, and where several updates do not say whose they are,
+        before anything is done; for values that are no update, with the super-steps before done.
+        """
+        if not supersteps or not all(supersteps):
+            raise ValueError("Updates are given as super-steps of at least one update each")
         thread_id, ns, _ = _place(config)
         self._log(thread_id)
-        made = await self.at(ns).update(self._job(config, None), values, as_node)
+        graph, job = self.at(ns), self._job(config, None)
+        for updates in supersteps:
+            check_updates(updates, graph.topology.nodes)
+        for updates in supersteps:
+            made = await update_state(graph, job, updates)
+            job = attrs.evolve(job, checkpoint_id=made.id)
         own = {"thread_id": thread_id, "checkpoint_ns": ns, "checkpoint_id": made.id}
         return {"configurable": own}
 
@@ -159,9 +189,10 @@ class CompiledStateGraph:
         blocking.refuse_loop("stream", "async with graph.astream(...) as chunks")
         return blocking.iterate(lambda: self.astream(input, config, **options))
 
-    def get_state(self, config: RunnableConfig) -> StateSnapshot:
+    def get_state(self, config: RunnableConfig, *, subgraphs: bool = False) -> StateSnapshot:
         """`aget_state` for a program without an event loop."""
-        return blocking.call("get_state", "await graph.aget_state(...)", self.aget_state, config)
+        instead = "await graph.aget_state(...)"
+        return blocking.call("get_state", instead, self.aget_state, config, subgraphs=subgraphs)
 
     def get_state_history(self, config: RunnableConfig, **options: Any) -> Iterator[StateSnapshot]:
         """`aget_state_history` for a program without an event loop."""
@@ -178,6 +209,15 @@ class CompiledStateGraph:
         """`aupdate_state` for a program without an event loop."""
         instead = "await graph.aupdate_state(...)"
         return blocking.call("update_state", instead, self.aupdate_state, config, values, as_node)
+
+    def bulk_update_state(
+        self, config: RunnableConfig, supersteps: Sequence[Sequence[StateUpdate]]
+    ) -> RunnableConfig:
+        """`abulk_update_state` for a program without an event loop."""
+        instead = "await graph.abulk_update_state(...)"
+        return blocking.call(
+            "bulk_update_state", instead, self.abulk_update_state, config, supersteps
+        )
 
     # Looking at the graph.
 
@@ -235,7 +275,7 @@ class CompiledStateGraph:
 
     async def update(self, job: Job, values: Any, as_node: str | None = None) -> Checkpoint:
         """Edit the state in the job's log; see `update.update_state`."""
-        return await update_state(self, job, values, as_node)
+        return await update_state(self, job, [StateUpdate(values, as_node)])
 
     async def take_in(self, job: Job) -> Checkpoint:
         """Apply the job's input without running a node; see `update.take_in`."""
