@@ -231,6 +231,12 @@ class CompiledStateGraph:
         """
         return draw(self, xray)
 
+    async def aget_graph(
+        self, config: RunnableConfig | None = None, *, xray: int | bool = False
+    ) -> DrawnGraph:
+        """Same as `get_graph`, which does not wait for anything."""
+        return draw(self, xray)
+
     def get_subgraphs(
         self, *, namespace: str | None = None, recurse: bool = False
     ) -> Iterator[tuple[str, CompiledStateGraph]]:
@@ -248,6 +254,13 @@ class CompiledStateGraph:
                 for inner, graph in node.subgraph.get_subgraphs(recurse=True):
                     if namespace is None or namespace == f"{name}|{inner}":
                         yield f"{name}|{inner}", graph
+
+    async def aget_subgraphs(
+        self, *, namespace: str | None = None, recurse: bool = False
+    ) -> AsyncIterator[tuple[str, CompiledStateGraph]]:
+        """Same as `get_subgraphs`, which does not wait for anything."""
+        for found in self.get_subgraphs(namespace=namespace, recurse=recurse):
+            yield found
 
     def get_input_jsonschema(self) -> dict[str, Any]:
         """The JSON Schema of what the graph takes."""

@@ -155,6 +155,12 @@ def test_subgraphs_are_listed_by_namespace(deep: Any) -> None:
     assert list(deep.get_subgraphs(namespace="other")) == []
 
 
+async def test_the_async_spellings_give_the_same(deep: Any) -> None:
+    assert await deep.aget_graph(xray=True) == deep.get_graph(xray=True)
+    found = [name async for name, _ in deep.aget_subgraphs(recurse=True)]
+    assert found == ["sub", "sub|inner"]
+
+
 def test_a_compiled_graph_knows_its_builder() -> None:
     graph = chain(("a", stay))
     assert graph.compile().builder is graph
