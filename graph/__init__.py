@@ -23,7 +23,17 @@ from .context import (
     get_runtime,
     get_stream_writer,
 )
-from .control import END, START, Command, Interrupt, Overwrite, RetryPolicy, Send, interrupt
+from .control import (
+    END,
+    START,
+    Command,
+    Interrupt,
+    Overwrite,
+    RetryPolicy,
+    Send,
+    StateUpdate,
+    interrupt,
+)
 from .errors import (
     AsyncioNodeError,
     EmptyInputError,
@@ -70,6 +80,7 @@ __all__ = [
     "Send",
     "StateGraph",
     "StateSnapshot",
+    "StateUpdate",
     "StreamWriter",
     "Topic",
     "UntrackedValue",

@@ -47,7 +47,7 @@ class Channel(ABC):
     whether checkpoints have it.
     """
 
-    fades: ClassVar[bool] | bool = False
+    fades: bool = False
     tracked: ClassVar[bool] = True
 
     def initial(self) -> Any:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import trio
@@ -11,16 +11,22 @@ import trio
 from . import blocking
 from .checkpoint import Checkpoint, Checkpointer, CheckpointLog, Saved, StateSnapshot
 from .context import RunnableConfig, coerced
+from .control import StateUpdate
+from .drawing import DrawnGraph, draw
 from .errors import NodeNotFoundError
 from .execute import Execution
 from .exitlog import ExitLog
 from .isolation import isolated
 from .job import Breakpoints, Durability, Finish, Job
+from .jsonschema import json_schema
 from .plan import Topology
 from .snapshot import empty_snapshot, snapshot
 from .stream import Chunks, Stream
-from .update import take_in, update_state
+from .update import check_updates, take_in, update_state
 from .world import World
+
+if TYPE_CHECKING:
+    from .state import StateGraph
 
 __all__ = ["CompiledStateGraph"]
 
@@ -39,6 +45,7 @@ class CompiledStateGraph:
     topology: Topology
     state_schema: type[Any]
     context_schema: type[Any] | None = None
+    builder: StateGraph | None = None
     checkpointer: Checkpointer | None = None
     interrupt_before: Breakpoints = ()
     interrupt_after: Breakpoints = ()
@@ -95,15 +102,26 @@ class CompiledStateGraph:
 
         return Stream(run, stream_mode, subgraphs)
 
-    async def aget_state(self, config: RunnableConfig) -> StateSnapshot:
-        """The state of a thread: now, or at `configurable.checkpoint_id`. Empty for a new
-        thread.
+    async def aget_state(self, config: RunnableConfig, *, subgraphs: bool = False) -> StateSnapshot:
+        """The state of a thread: now, or at `configurable.checkpoint_id`. Empty for a new thread.
+
+        `subgraphs`: `state` of the tasks of graphs called as nodes is their snapshot, at any depth,
+        and not just the config for it.
         """
         thread_id, ns, checkpoint_id = _place(config)
         saved = await self._log(thread_id).load(ns, checkpoint_id)
         if saved is None:
             return empty_snapshot(thread_id, ns)
-        return self.at(ns).snapshot(saved, thread_id)
+        state = self.at(ns).snapshot(saved, thread_id)
+        if not subgraphs:
+            return state
+        tasks = []
+        for task in state.tasks:
+            if isinstance(task.state, Mapping):
+                place = RunnableConfig(configurable=task.state["configurable"])
+                task = attrs.evolve(task, state=await self.aget_state(place, subgraphs=True))
+            tasks.append(task)
+        return attrs.evolve(state, tasks=tuple(tasks))
 
     async def aget_state_history(
         self,
@@ -136,10 +154,27 @@ class CompiledStateGraph:
         Returns the config of the new checkpoint. Raises InvalidUpdateError for an unknown `as_node`
         or where it is ambiguous.
         """
+        return await self.abulk_update_state(config, [[StateUpdate(values, as_node)]])
+
+    async def abulk_update_state(
+        self, config: RunnableConfig, supersteps: Sequence[Sequence[StateUpdate]]
+    ) -> RunnableConfig:
+        """Edit the state several times over, with a checkpoint for each super-step of updates.
+
+        Returns the config of the last one. Raises ValueError for no super-steps or an empty one;
+        InvalidUpdateError as `aupdate_state`, and where several updates do not say whose they are,
+        before anything is done; for values that are no update, with the super-steps before done.
+        """
+        if not supersteps or not all(supersteps):
+            raise ValueError("Updates are given as super-steps of at least one update each")
         thread_id, ns, _ = _place(config)
         self._log(thread_id)
-        job = self._job(config, None)
-        made = await self.at(ns).update(job, values, as_node)
+        graph, job = self.at(ns), self._job(config, None)
+        for updates in supersteps:
+            check_updates(updates, graph.topology.nodes)
+        for updates in supersteps:
+            made = await update_state(graph, job, updates)
+            job = attrs.evolve(job, checkpoint_id=made.id)
         if job.log is not None:
             await job.log.flush()
         own = {"thread_id": thread_id, "checkpoint_ns": ns, "checkpoint_id": made.id}
@@ -160,9 +195,10 @@ class CompiledStateGraph:
         blocking.refuse_loop("stream", "async with graph.astream(...) as chunks")
         return blocking.iterate(lambda: self.astream(input, config, **options))
 
-    def get_state(self, config: RunnableConfig) -> StateSnapshot:
+    def get_state(self, config: RunnableConfig, *, subgraphs: bool = False) -> StateSnapshot:
         """`aget_state` for a program without an event loop."""
-        return blocking.call("get_state", "await graph.aget_state(...)", self.aget_state, config)
+        instead = "await graph.aget_state(...)"
+        return blocking.call("get_state", instead, self.aget_state, config, subgraphs=subgraphs)
 
     def get_state_history(self, config: RunnableConfig, **options: Any) -> Iterator[StateSnapshot]:
         """`aget_state_history` for a program without an event loop."""
@@ -180,6 +216,76 @@ class CompiledStateGraph:
         instead = "await graph.aupdate_state(...)"
         return blocking.call("update_state", instead, self.aupdate_state, config, values, as_node)
 
+    def bulk_update_state(
+        self, config: RunnableConfig, supersteps: Sequence[Sequence[StateUpdate]]
+    ) -> RunnableConfig:
+        """`abulk_update_state` for a program without an event loop."""
+        instead = "await graph.abulk_update_state(...)"
+        return blocking.call(
+            "bulk_update_state", instead, self.abulk_update_state, config, supersteps
+        )
+
+    # Looking at the graph.
+
+    def get_graph(
+        self, config: RunnableConfig | None = None, *, xray: int | bool = False
+    ) -> DrawnGraph:
+        """Its nodes and edges, for a drawing: `graph.get_graph().draw_mermaid()`.
+
+        `xray`: True shows what is inside graphs called as nodes, a number so many levels of it.
+        `config` makes no difference.
+        """
+        return draw(self, xray)
+
+    async def aget_graph(
+        self, config: RunnableConfig | None = None, *, xray: int | bool = False
+    ) -> DrawnGraph:
+        """Same as `get_graph`, which does not wait for anything."""
+        return draw(self, xray)
+
+    def get_subgraphs(
+        self, *, namespace: str | None = None, recurse: bool = False
+    ) -> Iterator[tuple[str, CompiledStateGraph]]:
+        """The graphs called as nodes, by namespace: node names joined by `|`.
+
+        `namespace`: only the one there. `recurse`: those inside them too, which a `namespace` of
+        several names needs.
+        """
+        for name, node in self.topology.nodes.items():
+            if node.subgraph is None:
+                continue
+            if namespace is None or namespace == name:
+                yield name, node.subgraph
+            if recurse:
+                for inner, graph in node.subgraph.get_subgraphs(recurse=True):
+                    if namespace is None or namespace == f"{name}|{inner}":
+                        yield f"{name}|{inner}", graph
+
+    async def aget_subgraphs(
+        self, *, namespace: str | None = None, recurse: bool = False
+    ) -> AsyncIterator[tuple[str, CompiledStateGraph]]:
+        """Same as `get_subgraphs`, which does not wait for anything."""
+        for found in self.get_subgraphs(namespace=namespace, recurse=recurse):
+            yield found
+
+    def get_input_jsonschema(self) -> dict[str, Any]:
+        """The JSON Schema of what the graph takes."""
+        declared = getattr(self.builder, "input_schema", self.state_schema)
+        return json_schema(declared, self.topology.channels)
+
+    def get_output_jsonschema(self) -> dict[str, Any]:
+        """The JSON Schema of what the graph gives back."""
+        declared = getattr(self.builder, "output_schema", self.state_schema)
+        return json_schema(declared, self.topology.channels)
+
+    def get_state_jsonschema(self) -> dict[str, Any]:
+        """The JSON Schema of the graph's state."""
+        return json_schema(self.state_schema, self.topology.channels)
+
+    def get_context_jsonschema(self) -> dict[str, Any] | None:
+        """The JSON Schema of `Runtime.context`; None where none is declared."""
+        return None if self.context_schema is None else json_schema(self.context_schema)
+
     # What a runtime asks of a graph.
 
     async def perform(self, job: Job) -> Finish:
@@ -194,7 +300,7 @@ class CompiledStateGraph:
 
     async def update(self, job: Job, values: Any, as_node: str | None = None) -> Checkpoint:
         """Edit the state in the job's log; see `update.update_state`."""
-        return await update_state(self, job, values, as_node)
+        return await update_state(self, job, [StateUpdate(values, as_node)])
 
     async def take_in(self, job: Job) -> Checkpoint:
         """Apply the job's input without running a node; see `update.take_in`."""

@@ -6,19 +6,36 @@ Names and meanings follow `langgraph.types`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Final, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Final, Generic, Literal, NamedTuple, TypeVar
 
 import attrs
 
 from .context import current_task
 
-__all__ = ["END", "START", "Command", "Interrupt", "Overwrite", "RetryPolicy", "Send", "interrupt"]
+__all__ = [
+    "END",
+    "START",
+    "Command",
+    "Interrupt",
+    "Overwrite",
+    "RetryPolicy",
+    "Send",
+    "StateUpdate",
+    "interrupt",
+]
 
 START: Final = "__start__"
 END: Final = "__end__"
 _OVERWRITE: Final = "__overwrite__"
 
 N = TypeVar("N")
+
+
+class StateUpdate(NamedTuple):
+    """An edit of the state by hand, as if the node `as_node` had returned `values`."""
+
+    values: Any
+    as_node: str | None = None
 
 
 @attrs.frozen

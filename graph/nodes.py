@@ -85,6 +85,7 @@ class Node:
 
     `edges`: static targets. `joins`: the edges from several nodes that this one is a source of.
     `schema`: what it reads. `defer`: it runs only when nothing else is left to run.
+    `destinations`: where its Commands may go, with the label of each in drawings.
     """
 
     name: str
@@ -94,7 +95,7 @@ class Node:
     retry: tuple[RetryPolicy, ...] = ()
     defer: bool = False
     metadata: Mapping[str, Any] = attrs.field(factory=dict)
-    destinations: tuple[str, ...] = ()
+    destinations: Mapping[str, str | None] = attrs.field(factory=dict)
     edges: tuple[str, ...] = ()
     joins: tuple[str, ...] = ()
     branches: tuple[Branch, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 import attrs
@@ -10,7 +11,7 @@ import attrs
 from .channels import Channel, LastValue
 from .checkpoint import Checkpointer
 from .compiled import CompiledStateGraph
-from .control import END, START, RetryPolicy
+from .control import END, START, Command, RetryPolicy
 from .job import Breakpoints
 from .managed import ManagedValue
 from .nodes import Branch, Call, Node
@@ -18,6 +19,8 @@ from .plan import Join, Topology
 from .schema import Schema, declared_state
 
 __all__ = ["StateGraph"]
+
+Action = Callable[..., Any] | CompiledStateGraph
 
 _SEPARATORS = ("|", ":")  # they part the names in a checkpoint namespace
 
@@ -55,6 +58,7 @@ class StateGraph:
         self._edges: list[tuple[str, str]] = []
         self._joins: dict[str, Join] = {}
         self._branches: list[tuple[str, Branch]] = []
+        self._default_retry: tuple[RetryPolicy, ...] = ()
 
     def add_node(
         self,
@@ -71,7 +75,8 @@ class StateGraph:
 
         `node`: its name, or the function itself, named after it. `action`: a function of the state
         (and, by name, of `config`, `runtime`, `writer`), or a compiled graph. `retry_policy`: the
-        first that fits a failure counts. `destinations`: where its Commands may go, for drawings.
+        first that fits a failure counts. `destinations`: where its Commands may go, for drawings,
+        or a mapping to labels; a `Command[Literal[...]]` return annotation says the same.
         `input_schema`: the state type that it reads, by default what its first parameter is
         annotated with, or else the graph's; keys that are new become part of the state, but not of
         inputs and results. `defer`: run it only when nothing else is left to run.
@@ -107,8 +112,37 @@ class StateGraph:
             subgraph=subgraph,
             retry=_policies(retry_policy),
             metadata=dict(metadata or {}),
-            destinations=tuple(destinations or ()),
+            destinations=_destinations(destinations, action),
         )
+        return self
+
+    def add_sequence(self, nodes: Sequence[Action | tuple[str, Action]]) -> Self:
+        """Add nodes, each with an edge from the one before it; a pair is a name and an action.
+
+        Raises ValueError for no nodes, and as `add_node`; then nothing is added.
+        """
+        if not nodes:
+            raise ValueError("A sequence needs at least one node")
+        pairs = [node if isinstance(node, tuple) else (_name_of(node), node) for node in nodes]
+        before = dict(self._nodes)
+        try:
+            for name, action in pairs:
+                self.add_node(name, action)
+        except (TypeError, ValueError):
+            self._nodes = before
+            raise
+        self._edges += pairwise(name for name, _ in pairs)
+        return self
+
+    def set_node_defaults(
+        self, *, retry_policy: RetryPolicy | Sequence[RetryPolicy] | None = None
+    ) -> Self:
+        """Policies for the nodes that were added without their own, before or after this call.
+
+        Graphs called as nodes keep their own defaults for what is inside them.
+        """
+        if retry_policy is not None:
+            self._default_retry = _policies(retry_policy)
         return self
 
     def add_edge(self, start_key: str | Sequence[str], end_key: str) -> Self:
@@ -204,6 +238,7 @@ class StateGraph:
             ),
             state_schema=self.state_schema,
             context_schema=self.context_schema,
+            builder=self,
             checkpointer=checkpointer,
             interrupt_before=interrupt_before or (),
             interrupt_after=interrupt_after or (),
@@ -244,6 +279,7 @@ class StateGraph:
     def _wired(self, node: Node) -> Node:
         return attrs.evolve(
             node,
+            retry=node.retry or self._default_retry if node.name != START else (),
             edges=tuple(end for start, end in self._edges if start == node.name),
             joins=tuple(key for key, join in self._joins.items() if node.name in join.sources),
             branches=tuple(branch for source, branch in self._branches if source == node.name),
@@ -267,6 +303,10 @@ class StateGraph:
                     raise ValueError(
                         f"A conditional edge from {source!r} ends at an unknown node: {end!r}"
                     )
+        for node in self._nodes.values():
+            for end in node.destinations:
+                if end not in self._nodes and end != END:
+                    raise ValueError(f"Node {node.name!r} has an unknown destination: {end!r}")
         starts = {start for start, _ in edges} | {source for source, _ in self._branches}
         if START not in starts:
             raise ValueError("The graph has no way in: add an edge from START to a node")
@@ -284,15 +324,36 @@ def _policies(given: RetryPolicy | Sequence[RetryPolicy] | None) -> tuple[RetryP
     return (given,) if isinstance(given, RetryPolicy) else tuple(given)
 
 
+def _destinations(
+    given: Mapping[str, str] | Sequence[str] | None, action: Action
+) -> Mapping[str, str | None]:
+    if given is None:
+        answer = _return_type(action)
+        commands = [one for one in (answer, *get_args(answer)) if get_origin(one) is Command]
+        given = [name for command in commands for name in _names_in(get_args(command)[0])]
+    return dict(given) if isinstance(given, Mapping) else dict.fromkeys(given)
+
+
 def _literal_answers(path: Callable[..., Any]) -> dict[Hashable, str] | None:
+    answer = _return_type(path)
+    if get_origin(answer) is not Literal:
+        return None
+    return {name: name for name in _names_in(answer)}
+
+
+def _names_in(literal: Any) -> list[str]:
+    """The strings of a Literal."""
+    if get_origin(literal) is not Literal:
+        return []
+    return [name for name in get_args(literal) if isinstance(name, str)]
+
+
+def _return_type(function: Any) -> Any:
     try:
-        answer = get_type_hints(path).get("return")
+        return get_type_hints(function).get("return")
     except (
         NameError,
         TypeError,
         AttributeError,
     ):  # no annotations, or some that cannot be resolved
         return None
-    if get_origin(answer) is not Literal:
-        return None
-    return {name: name for name in get_args(answer) if isinstance(name, str)}

@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypedDict
 
 import attrs
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from greenroom.actors import Client
 from greenroom.graph import END, START, CompiledStateGraph, StateGraph
@@ -203,3 +204,14 @@ async def statuses(client: Client, thread_id: str) -> list[str]:
 async def status(client: Client, thread_id: str) -> str:
     answer: str = (await client.threads.get(thread_id))["status"]
     return answer
+
+
+async def tasks() -> int:
+    """How many tasks the one that asks has under it, once those about to end have ended."""
+    await wait_all_tasks_blocked()
+
+    def under(task: trio.lowlevel.Task) -> int:
+        children = [child for nursery in task.child_nurseries for child in nursery.child_tasks]
+        return sum(1 + under(child) for child in children)
+
+    return under(trio.lowlevel.current_task())
