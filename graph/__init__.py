@@ -28,6 +28,7 @@ from .errors import (
     InvalidUpdateError,
     NodeNotFoundError,
 )
+from .messages import emit_message
 from .saver import InMemorySaver
 from .state import StateGraph
 
@@ -59,6 +60,7 @@ __all__ = [
     "StateSnapshot",
     "StreamWriter",
     "add_messages",
+    "emit_message",
     "get_config",
     "get_runtime",
     "get_stream_writer",
