@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncGenerator, Collection
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import msgspec
 import trio
 
+from greenroom.graph.stream import STREAM_MODES
 from greenroom.storage.codec import to_json
 
-from .views import interrupt_event
+from .views import debug_event, interrupt_event, task_event
+from .wire_messages import MessageEvents
 
-__all__ = ["EventIds", "RunStream", "StreamPart"]
+__all__ = ["CLIENT_MODES", "EventIds", "RunStream", "StreamPart"]
+
+CLIENT_MODES: Final = (*STREAM_MODES, "messages-tuple")  # what a client may ask for
 
 _EPOCH_BITS = 36  # ids of 68 thousand million events a process, and still exact in JavaScript
 
@@ -44,7 +48,13 @@ class StreamPart:
 
     @property
     def mode(self) -> str:
-        return self.event.partition("|")[0]
+        """What its reader asked for: `messages` is the mode of `messages/partial` too, and
+        `messages-tuple` that of `messages` by itself."""
+        name = self.event.partition("|")[0]
+        kind, slash, _ = name.partition("/")
+        if kind != "messages":
+            return name
+        return kind if slash else "messages-tuple"
 
 
 class RunStream:
@@ -70,7 +80,8 @@ class RunStream:
         self.result: Any = None
         self.error: Exception | None = None
         self._ids = ids
-        self._modes = modes
+        self._messages = None if "messages-tuple" in modes else MessageEvents()
+        self._modes = {"messages" if mode == "messages-tuple" else mode for mode in modes}
         self._recording = follow or resumable
         self._changed = trio.Event()
 
@@ -80,7 +91,11 @@ class RunStream:
 
     def emit(self, mode: str, ns: tuple[str, ...], data: Any) -> None:
         """Take an event of the graph."""
-        self.publish("|".join((mode, *ns)), _for_readers(data))
+        if mode != "messages" or self._messages is None:
+            self.publish("|".join((mode, *ns)), _for_readers(mode, data))
+            return
+        for name, shown in self._messages.of(*data):
+            self.publish("|".join((name, *ns)), shown)
 
     def publish(self, event: str, data: Any) -> None:
         if self._recording:
@@ -126,7 +141,11 @@ class RunStream:
         self._changed = trio.Event()
 
 
-def _for_readers(data: Any) -> Any:
+def _for_readers(mode: str, data: Any) -> Any:
+    if mode == "tasks":
+        return task_event(data)
+    if mode == "debug":
+        return debug_event(data)
     if isinstance(data, dict) and "__interrupt__" in data:
         return {**data, "__interrupt__": [interrupt_event(i) for i in data["__interrupt__"]]}
     return data

@@ -16,10 +16,12 @@ __all__ = [
     "RUN_FIELDS",
     "THREAD_FIELDS",
     "assistant_view",
+    "debug_event",
     "interrupt_event",
     "result_view",
     "run_view",
     "state_view",
+    "task_event",
     "thread_interrupts",
     "thread_view",
 ]
@@ -60,6 +62,23 @@ def interrupt_event(interrupt: Interrupt) -> dict[str, Any]:
         "ns": list(interrupt.ns),
         "when": "during",
     }
+
+
+def task_event(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """A task in stream mode `tasks`; why it failed is shown as the error of a run is."""
+    error = payload.get("error")
+    if not isinstance(error, Exception):
+        return dict(payload)
+    return {**payload, "error": {"error": type(error).__name__, "message": str(error)}}
+
+
+def debug_event(event: Mapping[str, Any]) -> dict[str, Any]:
+    """What stream mode `debug` shows; checkpoints have their ids without a config around them."""
+    payload = event["payload"]
+    if event["type"] != "checkpoint":
+        return {**event, "payload": task_event(payload)}
+    own, parent = _checkpoint(payload["config"]), _checkpoint(payload["parent_config"])
+    return {**event, "payload": {**payload, "checkpoint": own, "parent_checkpoint": parent}}
 
 
 def thread_interrupts(saved: Saved) -> dict[str, list[dict[str, Any]]]:

@@ -46,6 +46,7 @@ from .errors import (
     NodeNotFoundError,
 )
 from .managed import IsLastStep, RemainingSteps
+from .messages import emit_message
 from .saver import InMemorySaver
 from .state import StateGraph
 
@@ -85,6 +86,7 @@ __all__ = [
     "Topic",
     "UntrackedValue",
     "add_messages",
+    "emit_message",
     "get_config",
     "get_runtime",
     "get_stream_writer",

@@ -89,11 +89,14 @@ class CompiledStateGraph:
         """Run and follow: `async with graph.astream(…) as chunks: async for chunk in chunks:`.
 
         `stream_mode`: `values` (the state after each super-step), `updates` (what each node
-        returned),
-        `custom` (what nodes write to their stream writer), or a list of these, which makes chunks
+        returned), `messages` ((message, metadata) pairs: tokens as they come, and whole messages
+        that nodes return), `custom` (what nodes write to their stream writer), `tasks` (each task
+        as it starts and as it ends), `checkpoints` (each as it is made, of a graph that keeps
+        threads), `debug` (both, with step and time), or a list of these, which makes chunks
         (mode, chunk) pairs. `subgraphs`: graphs called as nodes too; chunks become (namespace,
-        chunk). An error of the run is raised after the chunks before it. Leaving early cancels the
-        run.
+        chunk), or (namespace, mode, chunk). What tasks side by side come to is told in task order;
+        `messages` tokens and `custom` come as they are made. An error of the run is raised after
+        the chunks before it. Leaving early cancels the run.
         """
         job = self._job(config, input, context, interrupt_before, interrupt_after, durability)
 

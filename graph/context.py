@@ -58,6 +58,10 @@ class TaskContext(Protocol):
         """Answer of the next interrupt of this task, or GraphInterrupt."""
         ...
 
+    def emit_message(self, chunk: Any) -> None:
+        """Send a part of a message to readers of stream mode `messages`."""
+        ...
+
 
 _task: ContextVar[TaskContext | None] = ContextVar("greenroom_task", default=None)
 

@@ -7,6 +7,7 @@ owns the order of things: what is read, run, recorded and emitted, and when.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -17,8 +18,10 @@ from .context import RunnableConfig, Runtime
 from .control import START, Interrupt
 from .errors import GraphBubbleUp, GraphInterrupt, GraphRecursionError, ParentCommand
 from .job import Breakpoints, Finish, Job
+from .payloads import triggers
 from .plan import Outcome, Topology, advance
 from .position import Position
+from .reports import InOrder, Reports
 from .schema import as_update
 from .task import Task
 from .world import entered_world
@@ -42,15 +45,15 @@ class Execution:
     runtime: Runtime[Any] = attrs.field(init=False)
     # Super-steps until the recursion limit, the one at hand included.
     remaining: int = attrs.field(init=False, default=DEFAULT_RECURSION_LIMIT)
-    _token: trio.lowlevel.TrioToken = attrs.field(factory=trio.lowlevel.current_trio_token)
+    reports: Reports = attrs.field(init=False)
     # Answers for the tasks of the super-step under way, graphs called as nodes included.
     _answers: Mapping[str, Any] = attrs.field(init=False, factory=dict)
-    _closed: bool = attrs.field(init=False, default=False)
 
     def __attrs_post_init__(self) -> None:
         self.graph = self.compiled.topology
         self.position = Position(self.graph, self.job)
-        self.runtime = Runtime(context=self.job.context, stream_writer=self._write_custom)
+        self.reports = Reports(self)
+        self.runtime = Runtime(context=self.job.context, stream_writer=self.reports.custom)
 
     async def run(self) -> Finish:
         """Run to the end, to a pause, or to an error, which is in the log when it is raised."""
@@ -69,7 +72,7 @@ class Execution:
                 self.position.append_failure(error)
                 raise
             finally:
-                self._closed = True
+                self.reports.close()
 
     async def _begin(self) -> bool | None:
         log, ns = self.job.log, self.position.ns
@@ -89,8 +92,9 @@ class Execution:
         position, steps = self.position, 0
         passed = False  # the breakpoints of the checkpoint at hand
         if resuming:
-            self._emit_values()
+            self.reports.values()
             passed = position.has_passed_breakpoints()
+        self.reports.checkpoint()
         while position.at.next:
             await trio.lowlevel.checkpoint()  # a chain of nodes that never wait stops when told
             nodes = position.open_nodes()
@@ -135,7 +139,8 @@ class Execution:
         after = advance(self.graph, at.values, at.joins, done, position.goto)
         position.move(after, "loop", tuple(dict.fromkeys(planned.node for planned in at.next)))
         if any(outcome.writes for _, outcome in done):
-            self._emit_values()
+            self.reports.values()
+        self.reports.checkpoint()
         return False
 
     def _task(self, planned: Planned) -> Task | None:
@@ -164,12 +169,15 @@ class Execution:
         failures: dict[Planned, Exception] = {}
         paused = False
         alone = len(self.position.at.next) == 1
+        reports, in_order = self.reports, InOrder(tasks)
+        reports.started(tasks)
 
         async def perform(task: Task, nursery: trio.Nursery | None = None) -> None:
             nonlocal paused
             planned = task.planned
             try:
                 outcome = await task.perform()
+                reports.stamp(outcome)
                 if not alone:
                     # Its siblings may pause, fail or be cut short: it will not run again.
                     self.position.append_outcome(planned, writes=outcome.writes, goto=outcome.goto)
@@ -179,21 +187,26 @@ class Execution:
                 self.position.append_outcome(
                     planned, resumes=task.resumes, interrupts=pause.interrupts
                 )
+                in_order.put(task, partial(reports.paused, task, pause.interrupts))
             except Exception as error:
                 failures[planned] = error
+                if not isinstance(error, GraphBubbleUp):
+                    in_order.put(task, partial(reports.failed, task, error))
                 if nursery is not None:
                     nursery.cancel_scope.cancel()
             else:
                 finished[planned] = outcome
-                if planned.node != START:
-                    self._emit("updates", {planned.node: outcome.result})
+                in_order.put(task, partial(reports.finished, task, outcome))
 
         if len(tasks) == 1:
             await perform(tasks[0])
         else:
-            async with trio.open_nursery() as nursery:
-                for task in tasks:
-                    nursery.start_soon(perform, task, nursery)
+            try:
+                async with trio.open_nursery() as nursery:
+                    for task in tasks:
+                        nursery.start_soon(perform, task, nursery)
+            finally:
+                in_order.flush()
         if failures:
             self._fail([task for task in tasks if task.planned in failures], failures)
         return paused
@@ -237,9 +250,9 @@ class Execution:
 
     def _pause(self, interrupts: tuple[Interrupt, ...]) -> Finish:
         position = self.position
-        self._emit("updates", {"__interrupt__": interrupts})
+        self.reports.emit("updates", {"__interrupt__": interrupts})
         if interrupts:
-            self._emit("values", {**position.values(), "__interrupt__": interrupts})
+            self.reports.emit("values", {**position.values(), "__interrupt__": interrupts})
         return Finish(values=position.output(), interrupts=interrupts, paused=True)
 
     def _finish(self, warning: str | None = None) -> Finish:
@@ -267,7 +280,7 @@ class Execution:
             "langgraph_node": task.planned.node,
             "langgraph_step": self.position.at.step + 1,
             "langgraph_path": list(task.planned.path),
-            "langgraph_triggers": [f"branch:to:{task.planned.node}"],
+            "langgraph_triggers": list(triggers(task.planned)),
             "langgraph_checkpoint_ns": "|".join(task.path),
         }
 
@@ -277,22 +290,6 @@ class Execution:
         after = self.job.interrupt_after or self.compiled.interrupt_after
         ran = [node for node in ran if node != START]
         return _names_one(after, ran) or _names_one(before, nodes)
-
-    def _emit(self, mode: str, data: Any) -> None:
-        sink = self.job.sink
-        if mode in sink.modes and (sink.subgraphs or not self.job.ns) and not self._closed:
-            sink.emit(mode, self.job.ns, data)
-
-    def _emit_values(self) -> None:
-        if "values" in self.job.sink.modes:
-            self._emit("values", self.position.values())
-
-    def _write_custom(self, data: Any) -> None:
-        """The stream writer that nodes are given; plain nodes call it from their threads."""
-        if trio.lowlevel.in_trio_run():
-            self._emit("custom", data)
-        else:
-            self._token.run_sync_soon(self._emit, "custom", data)
 
 
 def _names_one(breaks: Breakpoints, nodes: Sequence[str]) -> bool:

@@ -29,7 +29,8 @@ class Job:
     checkpoints. Breakpoints replace those that the graph was compiled with. `durability`: `sync`
     waits for each checkpoint before the next super-step, `async` goes on meanwhile, `exit` keeps
     only the last one. `ns`, `answers`: for a graph called as a node: where it is, and the answers
-    that a resume brought.
+    that a resume brought. `seen`: the ids of messages that stream mode `messages` has no need to
+    show again.
     """
 
     input: Any = None
@@ -46,6 +47,7 @@ class Job:
     metadata: Mapping[str, Any] = attrs.field(factory=dict)
     ns: tuple[str, ...] = ()
     answers: Mapping[str, Any] = attrs.field(factory=dict)
+    seen: set[str] = attrs.field(factory=set)
 
 
 @attrs.frozen(kw_only=True)

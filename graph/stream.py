@@ -13,7 +13,15 @@ from .isolation import isolated
 
 __all__ = ["SILENT", "STREAM_MODES", "Chunks", "Sink", "Stream", "stream_modes"]
 
-STREAM_MODES: Final = ("values", "updates", "custom")
+STREAM_MODES: Final = (
+    "values",
+    "updates",
+    "messages",
+    "custom",
+    "tasks",
+    "checkpoints",
+    "debug",
+)
 
 
 class Sink(Protocol):
@@ -66,8 +74,9 @@ class Chunks:
         self._error: Exception | None = None
 
     def emit(self, mode: str, ns: tuple[str, ...], data: Any) -> None:
-        chunk = isolated(data) if self._single else (mode, isolated(data))
-        self._send.send_nowait((ns, chunk) if self.subgraphs else chunk)
+        chunk = isolated(data)
+        parts = (*((ns,) if self.subgraphs else ()), *(() if self._single else (mode,)), chunk)
+        self._send.send_nowait(parts if len(parts) > 1 else chunk)
 
     async def follow(self, run: Callable[[Chunks], Awaitable[object]]) -> None:
         """Run to the end; an error waits for the reader, behind the chunks before it."""

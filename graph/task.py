@@ -35,6 +35,8 @@ class Task:
     planned: Planned
     values: Mapping[str, Any]
     resumes: tuple[Any, ...] = ()
+    # The config through which chat models are heard, where somebody wants to.
+    heard: RunnableConfig | None = None
     _asked: int = 0
 
     @property
@@ -52,7 +54,7 @@ class Task:
 
     @property
     def config(self) -> RunnableConfig:
-        return self.run.task_config(self)
+        return self.heard or self.run.task_config(self)
 
     @property
     def runtime(self) -> Runtime[Any]:
@@ -66,6 +68,9 @@ class Task:
         ident = blake2b(f"{self.id}\0{at}".encode(), digest_size=16).hexdigest()
         raise GraphInterrupt([Interrupt(value, ident, self.path)])
 
+    def emit_message(self, chunk: Any) -> None:
+        self.run.reports.chunk(self, chunk)
+
     async def perform(self) -> Outcome:
         """Run the node and its conditional edges, trying again as its policies say.
 
@@ -73,6 +78,7 @@ class Task:
         around this one, or whatever the node raised last.
         """
         attempt = 1
+        self.run.reports.hear(self)
         while True:
             self._asked = 0
             token = set_current_task(self)

@@ -6,11 +6,11 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from greenroom.graph.stream import STREAM_MODES
 from greenroom.storage import Unstorable
 from greenroom.storage.codec import encode_json
 
 from ..errors import Invalid
+from ..events import CLIENT_MODES
 
 __all__ = [
     "check_choice",
@@ -70,7 +70,7 @@ def check_modes(given: str | Sequence[str]) -> tuple[str, ...]:
     """Stream modes as a tuple."""
     modes = (given,) if isinstance(given, str) else tuple(given)
     for mode in modes:
-        check_choice("stream_mode", mode, STREAM_MODES)
+        check_choice("stream_mode", mode, CLIENT_MODES)
     return modes
 
 

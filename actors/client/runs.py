@@ -117,7 +117,8 @@ class RunsClient:
         `assistant_id`: a UUID or a graph's name. `input`: a new turn; `command`: `resume`,
         `update`,
         `goto`, and outweighs `input`; neither: go on where the thread paused or failed.
-        `stream_mode`: one or several of `values` (default), `updates`, `custom`.
+        `stream_mode`: one or several of `values` (default), `updates`, `messages`,
+        `messages-tuple`, `custom`, `tasks`, `checkpoints`, `debug`.
         `stream_resumable`: keep the events.
         `checkpoint`, `checkpoint_id`: go on from an older one. `interrupt_before`,
         `interrupt_after`: breakpoints of this run, or "*". `multitask_strategy`: what happens if

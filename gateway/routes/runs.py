@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from greenroom.actors import GreenroomError, Invalid, NotFound, Refused, RunHandle
+from greenroom.actors.events import CLIENT_MODES
 from greenroom.gateway.decoding import shown
 from greenroom.gateway.errors import gone
 from greenroom.gateway.requests import (
@@ -25,7 +26,6 @@ from greenroom.gateway.requests import (
 )
 from greenroom.gateway.responses import client, json_response
 from greenroom.gateway.sse import STREAM_HEADERS, EventStream, RunResult, frame
-from greenroom.graph.stream import STREAM_MODES
 
 __all__ = ["routes"]
 
@@ -86,8 +86,8 @@ async def join_stream(request: Request) -> Response | EventStream:
     after = last_event_id(request)
     stream_mode = query_list(request, "stream_mode")
     for mode in stream_mode or ():
-        if mode not in STREAM_MODES:
-            raise Invalid(f"stream_mode: {shown(mode)} is none of {', '.join(STREAM_MODES)}")
+        if mode not in CLIENT_MODES:
+            raise Invalid(f"stream_mode: {shown(mode)} is none of {', '.join(CLIENT_MODES)}")
     try:
         run = await _attach(request)
     except NotFound as error:

@@ -129,7 +129,7 @@ async def test_asking_for_threads_that_do_not_exist_leaves_nothing_behind(serve:
             with pytest.raises(NotFound):
                 await room.client.runs.create(str(uuid4()), "agent", input=text("x"))
 
-        assert await tasks() == asleep
+        assert await tasks() <= asleep  # a commit that gathers has a task for a moment
 
 
 @pytest.mark.parametrize("idle_timeout", [0, -1])

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import trio
+from langchain_core.messages import AIMessageChunk
 from trio.testing import wait_all_tasks_blocked
 
 from greenroom.actors import Closed
@@ -140,3 +141,91 @@ async def test_an_aborted_stream_ends_for_readers_and_fails_for_who_waits() -> N
     assert await read(aborted) == [[1]]
     with pytest.raises(Closed, match="shut down"):
         await aborted.wait()
+
+
+def of_modes(*modes: str) -> RunStream:
+    return RunStream(EventIds(1), modes, subgraphs=False, resumable=False, follow=True)
+
+
+def part_of(content: str) -> dict[str, Any]:
+    return {"type": "AIMessageChunk", "content": content, "id": "m"}
+
+
+def shown(stream: RunStream) -> list[tuple[str, Any]]:
+    return [(part.event, part.data) for part in stream.parts]
+
+
+def test_messages_grow_part_by_part() -> None:
+    heard = of_modes("messages")
+    for content in ("he", "llo"):
+        heard.emit("messages", (), (part_of(content), {"langgraph_node": "a"}))
+
+    assert shown(heard) == [
+        ("messages/metadata", {"m": {"metadata": {"langgraph_node": "a"}}}),
+        ("messages/partial", [{"type": "ai", "content": "he", "id": "m"}]),
+        ("messages/partial", [{"type": "ai", "content": "hello", "id": "m"}]),
+    ]
+    assert {part.mode for part in heard.parts} == {"messages"}
+
+
+def test_a_message_that_comes_whole_is_complete() -> None:
+    heard = of_modes("messages")
+    whole = {"type": "ai", "content": "hello", "id": "m"}
+    heard.emit("messages", ("sub:1",), (whole, {}))
+
+    assert shown(heard) == [
+        ("messages/metadata|sub:1", {"m": {"metadata": {}}}),
+        ("messages/complete|sub:1", [whole]),
+    ]
+    assert {part.mode for part in heard.parts} == {"messages"}
+
+
+def test_message_objects_grow_too() -> None:
+    heard = of_modes("messages")
+    for content in ("he", "llo"):
+        heard.emit("messages", (), (AIMessageChunk(content, id="m"), {}))
+
+    (message,) = heard.parts[-1].data
+    assert (message["type"], message["content"], message["id"]) == ("ai", "hello", "m")
+
+
+def test_parts_made_of_blocks_are_put_in_a_row() -> None:
+    heard = of_modes("messages")
+    block = {"type": "text", "text": "llo"}
+    heard.emit("messages", (), (part_of("he"), {}))
+    heard.emit("messages", (), ({**part_of(""), "content": [block]}, {}))
+
+    (message,) = heard.parts[-1].data
+    assert message["content"] == [{"type": "text", "text": "he"}, block]
+
+
+def test_messages_tuple_gives_each_part_with_its_metadata() -> None:
+    heard = of_modes("messages-tuple")
+    heard.emit("messages", (), (part_of("he"), {"langgraph_node": "a"}))
+
+    assert list(heard.modes) == ["messages"]
+    assert shown(heard) == [("messages", [part_of("he"), {"langgraph_node": "a"}])]
+    assert [part.mode for part in heard.parts] == ["messages-tuple"]
+
+
+def test_a_task_that_failed_shows_its_error_as_a_run_does() -> None:
+    told = of_modes("tasks", "debug")
+    ended = {"id": "1", "name": "a", "error": ValueError("no"), "result": {}, "interrupts": []}
+    told.emit("tasks", (), ended)
+    told.emit("debug", (), {"type": "task_result", "step": 1, "payload": ended})
+
+    assert told.parts[0].data["error"] == {"error": "ValueError", "message": "no"}
+    assert told.parts[1].data["payload"] == told.parts[0].data
+
+
+def test_a_checkpoint_in_debug_has_its_ids_by_themselves() -> None:
+    told = of_modes("debug")
+    own = {"thread_id": "t", "checkpoint_ns": "", "checkpoint_id": "c"}
+    payload = {"config": {"configurable": own}, "parent_config": None}
+    told.emit("debug", (), {"type": "checkpoint", "step": -1, "payload": payload})
+
+    assert told.parts[0].data["payload"] == {
+        **payload,
+        "checkpoint": own,
+        "parent_checkpoint": None,
+    }

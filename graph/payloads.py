@@ -1,0 +1,105 @@
+"""What stream modes `tasks`, `checkpoints` and `debug` show, in LangGraph's shapes. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from .checkpoint import Planned, StateSnapshot, StateTask
+from .control import START, Interrupt
+
+__all__ = ["checkpoint_payload", "result_payload", "task_payload", "triggers", "wrapped"]
+
+# What a task's metadata repeats of its own fields and of where it is.
+_OF_PLACE: Final = frozenset(
+    (
+        "checkpoint_id",
+        "checkpoint_map",
+        "checkpoint_ns",
+        "langgraph_checkpoint_ns",
+        "langgraph_node",
+        "langgraph_path",
+        "langgraph_step",
+        "langgraph_triggers",
+        "parents",
+        "thread_id",
+    )
+)
+
+
+def task_payload(planned: Planned, given: Any, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """A task that starts. `given`: what its node reads. `metadata`: of its config."""
+    shown = {key: value for key, value in metadata.items() if key not in _OF_PLACE}
+    payload = {
+        "id": planned.id,
+        "name": planned.node,
+        "input": given,
+        "triggers": triggers(planned),
+    }
+    return {**payload, "metadata": shown} if shown else payload
+
+
+def result_payload(
+    planned: Planned,
+    writes: Sequence[tuple[str, Any]] = (),
+    *,
+    error: Exception | None = None,
+    interrupts: Sequence[Interrupt] = (),
+) -> dict[str, Any]:
+    """What a task came to. A key that it wrote more than once has `{"$writes": [...]}`."""
+    by_key: dict[str, list[Any]] = {}
+    for key, value in writes:
+        by_key.setdefault(key, []).append(value)
+    return {
+        "id": planned.id,
+        "name": planned.node,
+        "error": error,
+        "result": {
+            key: values[0] if len(values) == 1 else {"$writes": values}
+            for key, values in by_key.items()
+        },
+        "interrupts": [_interrupt(one) for one in interrupts],
+    }
+
+
+def checkpoint_payload(state: StateSnapshot) -> dict[str, Any]:
+    """A checkpoint as the run has come to it; `next` has finished tasks too."""
+    about = state.metadata or {}
+    return {
+        "config": state.config,
+        "parent_config": state.parent_config,
+        "values": state.values,
+        "metadata": {key: about[key] for key in ("source", "step", "parents")},
+        "next": [task.name for task in state.tasks],
+        "tasks": [_task(task) for task in state.tasks],
+    }
+
+
+def wrapped(kind: str, step: int, timestamp: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """A payload as mode `debug` shows it; `kind`: `checkpoint`, `task` or `task_result`."""
+    return {"step": step, "timestamp": timestamp, "type": kind, "payload": payload}
+
+
+def triggers(planned: Planned) -> tuple[str, ...]:
+    """What made a task run, under LangGraph's names."""
+    if planned.index is not None:
+        return ("__pregel_push",)
+    return (f"branch:to:{planned.node}",)
+
+
+def _task(task: StateTask) -> dict[str, Any]:
+    shown: dict[str, Any] = {"id": task.id, "name": task.name}
+    if task.error is not None:
+        return {**shown, "error": task.error.repr, "state": task.state}
+    if task.result and task.name != START:
+        shown["result"] = task.result
+    interrupts = tuple(_interrupt(one) for one in task.interrupts)
+    return {**shown, "interrupts": interrupts, "state": task.state}
+
+
+def _interrupt(interrupt: Interrupt) -> dict[str, Any]:
+    return {
+        "value": interrupt.value,
+        "id": interrupt.id,
+        "response_schema": interrupt.response_schema,
+    }

@@ -1,0 +1,175 @@
+"""What a run of a graph tells those who follow it, mode by mode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import trio
+
+from . import messages
+from .checkpoint import Planned, Saved
+from .control import START, Interrupt
+from .payloads import checkpoint_payload, result_payload, task_payload, wrapped
+from .snapshot import snapshot
+
+if TYPE_CHECKING:
+    from .execute import Execution
+    from .plan import Outcome
+    from .task import Task
+
+__all__ = ["InOrder", "Reports"]
+
+
+@attrs.define(eq=False)
+class Reports:
+    """The events of one `Execution`, on their way to its sink.
+
+    Nothing is made that nobody wants. `close` silences it: what a node that was left behind still
+    says is not heard.
+    """
+
+    run: Execution
+    _token: trio.lowlevel.TrioToken = attrs.field(factory=trio.lowlevel.current_trio_token)
+    _closed: bool = False
+
+    def close(self) -> None:
+        self._closed = True
+
+    def wants(self, *modes: str) -> bool:
+        sink = self.run.job.sink
+        if self._closed or (self.run.job.ns and not sink.subgraphs):
+            return False
+        return any(mode in sink.modes for mode in modes)
+
+    def emit(self, mode: str, data: Any) -> None:
+        if self.wants(mode):
+            self.run.job.sink.emit(mode, self.run.job.ns, data)
+
+    def values(self) -> None:
+        if self.wants("values"):
+            self.emit("values", self.run.position.values())
+
+    def custom(self, data: Any) -> None:
+        """The stream writer that nodes are given."""
+        self._live(self.emit, "custom", data)
+
+    def checkpoint(self) -> None:
+        """The checkpoint at hand; none of a run that keeps none."""
+        run, position = self.run, self.run.position
+        if run.job.log is None or not self.wants("checkpoints", "debug"):
+            return
+        configurable = run.job.config.get("configurable", {})
+        thread_id = run.job.metadata.get("thread_id") or configurable.get("thread_id", "")
+        saved = Saved(position.at, position.pending)
+        state = snapshot(saved, thread_id, run.graph.channels, run.graph.nodes)
+        self._debug("checkpoints", "checkpoint", position.at.step, checkpoint_payload(state))
+
+    def started(self, tasks: Sequence[Task]) -> None:
+        """Tasks that are about to run, in task order."""
+        for task in tasks:
+            if task.planned.node == START:
+                continue
+            given = task.planned.arg if task.planned.takes_arg else self.run.position.values()
+            if self.wants("messages"):
+                self.run.job.seen.update(messages.known(given))
+            if self.wants("tasks", "debug"):
+                shown = task_payload(task.planned, given, task.config.get("metadata", {}))
+                self._debug("tasks", "task", self._step, shown)
+
+    def finished(self, task: Task, outcome: Outcome) -> None:
+        if task.planned.node == START:
+            return
+        if self.wants("messages"):
+            for message in messages.whole(outcome.writes):
+                self._message(message, messages.metadata_of(task.config), True)
+        if self.wants("updates"):
+            self.emit("updates", {task.planned.node: outcome.result})
+        self._result(task.planned, outcome.writes)
+
+    def paused(self, task: Task, interrupts: Sequence[Interrupt]) -> None:
+        self._result(task.planned, interrupts=interrupts)
+
+    def failed(self, task: Task, error: Exception) -> None:
+        self._result(task.planned, error=error)
+
+    def stamp(self, outcome: Outcome) -> None:
+        """Give ids to messages in what a task wrote, before it is recorded, if they are to be
+        shown.
+        """
+        if self.wants("messages"):
+            for message in messages.whole(outcome.writes):
+                messages.stamped(message, self.run.job.world.random_id)
+
+    def chunk(self, task: Task, given: Any) -> None:
+        """What a node gives to `emit_message`."""
+        chunk = messages.as_chunk(given, task.id)
+        if self.wants("messages"):
+            self._live(self._message, chunk, messages.metadata_of(task.config), False)
+
+    def hear(self, task: Task) -> None:
+        """Pass on what chat models say in the task that is about to run."""
+        if task.node.call is not None and self.wants("messages"):
+            metadata = messages.metadata_of(task.config)
+
+            def emit(message: Any, about: Mapping[str, Any], once: bool) -> None:
+                self._live(self._message, message, {**about, **metadata}, once)
+
+            task.heard = messages.with_callback(task.config, emit)
+
+    def _message(self, message: Any, metadata: Mapping[str, Any], once: bool) -> None:
+        """`once`: unless its id has been shown already."""
+        seen = self.run.job.seen
+        ident = messages.stamped(message, self.run.job.world.random_id)
+        if not (once and ident in seen):
+            seen.add(ident)
+            self.emit("messages", (message, metadata))
+
+    def _result(self, planned: Planned, *what: Any, **more: Any) -> None:
+        if planned.node != START and self.wants("tasks", "debug"):
+            shown = result_payload(planned, *what, **more)
+            self._debug("tasks", "task_result", self._step, shown)
+
+    def _debug(self, mode: str, kind: str, step: int, payload: dict[str, Any]) -> None:
+        self.emit(mode, payload)
+        if self.wants("debug"):
+            timestamp = self.run.job.world.timestamp()
+            self.emit("debug", wrapped(kind, step, timestamp, payload))
+
+    def _live(self, emit: Callable[..., None], *args: Any) -> None:
+        """Plain nodes call from their threads."""
+        if trio.lowlevel.in_trio_run():
+            emit(*args)
+        else:
+            self._token.run_sync_soon(emit, *args)
+
+    @property
+    def _step(self) -> int:
+        return self.run.position.at.step + 1
+
+
+@attrs.define(eq=False)
+class InOrder:
+    """Lets what tasks running side by side report out in task order: each report waits for those of
+    the tasks before it.
+    """
+
+    tasks: Sequence[Task]
+    _reports: dict[Planned, Callable[[], None]] = attrs.field(factory=dict)
+    _next: int = 0
+
+    def put(self, task: Task, report: Callable[[], None]) -> None:
+        self._reports[task.planned] = report
+        while self._next < len(self.tasks):
+            ready = self._reports.pop(self.tasks[self._next].planned, None)
+            if ready is None:
+                return
+            self._next += 1
+            ready()
+
+    def flush(self) -> None:
+        """The step is over: tasks that were cut short have nothing to report."""
+        for task in self.tasks[self._next :]:
+            if (report := self._reports.pop(task.planned, None)) is not None:
+                report()
