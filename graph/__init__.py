@@ -28,14 +28,17 @@ from .errors import (
     InvalidUpdateError,
     NodeNotFoundError,
 )
+from .memory_store import InMemoryStore
 from .saver import InMemorySaver
 from .state import StateGraph
+from .store import BaseStore, InvalidNamespaceError, Item, SearchItem
 
 __all__ = [
     "END",
     "REMOVE_ALL_MESSAGES",
     "START",
     "AsyncioNodeError",
+    "BaseStore",
     "BinaryOperatorAggregate",
     "Command",
     "CompiledStateGraph",
@@ -45,15 +48,19 @@ __all__ = [
     "GraphInterrupt",
     "GraphRecursionError",
     "InMemorySaver",
+    "InMemoryStore",
     "Interrupt",
+    "InvalidNamespaceError",
     "InvalidResumeError",
     "InvalidUpdateError",
+    "Item",
     "LastValue",
     "MessagesState",
     "NodeNotFoundError",
     "RetryPolicy",
     "RunnableConfig",
     "Runtime",
+    "SearchItem",
     "Send",
     "StateGraph",
     "StateSnapshot",
