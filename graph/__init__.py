@@ -4,16 +4,19 @@ Names and meanings follow LangGraph, so that a graph module ports by its import 
 knows nothing of threads as actors, of storage or of HTTP, and is useful alone.
 """
 
+from .cache import BaseCache, InMemoryCache
 from .channels import BinaryOperatorAggregate, LastValue
 from .chat import REMOVE_ALL_MESSAGES, MessagesState, add_messages
 from .checkpoint import StateSnapshot
 from .compiled import CompiledStateGraph
 from .context import (
+    ExecutionInfo,
     RunnableConfig,
     Runtime,
     StreamWriter,
     get_config,
     get_runtime,
+    get_store,
     get_stream_writer,
 )
 from .control import END, START, Command, Interrupt, RetryPolicy, Send, interrupt
@@ -26,9 +29,12 @@ from .errors import (
     GraphRecursionError,
     InvalidResumeError,
     InvalidUpdateError,
+    NodeError,
     NodeNotFoundError,
+    NodeTimeoutError,
 )
 from .memory_store import InMemoryStore
+from .policies import CachePolicy, TimeoutPolicy
 from .saver import InMemorySaver
 from .state import StateGraph
 from .store import BaseStore, InvalidNamespaceError, Item, SearchItem
@@ -38,15 +44,19 @@ __all__ = [
     "REMOVE_ALL_MESSAGES",
     "START",
     "AsyncioNodeError",
+    "BaseCache",
     "BaseStore",
     "BinaryOperatorAggregate",
+    "CachePolicy",
     "Command",
     "CompiledStateGraph",
     "EmptyInputError",
+    "ExecutionInfo",
     "GraphBubbleUp",
     "GraphError",
     "GraphInterrupt",
     "GraphRecursionError",
+    "InMemoryCache",
     "InMemorySaver",
     "InMemoryStore",
     "Interrupt",
@@ -56,7 +66,9 @@ __all__ = [
     "Item",
     "LastValue",
     "MessagesState",
+    "NodeError",
     "NodeNotFoundError",
+    "NodeTimeoutError",
     "RetryPolicy",
     "RunnableConfig",
     "Runtime",
@@ -65,9 +77,11 @@ __all__ = [
     "StateGraph",
     "StateSnapshot",
     "StreamWriter",
+    "TimeoutPolicy",
     "add_messages",
     "get_config",
     "get_runtime",
+    "get_store",
     "get_stream_writer",
     "interrupt",
 ]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
 
 from . import blocking
+from .cache import BaseCache, cache_namespace
 from .checkpoint import Checkpoint, Checkpointer, CheckpointLog, Saved, StateSnapshot
 from .context import RunnableConfig, coerced
 from .errors import NodeNotFoundError
@@ -16,6 +17,7 @@ from .isolation import isolated
 from .job import Breakpoints, Finish, Job
 from .plan import Topology
 from .snapshot import empty_snapshot, snapshot
+from .store import BaseStore
 from .stream import Chunks, Stream
 from .update import take_in, update_state
 from .world import World
@@ -30,7 +32,8 @@ class CompiledStateGraph:
     The methods with an `a` are for trio; those without are for programs without an event loop. A
     config names the thread in `configurable.thread_id` and, to go on from an older checkpoint, that
     in
-    `configurable.checkpoint_id`.
+    `configurable.checkpoint_id`. `step_timeout`: seconds a super-step may take; it may be set on a
+    compiled graph, and a run that exceeds it fails with TimeoutError.
     """
 
     name: str
@@ -38,6 +41,9 @@ class CompiledStateGraph:
     state_schema: type[Any]
     context_schema: type[Any] | None = None
     checkpointer: Checkpointer | None = None
+    store: BaseStore | None = None
+    cache: BaseCache | None = None
+    step_timeout: float | None = None
     interrupt_before: Breakpoints = ()
     interrupt_after: Breakpoints = ()
 
@@ -172,6 +178,27 @@ class CompiledStateGraph:
         """`aupdate_state` for a program without an event loop."""
         instead = "await graph.aupdate_state(...)"
         return blocking.call("update_state", instead, self.aupdate_state, config, values, as_node)
+
+    async def aclear_cache(self, nodes: Sequence[str] | None = None) -> None:
+        """Forget what the cache holds of these nodes, or of all. Raises ValueError without a
+        cache."""
+        await self._cache().aclear(self._cached(nodes))
+
+    def clear_cache(self, nodes: Sequence[str] | None = None) -> None:
+        """`aclear_cache` for a program without an event loop."""
+        self._cache().clear(self._cached(nodes))
+
+    def _cache(self) -> BaseCache:
+        if self.cache is None:
+            raise ValueError("This graph has no cache: compile it with cache=InMemoryCache()")
+        return self.cache
+
+    def _cached(self, nodes: Sequence[str] | None) -> list[tuple[str, ...]]:
+        known = self.topology.nodes
+        for name in nodes or ():
+            if name not in known:
+                raise NodeNotFoundError(f"The graph has no node {name!r}")
+        return [cache_namespace(known[name]) for name in (known if nodes is None else nodes)]
 
     # What a runtime asks of a graph.
 

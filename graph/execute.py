@@ -7,19 +7,22 @@ owns the order of things: what is read, run, recorded and emitted, and when.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import trio
 
+from .cache import BaseCache, cache_key
 from .checkpoint import PendingWrites, Planned, TaskError
 from .context import RunnableConfig, Runtime
 from .control import START, Interrupt
 from .errors import GraphBubbleUp, GraphInterrupt, GraphRecursionError, ParentCommand
 from .job import Breakpoints, Finish, Job
-from .plan import Outcome, Topology, advance
+from .plan import Outcome, Topology, advance, handler_of
 from .position import Position
 from .task import Task
+from .timelimit import places, within
 from .world import entered_world
 
 if TYPE_CHECKING:
@@ -42,18 +45,24 @@ class Execution:
     _token: trio.lowlevel.TrioToken = attrs.field(factory=trio.lowlevel.current_trio_token)
     # Answers for the tasks of the super-step under way, graphs called as nodes included.
     _answers: Mapping[str, Any] = attrs.field(init=False, factory=dict)
+    _places: AbstractAsyncContextManager[object] = attrs.field(init=False)
     _closed: bool = attrs.field(init=False, default=False)
 
     def __attrs_post_init__(self) -> None:
         self.graph = self.compiled.topology
         self.position = Position(self.graph, self.job)
-        self.runtime = Runtime(context=self.job.context, stream_writer=self._write_custom)
+        self.runtime = Runtime(
+            context=self.job.context,
+            store=self.job.store if self.job.store is not None else self.compiled.store,
+            stream_writer=self._write_custom,
+        )
 
     async def run(self) -> Finish:
         """Run to the end, to a pause, or to an error, which is in the log when it is raised."""
         limit = self.job.config.get("recursion_limit", DEFAULT_RECURSION_LIMIT)
         if not isinstance(limit, int) or limit < 1:
             raise ValueError(f"recursion_limit must be a whole number of at least 1; got {limit!r}")
+        self._places = places(self.job.config.get("max_concurrency"))
         resuming = await self._begin()
         if resuming is None:
             return self._finish("The resume answers no interrupt that waits, so nothing was run")
@@ -102,6 +111,7 @@ class Execution:
             if await self._super_step():
                 return self._pause(position.waiting())
             steps += bool(nodes)
+            self.job.progress()
             passed = False
         return self._finish()
 
@@ -163,10 +173,14 @@ class Execution:
             nonlocal paused
             planned = task.planned
             try:
-                outcome = await task.perform()
+                async with self._places:
+                    outcome = await task.perform()
+                node = handler_of(planned.node) if outcome.handled else planned.node
                 if not alone:
                     # Its siblings may pause, fail or be cut short: it will not run again.
-                    self.position.append_outcome(planned, writes=outcome.writes, goto=outcome.goto)
+                    self.position.append_outcome(
+                        planned, node=node, writes=outcome.writes, goto=outcome.goto
+                    )
                     self.position.hand_over()
             except GraphInterrupt as pause:
                 paused = True
@@ -180,14 +194,15 @@ class Execution:
             else:
                 finished[planned] = outcome
                 if planned.node != START:
-                    self._emit("updates", {planned.node: outcome.result})
+                    self._emit("updates", {node: outcome.result, **_marks(task)})
 
-        if len(tasks) == 1:
-            await perform(tasks[0])
-        else:
-            async with trio.open_nursery() as nursery:
-                for task in tasks:
-                    nursery.start_soon(perform, task, nursery)
+        with within(self.compiled.step_timeout):
+            if len(tasks) == 1:
+                await perform(tasks[0])
+            else:
+                async with trio.open_nursery() as nursery:
+                    for task in tasks:
+                        nursery.start_soon(perform, task, nursery)
         if failures:
             self._fail([task for task in tasks if task.planned in failures], failures)
         return paused
@@ -213,6 +228,9 @@ class Execution:
             input={key: value for key, value in state.items() if key in inner.topology.channels},
             ns=task.path,
             answers=self._answers,
+            store=self.runtime.store,
+            cache=self._cache,
+            progress=task.progress,
             checkpoint_id=None,
             interrupt_before=(),
             interrupt_after=(),
@@ -225,6 +243,21 @@ class Execution:
         if finish.paused:
             raise GraphInterrupt(finish.interrupts)
         return finish.values
+
+    @property
+    def _cache(self) -> BaseCache | None:
+        return self.compiled.cache if self.compiled.cache is not None else self.job.cache
+
+    async def recall(self, task: Task) -> Outcome | None:
+        """What the cache knows of a task whose node has a policy for that."""
+        if self._cache is None:
+            return None
+        found = await self._cache.aget([cache_key(task)])
+        return next(iter(found.values()), None)
+
+    async def remember(self, task: Task, outcome: Outcome) -> None:
+        if self._cache is not None and task.node.cache is not None:
+            await self._cache.aset({cache_key(task): (outcome, task.node.cache.ttl)})
 
     def _parents(self) -> dict[str, str]:
         return {**self.job.metadata.get("parents", {}), self.position.ns: self.position.at.id}
@@ -287,6 +320,11 @@ class Execution:
             self._emit("custom", data)
         else:
             self._token.run_sync_soon(self._emit, "custom", data)
+
+
+def _marks(task: Task) -> dict[str, Any]:
+    """What an `updates` event says of a task beside its update."""
+    return {"__metadata__": {"cached": True}} if task.cached else {}
 
 
 def _names_one(breaks: Breakpoints, nodes: Sequence[str]) -> bool:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import attrs
 
+from .cache import BaseCache
 from .checkpoint import CheckpointLog
 from .context import RunnableConfig
 from .control import Interrupt
+from .store import BaseStore
 from .stream import SILENT, Sink
 from .world import World
 
@@ -26,7 +28,8 @@ class Job:
     `log`: where checkpoints go and come from, None for a run that leaves none. `checkpoint_id`:
     start from this one instead of the newest. `bound`: see `resume.answers_of`. `metadata`: for its
     checkpoints. Breakpoints replace those that the graph was compiled with. `ns`, `answers`: for a
-    graph called as a node: where it is, and the answers that a resume brought.
+    graph called as a node: where it is, and the answers that a resume brought. `store`: in place of
+    the graph's own. `cache`: for a graph that has none. `progress`: called after each super-step.
     """
 
     input: Any = None
@@ -42,6 +45,9 @@ class Job:
     metadata: Mapping[str, Any] = attrs.field(factory=dict)
     ns: tuple[str, ...] = ()
     answers: Mapping[str, Any] = attrs.field(factory=dict)
+    store: BaseStore | None = None
+    cache: BaseCache | None = None
+    progress: Callable[[], None] = lambda: None
 
 
 @attrs.frozen(kw_only=True)

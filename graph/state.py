@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 import attrs
 
+from .cache import BaseCache
 from .channels import Channel
 from .checkpoint import Checkpointer
 from .compiled import CompiledStateGraph
@@ -14,7 +16,9 @@ from .control import END, START, RetryPolicy
 from .job import Breakpoints
 from .nodes import Branch, Call, Node
 from .plan import Join, Topology
+from .policies import CachePolicy, TimeoutPolicy
 from .schema import channels_of
+from .store import BaseStore
 
 __all__ = ["StateGraph"]
 
@@ -45,13 +49,20 @@ class StateGraph:
         *,
         metadata: Mapping[str, Any] | None = None,
         retry_policy: RetryPolicy | Sequence[RetryPolicy] | None = None,
+        cache_policy: CachePolicy | None = None,
+        error_handler: Callable[..., Any] | None = None,
+        timeout: float | timedelta | TimeoutPolicy | None = None,
         destinations: Mapping[str, str] | Sequence[str] | None = None,
     ) -> Self:
         """Add a node: `async def` functions run on the event loop, plain ones in worker threads.
 
         `node`: its name, or the function itself, named after it. `action`: a function of the state
-        (and, by name, of `config`, `runtime`, `writer`), or a compiled graph. `retry_policy`: the
-        first that fits a failure counts. `destinations`: where its Commands may go, for drawings.
+        (and, by name or annotation, of `config`, `runtime`, `writer`, `store`), or a compiled
+        graph. `retry_policy`: the first that fits a failure counts. `cache_policy`: remember what
+        it did in the cache given to `compile`. `error_handler`: called with the state and a
+        `NodeError` when the node has failed for good; its update counts in place of the node's, and
+        only its Commands lead on. `timeout`: seconds an attempt may take, or a `TimeoutPolicy`.
+        `destinations`: where its Commands may go, for drawings.
 
         Raises ValueError for a name that is taken, reserved or not usable, TypeError for an action
         that cannot be called.
@@ -79,6 +90,11 @@ class StateGraph:
             call=call,
             subgraph=subgraph,
             retry=_policies(retry_policy),
+            timeout=TimeoutPolicy.coerce(timeout),
+            cache=cache_policy,
+            error_handler=None
+            if error_handler is None
+            else Call.of(error_handler, f"The error handler of node {name!r}"),
             metadata=dict(metadata or {}),
             destinations=tuple(destinations or ()),
         )
@@ -143,6 +159,8 @@ class StateGraph:
         self,
         checkpointer: Checkpointer | None = None,
         *,
+        cache: BaseCache | None = None,
+        store: BaseStore | None = None,
         interrupt_before: Breakpoints | None = None,
         interrupt_after: Breakpoints | None = None,
         name: str | None = None,
@@ -150,7 +168,8 @@ class StateGraph:
         """Check the graph and make it runnable.
 
         `checkpointer`: keeps the threads of a graph used alone (`InMemorySaver()`); a server brings
-        its own. `interrupt_before`, `interrupt_after`: nodes to pause at, or "*" for all.
+        its own. `cache`: for nodes with a `CachePolicy`. `store`: what nodes are given; a server
+        may bring its own. `interrupt_before`, `interrupt_after`: nodes to pause at, or "*" for all.
 
         Raises ValueError for edges from or to unknown nodes, a graph with no way in, and
         breakpoints at unknown nodes.
@@ -170,6 +189,8 @@ class StateGraph:
             state_schema=self.state_schema,
             context_schema=self.context_schema,
             checkpointer=checkpointer,
+            cache=cache,
+            store=store,
             interrupt_before=interrupt_before or (),
             interrupt_after=interrupt_after or (),
         )
