@@ -31,8 +31,9 @@ lint: $(VENV)/.test  ## Check style, formatting and the direction of imports
 typecheck: $(VENV)/.test  ## Check types
 	$(BIN)/mypy
 
-bench: $(VENV)/.test  ## Measure the four multitask strategies
+bench: $(VENV)/.test  ## Measure double-texting and the engine
 	$(BIN)/python benchmarks/double_texting.py
+	$(BIN)/python benchmarks/engine.py
 
 clean:  ## Remove what these commands made
 	rm -rf $(VENV) $(CLIENTS)/node_modules build dist src/*.egg-info

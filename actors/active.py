@@ -132,6 +132,7 @@ class ActiveRun:
             checkpoint_id=checkpoint_id if self.fresh else None,
             interrupt_before=kwargs["interrupt_before"] or (),
             interrupt_after=kwargs["interrupt_after"] or (),
+            durability=kwargs["durability"],
             bound=self.run.bound,
             metadata=checkpoint_metadata(self.run),
         )

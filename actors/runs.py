@@ -263,9 +263,10 @@ class ThreadRuns:
             return
         self.active = None
         await self._end(active.run, outcome, active)
-        for message in self._deleting.pop(active.run.run_id, ()):
+        for message in self._deleting.get(active.run.run_id, ()):
             await self.state.commit([DropRun(self.state.thread_id, active.run.run_id)])
             message.reply.send(None)
+        self._deleting.pop(active.run.run_id, None)
         await self.start_next()
 
     async def _end(self, run: Run, outcome: Outcome, active: ActiveRun | None = None) -> None:

@@ -13,6 +13,7 @@ from greenroom.graph.job import Job
 from greenroom.storage import Storage, StorageError, ThreadLog, Unstorable
 from greenroom.storage.contract import DeleteThread as DropThread
 from greenroom.storage.contract import InsertThread
+from greenroom.storage.log import LogEnd, read_end
 from greenroom.storage.records import Run, Thread
 
 from .active import Stopped
@@ -40,6 +41,17 @@ if TYPE_CHECKING:
 __all__ = ["ThreadActor"]
 
 logger = logging.getLogger(__name__)
+
+
+@attrs.frozen
+class _Past:
+    """What storage has of a thread. `followed`: the runs that readers hold streams of."""
+
+    thread: Thread | None
+    unfinished: list[Run]
+    last_run_seq: int
+    followed: list[tuple[str, Run | None]]
+    log: LogEnd
 
 
 @attrs.define(eq=False)
@@ -83,21 +95,22 @@ class ThreadActor:
     async def _load(self) -> None:
         ids = list(self.streams)
 
-        def read(
-            storage: Storage,
-        ) -> tuple[Thread | None, list[Run], int, list[tuple[str, Run | None]]]:
-            return (
+        def read(storage: Storage) -> _Past:  # in one go: each trip to storage costs a thread
+            return _Past(
                 storage.get_thread(self.thread_id),
                 storage.unfinished_runs(self.thread_id),
                 storage.last_run_seq(self.thread_id),
                 [(run_id, storage.get_run(self.thread_id, run_id)) for run_id in ids],
+                read_end(storage, self.thread_id),
             )
 
-        thread, unfinished, last_seq, past = await self.house.session.read(read)
-        log = await ThreadLog.open(self.house.session, self.thread_id)
-        self.state = ThreadState(self.house, self.thread_id, thread, log)
-        self.runs = ThreadRuns(self.state, self.mailbox, self.streams, unfinished, last_seq)
-        self.runs.take_up(past)
+        past = await self.house.session.read(read)
+        log = ThreadLog.going_on(self.house.session, self.thread_id, past.log)
+        self.state = ThreadState(self.house, self.thread_id, past.thread, log)
+        self.runs = ThreadRuns(
+            self.state, self.mailbox, self.streams, past.unfinished, past.last_run_seq
+        )
+        self.runs.take_up(past.followed)
         self.loaded = True
         await self.runs.start_next()
 

@@ -93,8 +93,6 @@ class _Body:
 class RunCreate(_Body):
     _later = {
         "after_seconds": (0,),
-        "checkpoint_during": (True,),
-        "durability": ("async",),
         "webhook": (),
     }
 

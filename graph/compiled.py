@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequen
 from typing import Any
 
 import attrs
+import trio
 
 from . import blocking
 from .cache import BaseCache, cache_namespace
@@ -13,8 +14,9 @@ from .checkpoint import Checkpoint, Checkpointer, CheckpointLog, Saved, StateSna
 from .context import RunnableConfig, coerced
 from .errors import NodeNotFoundError
 from .execute import Execution
+from .exitlog import ExitLog
 from .isolation import isolated
-from .job import Breakpoints, Finish, Job
+from .job import Breakpoints, Durability, Finish, Job
 from .plan import Topology
 from .snapshot import empty_snapshot, snapshot
 from .store import BaseStore
@@ -55,16 +57,17 @@ class CompiledStateGraph:
         context: Any = None,
         interrupt_before: Breakpoints | None = None,
         interrupt_after: Breakpoints | None = None,
+        durability: Durability | None = None,
     ) -> dict[str, Any]:
         """Run to the end or to a pause and return the state; paused at interrupts it has them, a
         list of `Interrupt`, under `__interrupt__`.
 
         `input`: a dict of state keys, a `Command`, or None to go on where the thread paused or
-        failed.
+        failed. `durability`: `sync`, `async` (default) or `exit`; see `Job`.
         Raises what a node raised, GraphRecursionError, EmptyInputError, InvalidUpdateError.
         """
-        job = self._job(config, input, context, interrupt_before, interrupt_after)
-        finish = await self.perform(job)
+        job = self._job(config, input, context, interrupt_before, interrupt_after, durability)
+        finish = await self._carry_out(job)
         values: dict[str, Any] = isolated(finish.values)
         if finish.interrupts:
             values["__interrupt__"] = list(finish.interrupts)
@@ -80,6 +83,7 @@ class CompiledStateGraph:
         subgraphs: bool = False,
         interrupt_before: Breakpoints | None = None,
         interrupt_after: Breakpoints | None = None,
+        durability: Durability | None = None,
     ) -> Stream:
         """Run and follow: `async with graph.astream(…) as chunks: async for chunk in chunks:`.
 
@@ -90,10 +94,10 @@ class CompiledStateGraph:
         chunk). An error of the run is raised after the chunks before it. Leaving early cancels the
         run.
         """
-        job = self._job(config, input, context, interrupt_before, interrupt_after)
+        job = self._job(config, input, context, interrupt_before, interrupt_after, durability)
 
         async def run(chunks: Chunks) -> None:
-            await self.perform(attrs.evolve(job, sink=chunks))
+            await self._carry_out(attrs.evolve(job, sink=chunks))
 
         return Stream(run, stream_mode, subgraphs)
 
@@ -140,7 +144,10 @@ class CompiledStateGraph:
         """
         thread_id, ns, _ = _place(config)
         self._log(thread_id)
-        made = await self.at(ns).update(self._job(config, None), values, as_node)
+        job = self._job(config, None)
+        made = await self.at(ns).update(job, values, as_node)
+        if job.log is not None:
+            await job.log.flush()
         own = {"thread_id": thread_id, "checkpoint_ns": ns, "checkpoint_id": made.id}
         return {"configurable": own}
 
@@ -204,7 +211,13 @@ class CompiledStateGraph:
 
     async def perform(self, job: Job) -> Finish:
         """Do a job; see `ainvoke` for what it raises."""
-        return await Execution(self, job).run()
+        if job.durability != "exit" or job.log is None:
+            return await Execution(self, job).run()
+        log = ExitLog(job.log)
+        try:
+            return await Execution(self, attrs.evolve(job, log=log)).run()
+        finally:
+            log.settle()
 
     async def update(self, job: Job, values: Any, as_node: str | None = None) -> Checkpoint:
         """Edit the state in the job's log; see `update.update_state`."""
@@ -231,6 +244,15 @@ class CompiledStateGraph:
         """A checkpoint of one of this graph's threads as `get_state` shows it."""
         return snapshot(saved, thread_id, self.topology.channels, self.topology.nodes)
 
+    async def _carry_out(self, job: Job) -> Finish:
+        """A run of a graph used alone: what it leaves in the log is durable when this is over."""
+        try:
+            return await self.perform(job)
+        finally:
+            if job.log is not None:
+                with trio.CancelScope(shield=True):
+                    await job.log.flush()
+
     def _job(
         self,
         config: RunnableConfig | None,
@@ -238,6 +260,7 @@ class CompiledStateGraph:
         context: Any = None,
         interrupt_before: Breakpoints | None = None,
         interrupt_after: Breakpoints | None = None,
+        durability: Durability | None = None,
     ) -> Job:
         config = config or RunnableConfig()
         log = checkpoint_id = None
@@ -255,6 +278,7 @@ class CompiledStateGraph:
             checkpoint_id=checkpoint_id,
             interrupt_before=interrupt_before or (),
             interrupt_after=interrupt_after or (),
+            durability=durability or "async",
             metadata=config.get("metadata") or {},
             ns=ns,
         )

@@ -7,7 +7,6 @@ owns the order of things: what is read, run, recorded and emitted, and when.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -45,7 +44,7 @@ class Execution:
     _token: trio.lowlevel.TrioToken = attrs.field(factory=trio.lowlevel.current_trio_token)
     # Answers for the tasks of the super-step under way, graphs called as nodes included.
     _answers: Mapping[str, Any] = attrs.field(init=False, factory=dict)
-    _places: AbstractAsyncContextManager[object] = attrs.field(init=False)
+    _places: trio.Semaphore | None = attrs.field(init=False)
     _closed: bool = attrs.field(init=False, default=False)
 
     def __attrs_post_init__(self) -> None:
@@ -63,6 +62,7 @@ class Execution:
         if not isinstance(limit, int) or limit < 1:
             raise ValueError(f"recursion_limit must be a whole number of at least 1; got {limit!r}")
         self._places = places(self.job.config.get("max_concurrency"))
+        self.job.world.now()  # sets its clock going, for nodes that look at it from a thread
         resuming = await self._begin()
         if resuming is None:
             return self._finish("The resume answers no interrupt that waits, so nothing was run")
@@ -132,6 +132,8 @@ class Execution:
                 left = True
         if any(task.planned.node != START for task in tasks):
             position.hand_over()  # an input goes with the state that it leads to
+            if self.job.durability == "sync" and self.job.log is not None:
+                await self.job.log.flush()
         if await self._perform(tasks, finished) or left:
             return True
         at = position.at
@@ -173,8 +175,11 @@ class Execution:
             nonlocal paused
             planned = task.planned
             try:
-                async with self._places:
+                if self._places is None:
                     outcome = await task.perform()
+                else:
+                    async with self._places:
+                        outcome = await task.perform()
                 node = handler_of(planned.node) if outcome.handled else planned.node
                 if not alone:
                     # Its siblings may pause, fail or be cut short: it will not run again.
@@ -196,13 +201,19 @@ class Execution:
                 if planned.node != START:
                     self._emit("updates", {node: outcome.result, **_marks(task)})
 
-        with within(self.compiled.step_timeout):
+        async def perform_all() -> None:
             if len(tasks) == 1:
                 await perform(tasks[0])
-            else:
-                async with trio.open_nursery() as nursery:
-                    for task in tasks:
-                        nursery.start_soon(perform, task, nursery)
+                return
+            async with trio.open_nursery() as nursery:
+                for task in tasks:
+                    nursery.start_soon(perform, task, nursery)
+
+        if self.compiled.step_timeout is None:
+            await perform_all()
+        else:
+            with within(self.compiled.step_timeout):
+                await perform_all()
         if failures:
             self._fail([task for task in tasks if task.planned in failures], failures)
         return paused

@@ -15,9 +15,10 @@ from .store import BaseStore
 from .stream import SILENT, Sink
 from .world import World
 
-__all__ = ["Breakpoints", "Finish", "Job"]
+__all__ = ["Breakpoints", "Durability", "Finish", "Job"]
 
 Breakpoints = Sequence[str] | Literal["*"]
+Durability = Literal["sync", "async", "exit"]
 
 
 @attrs.frozen(kw_only=True)
@@ -27,9 +28,11 @@ class Job:
     `input`: a dict of state keys starts a new turn, a `Command` answers or steers, None goes on.
     `log`: where checkpoints go and come from, None for a run that leaves none. `checkpoint_id`:
     start from this one instead of the newest. `bound`: see `resume.answers_of`. `metadata`: for its
-    checkpoints. Breakpoints replace those that the graph was compiled with. `ns`, `answers`: for a
-    graph called as a node: where it is, and the answers that a resume brought. `store`: in place of
-    the graph's own. `cache`: for a graph that has none. `progress`: called after each super-step.
+    checkpoints. Breakpoints replace those that the graph was compiled with. `durability`: `sync`
+    waits for each checkpoint before the next super-step, `async` goes on meanwhile, `exit` keeps
+    only the last one. `ns`, `answers`: for a graph called as a node: where it is, and the answers
+    that a resume brought. `store`: in place of the graph's own. `cache`: for a graph that has
+    none. `progress`: called after each super-step.
     """
 
     input: Any = None
@@ -41,6 +44,7 @@ class Job:
     checkpoint_id: str | None = None
     interrupt_before: Breakpoints = ()
     interrupt_after: Breakpoints = ()
+    durability: Durability = "async"
     bound: Sequence[str] | None = None
     metadata: Mapping[str, Any] = attrs.field(factory=dict)
     ns: tuple[str, ...] = ()

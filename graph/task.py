@@ -48,7 +48,7 @@ class Task:
     attempt: int = 1
     error: NodeError | None = None
     cached: bool = attrs.field(init=False, default=False)
-    _first_started: float | None = None
+    _first_started: float = 0.0
     _asked: int = attrs.field(init=False, default=0)
     _limit: TimeLimit | None = attrs.field(init=False, default=None)
     _over: bool = attrs.field(init=False, default=False)
@@ -86,7 +86,7 @@ class Task:
                 thread_id=None if thread_id is None else str(thread_id),
                 run_id=None if run_id is None else str(run_id),
                 node_attempt=self.attempt,
-                node_first_attempt_time=self._first_started,
+                node_first_attempt_time=self.run.job.world.at(self._first_started).timestamp(),
             ),
         )
 
@@ -125,12 +125,14 @@ class Task:
         if node.cache is not None and (known := await self.run.recall(self)) is not None:
             self.cached = True
             return known
-        self._first_started = self.run.job.world.now().timestamp()
+        self._first_started = trio.current_time()
         current = self
         while True:
             token = set_current_task(current)
             try:
-                outcome = await current._timed(node.timeout)
+                outcome = await (
+                    current._attempt() if node.timeout is None else current._timed(node.timeout)
+                )
             except GraphBubbleUp:
                 raise
             except Exception as error:
@@ -150,9 +152,7 @@ class Task:
             current = attrs.evolve(self, attempt=current.attempt + 1)
         return await current._handle(failure)
 
-    async def _timed(self, policy: TimeoutPolicy | None) -> Outcome:
-        if policy is None:
-            return await self._attempt()
+    async def _timed(self, policy: TimeoutPolicy) -> Outcome:
         with TimeLimit.of(policy) as limit:
             self._limit = limit
             return await self._attempt()

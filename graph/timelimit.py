@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, cast
 
@@ -84,24 +84,21 @@ class TimeLimit:
 
 
 @contextmanager
-def within(seconds: float | None) -> Iterator[None]:
-    """Raises TimeoutError where a super-step takes longer; None is no limit."""
-    if seconds is None:
-        yield
-        return
+def within(seconds: float) -> Iterator[None]:
+    """Raises TimeoutError where a super-step takes longer."""
     with trio.move_on_after(seconds) as scope:
         yield
     if scope.cancelled_caught:
         raise TimeoutError(f"The super-step took longer than the graph's step_timeout, {seconds} s")
 
 
-def places(most: Any) -> AbstractAsyncContextManager[object]:
+def places(most: Any) -> trio.Semaphore | None:
     """What a task holds while it works: one of `most` places, None for as many as there are tasks.
 
     Raises ValueError for a `max_concurrency` that is no whole number of at least 1.
     """
     if most is None:
-        return nullcontext()
+        return None
     if not isinstance(most, int) or most < 1:
         raise ValueError(f"max_concurrency must be a whole number of at least 1; got {most!r}")
     return trio.Semaphore(most)

@@ -14,11 +14,14 @@ from typing import TypeVar
 
 import attrs
 import trio
-from uuid_utils import compat as uuids
+import uuid_utils
 
 __all__ = ["World", "current_world", "entered_world"]
 
 T = TypeVar("T")
+
+
+_RANDOM = random.Random()  # seeding one takes as long as running a node
 
 
 @attrs.define
@@ -29,16 +32,20 @@ class World:
     """
 
     threads: int = 40
-    random: random.Random = attrs.field(factory=random.Random)
+    random: random.Random = _RANDOM
     _limiter: trio.CapacityLimiter | None = attrs.field(init=False, default=None)
     _wall: datetime | None = attrs.field(init=False, default=None)
     _started: float = attrs.field(init=False, default=0.0)
 
     def now(self) -> datetime:
         """The time in UTC. Moves with trio's clock, so that `MockClock` turns it."""
+        return self.at(trio.current_time())
+
+    def at(self, time: float) -> datetime:
+        """The time in UTC when trio's clock showed `time`; after `now()`, from any thread."""
         if self._wall is None:
             self._wall, self._started = datetime.now(UTC), trio.current_time()
-        return self._wall + timedelta(seconds=trio.current_time() - self._started)
+        return self._wall + timedelta(seconds=time - self._started)
 
     def timestamp(self) -> str:
         """`now()` as ISO 8601 with microseconds and offset: sorts as text."""
@@ -46,15 +53,15 @@ class World:
 
     def checkpoint_id(self) -> str:
         """A UUIDv6: checkpoint ids sort by age as text."""
-        return str(uuids.uuid6())
+        return str(uuid_utils.uuid6())
 
     def record_id(self) -> str:
         """A UUIDv7, for threads and runs."""
-        return str(uuids.uuid7())
+        return str(uuid_utils.uuid7())
 
     def random_id(self) -> str:
         """A UUIDv4, for messages and created assistants."""
-        return str(uuids.uuid4())
+        return str(uuid_utils.uuid4())
 
     async def run_blocking(self, function: Callable[..., T], *args: object) -> T:
         """Run user code that may block in a worker thread; abandoned at once when cancelled."""

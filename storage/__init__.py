@@ -36,6 +36,7 @@ from .records import (
     Thread,
     ThreadStatus,
 )
+from .saver import StorageSaver
 from .session import Commit, StorageSession
 from .sqlite import SqliteStorage
 
@@ -66,6 +67,7 @@ __all__ = [
     "Storage",
     "StorageError",
     "StorageHeld",
+    "StorageSaver",
     "StorageSession",
     "Thread",
     "ThreadLog",

@@ -15,7 +15,15 @@ from .delta import Raws, Unfolded, encode_checkpoint, encode_writes, unfold
 from .records import LogRow
 from .session import Commit, StorageSession
 
-__all__ = ["SNAPSHOT_EVERY", "ThreadLog", "decode_page", "read_history", "read_saved"]
+__all__ = [
+    "SNAPSHOT_EVERY",
+    "LogEnd",
+    "ThreadLog",
+    "decode_page",
+    "read_end",
+    "read_history",
+    "read_saved",
+]
 
 SNAPSHOT_EVERY: Final = 50  # checkpoints that reading one may have to fold
 PAGE: Final = 20  # checkpoints read at a time in search of one
@@ -80,6 +88,14 @@ class _Head:
         return Saved(self.checkpoint, self.pending.copy())
 
 
+@attrs.frozen
+class LogEnd:
+    """The last position of a log, 0 for an empty one, and its newest checkpoint."""
+
+    seq: int
+    head: _Head | None
+
+
 class ThreadLog:
     """The `CheckpointLog` of one thread, for its actor alone: nobody else may append to it.
 
@@ -103,8 +119,12 @@ class ThreadLog:
     @classmethod
     async def open(cls, session: StorageSession, thread_id: str) -> Self:
         """The log of a thread, with its head read; empty for a thread that has none."""
-        seq, head = await session.read(_read_end, thread_id)
-        return cls(session, thread_id, seq + 1, head)
+        return cls.going_on(session, thread_id, await session.read(read_end, thread_id))
+
+    @classmethod
+    def going_on(cls, session: StorageSession, thread_id: str, end: LogEnd) -> Self:
+        """As `open`, from an end that was read together with other things."""
+        return cls(session, thread_id, end.seq + 1, end.head)
 
     @property
     def head(self) -> Saved | None:
@@ -246,10 +266,11 @@ class ThreadLog:
             await self.flush()
 
 
-def _read_end(storage: Storage, thread_id: str) -> tuple[int, _Head | None]:
+def read_end(storage: Storage, thread_id: str) -> LogEnd:
+    """Where the log of a thread has come to."""
     seq = storage.last_log_seq(thread_id)
     page = storage.read_checkpoint(thread_id, "") if seq else None
-    return seq, None if page is None else _Head.of(unfold(page)[0])
+    return LogEnd(seq, None if page is None else _Head.of(unfold(page)[0]))
 
 
 def _read_head_before(storage: Storage, thread_id: str, seq: int) -> _Head | None:

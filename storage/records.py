@@ -28,7 +28,6 @@ class Thread:
 
     `status`: computed by the thread's actor in the commit that changed it. `error`: of the last
     run, `{"error": type, "message": text}`. `interrupts`: the questions that wait, by task id.
-    `event_block`: event ids below this one may have been used.
     """
 
     thread_id: str

@@ -18,6 +18,7 @@ __all__ = ["Commit", "RunBlocking", "StorageSession"]
 
 READERS: Final = 8  # threads that read at the same time
 BATCH: Final = 256  # groups of one commit at most
+COMPANY: Final = 0.001  # seconds that a commit which nobody waits for waits for others
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -34,6 +35,7 @@ class Commit:
     """Operations on their way to storage. `done`: applied durably, or refused."""
 
     operations: Sequence[Operation]
+    _hurry: Callable[[], None]
     _finished: trio.Event = attrs.field(init=False, factory=trio.Event)
     _error: Exception | None = attrs.field(init=False, default=None)
 
@@ -51,6 +53,7 @@ class Commit:
 
         Being cancelled here cancels the wait, not the commit.
         """
+        self._hurry()
         await self._finished.wait()
         if self._error is not None:
             raise self._error
@@ -88,7 +91,9 @@ class StorageSession:
         self._threaded = storage.blocking and run_blocking is None
         self._run_blocking: RunBlocking = run_blocking or self._in_thread
         self._readers = trio.CapacityLimiter(READERS)
-        self._queue: SimpleQueue[Commit | None] = SimpleQueue()
+        self._gathering: list[Commit] = []
+        self._gatherer: trio.CancelScope | None = None
+        self._queue: SimpleQueue[list[Commit] | None] = SimpleQueue()
         self._queued = trio.Event()  # for the writer that is a task
 
     @property
@@ -115,6 +120,9 @@ class StorageSession:
         trace: TracebackType | None,
     ) -> None:
         self._closed = True
+        self._hurry()
+        if self._gatherer is not None:
+            self._gatherer.cancel()
         self._queue.put(None)
         self._queued.set()
         self._nursery.cancel_scope.shield = True
@@ -126,17 +134,20 @@ class StorageSession:
     def submit(self, operations: Sequence[Operation]) -> Commit:
         """Queue a group of operations, to be applied wholly or not at all. Does not wait.
 
-        Neither the operations nor what their records hold may be changed afterwards.
+        Until somebody waits for a commit, or a millisecond has passed, groups gather to be
+        committed together. Neither the operations nor what their records hold may be changed
+        afterwards.
         """
         if self._closed or self._lease is None:
             raise StorageError("The storage session is closed")
-        commit = Commit(operations)
-        if self.storage.blocking:
-            self._queue.put(commit)
-            if not self._threaded:
-                self._queued.set()
-        else:
+        commit = Commit(operations, self._hurry)
+        if not self.storage.blocking:
             self._settle([commit], self._apply([commit]))
+            return commit
+        self._gathering.append(commit)
+        if self._gatherer is None:
+            self._gatherer = trio.CancelScope()
+            self._nursery.start_soon(self._gather, self._gatherer)
         return commit
 
     async def commit(self, operations: Sequence[Operation]) -> None:
@@ -187,6 +198,19 @@ class StorageSession:
             batch, last = self._next_batch()
             token.run_sync_soon(self._settle, batch, self._apply(batch))
 
+    async def _gather(self, scope: trio.CancelScope) -> None:
+        with scope:
+            await trio.sleep(COMPANY)
+        self._gatherer = None
+        self._hurry()
+
+    def _hurry(self) -> None:
+        """Give what has gathered to the writer."""
+        if self._gathering:
+            self._queue.put(self._gathering)
+            self._gathering = []
+            self._queued.set()
+
     async def _write_in_task(self) -> None:
         with trio.CancelScope(shield=True):
             last = False
@@ -199,17 +223,17 @@ class StorageSession:
 
     def _next_batch(self) -> tuple[list[Commit], bool]:
         """Waits for a commit; returns all that have queued up, and whether these were the last."""
-        batch = []
-        commit = self._queue.get()
-        while commit is not None:
-            batch.append(commit)
-            if len(batch) == BATCH:
+        batch: list[Commit] = []
+        commits = self._queue.get()
+        while commits is not None:
+            batch += commits
+            if len(batch) >= BATCH:
                 break
             try:
-                commit = self._queue.get_nowait()
+                commits = self._queue.get_nowait()
             except Empty:
                 break
-        return batch, commit is None
+        return batch, commits is None
 
     def _apply(self, batch: Sequence[Commit]) -> Sequence[Exception | None]:
         if not batch:

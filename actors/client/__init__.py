@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from ..supervisor import Supervisor
 from .assistants import AssistantsClient
-from .runs import RunHandle, RunsClient
+from .handle import RunHandle
+from .runs import RunsClient
 from .threads import ThreadsClient
 
 __all__ = ["AssistantsClient", "Client", "RunHandle", "RunsClient", "ThreadsClient"]

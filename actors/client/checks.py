@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+from greenroom.graph.stream import STREAM_MODES
 from greenroom.storage import Unstorable
 from greenroom.storage.codec import encode_json
 
@@ -15,10 +16,10 @@ __all__ = [
     "check_choice",
     "check_event_id",
     "check_mapping",
+    "check_modes",
     "check_page",
     "check_select",
     "check_uuid",
-    "contains",
     "pick",
 ]
 
@@ -65,17 +66,12 @@ def check_mapping(name: str, value: Mapping[str, Any] | None) -> dict[str, Any]:
     return dict(value)
 
 
-def contains(whole: Any, part: Any) -> bool:
-    """Whether JSON `whole` contains `part`, at any depth."""
-    if isinstance(part, Mapping):
-        return isinstance(whole, Mapping) and all(
-            key in whole and contains(whole[key], value) for key, value in part.items()
-        )
-    if isinstance(part, list):
-        return isinstance(whole, list) and all(
-            any(contains(one, wanted) for one in whole) for wanted in part
-        )
-    return bool(whole == part) and isinstance(whole, bool) == isinstance(part, bool)
+def check_modes(given: str | Sequence[str]) -> tuple[str, ...]:
+    """Stream modes as a tuple."""
+    modes = (given,) if isinstance(given, str) else tuple(given)
+    for mode in modes:
+        check_choice("stream_mode", mode, STREAM_MODES)
+    return modes
 
 
 def check_select(select: Collection[str] | None, fields: Collection[str]) -> Collection[str]:

@@ -4,150 +4,35 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, Final, get_args
+from typing import Any, get_args
 
-import attrs
-
-from greenroom.graph.resume import waiting
-from greenroom.graph.stream import STREAM_MODES
+from greenroom.graph.job import Durability
 from greenroom.storage import Storage, Unstorable
 from greenroom.storage.codec import encode
-from greenroom.storage.log import read_saved
 from greenroom.storage.records import UNFINISHED, Assistant, Run, RunStatus
 
 from ..active import command_of
 from ..errors import Invalid, NotFound, Refused, RunFailed
-from ..events import RunStream, StreamPart
+from ..events import StreamPart
 from ..mailbox import Attach, Cancel, DeleteRun, Submit
 from ..multitask import DEFAULT_STRATEGY, STRATEGIES
 from ..supervisor import Supervisor
-from ..views import RUN_FIELDS, result_view, run_view
+from ..views import RUN_FIELDS, run_view
 from .assistants import AssistantsClient
 from .checks import (
     check_choice,
     check_event_id,
     check_mapping,
+    check_modes,
     check_page,
     check_select,
     check_uuid,
     pick,
 )
+from .handle import RunHandle
 from .threads import new_thread
 
-__all__ = ["RunHandle", "RunsClient"]
-
-REPLAY_ALL: Final = (0, -1)  # event ids to start after that mean everything kept
-_EVENTS = 1000  # kept events read at a time
-
-
-@attrs.define(eq=False)
-class RunHandle:
-    """A run that was accepted: its record, its result and its events.
-
-    `run`: the run's dictionary when the handle was made. `resumable`: whether its events are kept,
-    so that a reader may come back and name the last one it saw.
-    """
-
-    run: dict[str, Any]
-    thread_id: str
-    run_id: str
-    _house: Supervisor
-    _stream: RunStream | None
-    _from_start: bool = attrs.field(kw_only=True)
-
-    @property
-    def resumable(self) -> bool:
-        return bool(self.run["kwargs"]["resumable"])
-
-    async def result(self) -> dict[str, Any]:
-        """The thread's values when the run is over, with `__interrupt__` where it paused and
-        `__error__` (`error`, `message`) alone where it failed."""
-        if self._stream is not None:
-            result: dict[str, Any] = await self._stream.wait()
-            return result
-        return await self._past_result()
-
-    async def events(
-        self, *, after: int | None = None, stream_mode: str | Sequence[str] | None = None
-    ) -> AsyncGenerator[list[StreamPart], None]:
-        """The run's events, in batches of what had queued up; ends with the run.
-
-        `after`: the id of the last event seen; 0 or -1 for everything kept. Without it, the handle
-        of a run just started gives all events, another one those from now on. `stream_mode`: only
-        these.
-        """
-        modes = None if stream_mode is None else {"metadata", "error", *_modes(stream_mode)}
-        stream = self._stream
-        parts = stream.parts if stream is not None else []
-        start = 0 if self._from_start else len(parts)
-        if after is not None and self.resumable:
-            after = 0 if after in REPLAY_ALL else after
-            first = parts[0].id if parts else None
-            async with aclosing(self._kept(after, first)) as kept:
-                async for batch in kept:
-                    after = batch[-1].id
-                    if batch := _only(batch, modes):
-                        yield batch
-            start = next((at for at, part in enumerate(parts) if part.id > after), len(parts))
-        if stream is None:
-            return
-        async with aclosing(stream.follow(start)) as followed:
-            async for batch in followed:
-                if batch := _only(batch, modes):
-                    yield batch
-
-    async def parts(
-        self,
-        *,
-        after: int | None = None,
-        stream_mode: str | Sequence[str] | None = None,
-        cancels: bool = False,
-    ) -> AsyncGenerator[StreamPart, None]:
-        """`events`, one by one. `cancels`: leaving before the end cancels the run."""
-        try:
-            async with aclosing(self.events(after=after, stream_mode=stream_mode)) as batches:
-                async for batch in batches:
-                    for part in batch:
-                        yield part
-        finally:
-            if cancels:
-                self.leave()
-
-    def leave(self) -> None:
-        """Tell the run to stop, if it has not ended; does not wait."""
-        if self._stream is not None and not self._stream.ended.is_set():
-            self._house.tell(self.thread_id, Cancel(self.run_id, "interrupt"))
-
-    async def _kept(self, after: int, before: int | None) -> AsyncGenerator[list[StreamPart], None]:
-        """Events of earlier processes, or of a run that is over."""
-        while True:
-            found = await self._house.session.read(
-                Storage.read_events, self.thread_id, self.run_id, after=after, limit=_EVENTS
-            )
-            batch = [
-                StreamPart(event.event_id, event.name, event.data)
-                for event in found
-                if before is None or event.event_id < before
-            ]
-            if batch:
-                yield batch
-            if len(batch) < _EVENTS:
-                return
-            after = batch[-1].id
-
-    async def _past_result(self) -> dict[str, Any]:
-        def read(storage: Storage) -> tuple[Run | None, Any]:
-            run = storage.get_run(self.thread_id, self.run_id)
-            return run, read_saved(storage, self.thread_id)
-
-        run, saved = await self._house.session.read(read)
-        if run is not None and run.error is not None:
-            return {"__error__": run.error}
-        if saved is None:
-            return {}
-        interrupts = waiting(saved)
-        # As the reference: of a run that paused a while ago, only the questions.
-        return result_view({} if interrupts else saved.checkpoint.values, interrupts)
+__all__ = ["RunsClient"]
 
 
 class RunsClient:
@@ -224,6 +109,7 @@ class RunsClient:
         multitask_strategy: str | None = None,
         if_not_exists: str | None = None,
         durability: str | None = None,
+        checkpoint_during: bool | None = None,
         follow: bool = True,
     ) -> RunHandle:
         """Start a run; when this returns it is durable and will be carried out.
@@ -236,8 +122,10 @@ class RunsClient:
         `checkpoint`, `checkpoint_id`: go on from an older one. `interrupt_before`,
         `interrupt_after`: breakpoints of this run, or "*". `multitask_strategy`: what happens if
         the thread is busy: `enqueue` (default), `reject`, `interrupt` or `rollback`.
-        `if_not_exists`: `reject` (default: NotFound) or `create` the thread. `durability`: `async`,
-        the only one for now. `follow`: the events will be read from the first.
+        `if_not_exists`: `reject` (default: NotFound) or `create` the thread. `durability`: `sync`
+        waits for each checkpoint to be stored before the next super-step, `async` (default) does
+        not, `exit` (or `checkpoint_during=False`) stores only the last one; whatever it is, the
+        run's end is stored before it is told. `follow`: the events will be read from the first.
 
         Raises NotFound, Conflict (`reject` on a busy thread), Invalid, Refused.
         """
@@ -247,7 +135,9 @@ class RunsClient:
         strategy = check_choice(
             "multitask_strategy", multitask_strategy or DEFAULT_STRATEGY, STRATEGIES
         )
-        check_choice("durability", durability or "async", ("async",))
+        if durability is None and checkpoint_during is False:
+            durability = "exit"  # as it was called before
+        check_choice("durability", durability or "async", get_args(Durability))
         create = check_choice("if_not_exists", if_not_exists or "reject", ("reject", "create"))
         settings, shown = _settings(assistant, config, context)
         if (at := _checkpoint_id(checkpoint, checkpoint_id)) is not None:
@@ -260,7 +150,7 @@ class RunsClient:
             "command": command,
             "config": settings,
             "context": shown,
-            "stream_mode": list(_modes(stream_mode)),
+            "stream_mode": list(check_modes(stream_mode)),
             "interrupt_before": _breakpoints("interrupt_before", interrupt_before),
             "interrupt_after": _breakpoints("interrupt_after", interrupt_after),
             "webhook": None,
@@ -268,8 +158,8 @@ class RunsClient:
             "temporary": False,
             "subgraphs": stream_subgraphs,
             "resumable": stream_resumable,
-            "checkpoint_during": None,
-            "durability": "async",
+            "checkpoint_during": checkpoint_during,
+            "durability": durability or "async",
         }
         try:
             encode(kwargs)
@@ -436,13 +326,6 @@ def _input(given: Any) -> dict[str, Any]:
     return dict(given)
 
 
-def _modes(given: str | Sequence[str]) -> tuple[str, ...]:
-    modes = (given,) if isinstance(given, str) else tuple(given)
-    for mode in modes:
-        check_choice("stream_mode", mode, STREAM_MODES)
-    return modes
-
-
 def _breakpoints(name: str, given: str | Sequence[str] | None) -> str | list[str] | None:
     if given is None or given == "*":
         return given
@@ -454,10 +337,6 @@ def _breakpoints(name: str, given: str | Sequence[str] | None) -> str | list[str
 def _cancels(on_disconnect: str | None) -> bool:
     given = on_disconnect or "continue"
     return bool(check_choice("on_disconnect", given, ("cancel", "continue")) == "cancel")
-
-
-def _only(batch: list[StreamPart], modes: set[str] | None) -> list[StreamPart]:
-    return batch if modes is None else [part for part in batch if part.mode in modes]
 
 
 def _raised(result: dict[str, Any], raise_error: bool) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from greenroom.storage import RecordExists, Storage
 from greenroom.storage.contract import InsertThread, ThreadQuery
 from greenroom.storage.log import read_history, read_saved
 from greenroom.storage.records import Thread, ThreadStatus
+from greenroom.storage.rows import contains
 
 from ..errors import Conflict, Invalid, NotFound
 from ..mailbox import Create, DeleteThread, EditState, Patch
@@ -26,7 +27,6 @@ from .checks import (
     check_page,
     check_select,
     check_uuid,
-    contains,
     pick,
 )
 

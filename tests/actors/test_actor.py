@@ -367,6 +367,22 @@ async def test_a_run_under_way_is_over_before_its_crashed_actor_is_started_again
         assert hold.order == ["slow begins", "slow ends"] * 2
 
 
+async def test_a_deletion_of_a_run_outlives_a_crash(
+    faulty: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    hold = Hold()
+    async with Greenroom({"agent": chain(hold=hold.node)}, storage=faulty) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        run = await client.runs.create(thread_id, "agent", input=text("slow"))
+        await hold.reached.wait()
+        faulty.refuse(is_a(DeleteRun))
+
+        await client.runs.delete(thread_id, run["run_id"])
+
+        assert await client.runs.list(thread_id) == []
+        assert await status(client, thread_id) == "interrupted"
+
+
 async def test_a_deletion_outlives_a_crash(faulty: Any, caplog: pytest.LogCaptureFixture) -> None:
     hold = Hold()
     async with Greenroom({"agent": chain(hold=hold.node)}, storage=faulty) as room:

@@ -1,0 +1,139 @@
+"""A run that was accepted, in the hands of who asked for it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import Any, Final
+
+import attrs
+
+from greenroom.graph.resume import waiting
+from greenroom.storage import Storage
+from greenroom.storage.log import read_saved
+from greenroom.storage.records import Run
+
+from ..events import RunStream, StreamPart
+from ..mailbox import Cancel
+from ..supervisor import Supervisor
+from ..views import result_view
+from .checks import check_modes
+
+__all__ = ["RunHandle"]
+
+REPLAY_ALL: Final = (0, -1)  # event ids to start after that mean everything kept
+_EVENTS = 1000  # kept events read at a time
+
+
+@attrs.define(eq=False)
+class RunHandle:
+    """A run that was accepted: its record, its result and its events.
+
+    `run`: the run's dictionary when the handle was made. `resumable`: whether its events are kept,
+    so that a reader may come back and name the last one it saw.
+    """
+
+    run: dict[str, Any]
+    thread_id: str
+    run_id: str
+    _house: Supervisor
+    _stream: RunStream | None
+    _from_start: bool = attrs.field(kw_only=True)
+
+    @property
+    def resumable(self) -> bool:
+        return bool(self.run["kwargs"]["resumable"])
+
+    async def result(self) -> dict[str, Any]:
+        """The thread's values when the run is over, with `__interrupt__` where it paused and
+        `__error__` (`error`, `message`) alone where it failed."""
+        if self._stream is not None:
+            result: dict[str, Any] = await self._stream.wait()
+            return result
+        return await self._past_result()
+
+    async def events(
+        self, *, after: int | None = None, stream_mode: str | Sequence[str] | None = None
+    ) -> AsyncGenerator[list[StreamPart], None]:
+        """The run's events, in batches of what had queued up; ends with the run.
+
+        `after`: the id of the last event seen; 0 or -1 for everything kept. Without it, the handle
+        of a run just started gives all events, another one those from now on. `stream_mode`: only
+        these.
+        """
+        modes = None if stream_mode is None else {"metadata", "error", *check_modes(stream_mode)}
+        stream = self._stream
+        parts = stream.parts if stream is not None else []
+        start = 0 if self._from_start else len(parts)
+        if after is not None and self.resumable:
+            after = 0 if after in REPLAY_ALL else after
+            first = parts[0].id if parts else None
+            async with aclosing(self._kept(after, first)) as kept:
+                async for batch in kept:
+                    after = batch[-1].id
+                    if batch := _only(batch, modes):
+                        yield batch
+            start = next((at for at, part in enumerate(parts) if part.id > after), len(parts))
+        if stream is None:
+            return
+        async with aclosing(stream.follow(start)) as followed:
+            async for batch in followed:
+                if batch := _only(batch, modes):
+                    yield batch
+
+    async def parts(
+        self,
+        *,
+        after: int | None = None,
+        stream_mode: str | Sequence[str] | None = None,
+        cancels: bool = False,
+    ) -> AsyncGenerator[StreamPart, None]:
+        """`events`, one by one. `cancels`: leaving before the end cancels the run."""
+        try:
+            async with aclosing(self.events(after=after, stream_mode=stream_mode)) as batches:
+                async for batch in batches:
+                    for part in batch:
+                        yield part
+        finally:
+            if cancels:
+                self.leave()
+
+    def leave(self) -> None:
+        """Tell the run to stop, if it has not ended; does not wait."""
+        if self._stream is not None and not self._stream.ended.is_set():
+            self._house.tell(self.thread_id, Cancel(self.run_id, "interrupt"))
+
+    async def _kept(self, after: int, before: int | None) -> AsyncGenerator[list[StreamPart], None]:
+        """Events of earlier processes, or of a run that is over."""
+        while True:
+            found = await self._house.session.read(
+                Storage.read_events, self.thread_id, self.run_id, after=after, limit=_EVENTS
+            )
+            batch = [
+                StreamPart(event.event_id, event.name, event.data)
+                for event in found
+                if before is None or event.event_id < before
+            ]
+            if batch:
+                yield batch
+            if len(batch) < _EVENTS:
+                return
+            after = batch[-1].id
+
+    async def _past_result(self) -> dict[str, Any]:
+        def read(storage: Storage) -> tuple[Run | None, Any]:
+            run = storage.get_run(self.thread_id, self.run_id)
+            return run, read_saved(storage, self.thread_id)
+
+        run, saved = await self._house.session.read(read)
+        if run is not None and run.error is not None:
+            return {"__error__": run.error}
+        if saved is None:
+            return {}
+        interrupts = waiting(saved)
+        # As the reference: of a run that paused a while ago, only the questions.
+        return result_view({} if interrupts else saved.checkpoint.values, interrupts)
+
+
+def _only(batch: list[StreamPart], modes: set[str] | None) -> list[StreamPart]:
+    return batch if modes is None else [part for part in batch if part.mode in modes]
