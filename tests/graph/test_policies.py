@@ -148,7 +148,7 @@ class TestTimeouts:
         self, mock_clock: MockClock
     ) -> None:
         go, gone = threading.Event(), threading.Event()
-        refused: list[Exception] = []
+        refused: list[type] = []
         attempts: list[int] = []
 
         def node(state: State, runtime: Runtime[Any]) -> State:
@@ -163,8 +163,8 @@ class TestTimeouts:
             runtime.stream_writer("late")
             try:
                 interrupt("late?")
-            except RuntimeError as error:
-                refused.append(error)
+            except Exception as error:
+                refused.append(type(error))
             gone.set()
             return {"log": ["late"]}
 
@@ -181,7 +181,7 @@ class TestTimeouts:
         finish = await ran.perform(Job(input={}, world=World(threads=1), sink=Sink()))
         assert [question.value for question in finish.interrupts] == ["?"]
         assert heard == []
-        assert len(refused) == 1
+        assert refused == [RuntimeError]
 
     @pytest.mark.parametrize("given", [0, -1.0, timedelta(0), TimeoutPolicy(idle_timeout=0)])
     def test_a_time_that_is_not_positive_is_refused(self, given: Any) -> None:
