@@ -94,10 +94,13 @@ class InMemoryCache(BaseCache):
 
 
 def cache_namespace(node: Node) -> Namespace:
-    """Where the outcomes of a node are kept: by its function and its name."""
+    """Where the outcomes of a node are kept: by its function, or the graph called as it, and its
+    name."""
+    if node.subgraph is not None:
+        return ("graph", node.subgraph.name, node.name)
     function = node.call.function if node.call is not None else None
     module = getattr(function, "__module__", None) or ""
-    return ("nodes", module, getattr(function, "__qualname__", None) or "", node.name)
+    return ("node", module, getattr(function, "__qualname__", None) or "", node.name)
 
 
 def cache_key(task: Task) -> FullKey:

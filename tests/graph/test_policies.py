@@ -330,6 +330,15 @@ class TestCache:
             now += timedelta(seconds=6)
         assert len(calls) == 2
 
+    async def test_a_graph_called_as_a_node_is_remembered_too(
+        self, node: Node, calls: list[Any]
+    ) -> None:
+        inner = StateGraph(State).add_node("in", node).add_edge(START, "in").compile()
+        ran = graph(inner, {"cache": InMemoryCache()}, cache_policy=CachePolicy())
+        first = await ran.ainvoke({"value": 1})
+        assert await ran.ainvoke({"value": 1}) == first
+        assert calls == [1]
+
     async def test_a_key_function_says_which_inputs_are_the_same(
         self, node: Node, calls: list[Any]
     ) -> None:
