@@ -4,6 +4,7 @@ Names and meanings follow LangGraph, so that a graph module ports by its import 
 knows nothing of threads as actors, of storage or of HTTP, and is useful alone.
 """
 
+from .cache import BaseCache, InMemoryCache
 from .channels import (
     AnyValue,
     BinaryOperatorAggregate,
@@ -16,11 +17,13 @@ from .chat import REMOVE_ALL_MESSAGES, MessagesState, add_messages
 from .checkpoint import StateSnapshot
 from .compiled import CompiledStateGraph
 from .context import (
+    ExecutionInfo,
     RunnableConfig,
     Runtime,
     StreamWriter,
     get_config,
     get_runtime,
+    get_store,
     get_stream_writer,
 )
 from .control import (
@@ -43,12 +46,17 @@ from .errors import (
     GraphRecursionError,
     InvalidResumeError,
     InvalidUpdateError,
+    NodeError,
     NodeNotFoundError,
+    NodeTimeoutError,
 )
 from .managed import IsLastStep, RemainingSteps
+from .memory_store import InMemoryStore
 from .messages import emit_message
+from .policies import CachePolicy, TimeoutPolicy
 from .saver import InMemorySaver
 from .state import StateGraph
+from .store import BaseStore, InvalidNamespaceError, Item, SearchItem
 
 __all__ = [
     "END",
@@ -56,39 +64,52 @@ __all__ = [
     "START",
     "AnyValue",
     "AsyncioNodeError",
+    "BaseCache",
+    "BaseStore",
     "BinaryOperatorAggregate",
+    "CachePolicy",
     "Command",
     "CompiledStateGraph",
     "EmptyInputError",
     "EphemeralValue",
+    "ExecutionInfo",
     "GraphBubbleUp",
     "GraphError",
     "GraphInterrupt",
     "GraphRecursionError",
+    "InMemoryCache",
     "InMemorySaver",
+    "InMemoryStore",
     "Interrupt",
+    "InvalidNamespaceError",
     "InvalidResumeError",
     "InvalidUpdateError",
     "IsLastStep",
+    "Item",
     "LastValue",
     "MessagesState",
+    "NodeError",
     "NodeNotFoundError",
+    "NodeTimeoutError",
     "Overwrite",
     "RemainingSteps",
     "RetryPolicy",
     "RunnableConfig",
     "Runtime",
+    "SearchItem",
     "Send",
     "StateGraph",
     "StateSnapshot",
     "StateUpdate",
     "StreamWriter",
+    "TimeoutPolicy",
     "Topic",
     "UntrackedValue",
     "add_messages",
     "emit_message",
     "get_config",
     "get_runtime",
+    "get_store",
     "get_stream_writer",
     "interrupt",
 ]

@@ -9,6 +9,7 @@ import attrs
 import trio
 
 from . import blocking
+from .cache import BaseCache, cache_namespace
 from .checkpoint import Checkpoint, Checkpointer, CheckpointLog, Saved, StateSnapshot
 from .context import RunnableConfig, coerced
 from .control import StateUpdate
@@ -21,6 +22,7 @@ from .job import Breakpoints, Durability, Finish, Job
 from .jsonschema import json_schema
 from .plan import Topology
 from .snapshot import empty_snapshot, snapshot
+from .store import BaseStore
 from .stream import Chunks, Stream
 from .update import check_updates, take_in, update_state
 from .world import World
@@ -38,7 +40,8 @@ class CompiledStateGraph:
     The methods with an `a` are for trio; those without are for programs without an event loop. A
     config names the thread in `configurable.thread_id` and, to go on from an older checkpoint, that
     in
-    `configurable.checkpoint_id`.
+    `configurable.checkpoint_id`. `step_timeout`: seconds a super-step may take; it may be set on a
+    compiled graph, and a run that exceeds it fails with TimeoutError.
     """
 
     name: str
@@ -47,6 +50,9 @@ class CompiledStateGraph:
     context_schema: type[Any] | None = None
     builder: StateGraph | None = None
     checkpointer: Checkpointer | None = None
+    store: BaseStore | None = None
+    cache: BaseCache | None = None
+    step_timeout: float | None = None
     interrupt_before: Breakpoints = ()
     interrupt_after: Breakpoints = ()
 
@@ -288,6 +294,27 @@ class CompiledStateGraph:
     def get_context_jsonschema(self) -> dict[str, Any] | None:
         """The JSON Schema of `Runtime.context`; None where none is declared."""
         return None if self.context_schema is None else json_schema(self.context_schema)
+
+    async def aclear_cache(self, nodes: Sequence[str] | None = None) -> None:
+        """Forget what the cache holds of these nodes, or of all. Raises ValueError without a
+        cache."""
+        await self._cache().aclear(self._cached(nodes))
+
+    def clear_cache(self, nodes: Sequence[str] | None = None) -> None:
+        """`aclear_cache` for a program without an event loop."""
+        self._cache().clear(self._cached(nodes))
+
+    def _cache(self) -> BaseCache:
+        if self.cache is None:
+            raise ValueError("This graph has no cache: compile it with cache=InMemoryCache()")
+        return self.cache
+
+    def _cached(self, nodes: Sequence[str] | None) -> list[tuple[str, ...]]:
+        known = self.topology.nodes
+        for name in nodes or ():
+            if name not in known:
+                raise NodeNotFoundError(f"The graph has no node {name!r}")
+        return [cache_namespace(known[name]) for name in (known if nodes is None else nodes)]
 
     # What a runtime asks of a graph.
 

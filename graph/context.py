@@ -9,7 +9,11 @@ from typing import Any, Generic, Protocol, TypedDict, TypeVar
 import attrs
 from typing_extensions import is_typeddict
 
+from .errors import NodeError
+from .store import BaseStore
+
 __all__ = [
+    "ExecutionInfo",
     "RunnableConfig",
     "Runtime",
     "StreamWriter",
@@ -17,6 +21,7 @@ __all__ = [
     "current_task",
     "get_config",
     "get_runtime",
+    "get_store",
     "get_stream_writer",
 ]
 
@@ -28,21 +33,51 @@ class RunnableConfig(TypedDict, total=False):
     """What a run was configured with, as langchain-core's class of this name.
 
     `configurable`: the caller's own settings, and `thread_id`, `checkpoint_id`, `checkpoint_ns`.
-    `recursion_limit`: super-steps before a run is given up (default 25).
+    `recursion_limit`: super-steps before a run is given up (default 25). `max_concurrency`: how
+    many tasks of a graph may run at once (default: all of a super-step). `run_id`: the caller's
+    name for the run.
     """
 
     tags: list[str]
     metadata: dict[str, Any]
     recursion_limit: int
+    max_concurrency: int | None
+    run_id: Any
     configurable: dict[str, Any]
 
 
 @attrs.frozen(kw_only=True)
+class ExecutionInfo:
+    """Where a node is at work.
+
+    `thread_id`, `run_id`: None where the run has none. `node_attempt`: 1 for the first;
+    `node_first_attempt_time`: when that one started, in seconds since 1970.
+    """
+
+    checkpoint_id: str
+    checkpoint_ns: str
+    task_id: str
+    thread_id: str | None = None
+    run_id: str | None = None
+    node_attempt: int = 1
+    node_first_attempt_time: float | None = None
+
+
+@attrs.frozen(kw_only=True)
 class Runtime(Generic[C]):
-    """What a node may ask for beside the state: `def node(state, runtime: Runtime[Context])`."""
+    """What a node may ask for beside the state: `def node(state, runtime: Runtime[Context])`.
+
+    `store`: the one that the graph was compiled with. `heartbeat`: tells that the node is getting
+    on, which starts its idle timeout anew. `previous`: what the entrypoint returned last on this
+    thread (functional API).
+    """
 
     context: C = None  # type: ignore[assignment]
+    store: BaseStore | None = None
     stream_writer: StreamWriter = lambda _: None
+    heartbeat: Callable[[], None] = lambda: None
+    previous: Any = None
+    execution_info: ExecutionInfo | None = None
 
 
 class TaskContext(Protocol):
@@ -53,6 +88,11 @@ class TaskContext(Protocol):
 
     @property
     def runtime(self) -> Runtime[Any]: ...
+
+    @property
+    def error(self) -> NodeError | None:
+        """For an error handler: what it handles."""
+        ...
 
     def ask(self, value: Any) -> Any:
         """Answer of the next interrupt of this task, or GraphInterrupt."""
@@ -76,6 +116,14 @@ def current_task(caller: str) -> TaskContext:
 def get_stream_writer() -> StreamWriter:
     """A function that sends its argument to readers of stream mode `custom`."""
     return current_task("get_stream_writer()").runtime.stream_writer
+
+
+def get_store() -> BaseStore:
+    """The store that the graph was compiled with. Raises RuntimeError where it has none."""
+    store = current_task("get_store()").runtime.store
+    if store is None:
+        raise RuntimeError("The graph has no store: compile it with store=InMemoryStore()")
+    return store
 
 
 def get_config() -> RunnableConfig:

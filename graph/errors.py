@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+import attrs
 
 if TYPE_CHECKING:
     from .control import Command, Interrupt
@@ -17,7 +19,9 @@ __all__ = [
     "GraphRecursionError",
     "InvalidResumeError",
     "InvalidUpdateError",
+    "NodeError",
     "NodeNotFoundError",
+    "NodeTimeoutError",
     "ParentCommand",
 ]
 
@@ -44,6 +48,42 @@ class InvalidResumeError(GraphError):
 
 class NodeNotFoundError(GraphError):
     """A route, a `Send` or an update names a node that the graph does not have."""
+
+
+class NodeTimeoutError(GraphError):
+    """An attempt of a node took longer than its `TimeoutPolicy` allows. Not a `TimeoutError`.
+
+    `kind`: which of its two timeouts has run out; `timeout` is that one. All times in seconds.
+    """
+
+    def __init__(
+        self,
+        node: str,
+        elapsed: float,
+        *,
+        kind: Literal["idle", "run"],
+        idle_timeout: float | None = None,
+        run_timeout: float | None = None,
+    ) -> None:
+        timeout = idle_timeout if kind == "idle" else run_timeout
+        if timeout is None:
+            raise ValueError(f"{kind}_timeout is needed where kind is {kind!r}")
+        what = "showed no progress for" if kind == "idle" else "ran longer than"
+        super().__init__(f"Node {node!r} {what} {timeout:g} s (it had run for {elapsed:.3f} s)")
+        self.node = node
+        self.elapsed = elapsed
+        self.kind = kind
+        self.timeout = timeout
+        self.idle_timeout = idle_timeout
+        self.run_timeout = run_timeout
+
+
+@attrs.frozen
+class NodeError:
+    """What an error handler is given: the node that failed, and the error it failed with."""
+
+    node: str
+    error: Exception
 
 
 class AsyncioNodeError(GraphError):

@@ -13,17 +13,19 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import trio
 
+from .cache import BaseCache, cache_key
 from .checkpoint import PendingWrites, Planned, TaskError
 from .context import RunnableConfig, Runtime
 from .control import START, Interrupt
 from .errors import GraphBubbleUp, GraphInterrupt, GraphRecursionError, ParentCommand
 from .job import Breakpoints, Finish, Job
 from .payloads import triggers
-from .plan import Outcome, Topology, advance
+from .plan import Outcome, Topology, advance, handler_of
 from .position import Position
 from .reports import InOrder, Reports
 from .schema import as_update
 from .task import Task
+from .timelimit import places, within
 from .world import entered_world
 
 if TYPE_CHECKING:
@@ -48,18 +50,25 @@ class Execution:
     reports: Reports = attrs.field(init=False)
     # Answers for the tasks of the super-step under way, graphs called as nodes included.
     _answers: Mapping[str, Any] = attrs.field(init=False, factory=dict)
+    _places: trio.Semaphore | None = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.graph = self.compiled.topology
         self.position = Position(self.graph, self.job)
         self.reports = Reports(self)
-        self.runtime = Runtime(context=self.job.context, stream_writer=self.reports.custom)
+        self.runtime = Runtime(
+            context=self.job.context,
+            store=self.job.store if self.job.store is not None else self.compiled.store,
+            stream_writer=self.reports.custom,
+        )
 
     async def run(self) -> Finish:
         """Run to the end, to a pause, or to an error, which is in the log when it is raised."""
         limit = self.job.config.get("recursion_limit", DEFAULT_RECURSION_LIMIT)
         if not isinstance(limit, int) or limit < 1:
             raise ValueError(f"recursion_limit must be a whole number of at least 1; got {limit!r}")
+        self._places = places(self.job.config.get("max_concurrency"))
+        self.job.world.now()  # sets its clock going, for nodes that look at it from a thread
         resuming = await self._begin()
         if resuming is None:
             return self._finish("The resume answers no interrupt that waits, so nothing was run")
@@ -110,6 +119,7 @@ class Execution:
             if await self._super_step():
                 return self._pause(position.waiting())
             steps += bool(nodes)
+            self.job.progress()
             passed = False
         return self._finish()
 
@@ -176,11 +186,18 @@ class Execution:
             nonlocal paused
             planned = task.planned
             try:
-                outcome = await task.perform()
+                if self._places is None:
+                    outcome = await task.perform()
+                else:
+                    async with self._places:
+                        outcome = await task.perform()
                 reports.stamp(outcome)
+                node = handler_of(planned.node) if outcome.handled else planned.node
                 if not alone:
                     # Its siblings may pause, fail or be cut short: it will not run again.
-                    self.position.append_outcome(planned, writes=outcome.writes, goto=outcome.goto)
+                    self.position.append_outcome(
+                        planned, node=node, writes=outcome.writes, goto=outcome.goto
+                    )
                     self.position.hand_over()
             except GraphInterrupt as pause:
                 paused = True
@@ -198,15 +215,22 @@ class Execution:
                 finished[planned] = outcome
                 in_order.put(task, partial(reports.finished, task, outcome))
 
-        if len(tasks) == 1:
-            await perform(tasks[0])
-        else:
+        async def perform_all() -> None:
+            if len(tasks) == 1:
+                await perform(tasks[0])
+                return
             try:
                 async with trio.open_nursery() as nursery:
                     for task in tasks:
                         nursery.start_soon(perform, task, nursery)
             finally:
                 in_order.flush()
+
+        if self.compiled.step_timeout is None:
+            await perform_all()
+        else:
+            with within(self.compiled.step_timeout):
+                await perform_all()
         if failures:
             self._fail([task for task in tasks if task.planned in failures], failures)
         return paused
@@ -232,6 +256,9 @@ class Execution:
             input=state if isinstance(state, Mapping) else as_update(state),
             ns=task.path,
             answers=self._answers,
+            store=self.runtime.store,
+            cache=self._cache,
+            progress=task.progress,
             checkpoint_id=None,
             interrupt_before=(),
             interrupt_after=(),
@@ -244,6 +271,21 @@ class Execution:
         if finish.paused:
             raise GraphInterrupt(finish.interrupts)
         return finish.values
+
+    @property
+    def _cache(self) -> BaseCache | None:
+        return self.compiled.cache if self.compiled.cache is not None else self.job.cache
+
+    async def recall(self, task: Task) -> Outcome | None:
+        """What the cache knows of a task whose node has a policy for that."""
+        if self._cache is None:
+            return None
+        found = await self._cache.aget([cache_key(task)])
+        return next(iter(found.values()), None)
+
+    async def remember(self, task: Task, outcome: Outcome) -> None:
+        if self._cache is not None and task.node.cache is not None:
+            await self._cache.aset({cache_key(task): (outcome, task.node.cache.ttl)})
 
     def _parents(self) -> dict[str, str]:
         return {**self.job.metadata.get("parents", {}), self.position.ns: self.position.at.id}

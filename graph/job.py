@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import attrs
 
+from .cache import BaseCache
 from .checkpoint import CheckpointLog
 from .context import RunnableConfig
 from .control import Interrupt
+from .store import BaseStore
 from .stream import SILENT, Sink
 from .world import World
 
@@ -29,8 +31,9 @@ class Job:
     checkpoints. Breakpoints replace those that the graph was compiled with. `durability`: `sync`
     waits for each checkpoint before the next super-step, `async` goes on meanwhile, `exit` keeps
     only the last one. `ns`, `answers`: for a graph called as a node: where it is, and the answers
-    that a resume brought. `seen`: the ids of messages that stream mode `messages` has no need to
-    show again.
+    that a resume brought. `store`: in place of the graph's own. `cache`: for a graph that has
+    none. `progress`: called after each super-step. `seen`: the ids of messages that stream mode
+    `messages` has no need to show again.
     """
 
     input: Any = None
@@ -48,6 +51,9 @@ class Job:
     ns: tuple[str, ...] = ()
     answers: Mapping[str, Any] = attrs.field(factory=dict)
     seen: set[str] = attrs.field(factory=set)
+    store: BaseStore | None = None
+    cache: BaseCache | None = None
+    progress: Callable[[], None] = lambda: None
 
 
 @attrs.frozen(kw_only=True)

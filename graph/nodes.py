@@ -12,7 +12,9 @@ import attrs
 from .context import TaskContext
 from .control import END, START, Command, RetryPolicy, Send
 from .errors import InvalidUpdateError, NodeNotFoundError
+from .injection import GIVEN, wanted
 from .isolation import isolated
+from .policies import CachePolicy, TimeoutPolicy
 from .schema import Schema, as_update
 
 if TYPE_CHECKING:
@@ -20,23 +22,22 @@ if TYPE_CHECKING:
 
 __all__ = ["Branch", "Call", "Node", "read_update"]
 
+# Parameters that cannot be given by their name.
+_UNNAMED = (
+    inspect.Parameter.POSITIONAL_ONLY,
+    inspect.Parameter.VAR_POSITIONAL,
+    inspect.Parameter.VAR_KEYWORD,
+)
 Pairs = tuple[tuple[str, Any], ...]
-
-# What a node may ask for by the name of a parameter, beside the state.
-_GIVEN: Mapping[str, Callable[[TaskContext], Any]] = {
-    "config": lambda task: task.config,
-    "runtime": lambda task: task.runtime,
-    "writer": lambda task: task.runtime.stream_writer,
-}
 
 
 @attrs.frozen
 class Call:
-    """A user's function, whether it is async, and the parameters it asks for by name."""
+    """A user's function, whether it is async, and what it asks for beside the state."""
 
     function: Callable[..., Any]
     is_async: bool
-    asks: tuple[str, ...]
+    asks: tuple[tuple[str, str], ...]  # (parameter, key of GIVEN)
 
     @classmethod
     def of(cls, function: Callable[..., Any], what: str) -> Call:
@@ -48,7 +49,7 @@ class Call:
     def __call__(self, state: Any, task: TaskContext) -> Any:
         if not self.asks:
             return self.function(state)
-        return self.function(state, **{name: _GIVEN[name](task) for name in self.asks})
+        return self.function(state, **{name: GIVEN[given](task) for name, given in self.asks})
 
 
 @attrs.frozen
@@ -94,6 +95,9 @@ class Node:
     subgraph: CompiledStateGraph | None = None
     retry: tuple[RetryPolicy, ...] = ()
     defer: bool = False
+    timeout: TimeoutPolicy | None = None
+    cache: CachePolicy | None = None
+    error_handler: Call | None = None
     metadata: Mapping[str, Any] = attrs.field(factory=dict)
     destinations: Mapping[str, str | None] = attrs.field(factory=dict)
     edges: tuple[str, ...] = ()
@@ -181,7 +185,7 @@ def _is_async(function: Any) -> bool:
     )
 
 
-def _asks(function: Callable[..., Any], what: str) -> tuple[str, ...]:
+def _asks(function: Callable[..., Any], what: str) -> tuple[tuple[str, str], ...]:
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (ValueError, TypeError):  # some built-in functions have no signature
@@ -194,15 +198,17 @@ def _asks(function: Callable[..., Any], what: str) -> tuple[str, ...]:
     if not parameters or parameters[0].kind not in positional:
         raise TypeError(f"{what} must take the state as its first argument; got {function!r}")
     asks = []
+    given = wanted(function, parameters[1:])
     for parameter in parameters[1:]:
-        if parameter.name in _GIVEN and parameter.kind is not inspect.Parameter.POSITIONAL_ONLY:
-            asks.append(parameter.name)
+        key = given[parameter.name]
+        if key is not None and parameter.kind not in _UNNAMED:
+            asks.append((parameter.name, key))
         elif parameter.default is parameter.empty and parameter.kind not in (
             inspect.Parameter.VAR_POSITIONAL,
             inspect.Parameter.VAR_KEYWORD,
         ):
             raise TypeError(
                 f"{what} asks for {parameter.name!r}; beside the state, only "
-                f"{', '.join(map(repr, _GIVEN))} can be given"
+                f"{', '.join(map(repr, GIVEN))} can be given"
             )
     return tuple(asks)

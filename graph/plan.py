@@ -14,16 +14,26 @@ from .checkpoint import Planned
 from .control import END, Send
 from .nodes import Node
 
-__all__ = ["Advance", "Join", "Outcome", "Topology", "advance", "apply_writes", "plan_targets"]
+__all__ = [
+    "Advance",
+    "Join",
+    "Outcome",
+    "Topology",
+    "advance",
+    "apply_writes",
+    "handler_of",
+    "plan_targets",
+]
 
 
 @attrs.frozen
 class Outcome:
     """What a task came to. `goto`: where its conditional edges and Commands lead; static edges are
-    the graph's to know."""
+    the graph's to know, and not taken where an error handler stepped in (`handled`)."""
 
     writes: tuple[tuple[str, Any], ...] = ()
     goto: tuple[str | Send, ...] = ()
+    handled: bool = False
 
     @property
     def result(self) -> dict[str, Any] | list[dict[str, Any]] | None:
@@ -85,6 +95,11 @@ class Advance:
     joins: Mapping[str, tuple[str, ...]]
 
 
+def handler_of(node: str) -> str:
+    """What a node's error handler is called in the log and in streams."""
+    return f"__error_handler__{node}"
+
+
 def apply_writes(
     channels: Mapping[str, Channel],
     values: Mapping[str, Any],
@@ -133,6 +148,8 @@ def advance(
     arrived = dict(joins)
     for task, outcome in finished:
         targets += outcome.goto
+        if outcome.handled:
+            continue
         targets += graph.nodes[task.node].edges
         for name in graph.nodes[task.node].joins:
             arrived[name] = tuple(dict.fromkeys((*arrived.get(name, ()), task.node)))

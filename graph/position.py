@@ -13,7 +13,7 @@ from .control import START, Command, Interrupt, Send
 from .errors import EmptyInputError, InvalidUpdateError
 from .job import Job
 from .nodes import check_targets, read_update
-from .plan import Advance, Outcome, Topology, apply_writes, plan_targets
+from .plan import Advance, Outcome, Topology, apply_writes, handler_of, plan_targets
 from .resume import answers_of, waiting
 from .schema import as_update
 from .untracked import TrackedLog
@@ -64,7 +64,7 @@ class Position:
         so_far = self.pending.get(planned.id)
         if so_far is None or so_far.writes is None:
             return None
-        return Outcome(so_far.writes, so_far.goto)
+        return Outcome(so_far.writes, so_far.goto, handled=so_far.node == handler_of(planned.node))
 
     def open_nodes(self) -> list[str]:
         """The nodes of planned tasks that have not finished, but for START."""
@@ -213,7 +213,8 @@ class Position:
 
     def append_outcome(self, planned: Planned, **what: Any) -> None:
         """Record what a planned task has come to; `what` as in `PendingWrites`."""
-        self.append(self._record(planned.id, node=planned.node, **what))
+        node = what.pop("node", planned.node)
+        self.append(self._record(planned.id, node=node, **what))
 
     def append_failure(self, error: Exception) -> None:
         """Record why the run failed, unless a task's record says so already."""

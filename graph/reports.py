@@ -12,6 +12,7 @@ from . import messages
 from .checkpoint import Planned, Saved
 from .control import START, Interrupt
 from .payloads import checkpoint_payload, result_payload, task_payload, wrapped
+from .plan import handler_of
 from .snapshot import snapshot
 
 if TYPE_CHECKING:
@@ -85,7 +86,9 @@ class Reports:
             for message in messages.whole(outcome.writes):
                 self._message(message, messages.metadata_of(task.config), True)
         if self.wants("updates"):
-            self.emit("updates", {task.planned.node: outcome.result})
+            node = handler_of(task.planned.node) if outcome.handled else task.planned.node
+            marks = {"__metadata__": {"cached": True}} if task.cached else {}
+            self.emit("updates", {node: outcome.result, **marks})
         self._result(task.planned, outcome.writes)
 
     def paused(self, task: Task, interrupts: Sequence[Interrupt]) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from datetime import timedelta
 from itertools import pairwise
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 import attrs
 
+from .cache import BaseCache
 from .channels import Channel, LastValue
 from .checkpoint import Checkpointer
 from .compiled import CompiledStateGraph
@@ -16,7 +18,9 @@ from .job import Breakpoints
 from .managed import ManagedValue
 from .nodes import Branch, Call, Node
 from .plan import Join, Topology
+from .policies import CachePolicy, TimeoutPolicy
 from .schema import Schema, declared_state
+from .store import BaseStore
 
 __all__ = ["StateGraph"]
 
@@ -67,6 +71,9 @@ class StateGraph:
         *,
         metadata: Mapping[str, Any] | None = None,
         retry_policy: RetryPolicy | Sequence[RetryPolicy] | None = None,
+        cache_policy: CachePolicy | None = None,
+        error_handler: Callable[..., Any] | None = None,
+        timeout: float | timedelta | TimeoutPolicy | None = None,
         destinations: Mapping[str, str] | Sequence[str] | None = None,
         input_schema: type[Any] | None = None,
         defer: bool = False,
@@ -74,12 +81,16 @@ class StateGraph:
         """Add a node: `async def` functions run on the event loop, plain ones in worker threads.
 
         `node`: its name, or the function itself, named after it. `action`: a function of the state
-        (and, by name, of `config`, `runtime`, `writer`), or a compiled graph. `retry_policy`: the
-        first that fits a failure counts. `destinations`: where its Commands may go, for drawings,
-        or a mapping to labels; a `Command[Literal[...]]` return annotation says the same.
-        `input_schema`: the state type that it reads, by default what its first parameter is
-        annotated with, or else the graph's; keys that are new become part of the state, but not of
-        inputs and results. `defer`: run it only when nothing else is left to run.
+        (and, by name or annotation, of `config`, `runtime`, `writer`, `store`), or a compiled
+        graph. `retry_policy`: the first that fits a failure counts. `cache_policy`: remember what
+        it did in the cache given to `compile`. `error_handler`: called with the state and a
+        `NodeError` when the node has failed for good; its update counts in place of the node's, and
+        only its Commands lead on. `timeout`: seconds an attempt may take, or a `TimeoutPolicy`.
+        `destinations`: where its Commands may go, for drawings, or a mapping to labels; a
+        `Command[Literal[...]]` return annotation says the same. `input_schema`: the state type that
+        it reads, by default what its first parameter is annotated with, or else the graph's; keys
+        that are new become part of the state, but not of inputs and results. `defer`: run it only
+        when nothing else is left to run.
 
         Raises ValueError for a name that is taken, reserved or not usable, TypeError for an action
         that cannot be called.
@@ -111,6 +122,11 @@ class StateGraph:
             call=call,
             subgraph=subgraph,
             retry=_policies(retry_policy),
+            timeout=TimeoutPolicy.coerce(timeout),
+            cache=cache_policy,
+            error_handler=None
+            if error_handler is None
+            else Call.of(error_handler, f"The error handler of node {name!r}"),
             metadata=dict(metadata or {}),
             destinations=_destinations(destinations, action),
         )
@@ -206,6 +222,8 @@ class StateGraph:
         self,
         checkpointer: Checkpointer | None = None,
         *,
+        cache: BaseCache | None = None,
+        store: BaseStore | None = None,
         interrupt_before: Breakpoints | None = None,
         interrupt_after: Breakpoints | None = None,
         name: str | None = None,
@@ -213,7 +231,8 @@ class StateGraph:
         """Check the graph and make it runnable.
 
         `checkpointer`: keeps the threads of a graph used alone (`InMemorySaver()`); a server brings
-        its own. `interrupt_before`, `interrupt_after`: nodes to pause at, or "*" for all.
+        its own. `cache`: for nodes with a `CachePolicy`. `store`: what nodes are given; a server
+        may bring its own. `interrupt_before`, `interrupt_after`: nodes to pause at, or "*" for all.
 
         Raises ValueError for edges from or to unknown nodes, a graph with no way in, and
         breakpoints at unknown nodes.
@@ -240,6 +259,8 @@ class StateGraph:
             context_schema=self.context_schema,
             builder=self,
             checkpointer=checkpointer,
+            cache=cache,
+            store=store,
             interrupt_before=interrupt_before or (),
             interrupt_after=interrupt_after or (),
         )

@@ -11,12 +11,20 @@ import attrs
 import trio
 
 from .checkpoint import Planned
-from .context import RunnableConfig, Runtime, reset_current_task, set_current_task
+from .context import (
+    ExecutionInfo,
+    RunnableConfig,
+    Runtime,
+    reset_current_task,
+    set_current_task,
+)
 from .control import Interrupt, Send
-from .errors import AsyncioNodeError, GraphBubbleUp, GraphInterrupt, ParentCommand
+from .errors import AsyncioNodeError, GraphBubbleUp, GraphInterrupt, NodeError, ParentCommand
 from .isolation import isolated
 from .nodes import Branch, Call, Node, check_targets, read_update
 from .plan import Outcome, apply_writes
+from .policies import TimeoutPolicy
+from .timelimit import TimeLimit
 
 if TYPE_CHECKING:
     from .execute import Execution
@@ -28,7 +36,9 @@ __all__ = ["Task"]
 class Task:
     """A planned task of a running graph.
 
-    `resumes`: the answers that its interrupts have had so far, in order.
+    `resumes`: the answers that its interrupts have had so far, in order. `attempt`: each has a
+    Task of its own, so that a thread that outlives one can neither write nor ask in the next.
+    `error`: what its error handler handles. `cached`: it was not run, its outcome was known.
     """
 
     run: Execution
@@ -37,7 +47,13 @@ class Task:
     resumes: tuple[Any, ...] = ()
     # The config through which chat models are heard, where somebody wants to.
     heard: RunnableConfig | None = None
-    _asked: int = 0
+    attempt: int = 1
+    error: NodeError | None = None
+    cached: bool = attrs.field(init=False, default=False)
+    _first_started: float = 0.0
+    _asked: int = attrs.field(init=False, default=0)
+    _limit: TimeLimit | None = attrs.field(init=False, default=None)
+    _over: bool = attrs.field(init=False, default=False)
 
     @property
     def id(self) -> str:
@@ -58,9 +74,41 @@ class Task:
 
     @property
     def runtime(self) -> Runtime[Any]:
-        return self.run.runtime
+        config = self.run.job.config
+        run_id = config.get("run_id")
+        thread_id = config.get("configurable", {}).get("thread_id")
+        return attrs.evolve(
+            self.run.runtime,
+            stream_writer=self._write_custom,
+            heartbeat=self._heartbeat,
+            execution_info=ExecutionInfo(
+                checkpoint_id=self.run.position.at.id,
+                checkpoint_ns="|".join(self.path),
+                task_id=self.id,
+                thread_id=None if thread_id is None else str(thread_id),
+                run_id=None if run_id is None else str(run_id),
+                node_attempt=self.attempt,
+                node_first_attempt_time=self.run.job.world.at(self._first_started).timestamp(),
+            ),
+        )
+
+    def _write_custom(self, data: Any) -> None:
+        if not self._over:
+            self.run.runtime.stream_writer(data)
+            self.progress()
+
+    def _heartbeat(self) -> None:
+        if self._limit is not None and not self._over:
+            self._limit.refresh()
+
+    def progress(self) -> None:
+        """Something happened that shows that the node is getting on."""
+        if self._limit is not None and not self._over:
+            self._limit.refresh_on_progress()
 
     def ask(self, value: Any) -> Any:
+        if self._over:
+            raise RuntimeError(f"interrupt() in node {self.node.name!r} came after its time")
         at = self._asked
         self._asked += 1
         if at < len(self.resumes):
@@ -72,29 +120,72 @@ class Task:
         self.run.reports.chunk(self, chunk)
 
     async def perform(self) -> Outcome:
-        """Run the node and its conditional edges, trying again as its policies say.
+        """Run the node and its conditional edges, trying again as its policies say; where it fails
+        for good, its error handler steps in.
 
         Raises GraphInterrupt where the task pauses, ParentCommand where it speaks to the graph
         around this one, or whatever the node raised last.
         """
-        attempt = 1
+        node = self.node
+        if node.cache is not None and (known := await self.run.recall(self)) is not None:
+            self.cached = True
+            return known
         self.run.reports.hear(self)
+        self._first_started = trio.current_time()
+        current = self
         while True:
-            self._asked = 0
-            token = set_current_task(self)
+            token = set_current_task(current)
             try:
-                return await self._attempt()
+                outcome = await (
+                    current._attempt() if node.timeout is None else current._timed(node.timeout)
+                )
             except GraphBubbleUp:
                 raise
             except Exception as error:
-                policy = next((p for p in self.node.retry if p.retries(error)), None)
-                if policy is None or attempt >= policy.max_attempts:
-                    raise
-                wait = policy.wait(attempt, self.run.job.world.random.random)
+                policy = next((p for p in node.retry if p.retries(error)), None)
+                if policy is None or current.attempt >= policy.max_attempts:
+                    failure = error
+                    break
+                wait = policy.wait(current.attempt, self.run.job.world.random.random)
+            else:
+                if node.cache is not None:
+                    await self.run.remember(self, outcome)
+                return outcome
             finally:
+                current._over = True
                 reset_current_task(token)
             await trio.sleep(wait)
-            attempt += 1
+            current = attrs.evolve(self, attempt=current.attempt + 1)
+        return await current._handle(failure)
+
+    async def _timed(self, policy: TimeoutPolicy) -> Outcome:
+        with TimeLimit.of(policy) as limit:
+            self._limit = limit
+            return await self._attempt()
+        raise limit.error(self.node.name)
+
+    async def _handle(self, failure: Exception) -> Outcome:
+        """What the error handler makes of a failure: no edge of the node is taken then, only where
+        the handler's Commands lead."""
+        handler = self.node.error_handler
+        if handler is None:
+            raise failure
+        node = self.node.name
+        current = attrs.evolve(self, error=NodeError(node, failure))
+        current._asked = self._asked  # what the node was answered is not for the handler
+        token = set_current_task(current)
+        try:
+            state = isolated(self.planned.arg if self.planned.takes_arg else self.values)
+            if handler.is_async:
+                returned = await _on_trio(self.node, handler(state, current))
+            else:
+                returned = await self.run.job.world.run_blocking(handler, state, current)
+            writes, goto = self._read(returned)
+        finally:
+            current._over = True
+            reset_current_task(token)
+        check_targets(goto, node, self.run.graph.nodes)
+        return Outcome(writes, goto, handled=True)
 
     async def leave(self, writes: tuple[tuple[str, Any], ...]) -> tuple[str | Send, ...]:
         """Where this task's conditional edges lead, seeing the state with its own `writes`."""

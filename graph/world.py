@@ -39,9 +39,13 @@ class World:
 
     def now(self) -> datetime:
         """The time in UTC. Moves with trio's clock, so that `MockClock` turns it."""
+        return self.at(trio.current_time())
+
+    def at(self, time: float) -> datetime:
+        """The time in UTC when trio's clock showed `time`; after `now()`, from any thread."""
         if self._wall is None:
             self._wall, self._started = datetime.now(UTC), trio.current_time()
-        return self._wall + timedelta(seconds=trio.current_time() - self._started)
+        return self._wall + timedelta(seconds=time - self._started)
 
     def timestamp(self) -> str:
         """`now()` as ISO 8601 with microseconds and offset: sorts as text."""
@@ -63,9 +67,38 @@ class World:
         """Run user code that may block in a worker thread; abandoned at once when cancelled."""
         if self._limiter is None:
             self._limiter = trio.CapacityLimiter(self.threads)
-        return await trio.to_thread.run_sync(
-            function, *args, abandon_on_cancel=True, limiter=self._limiter
-        )
+        place = _Place(self._limiter)
+        try:
+            return await trio.to_thread.run_sync(
+                function,
+                *args,
+                abandon_on_cancel=True,
+                limiter=place,  # type: ignore[arg-type]
+            )
+        finally:
+            place.give_back()
+
+
+@attrs.define(eq=False)
+class _Place:
+    """A thread's place in a limiter. An abandoned thread gives it back at once, though it may go
+    on for long: others are not to wait for it.
+    """
+
+    limiter: trio.CapacityLimiter
+    taken: bool = False
+
+    async def acquire_on_behalf_of(self, borrower: object) -> None:
+        await self.limiter.acquire_on_behalf_of(self)
+        self.taken = True
+
+    def release_on_behalf_of(self, borrower: object) -> None:
+        self.give_back()
+
+    def give_back(self) -> None:
+        if self.taken:
+            self.taken = False
+            self.limiter.release_on_behalf_of(self)
 
 
 _current: ContextVar[World | None] = ContextVar("greenroom_world", default=None)
