@@ -136,6 +136,8 @@ def _metadata(compiled: CompiledStateGraph, node: Node) -> dict[str, Any] | None
         if node.name != START and (names == "*" or node.name in names)
     ]
     metadata = dict(node.metadata)
+    if node.defer:
+        metadata["defer"] = True
     if pauses:
         metadata["__interrupt"] = ",".join(pauses)
     return metadata or None

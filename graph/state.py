@@ -62,7 +62,7 @@ class StateGraph:
         self._edges: list[tuple[str, str]] = []
         self._joins: dict[str, Join] = {}
         self._branches: list[tuple[str, Branch]] = []
-        self._default_retry: tuple[RetryPolicy, ...] = ()
+        self._defaults: dict[str, Any] = {}  # of a node's policies
 
     def add_node(
         self,
@@ -124,9 +124,7 @@ class StateGraph:
             retry=_policies(retry_policy),
             timeout=TimeoutPolicy.coerce(timeout),
             cache=cache_policy,
-            error_handler=None
-            if error_handler is None
-            else Call.of(error_handler, f"The error handler of node {name!r}"),
+            error_handler=_handler(error_handler, f"The error handler of node {name!r}"),
             metadata=dict(metadata or {}),
             destinations=_destinations(destinations, action),
         )
@@ -151,14 +149,25 @@ class StateGraph:
         return self
 
     def set_node_defaults(
-        self, *, retry_policy: RetryPolicy | Sequence[RetryPolicy] | None = None
+        self,
+        *,
+        retry_policy: RetryPolicy | Sequence[RetryPolicy] | None = None,
+        cache_policy: CachePolicy | None = None,
+        error_handler: Callable[..., Any] | None = None,
+        timeout: float | timedelta | TimeoutPolicy | None = None,
     ) -> Self:
         """Policies for the nodes that were added without their own, before or after this call.
 
-        Graphs called as nodes keep their own defaults for what is inside them.
+        They are as in `add_node`; those not given stay as they were. Graphs called as nodes keep
+        their own defaults for what is inside them.
         """
-        if retry_policy is not None:
-            self._default_retry = _policies(retry_policy)
+        given = {
+            "retry": _policies(retry_policy),
+            "cache": cache_policy,
+            "error_handler": _handler(error_handler, "The error handler of nodes"),
+            "timeout": TimeoutPolicy.coerce(timeout),
+        }
+        self._defaults |= {name: policy for name, policy in given.items() if policy}
         return self
 
     def add_edge(self, start_key: str | Sequence[str], end_key: str) -> Self:
@@ -298,9 +307,10 @@ class StateGraph:
         return schema
 
     def _wired(self, node: Node) -> Node:
+        defaults = {} if node.name == START else self._defaults
         return attrs.evolve(
             node,
-            retry=node.retry or self._default_retry if node.name != START else (),
+            **{name: policy for name, policy in defaults.items() if not getattr(node, name)},
             edges=tuple(end for start, end in self._edges if start == node.name),
             joins=tuple(key for key, join in self._joins.items() if node.name in join.sources),
             branches=tuple(branch for source, branch in self._branches if source == node.name),
@@ -337,6 +347,10 @@ def _name_of(action: Callable[..., Any] | CompiledStateGraph) -> str:
     if isinstance(action, CompiledStateGraph):
         return action.name
     return getattr(action, "__name__", type(action).__name__)
+
+
+def _handler(given: Callable[..., Any] | None, what: str) -> Call | None:
+    return None if given is None else Call.of(given, what)
 
 
 def _policies(given: RetryPolicy | Sequence[RetryPolicy] | None) -> tuple[RetryPolicy, ...]:

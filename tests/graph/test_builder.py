@@ -6,7 +6,7 @@ from typing import Any, TypedDict
 
 import pytest
 
-from greenroom.graph import START, RetryPolicy, StateGraph
+from greenroom.graph import START, NodeError, RetryPolicy, StateGraph
 
 QUICK = RetryPolicy(max_attempts=2, initial_interval=0)
 
@@ -68,6 +68,18 @@ async def test_a_default_retry_policy_is_for_all_nodes(before: bool) -> None:
         graph.set_node_defaults(retry_policy=QUICK)
     await graph.compile().ainvoke({})
     assert flaky.calls == 2
+
+
+async def test_a_default_error_handler_steps_in_for_all_nodes() -> None:
+    def broken(state: State) -> None:
+        raise ValueError("broken")
+
+    def handle(state: State, error: NodeError) -> dict[str, list[str]]:
+        return {"log": [f"{error.node} is {error.error}"]}
+
+    graph = StateGraph(State).set_node_defaults(error_handler=handle)
+    graph.add_node("broken", broken).add_edge(START, "broken")
+    assert (await graph.compile().ainvoke({}))["log"] == ["broken is broken"]
 
 
 async def test_a_nodes_own_policy_counts_more_than_the_default() -> None:
