@@ -40,9 +40,10 @@ class Reports:
 
     def wants(self, *modes: str) -> bool:
         sink = self.run.job.sink
-        if self._closed or (self.run.job.ns and not sink.subgraphs):
+        wanted = sink.modes
+        if not wanted or self._closed or (self.run.job.ns and not sink.subgraphs):
             return False
-        return any(mode in sink.modes for mode in modes)
+        return any(mode in wanted for mode in modes)
 
     def emit(self, mode: str, data: Any) -> None:
         if self.wants(mode):
@@ -69,6 +70,8 @@ class Reports:
 
     def started(self, tasks: Sequence[Task]) -> None:
         """Tasks that are about to run, in task order."""
+        if not self.wants("messages", "tasks", "debug"):
+            return
         for task in tasks:
             if task.planned.node == START:
                 continue
