@@ -172,9 +172,8 @@ class ThreadRuns:
         except GreenroomError as error:
             await self._close(run, "error", error=error)
             return
-        commit = self.house.session.submit([PutRun(started)])
-        if again:
-            await commit.wait()  # a run that takes the process down with it must be counted first
+        if again:  # a run that takes the process down with it must be counted first
+            await self.state.commit([PutRun(started)])
         self.active = ActiveRun(
             run=started,
             graph=graph,
@@ -184,6 +183,7 @@ class ThreadRuns:
             world=self.house.world,
             mailbox=self.mailbox,
             fresh=started.first_log_seq == log.next_seq,
+            start=[] if again else [PutRun(started)],
         )
         self.house.start_run(self.active)
 
@@ -282,7 +282,7 @@ class ThreadRuns:
         if failure is not None:
             self.state.record_failure(failure)
             self.streams[run.run_id].publish("error", error_view(failure))
-        left = [*log.take(), *(active.unkept_events() if active is not None else ())]
+        left = [*(active.take() if active is not None else ()), *log.take()]
         await self._close(run, status, error=failure, warning=warning, left=left)
 
     def _took_in(self, run: Run) -> bool:

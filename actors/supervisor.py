@@ -130,8 +130,10 @@ class Supervisor:
             actor = seat.actor = ThreadActor(self, thread_id, seat.mailbox, seat.streams)
             try:
                 await actor.live()
-            except Exception:
+            except Exception as error:
                 logger.exception("the actor of thread %s crashed; it is started again", thread_id)
+                if not actor.loaded:  # what is asked of a thread that cannot be read has an answer
+                    seat.mailbox.refuse_all(error)
                 if trio.current_time() - began > LONGEST_BACK_OFF:
                     wait = FIRST_BACK_OFF
                 await self._clear_up(actor)

@@ -98,9 +98,14 @@ class PutAssistant:
 
 @attrs.frozen
 class AppendLog:
-    """Add records to a thread's log; a `seq` that is taken is a StorageError."""
+    """Add records to a thread's log; a `seq` that is taken is a StorageError.
+
+    `follows`: the `seq` that must be the thread's last, 0 for an empty log, or it is a
+    StorageError: so a group that was refused leaves no gap behind it. None: it is not checked.
+    """
 
     rows: tuple[LogRow, ...]
+    follows: int | None = None
 
 
 @attrs.frozen

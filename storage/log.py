@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Final, Literal, Self
 
 import attrs
@@ -172,11 +173,13 @@ class ThreadLog:
         """What was appended and not yet handed over, for the caller to commit with more."""
         self._check()
         rows, self._rows = self._rows, []
-        return [AppendLog(tuple(rows))] if rows else []
+        return [AppendLog(tuple(rows), follows=rows[0].seq - 1)] if rows else []
 
-    def hand_over(self) -> None:
-        """Start to make durable what was appended. Raises as `append` does."""
-        if operations := self.take():
+    def hand_over(self, also: Sequence[Operation] = ()) -> None:
+        """Start to make durable what was appended, in one group with `also`. Raises as `append`
+        does.
+        """
+        if operations := [*also, *self.take()]:
             self._commits.append(self.session.submit(operations))
 
     async def flush(self) -> None:

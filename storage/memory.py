@@ -135,7 +135,12 @@ class MemoryStorage(Storage):
                     kept.events = [event for event in kept.events if event.run_id != run_id]
             case PutAssistant(assistant):
                 _put(self._assistants, assistant.assistant_id, to_row(assistant), undo)
-            case AppendLog(rows):
+            case AppendLog(rows, follows):
+                if follows is not None and (kept := self._threads.get(rows[0].thread_id)):
+                    last = kept.log[-1].seq if kept.log else 0
+                    if last != follows:
+                        text = f"The log of thread {rows[0].thread_id} ends at {last}"
+                        raise StorageError(f"{text}, not {follows}")
                 for record in rows:
                     if (kept := self._threads.get(record.thread_id)) is not None:
                         place = f"Log of thread {record.thread_id}"

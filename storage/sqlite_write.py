@@ -83,6 +83,17 @@ _DELETE_RUN: Final = (
 _TRUNCATE_LOG: Final = f"DELETE FROM log WHERE thread = {_THREAD} AND seq >= ?"
 
 
+_LAST_SEQ = """
+    SELECT (SELECT max(seq) FROM log WHERE thread = threads.id) FROM threads WHERE thread_id = ?
+"""
+
+
+def _check_follows(db: Database, thread_id: str, follows: int) -> None:
+    found = db.execute(_LAST_SEQ, [thread_id]).fetchone()
+    if found is not None and (found[0] or 0) != follows:
+        raise StorageError(f"The log of thread {thread_id} ends at {found[0] or 0}, not {follows}")
+
+
 def apply(db: Database, operation: Operation) -> None:
     """Carry out one operation inside the transaction that is open.
 
@@ -106,7 +117,9 @@ def apply(db: Database, operation: Operation) -> None:
                 db.execute(statement, (thread_id, run_id))
         case PutAssistant(assistant):
             db.execute(_PUT_ASSISTANT, to_row(assistant))
-        case AppendLog(rows):
+        case AppendLog(rows, follows):
+            if follows is not None:
+                _check_follows(db, rows[0].thread_id, follows)
             try:
                 db.conn.executemany(
                     _APPEND_LOG,

@@ -68,6 +68,8 @@ def check_mapping(name: str, value: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def check_modes(given: str | Sequence[str]) -> tuple[str, ...]:
     """Stream modes as a tuple."""
+    if not isinstance(given, Collection):
+        raise Invalid(f"stream_mode: {given!r} is neither a mode nor a list of modes")
     modes = (given,) if isinstance(given, str) else tuple(given)
     for mode in modes:
         check_choice("stream_mode", mode, CLIENT_MODES)

@@ -330,7 +330,8 @@ def _input(given: Any) -> dict[str, Any]:
 def _breakpoints(name: str, given: str | Sequence[str] | None) -> str | list[str] | None:
     if given is None or given == "*":
         return given
-    if isinstance(given, str) or not all(isinstance(node, str) for node in given):
+    is_list = isinstance(given, Sequence) and not isinstance(given, str)
+    if not is_list or not all(isinstance(node, str) for node in given):
         raise Invalid(f"{name}: {given!r} is neither '*' nor a list of node names")
     return list(given)
 

@@ -77,6 +77,14 @@ class LogContract(OpenStorage):
             )
         assert opened.storage.read_history("t", "").wanted == ("c1",)
 
+    def test_records_that_would_leave_a_gap_are_refused(self, opened: Open) -> None:
+        opened.commit(InsertThread(make_thread()))
+        opened.commit(AppendLog((make_checkpoint_row(1, "c1"),), follows=0))
+        with pytest.raises(StorageError, match="ends at 1"):
+            opened.commit(AppendLog((make_checkpoint_row(3, "c3"),), follows=2))
+        opened.commit(AppendLog((make_checkpoint_row(2, "c2"),), follows=1))
+        assert opened.storage.read_history("t", "").wanted == ("c2", "c1")
+
     def test_truncating_forgets_the_log_from_there_on(self, opened: Open) -> None:
         _append(opened, *(make_checkpoint_row(n, f"c{n}") for n in range(1, 5)))
         opened.commit(TruncateLog("t", 3), AppendLog((make_checkpoint_row(3, "again"),)))

@@ -177,9 +177,8 @@ async def test_a_run_whose_end_cannot_be_stored_is_carried_on(
 
 
 async def test_a_step_that_cannot_be_stored_is_done_again(
-    caplog: pytest.LogCaptureFixture,
+    faulty: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    faulty = FaultyMemory()
     async with Greenroom({"agent": chain(a=says("a"), b=says("b"))}, storage=faulty) as room:
         client = room.client
         thread_id, other = await new_thread(client), await new_thread(client)
@@ -282,6 +281,24 @@ async def test_a_run_that_failed_for_good_stays_failed_across_a_crash(
         assert await statuses(client, thread_id) == ["error"]
         assert await status(client, thread_id) == "error"
         assert await log_of(client, thread_id) == ["x", "a"]
+
+
+async def test_an_input_is_taken_in_once_though_its_runs_start_was_not_stored(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    faulty = FaultyMemory()
+    async with Greenroom({"agent": chain(a=says("a"), b=says("b"))}, storage=faulty) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        faulty.refuse(
+            lambda operation: (
+                isinstance(operation, PutRun) and operation.run.status in ("running", "success")
+            ),
+            times=2,  # the start, and then the end
+        )
+
+        values = await client.runs.wait(thread_id, "agent", input=text("x"))
+
+        assert values["log"] == ["x", "a", "b"]
 
 
 async def test_mail_that_comes_while_an_actor_is_down_is_answered_when_it_is_up(

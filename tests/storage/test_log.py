@@ -372,10 +372,10 @@ async def test_a_hand_over_that_failed_is_told_at_every_later_step(session, log)
             other.hand_over()
         await other.flush()
 
-    with pytest.raises(StorageError, match="taken"):
+    with pytest.raises(StorageError, match="ends at"):
         await hand_over_two()
     for step in (other.hand_over, other.take, lambda: other.append(writes("c1"))):
-        with pytest.raises(StorageError, match="taken"):
+        with pytest.raises(StorageError, match="ends at"):
             step()
 
 
