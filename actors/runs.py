@@ -55,6 +55,8 @@ class ThreadRuns:
     last_seq: int
     active: ActiveRun | None = None
     _deleting: dict[str, list[DeleteRun]] = attrs.field(factory=dict)
+    # Runs that an earlier actor or process left.
+    _left: set[str] = attrs.field(init=False, factory=set)
 
     @property
     def house(self) -> Supervisor:
@@ -69,7 +71,7 @@ class ThreadRuns:
 
         `past`: the runs that streams were left of by an actor that crashed, as storage has them.
         """
-        left = {run.run_id for run in self.queue}
+        left = self._left = {run.run_id for run in self.queue}
         for waits in self.queue:
             self.streams.setdefault(waits.run_id, self._stream(waits, follow=False))
         for run_id, run in past:
@@ -154,6 +156,9 @@ class ThreadRuns:
         log = self.state.log
         head = log.head.checkpoint.id if log.head is not None else None
         again = run.attempt > 0
+        # The start goes with the run's first records, unless it must be known before: a run that
+        # takes the process down is counted first, and `exit` has no records until the end.
+        at_once = run.run_id in self._left or run.kwargs["durability"] == "exit"
         started = attrs.evolve(
             run,
             status="running",
@@ -172,7 +177,7 @@ class ThreadRuns:
         except GreenroomError as error:
             await self._close(run, "error", error=error)
             return
-        if again:  # a run that takes the process down with it must be counted first
+        if at_once:
             await self.state.commit([PutRun(started)])
         self.active = ActiveRun(
             run=started,
@@ -183,7 +188,7 @@ class ThreadRuns:
             world=self.house.world,
             mailbox=self.mailbox,
             fresh=started.first_log_seq == log.next_seq,
-            start=[] if again else [PutRun(started)],
+            start=[] if at_once else [PutRun(started)],
         )
         self.house.start_run(self.active)
 

@@ -235,6 +235,39 @@ async def test_a_run_that_gets_a_step_further_each_time_is_not_given_up(serve: S
         assert values["log"] == ["x", 0, 1, 2, 3, 4]
 
 
+async def test_a_run_that_keeps_only_its_last_checkpoint_shows_that_it_runs(serve: Serve) -> None:
+    hold = Hold()
+    async with serve(chain(hold=hold.node)) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        run = await client.runs.create(thread_id, "agent", input=text("slow"), durability="exit")
+        await hold.reached.wait()
+        assert (await client.runs.get(thread_id, run["run_id"]))["status"] == "running"
+
+
+async def test_the_start_of_a_run_that_was_left_pending_is_counted_before_its_first_node(
+    serve: Serve,
+) -> None:
+    hold = Hold()
+    async with serve(chain(hold=hold.node)) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        await client.runs.create(thread_id, "agent", input=text("slow"))
+        await hold.reached.wait()
+        left = await client.runs.create(thread_id, "agent", input=text("next"))
+        await client.runs.cancel(thread_id, (await client.runs.list(thread_id))[-1]["run_id"])
+
+    seen: list[str] = []
+    rooms: list[Greenroom] = []
+
+    async def look(state: Any) -> dict[str, Any]:
+        seen.append((await rooms[0].client.runs.get(thread_id, left["run_id"]))["status"])
+        return {}
+
+    async with serve(chain(look=look)) as room:
+        rooms.append(room)
+        await room.client.runs.join(thread_id, left["run_id"])
+    assert seen == ["running"]
+
+
 async def test_a_run_of_a_graph_that_is_served_no_more_fails(serve: Serve) -> None:
     hold = Hold()
     async with serve({"old": chain(hold=hold.node)}) as room:
