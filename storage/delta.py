@@ -116,7 +116,8 @@ def _about(checkpoint: Checkpoint) -> dict[str, Any]:
                 task.node,
                 task.index,
                 None if task.arg is None else msgspec.Raw(encode(task.arg, task.node)),
-                task.id,
+                # Only of a task that an earlier checkpoint had planned.
+                *(() if task.origin == checkpoint.id else (task.origin,)),
             )
             for task in checkpoint.next
         ],
@@ -183,7 +184,7 @@ class Unfolded:
             created_at=about["created_at"],
             values={channel: decode(raw) for channel, raw in self.folded.values.items()},
             changed=tuple(about["changed"]),
-            next=tuple(Planned(*task) for task in about["next"]),
+            next=tuple(_planned(self.row.checkpoint_id, *task) for task in about["next"]),
             joins={name: tuple(arrived) for name, arrived in about["joins"].items()},
             ran=tuple(about["ran"]),
             metadata=decode(self.folded.metadata),
@@ -242,6 +243,10 @@ def _read(decoder: msgspec.json.Decoder[S], row: LogRow) -> S:
         raise StorageError(
             f"The log of thread {row.thread_id} is damaged at {row.seq}: {error}"
         ) from error
+
+
+def _planned(checkpoint_id: str, node: str, index: int | None, arg: Any, *origin: str) -> Planned:
+    return Planned(node, index, arg, *(origin or (checkpoint_id,)))
 
 
 def _plain(mapping: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ import attrs
 
 from greenroom.graph.checkpoint import Checkpoint, CheckpointLog, PendingWrites, Saved
 
-from .contract import InsertThread, StorageError
+from .contract import StorageError
 from .log import ThreadLog
 from .records import Thread
 from .session import StorageSession
