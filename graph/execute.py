@@ -130,16 +130,17 @@ class Execution:
         finished: dict[Planned, Outcome] = {}
         tasks: list[Task] = []
         self._answers, position.answers = position.answers, {}
-        left = False
+        left = works = False
         for planned in position.at.next:
             outcome = position.outcome(planned)
             if outcome is not None:
                 finished[planned] = outcome
             elif (task := self._task(planned)) is not None:
                 tasks.append(task)
+                works = works or planned.node != START
             else:
                 left = True
-        if any(task.planned.node != START for task in tasks):
+        if works:
             position.hand_over()  # an input goes with the state that it leads to
             if self.job.durability == "sync" and self.job.log is not None:
                 await self.job.log.flush()
@@ -148,12 +149,13 @@ class Execution:
             return True
         at = position.at
         done = [(planned, finished[planned]) for planned in at.next]
+        ran = tuple(dict.fromkeys([planned.node for planned in at.next]))
         try:
             after = advance(self.graph, at.values, at.joins, done, position.goto)
         except Exception:
             step.record()
             raise
-        position.move(after, "loop", tuple(dict.fromkeys([planned.node for planned in at.next])))
+        position.move(after, "loop", ran)
         if any([outcome.writes for _, outcome in done]):
             self.reports.values()
         self.reports.checkpoint()
@@ -162,7 +164,7 @@ class Execution:
     def _task(self, planned: Planned) -> Task | None:
         """A planned task, with its answers; None for one that was asked and is not answered now."""
         position = self.position
-        so_far = position.pending.get(planned.id)
+        so_far = position.pending.get(planned.id) if position.pending else None
         if so_far is None:
             return Task(self, planned, position.at.values)
         if self._answers and so_far.interrupts and not self._answered(so_far):
@@ -259,6 +261,8 @@ class Execution:
         """Whether to pause after the nodes that ran last, or before those that are next."""
         before = self.job.interrupt_before or self.compiled.interrupt_before
         after = self.job.interrupt_after or self.compiled.interrupt_after
+        if not before and not after:
+            return False
         ran = [node for node in ran if node != START]
         return _names_one(after, ran) or _names_one(before, nodes)
 

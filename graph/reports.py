@@ -70,7 +70,7 @@ class Reports:
 
     def started(self, tasks: Sequence[Task]) -> None:
         """Tasks that are about to run, in task order."""
-        if not self.wants("messages", "tasks", "debug"):
+        if not self.run.job.sink.modes or not self.wants("messages", "tasks", "debug"):
             return
         for task in tasks:
             if task.planned.node == START:

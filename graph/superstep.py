@@ -126,6 +126,9 @@ class SuperStep:
 
     def _say(self, task: Task, say: Callable[[], None]) -> None:
         """Each in its turn: a task that is faster than those before it waits for them."""
+        if len(self.tasks) == 1:
+            say()
+            return
         self._to_say[task.planned] = say
         while self._next < len(self.tasks):
             ready = self._to_say.pop(self.tasks[self._next].planned, None)
