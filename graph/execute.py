@@ -156,7 +156,7 @@ class Execution:
             step.record()
             raise
         position.move(after, "loop", ran)
-        if any([outcome.writes for _, outcome in done]):
+        if any(outcome.writes for _, outcome in done):
             self.reports.values()
         self.reports.checkpoint()
         return False

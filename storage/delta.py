@@ -9,7 +9,7 @@ of `codec`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import attrs
 import msgspec
@@ -24,6 +24,7 @@ from .records import LogRow
 __all__ = ["Folded", "Unfolded", "encode_checkpoint", "encode_writes", "unfold"]
 
 S = TypeVar("S")
+_AS_AT_PARENT: Final = msgspec.Raw()
 
 
 @attrs.frozen
@@ -48,7 +49,7 @@ class _Stored:
     values: dict[str, msgspec.Raw]
     grown: dict[str, msgspec.Raw] = attrs.field(factory=dict)
     gone: list[str] = attrs.field(factory=list)
-    metadata: msgspec.Raw = msgspec.Raw()  # empty: as at the parent
+    metadata: msgspec.Raw = _AS_AT_PARENT
 
 
 @attrs.frozen

@@ -25,6 +25,10 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+async def _in_thread(function: Callable[..., T], *args: Any) -> T:
+    return await trio.to_thread.run_sync(function, *args)
+
+
 class RunBlocking(Protocol):
     """Runs a function that may block, and waits for it."""
 
@@ -80,7 +84,7 @@ class StorageSession:
 
     `owner`: what a second process is told about this one; by default its process id and host.
     `run_blocking`: how blocking calls are run; by default in threads of the session's own: one that
-    writes, and up to 8 that read. A storage that does not block is called on the event loop.
+    writes, and up to 4 that read. A storage that does not block is called on the event loop.
     `stale`: set when a commit found that somebody else has taken the lease. Work must stop then.
     """
 
@@ -97,7 +101,7 @@ class StorageSession:
         self._lease: Lease | None = None
         self._closed = False
         self._threaded = storage.blocking and run_blocking is None
-        self._run_blocking: RunBlocking = run_blocking or trio.to_thread.run_sync
+        self._run_blocking: RunBlocking = run_blocking or _in_thread
         self._gathering: list[Commit] = []
         self._gatherer: trio.CancelScope | None = None
         self._queue: SimpleQueue[list[Commit] | None] = SimpleQueue()
@@ -174,6 +178,8 @@ class StorageSession:
 
         A read of the contract is named as `Storage.get_thread`. Sees every commit that is done.
         """
+        if self._closed or self._lease is None:
+            raise StorageError("The storage session is closed")
         name = getattr(function, "__name__", "")
         if getattr(Storage, name, None) is function:  # abstract there: the backend's is meant
             function = getattr(type(self.storage), name)
