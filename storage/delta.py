@@ -7,7 +7,7 @@ channel that is in none of these is as it was at the parent. A full snapshot has
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 import attrs
@@ -16,11 +16,19 @@ import msgspec
 from greenroom.graph.checkpoint import Checkpoint, PendingWrites, Planned, Saved, TaskError
 from greenroom.graph.control import Interrupt, Send
 
-from .codec import decode, encode
+from .codec import Types, decode, kept
 from .contract import LogPage, StorageError
 from .records import LogRow
 
-__all__ = ["Raws", "Unfolded", "encode_checkpoint", "encode_writes", "unfold"]
+__all__ = [
+    "Encoded",
+    "Raws",
+    "Unfolded",
+    "decode_writes",
+    "encode_checkpoint",
+    "encode_writes",
+    "unfold",
+]
 
 S = TypeVar("S")
 Raws = Mapping[str, bytes]  # the stored form of every channel
@@ -40,17 +48,41 @@ class _StoredWrites:
     writes: list[tuple[str, msgspec.Raw]] | None
 
 
+@attrs.frozen
+class _Lineage:
+    """Of what a checkpoint is about, all that putting it together needs."""
+
+    parent: str | None
+
+
 _encoder = msgspec.json.Encoder()
+_lineage_decoder = msgspec.json.Decoder(_Lineage)
 _checkpoint_decoder = msgspec.json.Decoder(_Stored)
 _writes_decoder = msgspec.json.Decoder(_StoredWrites)
 
 
-def encode_checkpoint(checkpoint: Checkpoint, before: Raws, *, full: bool) -> tuple[bytes, Raws]:
-    """A checkpoint as stored, and its channels. `before`: the parent's, none if it is not known.
+@attrs.frozen
+class Encoded:
+    """A checkpoint as stored. `raws`: its channels. `plain`: those of them that were encoded now
+    and come back as plain data in part; `plain_next`: whether so does what a task is given."""
+
+    data: bytes
+    raws: Raws
+    plain: Collection[str]
+    plain_next: bool
+
+    def next(self, types: Types) -> tuple[Planned, ...]:
+        """The tasks of the next super-step, as they come back."""
+        return _next(decode(_checkpoint_decoder.decode(self.data).about, types))
+
+
+def encode_checkpoint(checkpoint: Checkpoint, before: Raws, types: Types, *, full: bool) -> Encoded:
+    """A checkpoint as stored. `before`: the channels of its parent, none if it is not known.
 
     Raises Unstorable, naming the channel.
     """
     changed = set(checkpoint.changed)
+    plain = []
     raws: dict[str, bytes] = {}
     values: dict[str, msgspec.Raw] = {}
     grown: dict[str, msgspec.Raw] = {}
@@ -59,7 +91,11 @@ def encode_checkpoint(checkpoint: Checkpoint, before: Raws, *, full: bool) -> tu
         if old is not None and channel not in changed:
             raws[channel] = old
             continue
-        raw = raws[channel] = encode(value, channel)
+        raw, unknown = kept(value, channel, types)
+        raws[channel] = raw
+        if unknown:
+            types.tell(unknown, f"channel {channel!r}")
+            plain.append(channel)
         if full or raw == old:
             continue
         if old is not None and _grew(old, raw):
@@ -80,12 +116,15 @@ def encode_checkpoint(checkpoint: Checkpoint, before: Raws, *, full: bool) -> tu
         "ran": list(checkpoint.ran),
         "metadata": dict(checkpoint.metadata),
     }
-    stored = _Stored(msgspec.Raw(encode(about, "checkpoint")), values, grown, gone)
-    return _encoder.encode(stored), raws
+    told, unknown = kept(about, "checkpoint", types)
+    types.tell(unknown, "what a task is given")
+    stored = _Stored(msgspec.Raw(told), values, grown, gone)
+    return Encoded(_encoder.encode(stored), raws, plain, bool(unknown))
 
 
-def encode_writes(writes: PendingWrites) -> bytes:
-    """A task's pending writes as stored. Raises Unstorable, naming the channel or the task."""
+def encode_writes(writes: PendingWrites, types: Types) -> tuple[bytes, bool]:
+    """A task's pending writes as stored, and whether they come back as they are, and not as plain
+    data in part. Raises Unstorable, naming the channel or the task."""
     error = writes.error
     about = {
         "task_id": writes.task_id,
@@ -103,12 +142,18 @@ def encode_writes(writes: PendingWrites) -> bytes:
         ],
         "error": None if error is None else [error.type, error.message, error.repr],
     }
-    pairs = writes.writes
-    stored = _StoredWrites(
-        msgspec.Raw(encode(about, writes.node)),
-        None if pairs is None else [(key, msgspec.Raw(encode(value, key))) for key, value in pairs],
-    )
-    return _encoder.encode(stored)
+    told, unknown = kept(about, writes.node, types)
+    types.tell(unknown, f"what node {writes.node!r} asks, is told or sends")
+    exact = not unknown
+    pairs: list[tuple[str, msgspec.Raw]] | None = None
+    if writes.writes is not None:
+        pairs = []
+        for key, value in writes.writes:
+            raw, unknown = kept(value, key, types)
+            types.tell(unknown, f"channel {key!r}")
+            exact = exact and not unknown
+            pairs.append((key, msgspec.Raw(raw)))
+    return _encoder.encode(_StoredWrites(msgspec.Raw(told), pairs)), exact
 
 
 @attrs.frozen
@@ -130,9 +175,12 @@ class Unfolded:
     def base_seq(self) -> int:
         return self.row.base_seq or self.row.seq
 
-    def saved(self) -> Saved:
-        """The checkpoint and its pending writes, decoded; a later write replaces an earlier one."""
-        about = decode(self.stored.about)
+    def saved(self, types: Types) -> Saved:
+        """The checkpoint and its pending writes, decoded; a later write replaces an earlier one.
+
+        Raises StorageError, naming the record and the channel that cannot be read.
+        """
+        about = _decoded(self.row, "what it is about", self.stored.about, types)
         checkpoint = Checkpoint(
             id=self.row.checkpoint_id,
             ns=self.row.ns,
@@ -140,14 +188,17 @@ class Unfolded:
             step=about["step"],
             source=about["source"],
             created_at=about["created_at"],
-            values={channel: decode(raw) for channel, raw in self.raws.items()},
+            values={
+                channel: _decoded(self.row, f"channel {channel!r}", raw, types)
+                for channel, raw in self.raws.items()
+            },
             changed=tuple(about["changed"]),
-            next=tuple(Planned(*task) for task in about["next"]),
+            next=_next(about),
             joins={name: tuple(arrived) for name, arrived in about["joins"].items()},
             ran=tuple(about["ran"]),
             metadata=about["metadata"],
         )
-        pending = [_decode_writes(row) for row in self.pending]
+        pending = [decode_writes(row, types) for row in self.pending]
         return Saved(checkpoint, {writes.task_id: writes for writes in pending})
 
 
@@ -162,7 +213,7 @@ def unfold(page: LogPage) -> list[Unfolded]:
         if row.base_seq == row.seq:
             parent = None
         else:
-            parent = done.get(decode(stored.about)["parent"])
+            parent = done.get(_lineage_decoder.decode(stored.about).parent or "")
             if parent is None:
                 continue  # of a branch that begins before this page and was not asked for
         raws = {} if parent is None else dict(parent.raws)
@@ -200,13 +251,27 @@ def _read(decoder: msgspec.json.Decoder[S], row: LogRow) -> S:
         ) from error
 
 
+def _decoded(row: LogRow, what: str, data: bytes | msgspec.Raw, types: Types) -> Any:
+    try:
+        return decode(data, types)
+    except StorageError as error:
+        raise StorageError(
+            f"Record {row.seq} of the log of thread {row.thread_id} cannot be read: {what}: {error}"
+        ) from error
+
+
+def _next(about: Mapping[str, Any]) -> tuple[Planned, ...]:
+    return tuple(Planned(*task) for task in about["next"])
+
+
 def _plain(mapping: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return None if mapping is None else dict(mapping)
 
 
-def _decode_writes(row: LogRow) -> PendingWrites:
+def decode_writes(row: LogRow, types: Types) -> PendingWrites:
+    """Raises StorageError, naming the record and the channel that cannot be read."""
     stored = _read(_writes_decoder, row)
-    about: dict[str, Any] = decode(stored.about)
+    about: dict[str, Any] = _decoded(row, "what a task has come to", stored.about, types)
     return PendingWrites(
         checkpoint_id=row.checkpoint_id,
         ns=row.ns,
@@ -214,7 +279,10 @@ def _decode_writes(row: LogRow) -> PendingWrites:
         node=about["node"],
         writes=None
         if stored.writes is None
-        else tuple((channel, decode(raw)) for channel, raw in stored.writes),
+        else tuple(
+            (channel, _decoded(row, f"channel {channel!r}", raw, types))
+            for channel, raw in stored.writes
+        ),
         goto=tuple(Send(*to) if isinstance(to, list) else to for to in about["goto"]),
         resumes=tuple(about["resumes"]),
         interrupts=tuple(
