@@ -17,7 +17,7 @@ from .drawing import DrawnGraph, draw
 from .errors import NodeNotFoundError
 from .execute import Execution
 from .exitlog import ExitLog
-from .isolation import isolated
+from .isolation import isolated_state
 from .job import Breakpoints, Durability, Finish, Job
 from .jsonschema import json_schema
 from .plan import Topology
@@ -77,7 +77,7 @@ class CompiledStateGraph:
         """
         job = self._job(config, input, context, interrupt_before, interrupt_after, durability)
         finish = await self._carry_out(job)
-        values: dict[str, Any] = isolated(finish.values)
+        values: dict[str, Any] = isolated_state(finish.values, self.topology.untracked)
         if finish.interrupts:
             values["__interrupt__"] = list(finish.interrupts)
         return values

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Final
 
 from .objects import form_of
 
-__all__ = ["isolated", "own_container"]
+__all__ = ["isolated", "isolated_state", "own_container"]
 
 _SHARED: Final = frozenset((str, int, bool, float, type(None), bytes))  # nobody can change them
 
@@ -31,6 +32,14 @@ def isolated(value: Any) -> Any:
         return set(value)
     form = form_of(kind)
     return value if form is None else form.copied(value, isolated)
+
+
+def isolated_state(state: Any, untracked: Collection[str]) -> Any:
+    """A state, or what a `Send` gives in place of it; the handles under `untracked` keys stay the
+    same."""
+    if not untracked or not isinstance(state, dict):
+        return isolated(state)
+    return {key: item if key in untracked else isolated(item) for key, item in state.items()}
 
 
 def own_container(value: Any) -> Any:

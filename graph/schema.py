@@ -73,11 +73,16 @@ class Schema:
         return {key: values[key] for key in self.channels if key in values}
 
     def read(self, values: Mapping[str, Any], remaining: int) -> Any:
-        """What a node is given: a copy of its own. `remaining`: see `ManagedValue`.
+        """What a node is given: a copy of its own, but for what is untracked.
 
-        Raises what the type raises for values that it does not take.
+        `remaining`: see `ManagedValue`. Raises what the type raises for values that it does not
+        take.
         """
-        given = {key: isolated(values[key]) for key in self.channels if key in values}
+        given = {
+            key: isolated(values[key]) if channel.tracked else values[key]
+            for key, channel in self.channels.items()
+            if key in values
+        }
         for key, manager in self.managed.items():
             given[key] = manager.get(remaining)
         return given if self.build is None else self.build(given)

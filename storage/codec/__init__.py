@@ -3,7 +3,7 @@
 outside.
 """
 
-from .clients import to_json
+from .clients import as_json, to_json
 from .strict import encode_json
 from .tagged import decode, encode, kept
 from .types import Types
@@ -13,6 +13,7 @@ __all__ = [
     "MAX_DEPTH",
     "Types",
     "Unstorable",
+    "as_json",
     "decode",
     "encode",
     "encode_json",

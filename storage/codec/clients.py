@@ -13,7 +13,7 @@ from greenroom.graph.objects import is_pydantic
 
 from .walk import MAX_DEPTH, Unstorable
 
-__all__ = ["to_json"]
+__all__ = ["as_json", "to_json"]
 
 _DEPTH: Final = MAX_DEPTH + 20  # what is around a value of the state counts too
 
@@ -34,6 +34,11 @@ def to_json(value: Any) -> bytes:
         raise Unstorable("nested too deeply for JSON") from None
     except Exception:  # a surrogate, a key, or a method of the value's own
         return _encoder.encode(_approximate(value, _DEPTH))
+
+
+def as_json(value: Any) -> Any:
+    """`value` as clients see it. Raises as `to_json`."""
+    return _decoder.decode(to_json(value))
 
 
 def _known(value: Any) -> Any:
