@@ -6,6 +6,7 @@ Nothing of the object's own class is called for that: neither its constructor no
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 from abc import ABC, abstractmethod
@@ -18,12 +19,13 @@ import attrs
 
 __all__ = ["Form", "form_of", "is_pydantic"]
 
-Copy = Callable[[Any], Any]
+Copying = Callable[[Any], Any]
 Default = Callable[[Any], Any]  # from the object under construction to a field's value
 
 _MISSING: Final = object()
 _FACTORY: Any = type(attrs.Factory(list))
 _CACHED_HASH: Final = "_attrs_cached_hash"
+_ORIGIN: Final = "__orig_class__"  # left by the call of a generic class with its parameters
 
 
 class Form(ABC):
@@ -50,8 +52,8 @@ class Form(ABC):
         """
 
     @abstractmethod
-    def copied(self, value: Any, copy: Copy) -> Any:
-        """An object of its own, its fields copied with `copy`."""
+    def copied(self, value: Any, copied: Copying) -> Any:
+        """Another such object, each of its fields `copied`."""
 
     def _check_known(self, fields: Mapping[str, Any]) -> None:
         for name in fields:
@@ -70,7 +72,7 @@ class Form(ABC):
     def _refuse_strays(self, value: Any) -> None:
         """What is no field would be lost; but for what can be computed again."""
         for name in getattr(value, "__dict__", ()):
-            if name not in self.names:
+            if name not in self.names and name != _ORIGIN:
                 declared = getattr(self.kind, name, None)
                 if not isinstance(declared, functools.cached_property):
                     raise ValueError(f"its attribute {name!r} is no field of {self._shown}")
@@ -117,17 +119,17 @@ class _FieldForm(Form):
             object.__setattr__(made, _CACHED_HASH, None)
         return made
 
-    def copied(self, value: Any, copy: Copy) -> Any:
+    def copied(self, value: Any, copied: Copying) -> Any:
         made = object.__new__(self.kind)
         if (held := getattr(value, "__dict__", None)) is not None:
             for name, item in held.items():
-                made.__dict__[name] = copy(item) if name in self.names else item
+                made.__dict__[name] = copied(item) if name in self.names else item
         for slot in self._slots:
             try:
                 item = slot.__get__(value)
             except AttributeError:  # nothing in it
                 continue
-            slot.__set__(made, copy(item) if slot.__name__ in self.names else item)
+            slot.__set__(made, copied(item) if slot.__name__ in self.names else item)
         return made
 
 
@@ -171,19 +173,19 @@ class _PydanticForm(Form):
                 held[name] = _pydantic_default(field, held)
         private = None
         if attributes := self.kind.__private_attributes__:
-            unmade = {name: attribute.get_default() for name, attribute in attributes.items()}
-            private = {name: item for name, item in unmade.items() if _is_defined(item)}
+            defaults = {name: _pydantic_default(of, held) for name, of in attributes.items()}
+            private = {name: item for name, item in defaults.items() if _is_defined(item)}
             private |= details.get("private", {})
         was_set = set(details.get("set", fields))
         return self._assembled(held, was_set, more if self._takes_more else None, private)
 
-    def copied(self, value: Any, copy: Copy) -> Any:
+    def copied(self, value: Any, copied: Copying) -> Any:
         extra, private = value.__pydantic_extra__, value.__pydantic_private__
         return self._assembled(
-            {name: copy(item) for name, item in value.__dict__.items()},
+            {name: copied(item) for name, item in value.__dict__.items()},
             set(value.__pydantic_fields_set__),
-            None if extra is None else {name: copy(item) for name, item in extra.items()},
-            None if private is None else {name: copy(item) for name, item in private.items()},
+            None if extra is None else {name: copied(item) for name, item in extra.items()},
+            None if private is None else {name: copied(item) for name, item in private.items()},
         )
 
     def _assembled(
@@ -219,8 +221,8 @@ class _TupleForm(Form):
                 raise self._lacking(name)
         return tuple.__new__(self.kind, [given[name] for name in self.names])
 
-    def copied(self, value: Any, copy: Copy) -> Any:
-        return tuple.__new__(self.kind, [copy(item) for item in value])
+    def copied(self, value: Any, copied: Copying) -> Any:
+        return tuple.__new__(self.kind, [copied(item) for item in value])
 
 
 @functools.lru_cache(maxsize=1024)
@@ -265,10 +267,13 @@ def _dataclass_default(field: dataclasses.Field[Any]) -> Default | None:
     return None if default is dataclasses.MISSING else lambda _: default
 
 
-def _pydantic_default(field: Any, given: Mapping[str, Any]) -> Any:
+def _pydantic_default(field: Any, held: Mapping[str, Any]) -> Any:
+    """Of a field or a private attribute. `held`: the fields before it."""
+    if field.default_factory is None:
+        return copy.deepcopy(field.default)
     if getattr(field, "default_factory_takes_validated_data", False):
-        return field.get_default(call_default_factory=True, validated_data=dict(given))
-    return field.get_default(call_default_factory=True)
+        return field.default_factory(dict(held))
+    return field.default_factory()
 
 
 def _is_defined(value: Any) -> bool:

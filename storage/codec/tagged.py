@@ -69,10 +69,11 @@ def kept(value: Any, name: str, types: Types | None) -> tuple[bytes, Collection[
     try:
         if is_plain(value, MAX_DEPTH):
             return _encoder.encode(value), ()
+        tagging = _Tagging(name, types)
+        return _encoder.encode(tagging.tagged(value)), tagging.unknown
     except UnicodeEncodeError:  # a lone surrogate somewhere
-        pass
-    tagging = _Tagging(name, types)
-    return _encoder.encode(tagging.tagged(value)), tagging.unknown
+        tagging = _Tagging(name, types, looks_for_surrogates=True)
+        return _encoder.encode(tagging.tagged(value)), tagging.unknown
 
 
 def decode(data: bytes | memoryview | msgspec.Raw, types: Types = PLAIN) -> Any:
@@ -96,13 +97,18 @@ class _Tagging(Walk):
     `unknown`: the classes it has met that are none of `types`; it has no need to know without them.
     """
 
-    def __init__(self, name: str, types: Types | None) -> None:
+    def __init__(
+        self, name: str, types: Types | None, *, looks_for_surrogates: bool = False
+    ) -> None:
         super().__init__(name)
         self.unknown: set[type] = set()
         self._types = types
+        self._careful = looks_for_surrogates
 
     def tagged(self, value: Any) -> Any:
         kind = type(value)
+        if not self._careful and is_plain(value, MAX_DEPTH - len(self._path)):
+            return value
         if kind in (list, tuple, set, frozenset):
             self._check_depth()
             items = []
@@ -151,10 +157,13 @@ class _Tagging(Walk):
             CLASS: self._named(kind),
             BODY: {},
         }
-        for name, item in fields.items():
-            self._path.append(name)
-            stored[BODY][name] = self.tagged(item)
-            self._path.pop()
+        if not self._careful and is_plain(fields, MAX_DEPTH - len(self._path)):
+            stored[BODY] = fields
+        else:
+            for name, item in fields.items():
+                self._path.append(name)
+                stored[BODY][name] = self.tagged(item)
+                self._path.pop()
         if details:
             stored[DETAILS] = self.tagged(details)
         return stored
@@ -244,14 +253,16 @@ class _Reading:
     def untagged(self, value: Any) -> Any:
         if type(value) is list:
             for at, item in enumerate(value):
-                value[at] = self.untagged(item)
+                if type(item) in (list, dict):
+                    value[at] = self.untagged(item)
         elif type(value) is dict:
-            if CLASS in value and TAG in value:
-                return self._object(value)
             if TAG in value:
+                if CLASS in value:
+                    return self._object(value)
                 return _READERS[value[TAG]](self.untagged(value[BODY]))
             for key, item in value.items():
-                value[key] = self.untagged(item)
+                if type(item) in (list, dict):
+                    value[key] = self.untagged(item)
         return value
 
     def _object(self, stored: dict[str, Any]) -> Any:
@@ -260,7 +271,8 @@ class _Reading:
             value = self.untagged(fields)
             return _member(kind, value) if kind is not None and issubclass(kind, Enum) else value
         for name, item in fields.items():
-            fields[name] = self.untagged(item)
+            if type(item) in (list, dict):
+                fields[name] = self.untagged(item)
         details = self.untagged(stored.get(DETAILS, {}))
         form = None if kind is None else form_of(kind)
         if form is None:
