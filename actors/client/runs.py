@@ -144,10 +144,10 @@ class RunsClient:
         if (at := _checkpoint_id(checkpoint, checkpoint_id)) is not None:
             settings["configurable"]["checkpoint_id"] = at
         if command is not None:
-            command_of(check_mapping("command", command))
+            command_of(_object("command", command))
         now = self._house.world.timestamp()
         kwargs = {
-            "input": None if input is None else _input(input),
+            "input": None if input is None else _object("input", input),
             "command": command,
             "config": settings,
             "context": shown,
@@ -331,9 +331,10 @@ def _checkpoint_id(checkpoint: Mapping[str, Any] | None, checkpoint_id: str | No
     return None if given is None else check_uuid("checkpoint_id", given)
 
 
-def _input(given: Any) -> dict[str, Any]:
+def _object(name: str, given: Any) -> dict[str, Any]:
+    """What may hold any value that can be stored."""
     if not isinstance(given, Mapping):
-        raise Invalid(f"input: {given!r} is not an object of state keys")
+        raise Invalid(f"{name}: {given!r} is not an object")
     return dict(given)
 
 

@@ -372,7 +372,9 @@ async def test_a_record_that_does_not_fit_its_class_any_more_fails_with_its_plac
         return attrs.make_class("Changing", fields, frozen=True)
 
     def graph_with(kind: type, value: Any = None) -> StateGraph:
-        builder = StateGraph(attrs.make_class("State", {"changing": attrs.field(type=kind)}))
+        builder = StateGraph(
+            attrs.make_class("State", {"changing": attrs.field(type=kind, default=None)})
+        )
         builder.add_node("make", lambda state: {"changing": value})
         return builder.add_edge(START, "make")
 
