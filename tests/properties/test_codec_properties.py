@@ -56,9 +56,8 @@ def with_more(value: Any, more: dict[str, Any]) -> Model:
 
 KNOWN = Types([Colour, Item, Point, Pair, Model])
 
-TEXT = st.text(st.characters(codec=None, exclude_categories=())) | st.sampled_from(
-    ["~", "=", "@", "+", "object", '"~"', f"{__name__}.Point"]
-)
+TAGS = st.sampled_from(["~", "=", "@", "+", "object", '"~"', f"{__name__}.Point"])
+TEXT = st.text(st.characters(codec=None, exclude_categories=())) | TAGS
 ZONES = st.sampled_from(
     [None, UTC, timezone(timedelta(hours=-3, seconds=1)), ZoneInfo("Asia/Tokyo")]
 )
@@ -101,9 +100,7 @@ VALUES = st.recursive(
         | inner.map(Point)
         | st.builds(Item, inner, inner)
         | st.builds(Pair, inner, inner)
-        | st.builds(
-            lambda value, more: Model(value=value, **more), inner, st.dictionaries(TEXT, inner)
-        )
+        | st.builds(with_more, inner, st.dictionaries(st.text() | TAGS, inner))
         | inner.map(lambda value: Model(value=value))
     ),
     max_leaves=20,

@@ -448,6 +448,7 @@ def test_two_classes_of_one_name_are_plain_data(caplog: pytest.LogCaptureFixture
     types = Types([one])
     types.declare([one])
     assert through_storage(one(1), types) == one(1)
+    assert kept(other(1), "channel", types)[1] == {other}
     types.declare([other])
     data, _ = kept(other(1), "channel", types)
     assert decode(data, types) == {"x": 1}
