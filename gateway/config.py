@@ -103,7 +103,7 @@ def load_graphs(config: Config) -> dict[str, CompiledStateGraph]:
             raise ConfigError(f"{where}: expected './file.py:attribute', got {source!r}")
         path = (config.path.resolve().parent / file).resolve()
         if path not in modules:
-            modules[path] = _import(path, where)
+            modules[path] = _import(path, file, where)
         graphs[name] = _graph(modules[path], attribute, where, path)
     return graphs
 
@@ -141,12 +141,15 @@ def _env(path: Path, folder: Path, env: dict[str, str] | str) -> Mapping[str, st
     return {line.key: line.value for line in lines if line.key and line.value is not None}
 
 
-def _import(path: Path, where: str) -> ModuleType:
+def _import(path: Path, file: str, where: str) -> ModuleType:
     if not path.is_file():
         raise ConfigError(f"{where}: there is no file {path}")
     # Under a name of its own, so that a user's `json.py` hides nothing; in `sys.modules`, because
-    # annotations are resolved there.
-    name = f"greenroom_graphs_{re.sub(r'[^a-zA-Z0-9]', '_', str(path))}"
+    # annotations are resolved there. Stored objects name it: it is the same wherever the
+    # configuration lies, unless two of them are served by one process.
+    name = f"greenroom_graphs_{_identifier(os.path.normpath(file))}"
+    if name in sys.modules:
+        name += _identifier(str(path))
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
@@ -158,6 +161,10 @@ def _import(path: Path, where: str) -> ModuleType:
         del sys.modules[name]
         raise ConfigError(f"{where}: importing {path} failed: {_last_frame(error)}") from error
     return module
+
+
+def _identifier(path: str) -> str:
+    return re.sub(r"[^a-zA-Z0-9]", "_", path)
 
 
 def _last_frame(error: BaseException) -> str:

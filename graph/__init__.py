@@ -37,6 +37,7 @@ from .control import (
     StateUpdate,
     interrupt,
 )
+from .declared import register_type
 from .errors import (
     AsyncioNodeError,
     EmptyInputError,
@@ -112,4 +113,5 @@ __all__ = [
     "get_store",
     "get_stream_writer",
     "interrupt",
+    "register_type",
 ]

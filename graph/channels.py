@@ -103,7 +103,8 @@ class EphemeralValue(Channel):
 class UntrackedValue(Channel):
     """Holds what was written last while a run lasts, and is never in a checkpoint.
 
-    For what cannot or should not be stored. `guard`: as of `EphemeralValue`.
+    For what cannot or should not be stored. It is no copy that nodes get, but the value itself.
+    `guard`: as of `EphemeralValue`.
     """
 
     tracked = False

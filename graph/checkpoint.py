@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from hashlib import blake2b
 from typing import Any, Final, Protocol
 
@@ -180,7 +180,10 @@ class CheckpointLog(Protocol):
 class Checkpointer(Protocol):
     """Where a graph used alone keeps its threads."""
 
-    def log(self, thread_id: str) -> CheckpointLog: ...
+    def log(self, thread_id: str, declared: Collection[type] = ()) -> CheckpointLog:
+        """The log of a thread. `declared`: the classes that the graph's schemas declare, whose
+        objects come back as themselves."""
+        ...
 
 
 @attrs.frozen(kw_only=True)

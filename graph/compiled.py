@@ -17,7 +17,7 @@ from .drawing import DrawnGraph, draw
 from .errors import NodeNotFoundError
 from .execute import Execution
 from .exitlog import ExitLog
-from .isolation import isolated
+from .isolation import isolated_state
 from .job import Breakpoints, Durability, Finish, Job
 from .jsonschema import json_schema
 from .plan import Topology
@@ -40,7 +40,8 @@ class CompiledStateGraph:
     The methods with an `a` are for trio; those without are for programs without an event loop. A
     config names the thread in `configurable.thread_id` and, to go on from an older checkpoint, that
     in
-    `configurable.checkpoint_id`. `step_timeout`: seconds a super-step may take; it may be set on a
+    `configurable.checkpoint_id`. `declared`: the classes whose objects come back from storage as
+    themselves. `step_timeout`: seconds a super-step may take; it may be set on a
     compiled graph, and a run that exceeds it fails with TimeoutError.
     """
 
@@ -48,6 +49,7 @@ class CompiledStateGraph:
     topology: Topology
     state_schema: type[Any]
     context_schema: type[Any] | None = None
+    declared: Collection[type] = ()
     builder: StateGraph | None = None
     checkpointer: Checkpointer | None = None
     store: BaseStore | None = None
@@ -75,7 +77,7 @@ class CompiledStateGraph:
         """
         job = self._job(config, input, context, interrupt_before, interrupt_after, durability)
         finish = await self._carry_out(job)
-        values: dict[str, Any] = isolated(finish.values)
+        values: dict[str, Any] = isolated_state(finish.values, self.topology.untracked)
         if finish.interrupts:
             values["__interrupt__"] = list(finish.interrupts)
         return values
@@ -397,7 +399,7 @@ class CompiledStateGraph:
             raise ValueError(
                 "This graph keeps no threads: compile it with checkpointer=InMemorySaver()"
             )
-        return self.checkpointer.log(thread_id)
+        return self.checkpointer.log(thread_id, self.declared)
 
 
 def _place(config: Mapping[str, Any]) -> tuple[str, str, str | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -151,7 +151,17 @@ def check_targets(targets: tuple[str | Send, ...], node: str, known: Mapping[str
 
 
 def _pairs(update: Mapping[str, Any], channels: Mapping[str, Any]) -> Pairs:
-    return tuple([(key, isolated(value)) for key, value in update.items() if key in channels])
+    return _isolated_pairs(update.items(), channels)
+
+
+def _isolated_pairs(pairs: Iterable[tuple[str, Any]], channels: Mapping[str, Any]) -> Pairs:
+    return tuple(
+        [
+            (key, isolated(value) if channels[key].tracked else value)
+            for key, value in pairs
+            if key in channels
+        ]
+    )
 
 
 def _command_pairs(update: Any, node: str, channels: Mapping[str, Any]) -> Pairs:
@@ -169,7 +179,7 @@ def _command_pairs(update: Any, node: str, channels: Mapping[str, Any]) -> Pairs
             f"Node {node!r} returned a Command whose update is {_shown(update)}; "
             f"expected a dict of state keys or a list of (key, value) pairs"
         ) from None
-    return tuple((key, isolated(value)) for key, value in pairs if key in channels)
+    return _isolated_pairs(pairs, channels)
 
 
 def _shown(value: Any) -> str:

@@ -17,6 +17,7 @@ from typing_extensions import is_typeddict
 from .channels import BinaryOperatorAggregate, Channel, LastValue
 from .isolation import isolated
 from .managed import ManagedValue
+from .objects import is_pydantic
 
 __all__ = ["Schema", "as_update", "declared_state", "is_state_type"]
 
@@ -72,11 +73,16 @@ class Schema:
         return {key: values[key] for key in self.channels if key in values}
 
     def read(self, values: Mapping[str, Any], remaining: int) -> Any:
-        """What a node is given: a copy of its own. `remaining`: see `ManagedValue`.
+        """What a node is given: a copy of its own, but for what is untracked.
 
-        Raises what the type raises for values that it does not take.
+        `remaining`: see `ManagedValue`. Raises what the type raises for values that it does not
+        take.
         """
-        given = {key: isolated(values[key]) for key in self.channels if key in values}
+        given = {
+            key: isolated(values[key]) if channel.tracked else values[key]
+            for key, channel in self.channels.items()
+            if key in values
+        }
         for key, manager in self.managed.items():
             given[key] = manager.get(remaining)
         return given if self.build is None else self.build(given)
@@ -111,7 +117,7 @@ def as_update(value: Any) -> dict[str, Any] | None:
     if names is None:
         return None
     update = {key: getattr(value, key) for key in names}
-    if _is_pydantic(kind):
+    if is_pydantic(kind):
         return {k: v for k, v in update.items() if v is not None or k in value.model_fields_set}
     return update
 
@@ -120,19 +126,13 @@ def _names(kind: Any) -> Mapping[str, str] | None:
     """The keys of a state type, with the names that its constructor has for them."""
     if is_typeddict(kind):
         return {key: key for key in get_type_hints(kind)}
-    if _is_pydantic(kind):
+    if is_pydantic(kind):
         return {key: key for key in kind.model_fields}
     if attrs.has(kind):
         return {field.name: field.alias or field.name for field in attrs.fields(kind) if field.init}
     if dataclasses.is_dataclass(kind):
         return {field.name: field.name for field in dataclasses.fields(kind) if field.init}
     return None
-
-
-def _is_pydantic(kind: Any) -> bool:
-    return isinstance(getattr(kind, "__pydantic_fields__", None), dict) and hasattr(
-        kind, "model_fields_set"
-    )
 
 
 def _built(kind: Any, names: Mapping[str, str], given: dict[str, Any]) -> Any:

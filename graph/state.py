@@ -14,6 +14,7 @@ from .channels import Channel, LastValue
 from .checkpoint import Checkpointer
 from .compiled import CompiledStateGraph
 from .control import END, START, Command, RetryPolicy
+from .declared import declared_types
 from .job import Breakpoints
 from .managed import ManagedValue
 from .nodes import Branch, Call, Node
@@ -266,6 +267,7 @@ class StateGraph:
             ),
             state_schema=self.state_schema,
             context_schema=self.context_schema,
+            declared=self._declared(),
             builder=self,
             checkpointer=checkpointer,
             cache=cache,
@@ -273,6 +275,11 @@ class StateGraph:
             interrupt_before=interrupt_before or (),
             interrupt_after=interrupt_after or (),
         )
+
+    def _declared(self) -> frozenset[type]:
+        """The classes that its schemas name, and those of the graphs called as nodes."""
+        inner = [node.subgraph.declared for node in self._nodes.values() if node.subgraph]
+        return declared_types([*self._schemas, self.context_schema]).union(*inner)
 
     def _schema(self, kind: type[Any], *, managed: bool = True) -> Schema:
         """The schema of a state type, whose keys become part of the state.

@@ -20,7 +20,7 @@ from .context import (
 )
 from .control import Interrupt, Send
 from .errors import AsyncioNodeError, GraphBubbleUp, GraphInterrupt, NodeError, ParentCommand
-from .isolation import isolated
+from .isolation import isolated_state
 from .nodes import Branch, Call, Node, check_targets, read_update
 from .plan import Outcome, apply_writes
 from .policies import TimeoutPolicy
@@ -175,7 +175,7 @@ class Task:
         current._asked = self._asked  # what the node was answered is not for the handler
         token = set_current_task(current)
         try:
-            state = isolated(self.planned.arg if self.planned.takes_arg else self.values)
+            state = self._own(self.planned.arg if self.planned.takes_arg else self.values)
             if handler.is_async:
                 returned = await _on_trio(self.node, handler(state, current))
             else:
@@ -217,8 +217,11 @@ class Task:
     def _given(self) -> Any:
         """What the node gets for its state."""
         if self.planned.takes_arg:
-            return isolated(self.planned.arg)
+            return self._own(self.planned.arg)
         return self.node.schema.read(self.values, self.run.remaining)
+
+    def _own(self, state: Any) -> Any:
+        return isolated_state(state, self.run.graph.untracked)
 
     def _branch_state(self, branch: Branch, values: Mapping[str, Any]) -> Any:
         return (branch.schema or self.node.schema).read(values, self.run.remaining)

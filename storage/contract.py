@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 import attrs
 
+from .codec.types import Types
+from .errors import StorageError
 from .records import Assistant, Event, LogRow, Run, RunStatus, Thread, ThreadStatus
 
 __all__ = [
@@ -35,10 +38,6 @@ __all__ = [
     "ThreadQuery",
     "TruncateLog",
 ]
-
-
-class StorageError(Exception):
-    """The store could not do what it was asked; nothing was changed."""
 
 
 class StorageHeld(StorageError):
@@ -202,6 +201,11 @@ class Storage(ABC):
     """
 
     blocking: ClassVar[bool] = True
+
+    @cached_property
+    def types(self) -> Types:
+        """The classes that stored objects come back as; who serves the storage declares them."""
+        return Types()
 
     @abstractmethod
     def open(self) -> None:

@@ -8,7 +8,7 @@ of `codec`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -17,11 +17,19 @@ import msgspec
 from greenroom.graph.checkpoint import Checkpoint, PendingWrites, Planned, Saved, TaskError
 from greenroom.graph.control import Interrupt, Send
 
-from .codec import Unstorable, decode, encode
+from .codec import Types, Unstorable, decode, encode, kept
 from .contract import LogPage, StorageError
 from .records import LogRow
 
-__all__ = ["Folded", "Unfolded", "encode_checkpoint", "encode_writes", "unfold"]
+__all__ = [
+    "Encoded",
+    "Folded",
+    "Unfolded",
+    "decode_writes",
+    "encode_checkpoint",
+    "encode_writes",
+    "unfold",
+]
 
 S = TypeVar("S")
 _AS_AT_PARENT: Final = msgspec.Raw()
@@ -58,15 +66,39 @@ class _StoredWrites:
     writes: list[tuple[str, msgspec.Raw]] | None
 
 
+@attrs.frozen
+class _Lineage:
+    """Of what a checkpoint is about, all that putting it together needs."""
+
+    parent: str | None
+
+
 _encoder = msgspec.json.Encoder()
+_lineage_decoder = msgspec.json.Decoder(_Lineage)
 _checkpoint_decoder = msgspec.json.Decoder(_Stored)
 _writes_decoder = msgspec.json.Decoder(_StoredWrites)
+
+
 _NOTHING = Folded({}, b"")
 
 
-def encode_checkpoint(checkpoint: Checkpoint, parent: Folded | None) -> tuple[bytes, Folded]:
-    """A checkpoint as stored, and what its child is compared with. `parent`: None for a full
-    snapshot.
+@attrs.frozen
+class Encoded:
+    """A checkpoint as stored. `plain`: the channels that were encoded now and come back as plain
+    data in part; `plain_next`: whether so does what a task is given."""
+
+    data: bytes
+    folded: Folded
+    plain: Collection[str]
+    plain_next: bool
+
+    def next(self, checkpoint_id: str, types: Types) -> tuple[Planned, ...]:
+        """The tasks of the next super-step, as they come back."""
+        return _next(checkpoint_id, decode(_checkpoint_decoder.decode(self.data).about, types))
+
+
+def encode_checkpoint(checkpoint: Checkpoint, parent: Folded | None, types: Types) -> Encoded:
+    """A checkpoint as stored. `parent`: None for a full snapshot.
 
     Raises Unstorable, naming the channel.
     """
@@ -75,13 +107,17 @@ def encode_checkpoint(checkpoint: Checkpoint, parent: Folded | None) -> tuple[by
     gone = [channel for channel in raws if channel not in checkpoint.values]
     for channel in gone:
         del raws[channel]
+    plain = []
     values: dict[str, msgspec.Raw] = {}
     grown: dict[str, msgspec.Raw] = {}
     for channel in checkpoint.values if parent is None else checkpoint.changed:
         if channel not in checkpoint.values:
             continue
         old = raws.get(channel)
-        raw = encode(checkpoint.values[channel], channel)
+        raw, unknown = kept(checkpoint.values[channel], channel, types)
+        if unknown:
+            types.tell(unknown, f"channel {channel!r}")
+            plain.append(channel)
         if raw == old:
             continue
         raws[channel] = raw
@@ -89,46 +125,53 @@ def encode_checkpoint(checkpoint: Checkpoint, parent: Folded | None) -> tuple[by
             grown[channel] = msgspec.Raw(b"[" + raw[len(old) :])
         else:
             values[channel] = msgspec.Raw(raw)
-    metadata = before.metadata_of(checkpoint)
-    stored: dict[str, Any] = {"about": _about(checkpoint), "values": values}
+    about, plain_next = _about(checkpoint, types)
+    stored: dict[str, Any] = {"about": about, "values": values}
     if grown:
         stored["grown"] = grown
     if gone:
         stored["gone"] = gone
+    metadata = before.metadata_of(checkpoint)
     if metadata != before.metadata:
         stored["metadata"] = msgspec.Raw(metadata)
     try:
         data = _encoder.encode(stored)
     except UnicodeEncodeError as error:
         raise Unstorable(f"checkpoint: a name in it is no text: {error}") from None
-    return data, Folded(raws, metadata, checkpoint.metadata)
+    return Encoded(data, Folded(raws, metadata, checkpoint.metadata), plain, plain_next)
 
 
-def _about(checkpoint: Checkpoint) -> dict[str, Any]:
-    """What a checkpoint says beside values. Only what tasks were sent is the user's."""
-    return {
+def _about(checkpoint: Checkpoint, types: Types) -> tuple[dict[str, Any], bool]:
+    """What a checkpoint says beside values, and whether what a task is given comes back as plain
+    data in part. Nothing else in it is the user's."""
+    plain = False
+    planned: list[tuple[Any, ...]] = []
+    for task in checkpoint.next:
+        arg = None
+        if task.arg is not None:
+            raw, unknown = kept(task.arg, task.node, types)
+            types.tell(unknown, "what a task is given")
+            plain = plain or bool(unknown)
+            arg = msgspec.Raw(raw)
+        # Only a task that an earlier checkpoint had planned says so.
+        origin = () if task.origin == checkpoint.id else (task.origin,)
+        planned.append((task.node, task.index, arg, *origin))
+    about = {
         "parent": checkpoint.parent_id,
         "step": checkpoint.step,
         "source": checkpoint.source,
         "created_at": checkpoint.created_at,
         "changed": checkpoint.changed,
-        "next": [
-            (
-                task.node,
-                task.index,
-                None if task.arg is None else msgspec.Raw(encode(task.arg, task.node)),
-                # Only of a task that an earlier checkpoint had planned.
-                *(() if task.origin == checkpoint.id else (task.origin,)),
-            )
-            for task in checkpoint.next
-        ],
+        "next": planned,
         "joins": checkpoint.joins,
         "ran": checkpoint.ran,
     }
+    return about, plain
 
 
-def encode_writes(writes: PendingWrites) -> bytes:
-    """A task's pending writes as stored. Raises Unstorable, naming the channel or the task."""
+def encode_writes(writes: PendingWrites, types: Types) -> tuple[bytes, bool]:
+    """A task's pending writes as stored, and whether they come back as they are, and not as plain
+    data in part. Raises Unstorable, naming the channel or the task."""
     error = writes.error
     about = {
         "task_id": writes.task_id,
@@ -146,12 +189,18 @@ def encode_writes(writes: PendingWrites) -> bytes:
         ],
         "error": None if error is None else [error.type, error.message, error.repr],
     }
-    pairs = writes.writes
-    stored = _StoredWrites(
-        msgspec.Raw(encode(about, writes.node)),
-        None if pairs is None else [(key, msgspec.Raw(encode(value, key))) for key, value in pairs],
-    )
-    return _encoder.encode(stored)
+    told, unknown = kept(about, writes.node, types)
+    types.tell(unknown, f"what node {writes.node!r} asks, is told or sends")
+    exact = not unknown
+    pairs: list[tuple[str, msgspec.Raw]] | None = None
+    if writes.writes is not None:
+        pairs = []
+        for key, value in writes.writes:
+            raw, unknown = kept(value, key, types)
+            types.tell(unknown, f"channel {key!r}")
+            exact = exact and not unknown
+            pairs.append((key, msgspec.Raw(raw)))
+    return _encoder.encode(_StoredWrites(msgspec.Raw(told), pairs)), exact
 
 
 @attrs.frozen
@@ -173,9 +222,12 @@ class Unfolded:
     def base_seq(self) -> int:
         return self.row.base_seq or self.row.seq
 
-    def saved(self) -> Saved:
-        """The checkpoint and its pending writes, decoded; a later write replaces an earlier one."""
-        about = decode(self.stored.about)
+    def saved(self, types: Types) -> Saved:
+        """The checkpoint and its pending writes, decoded; a later write replaces an earlier one.
+
+        Raises StorageError, naming the record and the channel that cannot be read.
+        """
+        about = _decoded(self.row, "what it is about", self.stored.about, types)
         checkpoint = Checkpoint(
             id=self.row.checkpoint_id,
             ns=self.row.ns,
@@ -183,14 +235,17 @@ class Unfolded:
             step=about["step"],
             source=about["source"],
             created_at=about["created_at"],
-            values={channel: decode(raw) for channel, raw in self.folded.values.items()},
+            values={
+                channel: _decoded(self.row, f"channel {channel!r}", raw, types)
+                for channel, raw in self.folded.values.items()
+            },
             changed=tuple(about["changed"]),
-            next=tuple(_planned(self.row.checkpoint_id, *task) for task in about["next"]),
+            next=_next(self.row.checkpoint_id, about),
             joins={name: tuple(arrived) for name, arrived in about["joins"].items()},
             ran=tuple(about["ran"]),
-            metadata=decode(self.folded.metadata),
+            metadata=_decoded(self.row, "metadata", self.folded.metadata, types),
         )
-        pending = [_decode_writes(row) for row in self.pending]
+        pending = [decode_writes(row, types) for row in self.pending]
         return Saved(checkpoint, {writes.task_id: writes for writes in pending})
 
 
@@ -205,7 +260,7 @@ def unfold(page: LogPage) -> list[Unfolded]:
         if row.base_seq == row.seq:
             parent = None
         else:
-            parent = done.get(decode(stored.about)["parent"])
+            parent = done.get(_lineage_decoder.decode(stored.about).parent or "")
             if parent is None:
                 continue  # of a branch that begins before this page and was not asked for
         before = _NOTHING if parent is None else parent.folded
@@ -218,8 +273,7 @@ def unfold(page: LogPage) -> list[Unfolded]:
             raws[channel] = bytes(raw)
         length = 1 if parent is None else parent.length + 1
         pending = [w for w in page.writes if w.checkpoint_id == row.checkpoint_id]
-        metadata = bytes(stored.metadata) or before.metadata
-        folded = Folded(raws, metadata)
+        folded = Folded(raws, bytes(stored.metadata) or before.metadata)
         done[row.checkpoint_id] = Unfolded(row, stored, folded, length, pending)
     missing = [wanted for wanted in page.wanted if wanted not in done]
     if missing:
@@ -246,6 +300,19 @@ def _read(decoder: msgspec.json.Decoder[S], row: LogRow) -> S:
         ) from error
 
 
+def _decoded(row: LogRow, what: str, data: bytes | msgspec.Raw, types: Types) -> Any:
+    try:
+        return decode(data, types)
+    except StorageError as error:
+        raise StorageError(
+            f"Record {row.seq} of the log of thread {row.thread_id} cannot be read: {what}: {error}"
+        ) from error
+
+
+def _next(checkpoint_id: str, about: Mapping[str, Any]) -> tuple[Planned, ...]:
+    return tuple(_planned(checkpoint_id, *task) for task in about["next"])
+
+
 def _planned(checkpoint_id: str, node: str, index: int | None, arg: Any, *origin: str) -> Planned:
     return Planned(node, index, arg, *(origin or (checkpoint_id,)))
 
@@ -254,9 +321,10 @@ def _plain(mapping: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return None if mapping is None else dict(mapping)
 
 
-def _decode_writes(row: LogRow) -> PendingWrites:
+def decode_writes(row: LogRow, types: Types) -> PendingWrites:
+    """Raises StorageError, naming the record and the channel that cannot be read."""
     stored = _read(_writes_decoder, row)
-    about: dict[str, Any] = decode(stored.about)
+    about: dict[str, Any] = _decoded(row, "what a task has come to", stored.about, types)
     return PendingWrites(
         checkpoint_id=row.checkpoint_id,
         ns=row.ns,
@@ -264,7 +332,10 @@ def _decode_writes(row: LogRow) -> PendingWrites:
         node=about["node"],
         writes=None
         if stored.writes is None
-        else tuple((channel, decode(raw)) for channel, raw in stored.writes),
+        else tuple(
+            (channel, _decoded(row, f"channel {channel!r}", raw, types))
+            for channel, raw in stored.writes
+        ),
         goto=tuple(Send(*to) if isinstance(to, list) else to for to in about["goto"]),
         resumes=tuple(about["resumes"]),
         interrupts=tuple(

@@ -14,7 +14,8 @@ import msgspec
 from cattrs import Converter
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
-from .codec import decode, encode, encode_json
+from .codec import Types, decode, encode, encode_json
+from .codec.types import PLAIN
 from .contract import StorageError
 from .records import Assistant, Run, Thread
 
@@ -30,10 +31,17 @@ def to_row(record: Thread | Run | Assistant) -> Row:
     return row
 
 
-def from_row(kind: type[R], row: Row) -> R:
-    """The record that was made into `row`. StorageError if the row is damaged."""
+def from_row(kind: type[R], row: Row, types: Types = PLAIN) -> R:
+    """The record that was made into `row`. StorageError if the row is damaged.
+
+    `types`: the storage's own.
+    """
     try:
-        return _converter.structure(row, kind)
+        typed = {
+            name: None if (text := row[name]) is None else decode(text.encode(), types)
+            for name in _TYPED[kind]
+        }
+        return _converter.structure({**row, **typed}, kind)
     except Exception as error:
         key = next(iter(row.values()), None)
         raise StorageError(f"The stored {kind.__name__} {key} is damaged: {error}") from error
@@ -85,7 +93,7 @@ def _column(name: str) -> Any:
         )
     return override(
         unstruct_hook=lambda value: None if value is None else encode(value, name).decode(),
-        struct_hook=lambda text, _: None if text is None else decode(text.encode()),
+        struct_hook=lambda value, _: value,  # `from_row` has decoded it
     )
 
 
@@ -94,6 +102,7 @@ _JSON = {
     Run: ("kwargs", "metadata", "bound", "error"),
     Assistant: ("config", "context", "metadata"),
 }
+_TYPED = {kind: set(names) - {"metadata", "bound"} for kind, names in _JSON.items()}
 COLUMNS: Mapping[type, tuple[str, ...]] = {
     kind: tuple(field.name for field in attrs.fields(kind)) for kind in _JSON
 }

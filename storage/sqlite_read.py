@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from .codec import encode_json
+from .codec import Types, encode_json
 from .contract import AssistantQuery, LogPage, StorageError, ThreadQuery
 from .records import Assistant, Event, LogRow, Run, Thread
 from .rows import COLUMNS, contains, from_row
@@ -51,14 +51,17 @@ def prepare(connection: sqlite3.Connection) -> None:
     connection.create_function("casefold", 1, str.casefold, deterministic=True)
 
 
-def select(connection: sqlite3.Connection, kind: type[R], rest: str, *values: Any) -> list[R]:
+def select(
+    connection: sqlite3.Connection, types: Types, kind: type[R], rest: str, *values: Any
+) -> list[R]:
     """Records; `rest` is the SQL after the FROM clause."""
     rows = connection.execute(f"{_SELECT[kind]} {rest}", values)
-    return [from_row(kind, dict(zip(COLUMNS[kind], row, strict=True))) for row in rows]
+    return [from_row(kind, dict(zip(COLUMNS[kind], row, strict=True)), types) for row in rows]
 
 
 def search(
     connection: sqlite3.Connection,
+    types: Types,
     kind: type[R],
     where: Filter,
     query: ThreadQuery | AssistantQuery,
@@ -71,6 +74,7 @@ def search(
     clause, values = where
     return select(
         connection,
+        types,
         kind,
         f"{clause} ORDER BY {query.sort_by} {way}, {key} {way} LIMIT ? OFFSET ?",
         *values,
@@ -87,6 +91,7 @@ def count(connection: sqlite3.Connection, table: str, where: Filter) -> int:
 
 def runs_page(
     connection: sqlite3.Connection,
+    types: Types,
     thread_id: str,
     status: str | None,
     limit: int | None,
@@ -97,15 +102,17 @@ def runs_page(
         where += " AND r.status = ?"
         values.append(status)
     rest = f"{where} ORDER BY r.seq DESC LIMIT ? OFFSET ?"
-    return select(connection, Run, rest, *values, _limit(limit), offset)
+    return select(connection, types, Run, rest, *values, _limit(limit), offset)
 
 
-def unfinished_runs(connection: sqlite3.Connection, thread_id: str | None) -> list[Run]:
+def unfinished_runs(
+    connection: sqlite3.Connection, types: Types, thread_id: str | None
+) -> list[Run]:
     # The statuses are literals, so that SQLite sees that its partial index serves.
     where = "WHERE r.status IN ('pending', 'running')"
     if thread_id is None:
-        return select(connection, Run, f"{where} ORDER BY r.thread, r.seq")
-    return select(connection, Run, f"{where} AND t.thread_id = ? ORDER BY r.seq", thread_id)
+        return select(connection, types, Run, f"{where} ORDER BY r.thread, r.seq")
+    return select(connection, types, Run, f"{where} AND t.thread_id = ? ORDER BY r.seq", thread_id)
 
 
 def last_seq(connection: sqlite3.Connection, table: str, thread_id: str) -> int:

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from greenroom.graph.job import Durability
 from greenroom.storage import Storage, Unstorable
-from greenroom.storage.codec import encode
+from greenroom.storage.codec import decode, kept
 from greenroom.storage.records import UNFINISHED, Assistant, Run, RunStatus
 
 from ..active import command_of
@@ -144,10 +144,10 @@ class RunsClient:
         if (at := _checkpoint_id(checkpoint, checkpoint_id)) is not None:
             settings["configurable"]["checkpoint_id"] = at
         if command is not None:
-            command_of(check_mapping("command", command))
+            command_of(_object("command", command))
         now = self._house.world.timestamp()
         kwargs = {
-            "input": None if input is None else _input(input),
+            "input": None if input is None else _object("input", input),
             "command": command,
             "config": settings,
             "context": shown,
@@ -162,10 +162,7 @@ class RunsClient:
             "checkpoint_during": checkpoint_during,
             "durability": durability or "async",
         }
-        try:
-            encode(kwargs)
-        except Unstorable as error:
-            raise Invalid(str(error)) from error
+        kwargs = self._as_kept(kwargs)
         run = Run(
             run_id=self._house.world.record_id(),
             thread_id=ident,
@@ -194,6 +191,19 @@ class RunsClient:
             accepted.stream,
             from_start=follow,
         )
+
+    def _as_kept(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """What a run is asked to do, as it would be after a restart. Raises Invalid."""
+        types = self._house.session.storage.types
+        try:
+            data, unknown = kept(kwargs, "", types)
+        except Unstorable as error:
+            raise Invalid(str(error)) from error
+        if not unknown:
+            return kwargs
+        types.tell(unknown, "a run's input or command")
+        plain: dict[str, Any] = decode(data, types)
+        return plain
 
     async def attach(self, thread_id: str, run_id: str) -> RunHandle:
         """A handle on a run that was started before. Raises NotFound."""
@@ -321,9 +331,10 @@ def _checkpoint_id(checkpoint: Mapping[str, Any] | None, checkpoint_id: str | No
     return None if given is None else check_uuid("checkpoint_id", given)
 
 
-def _input(given: Any) -> dict[str, Any]:
+def _object(name: str, given: Any) -> dict[str, Any]:
+    """What may hold any value that can be stored."""
     if not isinstance(given, Mapping):
-        raise Invalid(f"input: {given!r} is not an object of state keys")
+        raise Invalid(f"{name}: {given!r} is not an object")
     return dict(given)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
 import attrs
@@ -12,6 +12,7 @@ from greenroom.graph.checkpoint import Saved
 from greenroom.graph.isolation import isolated
 from greenroom.graph.snapshot import empty_snapshot
 from greenroom.storage import RecordExists, Storage
+from greenroom.storage.codec import as_json
 from greenroom.storage.contract import InsertThread, ThreadQuery
 from greenroom.storage.log import read_history, read_saved
 from greenroom.storage.records import Thread, ThreadStatus
@@ -279,12 +280,13 @@ class ThreadsClient:
         self, query: ThreadQuery, values: Mapping[str, Any]
     ) -> list[tuple[Thread, Saved | None]]:
         found: list[tuple[Thread, Saved | None]] = []
+        wanted = as_json(dict(values))
         while True:
             page = await self._page(attrs.evolve(query, limit=_PAGE))
             found += [
                 (thread, head)
                 for thread, head in page
-                if head is not None and contains(head.checkpoint.values, values)
+                if head is not None and contains(_as_shown(head, wanted), wanted)
             ]
             if len(page) < _PAGE:
                 return found
@@ -313,6 +315,12 @@ class ThreadsClient:
 def _values(head: Saved | None) -> dict[str, Any] | None:
     """The state that a thread shows, as the caller's own."""
     return isolated(dict(head.checkpoint.values)) if head is not None else None
+
+
+def _as_shown(head: Saved, keys: Iterable[str]) -> Any:
+    """Some keys of the state, as clients see them: what they search by is JSON too."""
+    values = head.checkpoint.values
+    return as_json({key: values[key] for key in keys if key in values})
 
 
 def _place(checkpoint: Mapping[str, Any] | None, checkpoint_id: str | None) -> Place:
