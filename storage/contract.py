@@ -176,12 +176,14 @@ class LogPage:
 
     `checkpoints`: those asked for and all that reading them needs, from the full snapshot on.
     `writes`: the pending writes of the checkpoints asked for. `wanted`: the ids asked for, newest
-    first.
+    first. `lists`: the `list` and `splice` records of the long lists that the checkpoints asked for
+    name, as far as the last of those checkpoints.
     """
 
     wanted: tuple[str, ...]
     checkpoints: tuple[LogRow, ...]
     writes: tuple[LogRow, ...]
+    lists: tuple[LogRow, ...] = ()
 
 
 @attrs.frozen

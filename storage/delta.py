@@ -1,9 +1,10 @@
 """Records of the log as bytes: a checkpoint as what changed since its parent.
 
-`{"about": …, "values": {channel: value}, "grown": {channel: [new elements]}, "gone": [channel],
-"metadata": …}`. A channel that is in none of these is as it was at the parent, and so is metadata
-that is not there. A full snapshot has all its channels in `values`. Values are in the stored form
-of `codec`.
+`{"about": …, "nth": 3, "values": {channel: value}, "grown": {channel: [new elements]},
+"lists": {channel: id}, "gone": [channel], "metadata": …}`. A channel that is in none of these is as
+it was at the parent, and so is metadata that is not there; a full snapshot, the first of a chain,
+has them all. `lists` are those that have records of their own. Values are in the stored form of
+`codec`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from greenroom.graph.control import Interrupt, Send
 
 from .codec import Types, Unstorable, decode, encode, kept
 from .contract import LogPage, StorageError
+from .lists import Edit, LongList, elements_of, following
 from .records import LogRow
 
 __all__ = [
@@ -39,7 +41,7 @@ _AS_AT_PARENT: Final = msgspec.Raw()
 class Folded:
     """A checkpoint's channels and metadata in stored form: what its child is compared with."""
 
-    values: Mapping[str, bytes]
+    values: Mapping[str, bytes | LongList]
     metadata: bytes
     # The object that `metadata` was made of; a run's checkpoints all have the same.
     _source: Mapping[str, Any] | None = None
@@ -51,12 +53,13 @@ class Folded:
         return encode(dict(checkpoint.metadata), "checkpoint.metadata")
 
 
-@attrs.frozen
-class _Stored:
+class _Stored(msgspec.Struct, forbid_unknown_fields=True):
     about: msgspec.Raw
-    values: dict[str, msgspec.Raw]
-    grown: dict[str, msgspec.Raw] = attrs.field(factory=dict)
-    gone: list[str] = attrs.field(factory=list)
+    nth: int
+    values: dict[str, msgspec.Raw] = {}
+    grown: dict[str, msgspec.Raw] = {}
+    lists: dict[str, int] = {}
+    gone: list[str] = []
     metadata: msgspec.Raw = _AS_AT_PARENT
 
 
@@ -66,15 +69,7 @@ class _StoredWrites:
     writes: list[tuple[str, msgspec.Raw]] | None
 
 
-@attrs.frozen
-class _Lineage:
-    """Of what a checkpoint is about, all that putting it together needs."""
-
-    parent: str | None
-
-
 _encoder = msgspec.json.Encoder()
-_lineage_decoder = msgspec.json.Decoder(_Lineage)
 _checkpoint_decoder = msgspec.json.Decoder(_Stored)
 _writes_decoder = msgspec.json.Decoder(_StoredWrites)
 
@@ -84,10 +79,12 @@ _NOTHING = Folded({}, b"")
 
 @attrs.frozen
 class Encoded:
-    """A checkpoint as stored. `plain`: the channels that were encoded now and come back as plain
-    data in part; `plain_next`: whether so does what a task is given."""
+    """A checkpoint as stored, and the edits of long lists before it. `plain`: the channels that
+    were encoded now and come back as plain data in part; `plain_next`: whether so does what a task
+    is given."""
 
     data: bytes
+    edits: Sequence[Edit]
     folded: Folded
     plain: Collection[str]
     plain_next: bool
@@ -97,53 +94,76 @@ class Encoded:
         return _next(checkpoint_id, decode(_checkpoint_decoder.decode(self.data).about, types))
 
 
-def encode_checkpoint(checkpoint: Checkpoint, parent: Folded | None, types: Types) -> Encoded:
-    """A checkpoint as stored. `parent`: None for a full snapshot.
+def encode_checkpoint(
+    checkpoint: Checkpoint, parent: Folded | None, types: Types, *, seq: int, nth: int
+) -> Encoded:
+    """A checkpoint as stored. `parent`: None where it is not known. `seq`: the position of the
+    first record that it takes. `nth`: its place in the chain; 1 for a full snapshot.
 
     Raises Unstorable, naming the channel.
     """
     before = _NOTHING if parent is None else parent
-    raws = dict(before.values)
-    gone = [channel for channel in raws if channel not in checkpoint.values]
+    forms = dict(before.values)
+    gone = [channel for channel in forms if channel not in checkpoint.values]
     for channel in gone:
-        del raws[channel]
+        del forms[channel]
     plain = []
-    values: dict[str, msgspec.Raw] = {}
-    grown: dict[str, msgspec.Raw] = {}
+    changed = []
+    edits: list[Edit] = []
     for channel in checkpoint.values if parent is None else checkpoint.changed:
         if channel not in checkpoint.values:
             continue
-        old = raws.get(channel)
-        raw, unknown = kept(checkpoint.values[channel], channel, types)
+        old, value = forms.get(channel), checkpoint.values[channel]
+        form, edit, unknown = following(old, value, channel, types, seq + len(edits))
         if unknown:
             types.tell(unknown, f"channel {channel!r}")
             plain.append(channel)
-        if raw == old:
-            continue
-        raws[channel] = raw
-        if old is not None and _grew(old, raw):
-            grown[channel] = msgspec.Raw(b"[" + raw[len(old) :])
-        else:
-            values[channel] = msgspec.Raw(raw)
-    about, plain_next = _about(checkpoint, types)
-    stored: dict[str, Any] = {"about": about, "values": values}
-    if grown:
-        stored["grown"] = grown
-    if gone:
-        stored["gone"] = gone
+        if form is not old:
+            forms[channel] = form
+            changed.append(channel)
+        if edit is not None:
+            edits.append(edit)
+    full = nth == 1
+    about, plain_next = _about(checkpoint, types, full=full)
+    stored: dict[str, Any] = {"about": about, "nth": nth}
+    if full:
+        changed, gone = list(forms), []
+    values: dict[str, msgspec.Raw] = {}
+    grown: dict[str, msgspec.Raw] = {}
+    lists: dict[str, int] = {}
+    for channel in changed:
+        form, old = forms[channel], before.values.get(channel)
+        if isinstance(form, bytes):
+            if not full and isinstance(old, bytes) and _grew(old, form):
+                grown[channel] = msgspec.Raw(b"[" + form[len(old) :])
+            elif full or form != old:
+                values[channel] = msgspec.Raw(form)
+        elif full or not isinstance(old, LongList) or old.id != form.id:
+            lists[channel] = form.id
     metadata = before.metadata_of(checkpoint)
-    if metadata != before.metadata:
+    stored |= {
+        name: part
+        for name, part in (
+            ("values", values),
+            ("grown", grown),
+            ("lists", lists),
+            ("gone", gone),
+        )
+        if part
+    }
+    if full or metadata != before.metadata:
         stored["metadata"] = msgspec.Raw(metadata)
     try:
         data = _encoder.encode(stored)
     except UnicodeEncodeError as error:
         raise Unstorable(f"checkpoint: a name in it is no text: {error}") from None
-    return Encoded(data, Folded(raws, metadata, checkpoint.metadata), plain, plain_next)
+    return Encoded(data, edits, Folded(forms, metadata, checkpoint.metadata), plain, plain_next)
 
 
-def _about(checkpoint: Checkpoint, types: Types) -> tuple[dict[str, Any], bool]:
+def _about(checkpoint: Checkpoint, types: Types, *, full: bool) -> tuple[dict[str, Any], bool]:
     """What a checkpoint says beside values, and whether what a task is given comes back as plain
-    data in part. Nothing else in it is the user's."""
+    data in part. Nothing else in it is the user's. The parent of one that is no full snapshot is
+    the one before it."""
     plain = False
     planned: list[tuple[Any, ...]] = []
     for task in checkpoint.next:
@@ -156,15 +176,22 @@ def _about(checkpoint: Checkpoint, types: Types) -> tuple[dict[str, Any], bool]:
         # Only a task that an earlier checkpoint had planned says so.
         origin = () if task.origin == checkpoint.id else (task.origin,)
         planned.append((task.node, task.index, arg, *origin))
-    about = {
-        "parent": checkpoint.parent_id,
+    about: dict[str, Any] = {
         "step": checkpoint.step,
         "source": checkpoint.source,
         "created_at": checkpoint.created_at,
-        "changed": checkpoint.changed,
-        "next": planned,
-        "joins": checkpoint.joins,
-        "ran": checkpoint.ran,
+    }
+    if full and checkpoint.parent_id is not None:
+        about["parent"] = checkpoint.parent_id
+    about |= {
+        name: part
+        for name, part in (
+            ("changed", checkpoint.changed),
+            ("next", planned),
+            ("joins", checkpoint.joins),
+            ("ran", checkpoint.ran),
+        )
+        if part
     }
     return about, plain
 
@@ -205,14 +232,21 @@ def encode_writes(writes: PendingWrites, types: Types) -> tuple[bytes, bool]:
 
 @attrs.frozen
 class Unfolded:
-    """A checkpoint whose channels have been put together. `length`: of its chain back to the full
-    snapshot."""
+    """A checkpoint whose channels have been put together.
+
+    `parent_id`: of the checkpoint before. `values`: channels in stored form, or the ids of the long
+    lists that they are. `lists`: the records of those, by id. `length`: of its chain back to the
+    full snapshot.
+    """
 
     row: LogRow
-    stored: _Stored
-    folded: Folded
+    about: msgspec.Raw
+    parent_id: str | None
+    values: Mapping[str, bytes | int]
+    metadata: bytes
     length: int
     pending: Sequence[LogRow] = ()
+    lists: Mapping[int, Sequence[LogRow]] = attrs.field(factory=dict)
 
     @property
     def seq(self) -> int:
@@ -227,26 +261,49 @@ class Unfolded:
 
         Raises StorageError, naming the record and the channel that cannot be read.
         """
-        about = _decoded(self.row, "what it is about", self.stored.about, types)
+        about = _decoded(self.row, "what it is about", self.about, types)
         checkpoint = Checkpoint(
             id=self.row.checkpoint_id,
             ns=self.row.ns,
-            parent_id=about["parent"],
+            parent_id=about.get("parent", self.parent_id),
             step=about["step"],
             source=about["source"],
             created_at=about["created_at"],
             values={
-                channel: _decoded(self.row, f"channel {channel!r}", raw, types)
-                for channel, raw in self.folded.values.items()
+                channel: _decoded(self.row, f"channel {channel!r}", self._raw(form), types)
+                for channel, form in self.values.items()
             },
-            changed=tuple(about["changed"]),
+            changed=tuple(about.get("changed", ())),
             next=_next(self.row.checkpoint_id, about),
-            joins={name: tuple(arrived) for name, arrived in about["joins"].items()},
-            ran=tuple(about["ran"]),
-            metadata=_decoded(self.row, "metadata", self.folded.metadata, types),
+            joins={name: tuple(arrived) for name, arrived in about.get("joins", {}).items()},
+            ran=tuple(about.get("ran", ())),
+            metadata=_decoded(self.row, "metadata", self.metadata, types),
         )
         pending = [decode_writes(row, types) for row in self.pending]
         return Saved(checkpoint, {writes.task_id: writes for writes in pending})
+
+    def folded(self, checkpoint: Checkpoint) -> Folded:
+        """What a child is compared with. `checkpoint`: this one, decoded."""
+        forms: dict[str, bytes | LongList] = {}
+        for channel, form in self.values.items():
+            if isinstance(form, bytes):
+                forms[channel] = form
+            else:
+                elements = checkpoint.values[channel]
+                forms[channel] = LongList.of(form, elements, self._records(form))
+        return Folded(forms, self.metadata)
+
+    def _raw(self, form: bytes | int) -> bytes:
+        return form if isinstance(form, bytes) else elements_of(self._records(form))
+
+    def _records(self, list_id: int) -> list[LogRow]:
+        records = [row for row in self.lists.get(list_id, ()) if row.seq < self.seq]
+        if not records or records[0].seq != list_id:
+            raise StorageError(
+                f"The log of thread {self.row.thread_id} is damaged: "
+                f"the list at {list_id} of checkpoint {self.row.checkpoint_id} is not there"
+            )
+        return records
 
 
 def unfold(page: LogPage) -> list[Unfolded]:
@@ -254,30 +311,42 @@ def unfold(page: LogPage) -> list[Unfolded]:
 
     Raises StorageError if the page lacks what they are made of.
     """
+    lists: dict[int, list[LogRow]] = {}
+    for row in page.lists:
+        lists.setdefault(row.base_seq or row.seq, []).append(row)
     done: dict[str, Unfolded] = {}
+    before: Unfolded | None = None
     for row in page.checkpoints:
         stored = _read(_checkpoint_decoder, row)
         if row.base_seq == row.seq:
-            parent = None
-        else:
-            parent = done.get(_lineage_decoder.decode(stored.about).parent or "")
-            if parent is None:
-                continue  # of a branch that begins before this page and was not asked for
-        before = _NOTHING if parent is None else parent.folded
-        raws = dict(before.values)
+            before = None
+        elif before is None or before.length + 1 != stored.nth:
+            raise StorageError(
+                f"The log of thread {row.thread_id} is damaged: checkpoint {row.checkpoint_id} "
+                f"lacks the one before it"
+            )
+        values = {} if before is None else dict(before.values)
         for channel in stored.gone:
-            del raws[channel]
+            del values[channel]
+        values |= stored.lists
         for channel, tail in stored.grown.items():
-            raws[channel] = _extended(raws[channel], bytes(tail))
-        for channel, raw in stored.values.items():
-            raws[channel] = bytes(raw)
-        length = 1 if parent is None else parent.length + 1
-        pending = [w for w in page.writes if w.checkpoint_id == row.checkpoint_id]
-        folded = Folded(raws, bytes(stored.metadata) or before.metadata)
-        done[row.checkpoint_id] = Unfolded(row, stored, folded, length, pending)
+            short = values[channel]
+            assert isinstance(short, bytes)
+            values[channel] = _extended(short, bytes(tail))
+        values |= {channel: bytes(raw) for channel, raw in stored.values.items()}
+        before = done[row.checkpoint_id] = Unfolded(
+            row,
+            stored.about,
+            None if before is None else before.row.checkpoint_id,
+            values,
+            bytes(stored.metadata) or (b"" if before is None else before.metadata),
+            stored.nth,
+            [writes for writes in page.writes if writes.checkpoint_id == row.checkpoint_id],
+            lists,
+        )
     missing = [wanted for wanted in page.wanted if wanted not in done]
     if missing:
-        raise StorageError(f"The log is damaged: checkpoint {missing[0]} lacks an ancestor")
+        raise StorageError(f"The log is damaged: checkpoint {missing[0]} is not there")
     return [done[wanted] for wanted in page.wanted]
 
 
@@ -310,7 +379,7 @@ def _decoded(row: LogRow, what: str, data: bytes | msgspec.Raw, types: Types) ->
 
 
 def _next(checkpoint_id: str, about: Mapping[str, Any]) -> tuple[Planned, ...]:
-    return tuple(_planned(checkpoint_id, *task) for task in about["next"])
+    return tuple(_planned(checkpoint_id, *task) for task in about.get("next", ()))
 
 
 def _planned(checkpoint_id: str, node: str, index: int | None, arg: Any, *origin: str) -> Planned:

@@ -22,6 +22,7 @@ from .delta import (
     encode_writes,
     unfold,
 )
+from .lists import LongList
 from .records import LogRow, Thread
 from .session import Commit, StorageSession
 
@@ -90,7 +91,7 @@ class _Head:
         return cls(
             saved.checkpoint,
             dict(saved.pending),
-            one.folded,
+            one.folded(saved.checkpoint),
             max([one.seq, *(row.seq for row in one.pending)]),
             one.base_seq,
             one.length,
@@ -111,10 +112,10 @@ class LogEnd:
 class ThreadLog:
     """The `CheckpointLog` of one thread, for its actor alone: nobody else may append to it.
 
-    A checkpoint is stored as its changed channels, and of a list that grew only what was added;
-    every 50 checkpoints, and where a branch begins, as a full snapshot. Values are encoded when
-    they are appended: an object that is changed in place later is not stored again. Objects whose
-    class nobody declares are plain data from then on, in memory too.
+    A checkpoint is stored as its changed channels; every 50 checkpoints, and where a branch begins,
+    as a full snapshot. Of a long list only what changed is stored: see `lists`. Values are encoded
+    when they are appended: an object that is changed in place later is not stored again. Objects
+    whose class nobody declares are plain data from then on, in memory too.
     """
 
     def __init__(
@@ -191,7 +192,6 @@ class ThreadLog:
         else:
             self._append_writes(record)
         self._unsaved.add(record.ns)
-        self.next_seq += 1
 
     def take(self) -> list[Operation]:
         """What was appended and not yet handed over, for the caller to commit with more."""
@@ -244,17 +244,25 @@ class ThreadLog:
         parent = self._heads.get(ns)
         if parent is not None and parent.checkpoint.id != checkpoint.parent_id:
             parent = None  # a branch, whose parent may be far back
-        if parent is None or parent.length >= SNAPSHOT_EVERY:
-            base_seq, length = self.next_seq, 1
-            made = encode_checkpoint(checkpoint, None, self._types)
-        else:
-            base_seq, length = parent.base_seq, parent.length + 1
-            made = encode_checkpoint(checkpoint, parent.folded, self._types)
-        self._add_row("checkpoint", ns, checkpoint.id, base_seq, made.data)
+        length = 1 if parent is None or parent.length >= SNAPSHOT_EVERY else parent.length + 1
+        made = encode_checkpoint(
+            checkpoint,
+            None if parent is None else parent.folded,
+            self._types,
+            seq=self.next_seq,
+            nth=length,
+        )
+        for edit in made.edits:
+            self._add_row(edit.kind, ns, "", edit.list_id, edit.data)
+        seq = self.next_seq
+        base_seq = parent.base_seq if parent is not None and length > 1 else seq
+        lists = [form.id for form in made.folded.values.values() if isinstance(form, LongList)]
+        self._add_row("checkpoint", ns, checkpoint.id, base_seq, made.data, tuple(lists))
         plain = {} if parent is None else _carried(parent, made.folded)
-        plain |= {
-            channel: decode(made.folded.values[channel], self._types) for channel in made.plain
-        }
+        for channel in made.plain:
+            form = made.folded.values[channel]
+            assert isinstance(form, bytes), "a list with plain data in it is stored whole"
+            plain[channel] = decode(form, self._types)
         if plain:
             checkpoint = attrs.evolve(checkpoint, values={**checkpoint.values, **plain})
         if made.plain_next:
@@ -263,7 +271,7 @@ class ThreadLog:
         inner = f"{ns}|" if ns else ""
         for other in [other for other in self._heads if other.startswith(inner)]:
             del self._heads[other]
-        self._heads[ns] = _Head(checkpoint, {}, made.folded, self.next_seq, base_seq, length, plain)
+        self._heads[ns] = _Head(checkpoint, {}, made.folded, seq, base_seq, length, plain)
 
     def _append_writes(self, writes: PendingWrites) -> None:
         data, exact = encode_writes(writes, self._types)
@@ -273,15 +281,16 @@ class ThreadLog:
         head = self._heads.get(writes.ns)
         if head is not None and head.checkpoint.id == writes.checkpoint_id:
             head.pending[writes.task_id] = writes
-            head.seq = self.next_seq
+            head.seq = self.next_seq - 1
 
     def _add_row(
         self,
-        kind: Literal["checkpoint", "writes"],
+        kind: Literal["checkpoint", "writes", "list", "splice"],
         ns: str,
         checkpoint_id: str,
         base_seq: int | None,
         data: bytes,
+        lists: tuple[int, ...] = (),
     ) -> None:
         self._rows.append(
             LogRow(
@@ -292,8 +301,10 @@ class ThreadLog:
                 checkpoint_id=checkpoint_id,
                 base_seq=base_seq,
                 data=data,
+                lists=lists,
             )
         )
+        self.next_seq += 1
 
     def _check(self) -> None:
         """Raise what a hand-over has failed with: from then on there would be a gap in the log."""

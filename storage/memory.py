@@ -313,13 +313,19 @@ def _page(log: Sequence[LogRow], ns: str, wanted: Sequence[LogRow]) -> LogPage:
     if not wanted:
         return LogPage((), (), ())
     ids = {row.checkpoint_id for row in wanted}
+    lists = {list_id for row in wanted for list_id in row.lists}
     first = min(row.base_seq or row.seq for row in wanted)
     last = max(row.seq for row in wanted)
-    rows = [row for row in log[bisect_left(log, first, key=_seq) :] if row.ns == ns]
+    rows = [row for row in log[bisect_left(log, min([first, *lists]), key=_seq) :] if row.ns == ns]
     return LogPage(
         tuple(row.checkpoint_id for row in wanted),
-        tuple(row for row in rows if row.kind == "checkpoint" and row.seq <= last),
+        tuple(row for row in rows if row.kind == "checkpoint" and first <= row.seq <= last),
         tuple(row for row in rows if row.kind == "writes" and row.checkpoint_id in ids),
+        tuple(
+            row
+            for row in rows
+            if row.kind in ("list", "splice") and row.base_seq in lists and row.seq < last
+        ),
     )
 
 

@@ -205,7 +205,7 @@ _EVENTS: Final = """
     SELECT t.thread_id, r.run_id, e.event_id, e.name, e.data
     FROM events e JOIN runs r ON r.id = e.run JOIN threads t ON t.id = e.thread
 """
-_ROW: Final = "SELECT seq, kind, ns, checkpoint_id, base_seq, data FROM log"
+_ROW: Final = "SELECT seq, kind, ns, checkpoint_id, base_seq, data, lists FROM log"
 # The unary plus keeps SQLite from the index on `ns`, which finds every checkpoint of the thread.
 _BY_ID: Final = "thread = ? AND checkpoint_id = ? AND kind = 'checkpoint' AND +ns = ?"
 
@@ -278,7 +278,19 @@ def _page(
         " AND kind = 'writes' AND +ns = ? ORDER BY seq",
         (thread, encode_json(list(ids)).decode(), ns),
     )
-    return LogPage(ids, _log_rows(thread_id, checkpoints), _log_rows(thread_id, writes))
+    rows = _log_rows(thread_id, checkpoints)
+    lists = {list_id for row in rows if row.checkpoint_id in ids for list_id in row.lists}
+    edits = connection.execute(
+        f"{_ROW} WHERE thread = ? AND base_seq IN (SELECT value FROM json_each(?))"
+        " AND kind IN ('list', 'splice') AND seq < ? ORDER BY seq",
+        (thread, encode_json(list(lists)).decode(), rows[-1].seq),
+    )
+    return LogPage(
+        ids,
+        rows,
+        _log_rows(thread_id, writes),
+        _log_rows(thread_id, edits) if lists else (),
+    )
 
 
 def _thread(connection: sqlite3.Connection, thread_id: str) -> int | None:
@@ -296,8 +308,9 @@ def _log_rows(thread_id: str, rows: sqlite3.Cursor) -> tuple[LogRow, ...]:
             checkpoint_id=checkpoint_id,
             base_seq=base_seq,
             data=data,
+            lists=() if lists is None else tuple(msgspec.json.decode(lists)),
         )
-        for seq, kind, ns, checkpoint_id, base_seq, data in rows
+        for seq, kind, ns, checkpoint_id, base_seq, data, lists in rows
     )
 
 

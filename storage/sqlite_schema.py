@@ -102,7 +102,17 @@ def tables(db: Database) -> None:
         db.execute(statement)
 
 
-MIGRATIONS: Final = (tables,)  # in order; a released one is never changed
+def lists(db: Database) -> None:
+    """Long lists: their parts are records of the log."""
+    for statement in (
+        "ALTER TABLE log ADD COLUMN lists TEXT",
+        """CREATE INDEX log_lists ON log (thread, base_seq, seq)
+            WHERE kind IN ('list', 'splice')""",
+    ):
+        db.execute(statement)
+
+
+MIGRATIONS: Final = (tables, lists)  # in order; a released one is never changed
 
 _migrations: Final = Migrations("greenroom.storage")
 for _step in MIGRATIONS:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 from sqlite_utils import Database
 
+from .codec import encode_json
 from .contract import (
     AppendEvents,
     AppendLog,
@@ -22,7 +23,7 @@ from .contract import (
     StorageError,
     TruncateLog,
 )
-from .records import Assistant, Run, Thread
+from .records import Assistant, LogRow, Run, Thread
 from .rows import COLUMNS, to_row
 
 __all__ = ["apply"]
@@ -60,8 +61,8 @@ _PUT_ASSISTANT: Final = f"""
     ON CONFLICT (assistant_id) DO UPDATE SET {_set(_assistant_columns[1:], "excluded.")}
 """
 _APPEND_LOG: Final = """
-    INSERT INTO log (thread, seq, kind, ns, checkpoint_id, base_seq, data)
-    SELECT id, ?, ?, ?, ?, ?, ? FROM threads WHERE thread_id = ?
+    INSERT INTO log (thread, seq, kind, ns, checkpoint_id, base_seq, data, lists)
+    SELECT id, ?, ?, ?, ?, ?, ?, ? FROM threads WHERE thread_id = ?
 """
 _APPEND_EVENTS: Final = """
     INSERT INTO events (thread, run, event_id, name, data)
@@ -81,6 +82,12 @@ _DELETE_RUN: Final = (
     f"DELETE FROM runs WHERE id = {_RUN}",
 )
 _TRUNCATE_LOG: Final = f"DELETE FROM log WHERE thread = {_THREAD} AND seq >= ?"
+
+
+def _log_values(row: LogRow) -> tuple[Any, ...]:
+    lists = encode_json(list(row.lists)).decode() if row.lists else None
+    place = (row.seq, row.kind, row.ns, row.checkpoint_id, row.base_seq)
+    return (*place, row.data, lists, row.thread_id)
 
 
 _LAST_SEQ = """
@@ -123,10 +130,7 @@ def apply(db: Database, operation: Operation) -> None:
             try:
                 db.conn.executemany(
                     _APPEND_LOG,
-                    [
-                        (r.seq, r.kind, r.ns, r.checkpoint_id, r.base_seq, r.data, r.thread_id)
-                        for r in rows
-                    ],
+                    [_log_values(row) for row in rows],
                 )
             except sqlite3.IntegrityError:
                 where = ", ".join(f"{row.seq} of thread {row.thread_id}" for row in rows)
