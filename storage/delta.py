@@ -16,7 +16,7 @@ import attrs
 import msgspec
 
 from greenroom.graph.checkpoint import Checkpoint, PendingWrites, Planned, Saved, TaskError
-from greenroom.graph.control import Interrupt, Send
+from greenroom.graph.control import START, Interrupt, Send
 
 from .codec import Types, Unstorable, decode, encode, kept
 from .contract import LogPage, StorageError
@@ -79,11 +79,12 @@ _NOTHING = Folded({}, b"")
 
 @attrs.frozen
 class Encoded:
-    """A checkpoint as stored, and the edits of long lists before it. `plain`: the channels that
-    were encoded now and come back as plain data in part; `plain_next`: whether so does what a task
-    is given."""
+    """A checkpoint as stored, and the edits of long lists before it. `input`: what START is given.
+    `plain`: the channels that were encoded now and come back as plain data in part; `plain_next`:
+    whether so does what a task is given."""
 
     data: bytes
+    input: bytes | None
     edits: Sequence[Edit]
     folded: Folded
     plain: Collection[str]
@@ -91,7 +92,8 @@ class Encoded:
 
     def next(self, checkpoint_id: str, types: Types) -> tuple[Planned, ...]:
         """The tasks of the next super-step, as they come back."""
-        return _next(checkpoint_id, decode(_checkpoint_decoder.decode(self.data).about, types))
+        about = decode(_checkpoint_decoder.decode(self.data).about, types)
+        return _next(checkpoint_id, about, self.input, types)
 
 
 def encode_checkpoint(
@@ -124,7 +126,7 @@ def encode_checkpoint(
         if edit is not None:
             edits.append(edit)
     full = nth == 1
-    about, plain_next = _about(checkpoint, types, full=full)
+    about, given, plain_next = _about(checkpoint, types, full=full)
     stored: dict[str, Any] = {"about": about, "nth": nth}
     if full:
         changed, gone = list(forms), []
@@ -157,14 +159,18 @@ def encode_checkpoint(
         data = _encoder.encode(stored)
     except UnicodeEncodeError as error:
         raise Unstorable(f"checkpoint: a name in it is no text: {error}") from None
-    return Encoded(data, edits, Folded(forms, metadata, checkpoint.metadata), plain, plain_next)
+    folded = Folded(forms, metadata, checkpoint.metadata)
+    return Encoded(data, given, edits, folded, plain, plain_next)
 
 
-def _about(checkpoint: Checkpoint, types: Types, *, full: bool) -> tuple[dict[str, Any], bool]:
-    """What a checkpoint says beside values, and whether what a task is given comes back as plain
-    data in part. Nothing else in it is the user's. The parent of one that is no full snapshot is
-    the one before it."""
+def _about(
+    checkpoint: Checkpoint, types: Types, *, full: bool
+) -> tuple[dict[str, Any], bytes | None, bool]:
+    """What a checkpoint says beside values, what START is given, and whether what tasks are given
+    comes back as plain data in part. The parent of one that is no full snapshot is the one before
+    it."""
     plain = False
+    given: bytes | None = None
     planned: list[tuple[Any, ...]] = []
     for task in checkpoint.next:
         arg = None
@@ -172,7 +178,10 @@ def _about(checkpoint: Checkpoint, types: Types, *, full: bool) -> tuple[dict[st
             raw, unknown = kept(task.arg, task.node, types)
             types.tell(unknown, "what a task is given")
             plain = plain or bool(unknown)
-            arg = msgspec.Raw(raw)
+            if task.node == START:
+                given = raw
+            else:
+                arg = msgspec.Raw(raw)
         # Only a task that an earlier checkpoint had planned says so.
         origin = () if task.origin == checkpoint.id else (task.origin,)
         planned.append((task.node, task.index, arg, *origin))
@@ -193,7 +202,7 @@ def _about(checkpoint: Checkpoint, types: Types, *, full: bool) -> tuple[dict[st
         )
         if part
     }
-    return about, plain
+    return about, given, plain
 
 
 def encode_writes(writes: PendingWrites, types: Types) -> tuple[bytes, bool]:
@@ -274,7 +283,7 @@ class Unfolded:
                 for channel, form in self.values.items()
             },
             changed=tuple(about.get("changed", ())),
-            next=_next(self.row.checkpoint_id, about),
+            next=_next(self.row.checkpoint_id, about, self.row.input, types),
             joins={name: tuple(arrived) for name, arrived in about.get("joins", {}).items()},
             ran=tuple(about.get("ran", ())),
             metadata=_decoded(self.row, "metadata", self.metadata, types),
@@ -378,12 +387,15 @@ def _decoded(row: LogRow, what: str, data: bytes | msgspec.Raw, types: Types) ->
         ) from error
 
 
-def _next(checkpoint_id: str, about: Mapping[str, Any]) -> tuple[Planned, ...]:
-    return tuple(_planned(checkpoint_id, *task) for task in about.get("next", ()))
-
-
-def _planned(checkpoint_id: str, node: str, index: int | None, arg: Any, *origin: str) -> Planned:
-    return Planned(node, index, arg, *(origin or (checkpoint_id,)))
+def _next(
+    checkpoint_id: str, about: Mapping[str, Any], given: bytes | None, types: Types
+) -> tuple[Planned, ...]:
+    planned = []
+    for node, index, arg, *origin in about.get("next", ()):
+        if node == START and given is not None:
+            arg = decode(given, types)
+        planned.append(Planned(node, index, arg, *(origin or (checkpoint_id,))))
+    return tuple(planned)
 
 
 def _plain(mapping: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -257,7 +257,16 @@ class ThreadLog:
         seq = self.next_seq
         base_seq = parent.base_seq if parent is not None and length > 1 else seq
         lists = [form.id for form in made.folded.values.values() if isinstance(form, LongList)]
-        self._add_row("checkpoint", ns, checkpoint.id, base_seq, made.data, tuple(lists))
+        self._add_row(
+            "checkpoint",
+            ns,
+            checkpoint.id,
+            base_seq,
+            made.data,
+            lists=tuple(lists),
+            input=made.input,
+            run_id=checkpoint.metadata.get("run_id") if made.input is not None else None,
+        )
         plain = {} if parent is None else _carried(parent, made.folded)
         for channel in made.plain:
             form = made.folded.values[channel]
@@ -290,7 +299,7 @@ class ThreadLog:
         checkpoint_id: str,
         base_seq: int | None,
         data: bytes,
-        lists: tuple[int, ...] = (),
+        **more: Any,
     ) -> None:
         self._rows.append(
             LogRow(
@@ -301,7 +310,7 @@ class ThreadLog:
                 checkpoint_id=checkpoint_id,
                 base_seq=base_seq,
                 data=data,
-                lists=lists,
+                **more,
             )
         )
         self.next_seq += 1

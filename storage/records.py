@@ -98,6 +98,8 @@ class LogRow:
     the full snapshot that reading it starts from (its own `seq` if it is one); for a list, the
     position of its first record; None for writes. `data`: JSON, but for `list`, where it is JSON
     values joined by commas. `lists`: for a checkpoint, the long lists in its state, by `base_seq`.
+    `input`: what its START is to take in, JSON; `run_id`: the run that it may be the input of, so
+    that the same bytes need not be stored twice.
     """
 
     thread_id: str
@@ -108,6 +110,8 @@ class LogRow:
     base_seq: int | None
     data: bytes
     lists: tuple[int, ...] = ()
+    input: bytes | None = None
+    run_id: str | None = attrs.field(default=None, eq=False)
 
 
 @attrs.frozen(kw_only=True)

@@ -27,7 +27,14 @@ R = TypeVar("R", Thread, Run, Assistant)
 
 def to_row(record: Thread | Run | Assistant) -> Row:
     """A record's columns by name. Raises Unstorable, naming the field."""
-    row: Row = _converter.unstructure(record)
+    if not isinstance(record, Run):
+        row: Row = _converter.unstructure(record)
+        return row
+    # Apart, because the log refers to it: see `LogRow.input`.
+    kwargs = {key: value for key, value in record.kwargs.items() if key != "input"}
+    row = _converter.unstructure(attrs.evolve(record, kwargs=kwargs))
+    is_given = "input" in record.kwargs
+    row["input"] = encode(record.kwargs["input"], "input").decode() if is_given else None
     return row
 
 
@@ -37,10 +44,12 @@ def from_row(kind: type[R], row: Row, types: Types = PLAIN) -> R:
     `types`: the storage's own.
     """
     try:
-        typed = {
+        typed: dict[str, Any] = {
             name: None if (text := row[name]) is None else decode(text.encode(), types)
             for name in _TYPED[kind]
         }
+        if row.get("input") is not None:
+            typed["kwargs"] = {"input": typed.pop("input"), **typed["kwargs"]}
         return _converter.structure({**row, **typed}, kind)
     except Exception as error:
         key = next(iter(row.values()), None)
@@ -103,9 +112,11 @@ _JSON = {
     Assistant: ("config", "context", "metadata"),
 }
 _TYPED = {kind: set(names) - {"metadata", "bound"} for kind, names in _JSON.items()}
+_TYPED[Run].add("input")
 COLUMNS: Mapping[type, tuple[str, ...]] = {
     kind: tuple(field.name for field in attrs.fields(kind)) for kind in _JSON
 }
+COLUMNS = {**COLUMNS, Run: (*COLUMNS[Run], "input")}
 
 _converter = Converter(detailed_validation=False)
 for _scalar in (str, int):

@@ -205,7 +205,11 @@ _EVENTS: Final = """
     SELECT t.thread_id, r.run_id, e.event_id, e.name, e.data
     FROM events e JOIN runs r ON r.id = e.run JOIN threads t ON t.id = e.thread
 """
-_ROW: Final = "SELECT seq, kind, ns, checkpoint_id, base_seq, data, lists FROM log"
+_ROW: Final = """
+    SELECT seq, kind, ns, checkpoint_id, base_seq, data, lists,
+        CASE WHEN run IS NULL THEN input ELSE (SELECT r.input FROM runs r WHERE r.id = run) END
+    FROM log
+"""
 # The unary plus keeps SQLite from the index on `ns`, which finds every checkpoint of the thread.
 _BY_ID: Final = "thread = ? AND checkpoint_id = ? AND kind = 'checkpoint' AND +ns = ?"
 
@@ -309,8 +313,9 @@ def _log_rows(thread_id: str, rows: sqlite3.Cursor) -> tuple[LogRow, ...]:
             base_seq=base_seq,
             data=data,
             lists=() if lists is None else tuple(msgspec.json.decode(lists)),
+            input=None if given is None else given.encode(),
         )
-        for seq, kind, ns, checkpoint_id, base_seq, data, lists in rows
+        for seq, kind, ns, checkpoint_id, base_seq, data, lists, given in rows
     )
 
 

@@ -102,9 +102,14 @@ def tables(db: Database) -> None:
         db.execute(statement)
 
 
-def lists(db: Database) -> None:
-    """Long lists: their parts are records of the log."""
+def parts(db: Database) -> None:
+    """Long lists have records of their own in the log; a run's input is stored once."""
     for statement in (
+        "ALTER TABLE runs ADD COLUMN input TEXT",
+        "UPDATE runs SET input = kwargs -> '$.input', kwargs = json_remove(kwargs, '$.input')",
+        "ALTER TABLE log ADD COLUMN run INTEGER",
+        "ALTER TABLE log ADD COLUMN input TEXT",
+        "CREATE INDEX log_inputs ON log (run) WHERE run IS NOT NULL",
         "ALTER TABLE log ADD COLUMN lists TEXT",
         """CREATE INDEX log_lists ON log (thread, base_seq, seq)
             WHERE kind IN ('list', 'splice')""",
@@ -112,7 +117,7 @@ def lists(db: Database) -> None:
         db.execute(statement)
 
 
-MIGRATIONS: Final = (tables, lists)  # in order; a released one is never changed
+MIGRATIONS: Final = (tables, parts)  # in order; a released one is never changed
 
 _migrations: Final = Migrations("greenroom.storage")
 for _step in MIGRATIONS:

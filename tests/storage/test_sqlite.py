@@ -94,7 +94,7 @@ def test_the_schema_has_a_column_for_every_field(start):
         stored = {row[1] for row in storage._writer.execute(f"PRAGMA table_info({table})")}
         fields = {field.name for field in attrs.fields(kind)}
         assert fields - {"thread_id"} <= stored
-        assert stored - fields <= {"id", "thread"}
+        assert stored - fields <= {"id", "thread", "input"}
 
 
 # One holder at a time.
