@@ -6,6 +6,7 @@ A channel is a rule, not a container: the state itself is a plain dict of values
 
 from __future__ import annotations
 
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
@@ -33,6 +34,8 @@ __all__ = [
 class Missing(Enum):
     MISSING = "missing"
 
+
+_ADDING: Final = (operator.add, operator.iadd, operator.or_, operator.ior, operator.concat)
 
 MISSING: Final[Literal[Missing.MISSING]] = Missing.MISSING
 
@@ -172,10 +175,16 @@ class BinaryOperatorAggregate(Channel):
             )
         if replacing:
             return isolated(Overwrite.content(replacing[0][1]))
-        current = own_container(current)
+        # What the state holds is never changed in place: the log goes by that.
+        current = own_container(current) if _only_adds(self.operator) else isolated(current)
         for _, value in writes:
             current = value if current is MISSING else self.operator(current, value)
         return current
+
+
+def _only_adds(reducer: Callable[[Any, Any], Any]) -> bool:
+    """Whether a reducer is known to leave alone what a list or dict has in it."""
+    return any(reducer is known for known in _ADDING) or getattr(reducer, "only_adds", False)
 
 
 def _check_single(key: str, writes: Writes, advice: str) -> None:

@@ -8,6 +8,7 @@ that checkpoint make.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from difflib import SequenceMatcher
 from operator import is_
 from typing import Any, Final, Literal
 
@@ -23,7 +24,6 @@ __all__ = ["Edit", "LongList", "elements_of", "following"]
 LONG: Final = 512  # bytes; a shorter list is stored whole
 A_RECORD: Final = 256  # bytes that could be read in the time that finding a record takes
 SLACK: Final = 64 * A_RECORD
-SCATTERED: Final = 32  # elements that are changed one by one; more are changed as one stretch
 
 Splice = tuple[int, int, list[msgspec.Raw]]  # where, how many to remove, what to put there
 
@@ -95,7 +95,7 @@ def following(
             return attrs.evolve(old, elements=value), None, ()
         edit = _edit(old.id, before, raw)
         edited = old.after(value, len(raw), len(edit.data))
-        if edited is not None:
+        if edited is not None and len(edit.data) < len(raw):
             return edited, edit, ()
     return LongList(seq, value, len(raw), len(raw)), Edit("list", seq, raw[1:-1]), ()
 
@@ -140,28 +140,20 @@ def _edit(list_id: int, before: bytes, raw: bytes) -> Edit:
 
 
 def _changes(old: Sequence[msgspec.Raw], new: Sequence[msgspec.Raw]) -> list[Splice]:
-    """What turns `old` into `new`, whichever is shorter: one stretch, or single elements and more
-    at the end."""
+    """What turns `old` into `new`, from the end to the start, so that positions hold."""
     before, after = [bytes(one) for one in old], [bytes(one) for one in new]
     start = _alike(before, after)
     end = _alike(before[start:][::-1], after[start:][::-1])
-    stretch = [(start, len(old) - end - start, list(new[start : len(new) - end]))]
-    if len(new) < len(old):
-        return stretch
-    places = [at for at in range(start, len(old)) if before[at] != after[at]]
-    if len(places) > SCATTERED:
-        return stretch
-    single: list[Splice] = [(at, 1, [new[at]]) for at in places]
-    if len(new) > len(old):
-        single.append((len(old), 0, list(new[len(old) :])))
-    return min(stretch, single, key=_weight)
+    middle = (before[start : len(before) - end], after[start : len(after) - end])
+    found = SequenceMatcher(None, *middle).get_opcodes()
+    return [
+        (start + one, until - one, list(new[start + put : start + put_until]))
+        for kind, one, until, put, put_until in reversed(found)
+        if kind != "equal"
+    ]
 
 
 def _alike(one: Sequence[bytes], other: Sequence[bytes]) -> int:
     """How many elements are the same at the start."""
     both = min(len(one), len(other))
     return next((at for at in range(both) if one[at] != other[at]), both)
-
-
-def _weight(splices: list[Splice]) -> int:
-    return sum(16 + sum(len(bytes(raw)) for raw in put) for _, _, put in splices)
