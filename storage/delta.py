@@ -64,16 +64,21 @@ _writes_decoder = msgspec.json.Decoder(_StoredWrites)
 @attrs.frozen
 class Encoded:
     """A checkpoint as stored. `raws`: its channels. `plain`: those of them that were encoded now
-    and come back as plain data in part; `plain_next`: whether so does what a task is given."""
+    and come back as plain data in part. `about`: the rest of it, where it does so too."""
 
     data: bytes
     raws: Raws
     plain: Collection[str]
-    plain_next: bool
+    about: bytes | None
 
-    def next(self, types: Types) -> tuple[Planned, ...]:
-        """The tasks of the next super-step, as they come back."""
-        return _next(decode(_checkpoint_decoder.decode(self.data).about, types))
+    def as_read(self, checkpoint: Checkpoint, plain: Mapping[str, Any], types: Types) -> Checkpoint:
+        """The checkpoint as it comes back. `plain`: the values that are plain data."""
+        if plain:
+            checkpoint = attrs.evolve(checkpoint, values={**checkpoint.values, **plain})
+        if self.about is None:
+            return checkpoint
+        about = decode(self.about, types)
+        return attrs.evolve(checkpoint, next=_next(about), metadata=about["metadata"])
 
 
 def encode_checkpoint(checkpoint: Checkpoint, before: Raws, types: Types, *, full: bool) -> Encoded:
@@ -119,7 +124,7 @@ def encode_checkpoint(checkpoint: Checkpoint, before: Raws, types: Types, *, ful
     told, unknown = kept(about, "checkpoint", types)
     types.tell(unknown, "what a task is given")
     stored = _Stored(msgspec.Raw(told), values, grown, gone)
-    return Encoded(_encoder.encode(stored), raws, plain, bool(unknown))
+    return Encoded(_encoder.encode(stored), raws, plain, told if unknown else None)
 
 
 def encode_writes(writes: PendingWrites, types: Types) -> tuple[bytes, bool]:
@@ -213,7 +218,7 @@ def unfold(page: LogPage) -> list[Unfolded]:
         if row.base_seq == row.seq:
             parent = None
         else:
-            parent = done.get(_lineage_decoder.decode(stored.about).parent or "")
+            parent = done.get(_parent(row, stored))
             if parent is None:
                 continue  # of a branch that begins before this page and was not asked for
         raws = {} if parent is None else dict(parent.raws)
@@ -246,9 +251,18 @@ def _read(decoder: msgspec.json.Decoder[S], row: LogRow) -> S:
     try:
         return decoder.decode(row.data)
     except msgspec.MsgspecError as error:
-        raise StorageError(
-            f"The log of thread {row.thread_id} is damaged at {row.seq}: {error}"
-        ) from error
+        raise _damaged(row, error) from error
+
+
+def _parent(row: LogRow, stored: _Stored) -> str:
+    try:
+        return _lineage_decoder.decode(stored.about).parent or ""
+    except msgspec.MsgspecError as error:
+        raise _damaged(row, error) from error
+
+
+def _damaged(row: LogRow, error: Exception) -> StorageError:
+    return StorageError(f"The log of thread {row.thread_id} is damaged at {row.seq}: {error}")
 
 
 def _decoded(row: LogRow, what: str, data: bytes | msgspec.Raw, types: Types) -> Any:

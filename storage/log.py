@@ -236,10 +236,7 @@ class ThreadLog:
         self._add_row("checkpoint", ns, checkpoint.id, base_seq, made.data)
         plain = {} if parent is None else _carried(parent, made)
         plain |= {channel: decode(made.raws[channel], self._types) for channel in made.plain}
-        if plain:
-            checkpoint = attrs.evolve(checkpoint, values={**checkpoint.values, **plain})
-        if made.plain_next:
-            checkpoint = attrs.evolve(checkpoint, next=made.next(self._types))
+        checkpoint = made.as_read(checkpoint, plain, self._types)
         # What ran inside this namespace is over.
         inner = f"{ns}|" if ns else ""
         self._heads = {
