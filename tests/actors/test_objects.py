@@ -6,11 +6,12 @@ import enum
 import operator
 from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict
+from uuid import uuid4
 
 import pytest
 
 from greenroom.actors import Invalid, RunFailed
-from greenroom.graph import Send, interrupt
+from greenroom.graph import START, Command, Send, StateGraph, interrupt
 from greenroom.storage import Unstorable
 
 from .conftest import Serve
@@ -133,3 +134,41 @@ async def test_what_cannot_be_stored_is_refused_as_input_and_fails_the_run_as_an
         assert failed.value.error == Unstorable.__name__
         assert await status(room.client, thread_id) == "error"
         assert (await room.client.threads.get(thread_id))["values"] == {"log": [], "items": []}
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_undeclared_objects_are_the_same_plain_data_awake_and_after_a_restart(
+    serve: Serve, restarts: bool
+) -> None:
+    seen: list[Any] = []
+
+    async def note(state: State) -> Any:
+        seen.append(state.get("mood"))
+        writes = [Undeclared("a"), None, "x", None][len(seen) - 1]
+        return {"mood": writes} if writes else {"log": [1]}
+
+    async def spread(state: State) -> Any:
+        return Command(goto=[Send("use", {"mood": Undeclared("sent")}), "wrote"])
+
+    async def use(state: State) -> Any:
+        return {"log": [state["mood"], interrupt("?")]}
+
+    async def wrote(state: State) -> Any:
+        return {"items": [Undeclared("written")]}
+
+    builder = StateGraph(State).add_sequence([note, spread]).add_edge(START, "note")
+    builder.add_node(use).add_node(wrote)
+    graph = builder.compile()
+    thread_id = str(uuid4())
+    for given in ({"input": {}}, {"command": {"resume": 1}}) * 3:
+        async with serve(graph) as room:
+            for again in (given,) if restarts else ({"input": {}}, {"command": {"resume": 1}}) * 3:
+                values = await room.client.runs.wait(
+                    thread_id, "agent", if_not_exists="create", **again
+                )
+        if not restarts:
+            break
+    assert seen == [None, {"name": "a"}, {"name": "a"}]
+    assert values["mood"] == "x"
+    assert [one for one in values["log"] if one != 1] == [{"name": "sent"}] * 3
+    assert values["items"] == [{"name": "written"}] * 3
