@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum
 from types import SimpleNamespace
 from typing import (
@@ -70,8 +70,7 @@ def registered(name: str) -> type | None:
     return _registered.get(name)
 
 
-@functools.lru_cache(maxsize=1024)
-def type_name(kind: type) -> str:
+def _type_name(kind: type) -> str:
     """What stored objects call their class. The message classes of langchain-core go by their type,
     in whatever module a version of it has them."""
     if kind.__module__.startswith("langchain_core.messages") and is_pydantic(kind):
@@ -79,6 +78,9 @@ def type_name(kind: type) -> str:
         if field is not None and isinstance(field.default, str):
             return _MESSAGE + field.default
     return f"{kind.__module__}.{kind.__qualname__}"
+
+
+type_name: Callable[[type], str] = functools.lru_cache(maxsize=1024)(_type_name)
 
 
 def message_class(name: str) -> type | None:

@@ -225,8 +225,7 @@ class _TupleForm(Form):
         return tuple.__new__(self.kind, [copied(item) for item in value])
 
 
-@functools.lru_cache(maxsize=1024)
-def form_of(kind: type) -> Form | None:
+def _form_of(kind: type) -> Form | None:
     """The form of a class; None for one whose objects are not, or not only, made of fields."""
     if is_pydantic(kind):
         return _PydanticForm(kind)
@@ -245,6 +244,10 @@ def form_of(kind: type) -> Form | None:
     if dataclasses.is_dataclass(kind):
         return _FieldForm(kind, {f.name: _dataclass_default(f) for f in dataclasses.fields(kind)})
     return None
+
+
+# As an annotation has it, because mypy takes no class for something to be hashed.
+form_of: Callable[[type], Form | None] = functools.lru_cache(maxsize=1024)(_form_of)
 
 
 def is_pydantic(kind: Any) -> bool:

@@ -206,7 +206,8 @@ class Storage(ABC):
 
     @cached_property
     def types(self) -> Types:
-        """The classes that stored objects come back as; who serves the storage declares them."""
+        """The classes that stored objects come back as: who serves the storage declares them, and
+        reads hand them to `rows.from_row`."""
         return Types()
 
     @abstractmethod

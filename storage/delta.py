@@ -18,7 +18,7 @@ import msgspec
 from greenroom.graph.checkpoint import Checkpoint, PendingWrites, Planned, Saved, TaskError
 from greenroom.graph.control import START, Interrupt, Send
 
-from .codec import Types, Unstorable, decode, encode, kept
+from .codec import Types, Unstorable, decode, kept
 from .contract import LogPage, StorageError
 from .lists import Edit, LongList, elements_of, following
 from .records import LogRow
@@ -43,14 +43,18 @@ class Folded:
 
     values: Mapping[str, bytes | LongList]
     metadata: bytes
-    # The object that `metadata` was made of; a run's checkpoints all have the same.
-    _source: Mapping[str, Any] | None = None
+    # The object that `metadata` was made of, which a run's checkpoints share, and whether it comes
+    # back as plain data in part.
+    source: Mapping[str, Any] | None = None
+    plain: bool = False
 
-    def metadata_of(self, checkpoint: Checkpoint) -> bytes:
-        """The stored form of another checkpoint's metadata."""
-        if checkpoint.metadata is self._source:
-            return self.metadata
-        return encode(dict(checkpoint.metadata), "checkpoint.metadata")
+    def metadata_of(self, checkpoint: Checkpoint, types: Types) -> tuple[bytes, bool]:
+        """The same of another checkpoint."""
+        if checkpoint.metadata is self.source:
+            return self.metadata, self.plain
+        raw, unknown = kept(dict(checkpoint.metadata), "checkpoint.metadata", types)
+        types.tell(unknown, "a checkpoint's metadata")
+        return raw, bool(unknown)
 
 
 class _Stored(msgspec.Struct, forbid_unknown_fields=True):
@@ -80,8 +84,8 @@ _NOTHING = Folded({}, b"")
 @attrs.frozen
 class Encoded:
     """A checkpoint as stored, and the edits of long lists before it. `input`: what START is given.
-    `plain`: the channels that were encoded now and come back as plain data in part; `plain_next`:
-    whether so does what a task is given."""
+    `plain`: the channels that were encoded now and come back as plain data in part; `plain_next`,
+    `plain_metadata`: whether these do so too."""
 
     data: bytes
     input: bytes | None
@@ -89,11 +93,20 @@ class Encoded:
     folded: Folded
     plain: Collection[str]
     plain_next: bool
+    plain_metadata: bool
 
-    def next(self, checkpoint_id: str, types: Types) -> tuple[Planned, ...]:
-        """The tasks of the next super-step, as they come back."""
-        about = decode(_checkpoint_decoder.decode(self.data).about, types)
-        return _next(checkpoint_id, about, self.input, types)
+    def as_read(self, checkpoint: Checkpoint, plain: Mapping[str, Any], types: Types) -> Checkpoint:
+        """The checkpoint as it comes back. `plain`: the values that are plain data."""
+        if plain:
+            checkpoint = attrs.evolve(checkpoint, values={**checkpoint.values, **plain})
+        if self.plain_next:
+            about = decode(_checkpoint_decoder.decode(self.data).about, types)
+            planned = _next(checkpoint.id, about, self.input, types)
+            checkpoint = attrs.evolve(checkpoint, next=planned)
+        if self.plain_metadata:
+            metadata = decode(self.folded.metadata, types)
+            checkpoint = attrs.evolve(checkpoint, metadata=metadata)
+        return checkpoint
 
 
 def encode_checkpoint(
@@ -142,7 +155,7 @@ def encode_checkpoint(
                 values[channel] = msgspec.Raw(form)
         elif full or not isinstance(old, LongList) or old.id != form.id:
             lists[channel] = form.id
-    metadata = before.metadata_of(checkpoint)
+    metadata, plain_metadata = before.metadata_of(checkpoint, types)
     stored |= {
         name: part
         for name, part in (
@@ -159,8 +172,8 @@ def encode_checkpoint(
         data = _encoder.encode(stored)
     except UnicodeEncodeError as error:
         raise Unstorable(f"checkpoint: a name in it is no text: {error}") from None
-    folded = Folded(forms, metadata, checkpoint.metadata)
-    return Encoded(data, given, edits, folded, plain, plain_next)
+    folded = Folded(forms, metadata, checkpoint.metadata, plain_metadata)
+    return Encoded(data, given, edits, folded, plain, plain_next, plain_metadata)
 
 
 def _about(
@@ -373,9 +386,11 @@ def _read(decoder: msgspec.json.Decoder[S], row: LogRow) -> S:
     try:
         return decoder.decode(row.data)
     except msgspec.MsgspecError as error:
-        raise StorageError(
-            f"The log of thread {row.thread_id} is damaged at {row.seq}: {error}"
-        ) from error
+        raise _damaged(row, error) from error
+
+
+def _damaged(row: LogRow, error: Exception) -> StorageError:
+    return StorageError(f"The log of thread {row.thread_id} is damaged at {row.seq}: {error}")
 
 
 def _decoded(row: LogRow, what: str, data: bytes | msgspec.Raw, types: Types) -> Any:

@@ -272,10 +272,7 @@ class ThreadLog:
             form = made.folded.values[channel]
             assert isinstance(form, bytes), "a list with plain data in it is stored whole"
             plain[channel] = decode(form, self._types)
-        if plain:
-            checkpoint = attrs.evolve(checkpoint, values={**checkpoint.values, **plain})
-        if made.plain_next:
-            checkpoint = attrs.evolve(checkpoint, next=made.next(checkpoint.id, self._types))
+        checkpoint = made.as_read(checkpoint, plain, self._types)
         # What ran inside this namespace is over.
         inner = f"{ns}|" if ns else ""
         for other in [other for other in self._heads if other.startswith(inner)]:

@@ -39,7 +39,8 @@ def to_row(record: Thread | Run | Assistant) -> Row:
 
 
 def from_row(kind: type[R], row: Row, types: Types = PLAIN) -> R:
-    """The record that was made into `row`. StorageError if the row is damaged.
+    """The record that was made into `row`. StorageError if the row is damaged, or holds an object
+    that does not fit its class.
 
     `types`: the storage's own.
     """
@@ -53,7 +54,7 @@ def from_row(kind: type[R], row: Row, types: Types = PLAIN) -> R:
         return _converter.structure({**row, **typed}, kind)
     except Exception as error:
         key = next(iter(row.values()), None)
-        raise StorageError(f"The stored {kind.__name__} {key} is damaged: {error}") from error
+        raise StorageError(f"The stored {kind.__name__} {key} cannot be read: {error}") from error
 
 
 def contains(have: Any, want: Any) -> bool:

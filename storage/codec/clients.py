@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any, Final
@@ -66,11 +67,9 @@ def _approximate(value: Any, depth: int) -> Any:
     if is_pydantic(type(value)):
         value = _dumped(value)
     elif attrs.has(type(value)):
-        value = {
-            field.name: getattr(value, field.name, None) for field in attrs.fields(type(value))
-        }
+        value = _shown_fields(value, attrs.fields(type(value)))
     elif is_dataclass(value) and not isinstance(value, type):
-        value = {field.name: getattr(value, field.name, None) for field in fields(value)}
+        value = _shown_fields(value, fields(value))
     if isinstance(value, dict):
         return {_key(key): _approximate(item, depth - 1) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
@@ -80,6 +79,12 @@ def _approximate(value: Any, depth: int) -> Any:
     except Exception:
         return _approximate(_shown(value), depth)
     return _approximate(known, depth - 1) if isinstance(known, (dict, list)) else known
+
+
+def _shown_fields(value: Any, declared: Iterable[Any]) -> dict[str, Any]:
+    """Without those that have no value, and those that are private by their name, as msgspec."""
+    names = [field.name for field in declared if not field.name.startswith("_")]
+    return {name: getattr(value, name) for name in names if hasattr(value, name)}
 
 
 def _dumped(model: Any) -> Any:

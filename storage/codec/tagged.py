@@ -146,7 +146,6 @@ class _Tagging(Walk):
         if kind in _SCALARS:
             return _SCALARS[kind](self, value)
         if isinstance(value, Enum):
-            self._check_depth()
             return {TAG: "enum", CLASS: self._named(kind), BODY: self.tagged(value.value)}
         if (form := form_of(kind)) is None:
             self._refuse_type(value)

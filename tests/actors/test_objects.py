@@ -6,11 +6,12 @@ import enum
 import operator
 from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict
+from uuid import uuid4
 
 import pytest
 
-from greenroom.actors import Invalid, RunFailed
-from greenroom.graph import Send, interrupt
+from greenroom.actors import Greenroom, Invalid, RunFailed
+from greenroom.graph import START, Command, Send, StateGraph, interrupt
 from greenroom.storage import Unstorable
 
 from .conftest import Serve
@@ -133,3 +134,51 @@ async def test_what_cannot_be_stored_is_refused_as_input_and_fails_the_run_as_an
         assert failed.value.error == Unstorable.__name__
         assert await status(room.client, thread_id) == "error"
         assert (await room.client.threads.get(thread_id))["values"] == {"log": [], "items": []}
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_undeclared_objects_are_the_same_plain_data_awake_and_after_a_restart(
+    serve: Serve, restarts: bool
+) -> None:
+    moods = [Undeclared("a"), None, "x"]
+    seen: list[Any] = []
+
+    async def note(state: State) -> Any:
+        seen.append(state.get("mood"))
+        mood = moods[len(seen) - 1]
+        return {"mood": mood} if mood else None
+
+    async def spread(state: State) -> Any:
+        return Command(goto=[Send("use", {"mood": Undeclared("sent")}), "wrote"])
+
+    async def use(state: State) -> Any:
+        return {"log": [interrupt("?"), type(state["mood"]).__name__]}
+
+    async def wrote(state: State) -> Any:
+        return {"items": [Undeclared("written")]}
+
+    builder = StateGraph(State).add_sequence([note, spread]).add_edge(START, "note")
+    graph = builder.add_node(use).add_node(wrote).compile()
+    thread_id = str(uuid4())
+
+    async def turn(room: Greenroom) -> dict[str, Any]:
+        client, options = room.client, {"if_not_exists": "create"}
+        await client.runs.wait(thread_id, "agent", input={}, **options)
+        state = await client.threads.get_state(thread_id)
+        assert {"items": [{"name": "written"}]} in [task["result"] for task in state["tasks"]]
+        return await client.runs.wait(thread_id, "agent", command={"resume": "yes"})
+
+    if restarts:
+        for _ in moods:
+            async with serve(graph) as room:
+                values = await turn(room)
+    else:
+        async with serve(graph) as room:
+            for _ in moods:
+                values = await turn(room)
+    assert seen == [None, {"name": "a"}, {"name": "a"}]
+    assert values == {
+        "mood": "x",
+        "log": ["yes", "dict"] * 3,
+        "items": [{"name": "written"}] * 3,
+    }

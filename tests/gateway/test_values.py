@@ -57,7 +57,7 @@ class Held(TypedDict, total=False):
 
 
 def nested(depth: int) -> Any:
-    value: Any = 0
+    value: Any = "\ud800"
     for _ in range(depth):
         value = Point(value)
     return value

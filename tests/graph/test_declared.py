@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -102,7 +103,18 @@ def test_any_message_declares_all_messages() -> None:
     assert declared_types([list[BaseMessage]]) == {BaseMessage, Messages}
     assert declared_types([MessagesState]) == {Messages}
     assert declared_types([Annotated[list[Any], add_messages]]) == {Messages}
+    assert declared_types([Annotated[list[Any], functools.partial(add_messages)]]) == {Messages}
     assert declared_types([list[AIMessage]]) == {AIMessage}
+
+
+def test_a_model_knows_names_that_only_it_can_resolve() -> None:
+    class Local(enum.Enum):
+        ONE = 1
+
+    class OfLocal(pydantic.BaseModel):
+        local: Local | None = None
+
+    assert declared_types([OfLocal]) == {OfLocal, Local}
 
 
 def test_a_graph_declares_what_any_of_its_schemas_names_and_what_graphs_inside_it_do() -> None:
@@ -121,10 +133,13 @@ def test_a_graph_declares_what_any_of_its_schemas_names_and_what_graphs_inside_i
 
     def leaf(state: Branch) -> None: ...
 
-    inner = StateGraph(State).add_node("leaf", leaf, input_schema=Branch).add_edge(START, "leaf")
+    class Deeper(TypedDict, total=False):
+        kept: Box[int]
+
+    inner = StateGraph(Deeper).add_node("leaf", leaf, input_schema=Branch).add_edge(START, "leaf")
     builder = StateGraph(State, Context, output_schema=Model)
     builder.add_node("work", work, input_schema=Task).add_node("inner", inner.compile())
     builder.add_edge(START, "work")
     assert set(builder.compile().declared) == {
-        *(Colour, Context, Apart, Task, Leaf, Model, Branch),
+        *(Colour, Context, Apart, Task, Leaf, Model, Branch, Box),
     }

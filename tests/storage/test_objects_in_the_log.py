@@ -180,7 +180,7 @@ async def test_undeclared_objects_are_plain_data_after_their_run_restarted_or_no
 
     def note(state: State) -> Any:
         seen.append(state.get("anything"))
-        return {"anything": Undeclared("a")} if len(seen) == 1 else {"log": [1]}
+        return {"anything": Undeclared("a")} if len(seen) < 4 else {"log": [1]}
 
     def look(state: State) -> Any:
         seen.append(state["anything"])
@@ -194,11 +194,10 @@ async def test_undeclared_objects_are_plain_data_after_their_run_restarted_or_no
         assert (await graph.aget_state(CONFIG)).values == values
         await graph.ainvoke({}, CONFIG)
     plain = {"name": "a"}
-    assert seen == [None, Undeclared("a"), plain, plain, plain, plain]
+    assert seen == [None, Undeclared("a"), plain, Undeclared("a"), plain, plain]
     assert values["anything"] == plain
-    told = [record.getMessage() for record in caplog.records]
-    assert len(told) == 1
-    assert told[0].startswith("channel 'anything' holds a tests.storage.test_objects_in_the_log.")
+    [told] = [record.getMessage() for record in caplog.records]
+    assert told.startswith("channel 'anything' holds a tests.storage.test_objects_in_the_log.")
 
 
 async def test_undeclared_objects_in_sends_and_waiting_writes_are_plain_data(

@@ -312,7 +312,7 @@ def test_a_damaged_record_is_named(start):
     storage, epoch = start()
     insert(storage, epoch, "t")
     storage._writer.execute("UPDATE threads SET status = 'asleep'")
-    with pytest.raises(StorageError, match="The stored Thread t is damaged"):
+    with pytest.raises(StorageError, match="The stored Thread t cannot be read"):
         storage.get_thread("t")
 
 
