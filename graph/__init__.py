@@ -13,7 +13,7 @@ from .channels import (
     Topic,
     UntrackedValue,
 )
-from .chat import REMOVE_ALL_MESSAGES, MessagesState, add_messages
+from .chat import REMOVE_ALL_MESSAGES, MessagesState, add_messages, push_message
 from .checkpoint import StateSnapshot
 from .compiled import CompiledStateGraph
 from .context import (
@@ -57,11 +57,20 @@ from .policies import CachePolicy, TimeoutPolicy
 from .saver import InMemorySaver
 from .state import StateGraph
 from .store import BaseStore, InvalidNamespaceError, Item, SearchItem
+from .ui import (
+    AnyUIMessage,
+    RemoveUIMessage,
+    UIMessage,
+    delete_ui_message,
+    push_ui_message,
+    ui_message_reducer,
+)
 
 __all__ = [
     "END",
     "REMOVE_ALL_MESSAGES",
     "START",
+    "AnyUIMessage",
     "AnyValue",
     "AsyncioNodeError",
     "BaseCache",
@@ -93,6 +102,7 @@ __all__ = [
     "NodeTimeoutError",
     "Overwrite",
     "RemainingSteps",
+    "RemoveUIMessage",
     "RetryPolicy",
     "RunnableConfig",
     "Runtime",
@@ -104,12 +114,17 @@ __all__ = [
     "StreamWriter",
     "TimeoutPolicy",
     "Topic",
+    "UIMessage",
     "UntrackedValue",
     "add_messages",
+    "delete_ui_message",
     "emit_message",
     "get_config",
     "get_runtime",
     "get_store",
     "get_stream_writer",
     "interrupt",
+    "push_message",
+    "push_ui_message",
+    "ui_message_reducer",
 ]

@@ -102,6 +102,14 @@ class TaskContext(Protocol):
         """Send a part of a message to readers of stream mode `messages`."""
         ...
 
+    def push_message(self, message: Any) -> None:
+        """Send a whole message to readers of stream mode `messages`."""
+        ...
+
+    def push_write(self, key: str, value: Any) -> None:
+        """Write to a state key, before what the node returns."""
+        ...
+
 
 _task: ContextVar[TaskContext | None] = ContextVar("greenroom_task", default=None)
 

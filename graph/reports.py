@@ -114,6 +114,11 @@ class Reports:
         if self.wants("messages"):
             self._live(self._message, chunk, messages.metadata_of(task.config), False)
 
+    def pushed(self, task: Task, message: Any) -> None:
+        """What a node gives to `push_message`."""
+        if self.wants("messages"):
+            self._live(self._message, message, messages.metadata_of(task.config), False)
+
     def hear(self, task: Task) -> None:
         """Pass on what chat models say in the task that is about to run."""
         if task.node.call is not None and self.wants("messages"):

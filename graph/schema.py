@@ -15,6 +15,7 @@ import attrs
 from typing_extensions import is_typeddict
 
 from .channels import BinaryOperatorAggregate, Channel, LastValue
+from .chat import MessageReducer
 from .isolation import isolated
 from .managed import ManagedValue
 
@@ -161,7 +162,8 @@ def _channel(key: str, hint: Any) -> Channel | type[ManagedValue]:
             f"got {reducer!r}"
         )
     kind = get_origin(declared) or declared
-    return BinaryOperatorAggregate(_CONCRETE.get(kind, kind), reducer)
+    operator = MessageReducer.declared(reducer, declared)
+    return BinaryOperatorAggregate(_CONCRETE.get(kind, kind), operator)
 
 
 def _takes_two(function: Callable[..., Any]) -> bool:

@@ -54,6 +54,7 @@ class Task:
     _asked: int = attrs.field(init=False, default=0)
     _limit: TimeLimit | None = attrs.field(init=False, default=None)
     _over: bool = attrs.field(init=False, default=False)
+    _pushed: list[tuple[str, Any]] = attrs.field(init=False, factory=list)
 
     @property
     def id(self) -> str:
@@ -118,6 +119,14 @@ class Task:
 
     def emit_message(self, chunk: Any) -> None:
         self.run.reports.chunk(self, chunk)
+
+    def push_message(self, message: Any) -> None:
+        if not self._over:
+            self.run.reports.pushed(self, message)
+
+    def push_write(self, key: str, value: Any) -> None:
+        if not self._over and key in self.run.graph.channels:
+            self._pushed.append((key, isolated(value)))
 
     async def perform(self) -> Outcome:
         """Run the node and its conditional edges, trying again as its policies say; where it fails
@@ -252,7 +261,7 @@ class Task:
         writes, goto, outer = read_update(returned, self.planned.node, self.run.graph.channels)
         for command in outer:
             raise ParentCommand(command)
-        return writes, goto
+        return (*self._pushed, *writes), goto
 
     def _view(self, writes: tuple[tuple[str, Any], ...]) -> Mapping[str, Any]:
         named = ((self.planned.node, key, value) for key, value in writes)
