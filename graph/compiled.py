@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import attrs
 import trio
@@ -25,6 +25,7 @@ from .snapshot import empty_snapshot, snapshot
 from .store import BaseStore
 from .stream import Chunks, Stream
 from .update import check_updates, take_in, update_state
+from .validation import check_breakpoints
 from .world import World
 
 if TYPE_CHECKING:
@@ -371,7 +372,12 @@ class CompiledStateGraph:
         interrupt_after: Breakpoints | None = None,
         durability: Durability | None = None,
     ) -> Job:
-        config = config or RunnableConfig()
+        config = RunnableConfig() if config is None else config
+        if not isinstance(config, Mapping):
+            raise TypeError(f"The config of a run is a dict; got {config!r}")
+        if durability not in (None, *get_args(Durability)):
+            raise ValueError(f"durability must be 'sync', 'async' or 'exit'; got {durability!r}")
+        check_breakpoints(None, interrupt_before=interrupt_before, interrupt_after=interrupt_after)
         log = checkpoint_id = None
         ns: tuple[str, ...] = ()
         if self.checkpointer is not None:

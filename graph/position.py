@@ -12,7 +12,7 @@ from .checkpoint import PAUSE_TASK, RUN_TASK, Checkpoint, PendingWrites, Planned
 from .control import START, Command, Interrupt, Send
 from .errors import EmptyInputError, InvalidUpdateError
 from .job import Job
-from .nodes import check_targets, read_update
+from .nodes import INPUT, check_targets, read_update
 from .plan import Advance, Outcome, Topology, apply_writes, handler_of, plan_targets
 from .resume import answers_of, waiting
 from .schema import as_update
@@ -132,10 +132,15 @@ class Position:
         self, command: Command[Any], saved: Saved | None, forks: bool
     ) -> bool | None:
         plain = attrs.evolve(command, resume=None)
-        writes, goto, outer = read_update(plain, "__input__", self.graph.channels)
+        if command.resume is not None and self.job.log is None:
+            raise RuntimeError(
+                "A Command with resume needs a thread that waits: compile the graph with "
+                "checkpointer=InMemorySaver()"
+            )
+        writes, goto, outer = read_update(plain, INPUT, self.graph.channels)
         if outer:
             raise InvalidUpdateError("A Command given as input cannot address a parent graph")
-        check_targets(goto, "__input__", self.graph.nodes)
+        check_targets(goto, INPUT, self.graph.nodes)
         if saved is None:
             if not writes and not goto:
                 raise EmptyInputError(
@@ -175,7 +180,7 @@ class Position:
     def _edit(self, writes: tuple[tuple[str, Any], ...], goto: tuple[str | Send, ...]) -> None:
         """What a Command writes, and where it goes beside the tasks that are planned."""
         before = self.at
-        named = (("__input__", key, value) for key, value in writes)
+        named = ((INPUT, key, value) for key, value in writes)
         values, changed = apply_writes(self.graph.channels, before.values, named)
         planned = plan_targets(goto, beside=before.next)
         self._rebase("update", before.step + 1, values, changed, planned)

@@ -19,7 +19,14 @@ from .context import (
     set_current_task,
 )
 from .control import Interrupt, Send
-from .errors import AsyncioNodeError, GraphBubbleUp, GraphInterrupt, NodeError, ParentCommand
+from .errors import (
+    AsyncioNodeError,
+    GraphBubbleUp,
+    GraphInterrupt,
+    InvalidUpdateError,
+    NodeError,
+    ParentCommand,
+)
 from .isolation import isolated
 from .nodes import Branch, Call, Node, check_targets, read_update
 from .plan import Outcome, apply_writes
@@ -260,6 +267,11 @@ class Task:
     def _read(self, returned: Any) -> tuple[tuple[tuple[str, Any], ...], tuple[str | Send, ...]]:
         writes, goto, outer = read_update(returned, self.planned.node, self.run.graph.channels)
         for command in outer:
+            if not self.run.job.ns:
+                raise InvalidUpdateError(
+                    f"Node {self.node.name!r} returned a Command for the graph around this one, "
+                    f"and there is none"
+                )
             raise ParentCommand(command)
         return (*self._pushed, *writes), goto
 
