@@ -72,15 +72,21 @@ class Schema:
         """The values of this schema's keys, in the order of its declaration."""
         return {key: values[key] for key in self.channels if key in values}
 
-    def read(self, values: Mapping[str, Any], remaining: int) -> Any:
-        """What a node is given: a copy of its own. `remaining`: see `ManagedValue`.
+    def read(self, values: Mapping[str, Any], remaining: int, node: str) -> Any:
+        """What `node` is given: a copy of its own. `remaining`: see `ManagedValue`.
 
-        Raises what the type raises for values that it does not take.
+        Raises what the type raises for values that it does not take, with a note that says so.
         """
         given = {key: isolated(values[key]) for key in self.channels if key in values}
         for key, manager in self.managed.items():
             given[key] = manager.get(remaining)
-        return given if self.build is None else self.build(given)
+        if self.build is None:
+            return given
+        try:
+            return self.build(given)
+        except Exception as error:
+            error.add_note(f"Raised when the state was read as {self.kind.__name__}, for {node!r}")
+            raise
 
 
 def is_state_type(kind: Any) -> bool:

@@ -234,10 +234,11 @@ class Task:
         """What the node gets for its state."""
         if self.planned.takes_arg:
             return isolated(self.planned.arg)
-        return self.node.schema.read(self.values, self.run.remaining)
+        return self.node.schema.read(self.values, self.run.remaining, self.node.name)
 
     def _branch_state(self, branch: Branch, values: Mapping[str, Any]) -> Any:
-        return (branch.schema or self.node.schema).read(values, self.run.remaining)
+        schema = branch.schema or self.node.schema
+        return schema.read(values, self.run.remaining, self.node.name)
 
     def _attempt_in_thread(self, call: Call) -> Outcome:
         writes, goto = self._read(call(self._given(), self))
