@@ -14,7 +14,13 @@ from .channels import (
     UntrackedValue,
 )
 from .chat import REMOVE_ALL_MESSAGES, MessagesState, add_messages, push_message
-from .checkpoint import StateSnapshot
+from .checkpoint import (
+    Checkpointer,
+    StateSnapshot,
+)
+from .checkpoint import (
+    StateTask as PregelTask,
+)
 from .compiled import CompiledStateGraph
 from .context import (
     ExecutionInfo,
@@ -49,14 +55,47 @@ from .errors import (
     NodeError,
     NodeNotFoundError,
     NodeTimeoutError,
+    ParentCommand,
+)
+from .job import (
+    All,
+    Durability,
 )
 from .managed import IsLastStep, RemainingSteps
 from .memory_store import InMemoryStore
-from .messages import emit_message
+from .messages import (
+    TAG_NOSTREAM,
+    emit_message,
+)
+from .parts import (
+    CheckpointPayload,
+    CheckpointStreamPart,
+    CheckpointTask,
+    CustomStreamPart,
+    DebugPayload,
+    DebugStreamPart,
+    GraphOutput,
+    MessagesStreamPart,
+    StreamPart,
+    TaskPayload,
+    TaskResultPayload,
+    TasksStreamPart,
+    UpdatesStreamPart,
+    ValuesStreamPart,
+)
 from .policies import CachePolicy, TimeoutPolicy
 from .saver import InMemorySaver
 from .state import StateGraph
-from .store import BaseStore, InvalidNamespaceError, Item, SearchItem
+from .store import (
+    BaseStore,
+    InvalidNamespaceError,
+    Item,
+    SearchItem,
+    TTLConfig,
+)
+from .stream import (
+    StreamMode,
+)
 from .ui import (
     AnyUIMessage,
     RemoveUIMessage,
@@ -65,11 +104,14 @@ from .ui import (
     push_ui_message,
     ui_message_reducer,
 )
+from .vectors import IndexConfig
 
 __all__ = [
     "END",
     "REMOVE_ALL_MESSAGES",
     "START",
+    "TAG_NOSTREAM",
+    "All",
     "AnyUIMessage",
     "AnyValue",
     "AsyncioNodeError",
@@ -77,18 +119,28 @@ __all__ = [
     "BaseStore",
     "BinaryOperatorAggregate",
     "CachePolicy",
+    "CheckpointPayload",
+    "CheckpointStreamPart",
+    "CheckpointTask",
+    "Checkpointer",
     "Command",
     "CompiledStateGraph",
+    "CustomStreamPart",
+    "DebugPayload",
+    "DebugStreamPart",
+    "Durability",
     "EmptyInputError",
     "EphemeralValue",
     "ExecutionInfo",
     "GraphBubbleUp",
     "GraphError",
     "GraphInterrupt",
+    "GraphOutput",
     "GraphRecursionError",
     "InMemoryCache",
     "InMemorySaver",
     "InMemoryStore",
+    "IndexConfig",
     "Interrupt",
     "InvalidNamespaceError",
     "InvalidResumeError",
@@ -97,10 +149,13 @@ __all__ = [
     "Item",
     "LastValue",
     "MessagesState",
+    "MessagesStreamPart",
     "NodeError",
     "NodeNotFoundError",
     "NodeTimeoutError",
     "Overwrite",
+    "ParentCommand",
+    "PregelTask",
     "RemainingSteps",
     "RemoveUIMessage",
     "RetryPolicy",
@@ -111,11 +166,19 @@ __all__ = [
     "StateGraph",
     "StateSnapshot",
     "StateUpdate",
+    "StreamMode",
+    "StreamPart",
     "StreamWriter",
+    "TTLConfig",
+    "TaskPayload",
+    "TaskResultPayload",
+    "TasksStreamPart",
     "TimeoutPolicy",
     "Topic",
     "UIMessage",
     "UntrackedValue",
+    "UpdatesStreamPart",
+    "ValuesStreamPart",
     "add_messages",
     "delete_ui_message",
     "emit_message",

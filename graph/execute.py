@@ -53,6 +53,8 @@ class Execution:
     _places: trio.Semaphore | None = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        if self.compiled.config:
+            self.job = self.job.configured(self.compiled.config)
         self.graph = self.compiled.topology
         self.position = Position(self.graph, self.job)
         self.reports = Reports(self)

@@ -15,6 +15,7 @@ from .isolation import isolated
 
 __all__ = [
     "CHUNK",
+    "TAG_NOSTREAM",
     "as_chunk",
     "emit_message",
     "ident_of",
@@ -26,6 +27,7 @@ __all__ = [
     "with_callback",
 ]
 
+TAG_NOSTREAM: Final = "nostream"  # of a chat model that is not to be heard
 CHUNK: Final = "AIMessageChunk"  # the type of a part of a message, as langchain-core calls it
 
 _TYPES: Final = frozenset(("ai", "human", "system", "tool", "function", "chat", CHUNK))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 import trio
@@ -17,6 +17,7 @@ from .snapshot import snapshot
 
 if TYPE_CHECKING:
     from .execute import Execution
+    from .parts import CheckpointPayload, TaskPayload, TaskResultPayload
     from .plan import Outcome
     from .task import Task
 
@@ -142,7 +143,13 @@ class Reports:
             shown = result_payload(planned, *what, **more)
             self._debug("tasks", "task_result", self._step, shown)
 
-    def _debug(self, mode: str, kind: str, step: int, payload: dict[str, Any]) -> None:
+    def _debug(
+        self,
+        mode: str,
+        kind: Literal["checkpoint", "task", "task_result"],
+        step: int,
+        payload: CheckpointPayload | TaskPayload | TaskResultPayload,
+    ) -> None:
         self.emit(mode, payload)
         if self.wants("debug"):
             timestamp = self.run.job.world.timestamp()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from datetime import timedelta
 from itertools import pairwise
-from typing import Any, Self
+from typing import Any, Generic, Self
 
 import attrs
 
@@ -13,7 +13,7 @@ from .answers import destinations_of, literal_answers
 from .cache import BaseCache
 from .channels import Channel, LastValue
 from .checkpoint import Checkpointer
-from .compiled import CompiledStateGraph
+from .compiled import CompiledStateGraph, ContextT, InputT, OutputT, StateT
 from .control import END, START, RetryPolicy
 from .job import Breakpoints
 from .managed import ManagedValue
@@ -36,7 +36,7 @@ __all__ = ["StateGraph"]
 Action = Callable[..., Any] | CompiledStateGraph
 
 
-class StateGraph:
+class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
     """A graph whose nodes read a shared state and return updates of it.
 
     `state_schema`: a TypedDict, dataclass, attrs class or Pydantic model; `Annotated[type,
@@ -290,6 +290,12 @@ class StateGraph:
             interrupt_before=interrupt_before or (),
             interrupt_after=interrupt_after or (),
         )
+
+    def output_of(self, values: Mapping[str, Any]) -> Any:
+        """Values as an instance of the class that declares the output; as they are where a
+        TypedDict does. Raises what the class raises for values that it does not take."""
+        schema = self._schemas[self.output_schema]
+        return values if schema.build is None else schema.build(schema.select(values))
 
     def _schema(self, kind: type[Any], *, managed: bool = True) -> Schema:
         """The schema of a state type, whose keys become part of the state.

@@ -6,7 +6,7 @@ Names and shapes as `langgraph.graph.ui`, which the React client of the referenc
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypedDict, cast
+from typing import Any, Literal, TypedDict
 
 from .context import current_task
 from .messages import ident_of
@@ -65,7 +65,7 @@ def push_ui_message(
     Raises RuntimeError outside a node.
     """
     task = current_task("push_ui_message()")
-    config = cast(dict[str, Any], task.config)
+    config = task.config
     about = {
         "merge": merge,
         "run_id": config.get("run_id"),

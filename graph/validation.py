@@ -91,8 +91,8 @@ def check_breakpoints(nodes: Collection[str] | None, **given: Breakpoints | None
             continue
         if isinstance(breaks, str):
             raise ValueError(f"{name} is a list of node names, or '*' for all; got {breaks!r}")
-        for node in breaks if nodes is not None else ():
-            if node not in nodes or node == START:
+        for node in breaks:
+            if nodes is not None and (node not in nodes or node == START):
                 raise ValueError(f"{name} names {node!r}, which is no node of the graph")
 
 
