@@ -172,7 +172,7 @@ class Checkpointer(Protocol):
     def log(self, thread_id: str) -> CheckpointLog: ...
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen
 class StateTask:
     """A task as `get_state` shows it: waiting, finished before its siblings, failed or paused."""
 
@@ -185,7 +185,7 @@ class StateTask:
     result: Any = None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen
 class StateSnapshot:
     """A thread's state at a checkpoint, as `get_state` and `get_state_history` return it.
 

@@ -314,7 +314,12 @@ class Execution:
         own = {"checkpoint_id": self.position.at.id, "checkpoint_ns": "|".join(task.path)}
         return {
             **config,
-            "metadata": {**self.job.metadata, **config.get("metadata", {}), **self._place(task)},
+            "metadata": {
+                **self.job.metadata,
+                **config.get("metadata", {}),
+                **task.node.metadata,
+                **self._place(task),
+            },
             "configurable": {**config.get("configurable", {}), **own},
         }
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from types import NoneType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import attrs
 
@@ -16,12 +17,12 @@ from .errors import InvalidUpdateError, NodeNotFoundError
 from .injection import GIVEN, wanted
 from .isolation import isolated
 from .policies import CachePolicy, TimeoutPolicy
-from .schema import Schema, as_update
+from .schema import Schema, as_update, has_keys
 
 if TYPE_CHECKING:
     from .compiled import CompiledStateGraph
 
-__all__ = ["INPUT", "Branch", "Call", "Node", "check_targets", "read_update"]
+__all__ = ["INPUT", "Branch", "Call", "Node", "check_targets", "is_runnable", "read_update"]
 
 # Parameters that cannot be given by their name.
 _UNNAMED = (
@@ -43,7 +44,12 @@ class Call:
 
     @classmethod
     def of(cls, function: Callable[..., Any], what: str) -> Call:
-        """Raises TypeError for a function that cannot be called with a state."""
+        """Raises TypeError for a function that cannot be called with a state.
+
+        A Runnable of langchain-core is called in a worker thread, as its async side is asyncio's.
+        """
+        if is_runnable(function):
+            return cls(cast(Any, function).invoke, False, (("config", "config"),))
         if not callable(function):
             raise TypeError(f"{what} must be a function; got {function!r}")
         return cls(function, _is_async(function), _asks(function, what))
@@ -140,9 +146,8 @@ def read_update(
                 [command for _, _, outer in parts for command in outer],
             )
         case _:
-            instance = None if isinstance(returned, (Command, Send)) else as_update(returned)
-            if instance is not None and any(key in channels for key in instance):
-                return _pairs(instance, channels), (), []
+            if not isinstance(returned, (Command, Send)) and has_keys(returned, channels):
+                return _pairs(as_update(returned) or {}, channels), (), []
             raise InvalidUpdateError(
                 f"{_who(node)} {_shown(returned)}; expected a dict of state keys, a Command or None"
             )
@@ -196,6 +201,12 @@ def _command_pairs(update: Any, node: str, channels: Mapping[str, Any]) -> Pairs
             f"expected a dict of state keys or a list of (key, value) pairs"
         ) from None
     return tuple((key, isolated(value)) for key, value in pairs if key in channels)
+
+
+def is_runnable(action: Any) -> bool:
+    """Whether it is a Runnable of langchain-core: a chain, a chat model, a prompt."""
+    module = sys.modules.get("langchain_core.runnables")  # nobody has one without it
+    return module is not None and isinstance(action, module.Runnable)
 
 
 def _shown(value: Any) -> str:

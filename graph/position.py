@@ -15,7 +15,7 @@ from .job import Job
 from .nodes import INPUT, check_targets, read_update
 from .plan import Advance, Outcome, Topology, apply_writes, handler_of, plan_targets
 from .resume import answers_of, waiting
-from .schema import as_update
+from .schema import as_update, has_keys
 from .untracked import TrackedLog
 
 __all__ = ["Position"]
@@ -98,13 +98,12 @@ class Position:
         if isinstance(given, Command):
             return self._begin_command(given, saved, forks)
         if not isinstance(given, Mapping):
-            instance = as_update(given)
-            if instance is None or not any(key in self.graph.inputs for key in instance):
+            if not has_keys(given, self.graph.inputs):
                 raise InvalidUpdateError(
                     f"The input of a graph is a dict of state keys, an instance of its state "
                     f"type, a Command or None; got {type(given).__name__}"
                 )
-            given = instance
+            given = as_update(given) or {}
         self.begin_turn(given, saved)
         return False
 

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import inspect
 from collections import abc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, Any, NotRequired, Required, get_args, get_origin, get_type_hints
 from typing import NotRequired as NotRequiredExt
 from typing import Required as RequiredExt
@@ -19,7 +19,7 @@ from .chat import MessageReducer
 from .isolation import isolated
 from .managed import ManagedValue
 
-__all__ = ["Schema", "as_update", "declared_state", "is_state_type"]
+__all__ = ["Schema", "as_update", "declared_state", "has_keys", "is_state_type"]
 
 _WRAPPERS = {Required, NotRequired, RequiredExt, NotRequiredExt}
 # What an abstract annotation starts out as.
@@ -106,6 +106,12 @@ def declared_state(function: Callable[..., Any]) -> Any:
         return None  # no annotations, or some that cannot be resolved
     hint = hints.get(first)
     return hint if is_state_type(hint) else None
+
+
+def has_keys(value: Any, keys: Collection[str]) -> bool:
+    """Whether it is an instance of a state type that declares one of these keys."""
+    names = _names(type(value))
+    return names is not None and any(key in keys for key in names)
 
 
 def as_update(value: Any) -> dict[str, Any] | None:

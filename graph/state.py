@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from datetime import timedelta
 from itertools import pairwise
-from typing import Any, Generic, Self
+from typing import Any, Generic, Self, cast
 
 import attrs
 
@@ -17,7 +17,7 @@ from .compiled import CompiledStateGraph, ContextT, InputT, OutputT, StateT
 from .control import END, START, RetryPolicy
 from .job import Breakpoints
 from .managed import ManagedValue
-from .nodes import Branch, Call, Node
+from .nodes import Branch, Call, Node, is_runnable
 from .plan import Join, Topology
 from .policies import CachePolicy, TimeoutPolicy, retry_policies
 from .schema import Schema, declared_state
@@ -88,16 +88,17 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
         """Add a node: `async def` functions run on the event loop, plain ones in worker threads.
 
         `node`: its name, or the function itself, named after it. `action`: a function of the state
-        (and, by name or annotation, of `config`, `runtime`, `writer`, `store`), or a compiled
-        graph. `retry_policy`: the first that fits a failure counts. `cache_policy`: remember what
-        it did in the cache given to `compile`. `error_handler`: called with the state and a
-        `NodeError` when the node has failed for good; its update counts in place of the node's, and
-        only its Commands lead on. `timeout`: seconds an attempt may take, or a `TimeoutPolicy`.
-        `destinations`: where its Commands may go, for drawings, or a mapping to labels; a
-        `Command[Literal[...]]` return annotation says the same. `input_schema`: the state type that
-        it reads, by default what its first parameter is annotated with, or else the graph's; keys
-        that are new become part of the state, but not of inputs and results. `defer`: run it only
-        when nothing else is left to run.
+        (and, by name or annotation, of `config`, `runtime`, `writer`, `store`), a compiled graph,
+        or a Runnable of langchain-core, which is invoked in a worker thread. `metadata`: becomes
+        part of that of the node's config and of its messages. `retry_policy`: the first that fits a
+        failure counts. `cache_policy`: remember what it did in the cache given to `compile`.
+        `error_handler`: called with the state and a `NodeError` when the node has failed for good;
+        its update counts in place of the node's, and only its Commands lead on. `timeout`: seconds
+        an attempt may take, or a `TimeoutPolicy`. `destinations`: where its Commands may go, for
+        drawings, or a mapping to labels; a `Command[Literal[...]]` return annotation says the same.
+        `input_schema`: the state type that it reads, by default what its first parameter is
+        annotated with, or else the graph's; keys that are new become part of the state, but not of
+        inputs and results. `defer`: run it only when nothing else is left to run.
 
         Raises ValueError for a name that is taken, reserved or not usable, TypeError for an action
         or a policy that is none.
@@ -344,6 +345,8 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
 def _name_of(action: Callable[..., Any] | CompiledStateGraph) -> str:
     if isinstance(action, CompiledStateGraph):
         return action.name
+    if is_runnable(action):
+        return str(cast(Any, action).get_name())
     return getattr(action, "__name__", type(action).__name__)
 
 

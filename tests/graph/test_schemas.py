@@ -122,6 +122,21 @@ class Wrapped(TypedDict):
     maybe: NotRequired[Annotated[list[Any], operator.add]]
 
 
+class AllOptional(pydantic.BaseModel):
+    note: str | None = None
+
+
+async def test_an_instance_that_sets_nothing_is_an_input_and_an_update(wire: Any) -> None:
+    graph = wire(
+        {"a": lambda state: AllOptional(), "b": lambda state: {"note": repr(state)}},
+        (START, "a"),
+        ("a", "b"),
+        state=AllOptional,
+        checkpointer=None,
+    )
+    assert await graph.ainvoke(AllOptional()) == {"note": "AllOptional(note=None)"}
+
+
 async def test_required_and_optional_keys_keep_their_reducers(wire: Any) -> None:
     graph = wire(
         {"a": lambda state: {"needed": [2], "maybe": [state.get("optional")]}},
