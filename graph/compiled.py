@@ -187,7 +187,7 @@ class CompiledStateGraph(BlockingTwins, Inspection, Generic[StateT, ContextT, In
         saved = await self._log(thread_id).load(ns, checkpoint_id)
         if saved is None:
             return empty_snapshot(thread_id, ns)
-        state = self.at(ns).snapshot(saved, thread_id)
+        state = self.at(ns).snapshot(saved, thread_id, is_past=checkpoint_id is not None)
         if not subgraphs:
             return state
         tasks = []
@@ -213,7 +213,7 @@ class CompiledStateGraph(BlockingTwins, Inspection, Generic[StateT, ContextT, In
         start = self._place({**config, **before})[2] if before is not None else None
         found = 0
         for saved in await self._log(thread_id).history(ns, before=start):
-            state = self.at(ns).snapshot(saved, thread_id)
+            state = self.at(ns).snapshot(saved, thread_id, is_past=True)
             if not (filter or {}).items() <= (state.metadata or {}).items():
                 continue
             if found == limit:
@@ -288,9 +288,10 @@ class CompiledStateGraph(BlockingTwins, Inspection, Generic[StateT, ContextT, In
             graph = node.subgraph
         return graph
 
-    def snapshot(self, saved: Saved, thread_id: str) -> StateSnapshot:
-        """A checkpoint of one of this graph's threads as `get_state` shows it."""
-        return snapshot(saved, thread_id, self.topology.channels, self.topology.nodes)
+    def snapshot(self, saved: Saved, thread_id: str, *, is_past: bool = False) -> StateSnapshot:
+        """A checkpoint of one of this graph's threads as `get_state` shows it, now or, `is_past`,
+        in the history."""
+        return snapshot(saved, thread_id, self.topology, is_past=is_past)
 
     async def _carry_out(self, job: Job) -> Finish:
         """A run of a graph used alone: what it leaves in the log is durable when this is over."""

@@ -297,6 +297,7 @@ class Execution:
         self.reports.emit("updates", {"__interrupt__": interrupts})
         if interrupts:
             self.reports.emit("values", {**position.values(), "__interrupt__": interrupts})
+            self.reports.settled()
         return Finish(values=position.output(), interrupts=interrupts, paused=True)
 
     def _finish(self, warning: str | None = None) -> Finish:

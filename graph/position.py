@@ -13,7 +13,7 @@ from .control import START, Command, Interrupt, Send
 from .errors import EmptyInputError, InvalidUpdateError
 from .job import Job
 from .nodes import INPUT, check_targets, read_update
-from .plan import Advance, Outcome, Topology, apply_writes, handler_of, plan_targets
+from .plan import Advance, Outcome, Topology, apply_writes, handler_of, plan_targets, settled
 from .resume import answers_of, waiting
 from .schema import as_update, has_keys
 from .untracked import TrackedLog
@@ -51,8 +51,8 @@ class Position:
         return {key: values[key] for key in self.graph.channels if key in values}
 
     def output(self) -> dict[str, Any]:
-        """The part of the state that a result has."""
-        values = self.at.values
+        """The part of the state that a result has, with what finished tasks have written."""
+        values = settled(self.graph, self.at.values, self.at.next, self.pending)
         return {key: values[key] for key in self.graph.outputs if key in values}
 
     def waiting(self) -> tuple[Interrupt, ...]:

@@ -12,7 +12,7 @@ from . import messages
 from .checkpoint import Planned, Saved
 from .control import START, Interrupt
 from .payloads import checkpoint_payload, result_payload, task_payload, wrapped
-from .plan import handler_of
+from .plan import handler_of, settled
 from .snapshot import snapshot
 
 if TYPE_CHECKING:
@@ -54,6 +54,14 @@ class Reports:
         if self.wants("values"):
             self.emit("values", self.run.position.values())
 
+    def settled(self) -> None:
+        """The state with what the finished tasks of a paused super-step have written, if any."""
+        if self.wants("values"):
+            position = self.run.position
+            values = settled(self.run.graph, position.at.values, position.at.next, position.pending)
+            if values is not position.at.values:
+                self.emit("values", {k: values[k] for k in self.run.graph.channels if k in values})
+
     def custom(self, data: Any) -> None:
         """The stream writer that nodes are given."""
         self._live(self.emit, "custom", data)
@@ -66,7 +74,7 @@ class Reports:
         configurable = run.job.config.get("configurable", {})
         thread_id = run.job.metadata.get("thread_id") or configurable.get("thread_id", "")
         saved = Saved(position.at, position.pending)
-        state = snapshot(saved, thread_id, run.graph.channels, run.graph.nodes)
+        state = snapshot(saved, thread_id, run.graph, is_past=True)
         self._debug("checkpoints", "checkpoint", position.at.step, checkpoint_payload(state))
 
     def started(self, tasks: Sequence[Task]) -> None:
