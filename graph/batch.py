@@ -28,7 +28,7 @@ async def batch(
         raise ValueError(f"There are {len(inputs)} inputs and {len(configs)} configs")
     at_once = places(((configs[0] if configs else None) or {}).get("max_concurrency"))
     results: list[Any] = [None] * len(inputs)
-    failed: dict[int, Exception] = {}
+    errors: list[Exception] = []
 
     async def one(at: int, nursery: trio.Nursery) -> None:
         try:
@@ -38,13 +38,14 @@ async def batch(
                 async with at_once:
                     results[at] = await run(inputs[at], configs[at])
         except Exception as error:
-            results[at] = failed[at] = error
+            results[at] = error
             if not return_exceptions:
+                errors.append(error)
                 nursery.cancel_scope.cancel()
 
     async with trio.open_nursery() as nursery:
         for at in range(len(inputs)):
             nursery.start_soon(one, at, nursery)
-    if failed and not return_exceptions:
-        raise failed[min(failed)]
+    if errors:
+        raise errors[0]  # the others may come of being cut short
     return results

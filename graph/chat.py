@@ -136,16 +136,10 @@ def _merged(merged: list[Any], incoming: list[Any]) -> list[Any]:
 
 
 def _formatted(merged: list[Any]) -> list[Any]:
-    """One message may become several, of which the first keeps the id."""
+    """One message may become several, of which at most one keeps the id."""
     core = importlib.import_module(_CORE)
     told = core.convert_to_openai_messages(merged, include_id=True)
-    formatted, taken = [], set()
-    for message in core.convert_to_messages(told):
-        if message.id in taken:
-            message.id = None
-        formatted.append(_object(message))
-        taken.add(formatted[-1].id)
-    return formatted
+    return [_object(message) for message in core.convert_to_messages(told)]
 
 
 def _many(given: Any) -> list[Any]:

@@ -164,8 +164,8 @@ class CompiledStateGraph(BlockingTwins, Inspection, Generic[StateT, ContextT, In
         """`ainvoke` for each of the inputs, side by side; the results in their order.
 
         `config`: of all runs, or a list with one for each; `max_concurrency` of the first says how
-        many run at once. `return_exceptions`: errors are results; otherwise the first in order of
-        inputs is raised, and the other runs are cancelled. `options`: as of `ainvoke`.
+        many run at once. `return_exceptions`: errors are results; otherwise the first is raised,
+        and the other runs are cancelled. `options`: as of `ainvoke`.
         """
         return await batch(
             partial(self.ainvoke, **options), inputs, config, return_exceptions=return_exceptions

@@ -162,11 +162,16 @@ def get_runtime(context_schema: type[C] | None = None) -> Runtime[C]:
 def coerced(context: Any, schema: type[Any] | None) -> Any:
     """A context given as a dict, as the class that the graph declares for it.
 
-    A TypedDict is a dict already. Raises TypeError for what the class does not take.
+    A TypedDict is a dict already. Raises what the class raises for what it does not take, with a
+    note that says so.
     """
     if schema is None or is_typeddict(schema) or not isinstance(context, Mapping):
         return context
-    return schema(**context)
+    try:
+        return schema(**context)
+    except Exception as error:
+        error.add_note(f"Raised when the context of the run was made into {schema.__name__}")
+        raise
 
 
 def set_current_task(task: TaskContext) -> Any:

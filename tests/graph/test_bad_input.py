@@ -6,6 +6,7 @@ import operator
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypedDict
 
+import pydantic
 import pytest
 
 from greenroom.graph import (
@@ -189,6 +190,18 @@ async def test_wrong_options_of_a_run_are_refused(
 ) -> None:
     with pytest.raises(error, match=text):
         await start().compile().ainvoke({"value": 0}, **options)
+
+
+class Context(pydantic.BaseModel):
+    user: str
+
+
+@pytest.mark.parametrize("context", [{}, {"user": 5}])
+async def test_a_context_that_its_schema_does_not_take_is_refused(context: Any) -> None:
+    graph = StateGraph(State, Context).add_node("a", node).add_edge(START, "a").compile()
+    with pytest.raises(pydantic.ValidationError, match="user") as caught:
+        await graph.ainvoke({}, context=context)
+    assert caught.value.__notes__ == ["Raised when the context of the run was made into Context"]
 
 
 @pytest.mark.parametrize("mode", ["everything", ["values", "everything"]])

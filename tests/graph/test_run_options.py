@@ -96,15 +96,19 @@ async def test_the_second_version_of_a_result_has_the_questions_apart(thread: An
     assert await built.ainvoke(Command(resume=5), thread, version="v2") == GraphOutput(Declared(5))
 
 
-async def test_the_second_version_of_a_stream_has_parts_of_one_shape(thread: Any) -> None:
-    built = graph(lambda state: {"value": interrupt("?")}, state=Declared)
+@pytest.mark.parametrize("state", [Declared, State])
+async def test_the_second_version_of_a_stream_has_parts_of_one_shape(
+    state: Any, thread: Any
+) -> None:
+    built = graph(lambda state: {"value": interrupt("?")}, state=state)
     modes = ["values", "updates"]
+    data = state(value=1, log=[])
     async with built.astream({"value": 1}, thread, stream_mode=modes, version="v2") as chunks:
         first, paused, last = [part async for part in chunks]
-    assert first == {"type": "values", "ns": (), "data": Declared(1), "interrupts": ()}
+    assert first == {"type": "values", "ns": (), "data": data, "interrupts": ()}
     (asked,) = paused["data"]["__interrupt__"]
     assert (paused["type"], paused["ns"]) == ("updates", ())
-    assert last == {"type": "values", "ns": (), "data": Declared(1), "interrupts": (asked,)}
+    assert last == {"type": "values", "ns": (), "data": data, "interrupts": (asked,)}
 
 
 async def test_parts_of_inner_graphs_say_where_they_come_from() -> None:
@@ -203,6 +207,18 @@ async def test_a_graph_called_as_a_node_keeps_its_config_below_that_of_the_run()
     assert (config["tags"], config["run_name"]) == (["inner", "outer"], "outer")
 
 
+async def test_the_metadata_of_a_graph_called_as_a_node_marks_its_own_checkpoints(
+    thread: Any,
+) -> None:
+    inner = StateGraph(State).add_node("b", more).add_edge(START, "b").compile()
+    outer = graph(inner.with_config(metadata={"by": "inner"}))
+    async with outer.astream({"value": 1}, thread, subgraphs=True) as chunks:
+        (place,) = {ns[0] async for ns, _ in chunks if ns}
+    own = {"configurable": {"thread_id": "1", "checkpoint_ns": place}}
+    assert (await outer.aget_state(own)).metadata["by"] == "inner"
+    assert "by" not in (await outer.aget_state(thread)).metadata
+
+
 async def test_callbacks_of_the_graph_and_of_the_run_both_count() -> None:
     built = StateGraph(State).add_node("a", lambda state, config: shown(config))
     bound = built.add_edge(START, "a").compile().with_config(callbacks=["one"])
@@ -247,6 +263,25 @@ def test_one_of_many_inputs_that_fails_fails_them_all_or_is_a_result() -> None:
     assert (first["value"], last["value"]) == (2, 4)
     assert isinstance(failed, KeyError)
     assert built.batch([]) == []
+
+
+async def test_the_first_error_of_many_stops_the_others(autojump_clock: Any) -> None:
+    stopped = []
+
+    async def node(state: State) -> None:
+        if state["value"] == 1:
+            await trio.sleep(1)
+            raise KeyError("first")
+        try:
+            await trio.sleep_forever()
+        finally:
+            stopped.append(state["value"])
+            raise ValueError("while it was cut short")
+
+    built = StateGraph(State).add_node("a", node).add_edge(START, "a").compile()
+    with pytest.raises(KeyError, match="first"):
+        await built.abatch([{"value": 0}, {"value": 1}, {"value": 2}])
+    assert sorted(stopped) == [0, 2]
 
 
 def test_a_graph_says_its_name() -> None:
