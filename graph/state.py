@@ -9,7 +9,7 @@ from typing import Any, Generic, Self, cast
 
 import attrs
 
-from .answers import destinations_of, literal_answers
+from .annotations import destinations_of, literal_answers
 from .cache import BaseCache
 from .channels import Channel, LastValue
 from .checkpoint import Checkpointer
