@@ -10,12 +10,13 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Mapping
+from operator import attrgetter, itemgetter
 from typing import Annotated, Any, Final, Literal, TypedDict, get_args
 
 import attrs
 
 from .context import current_task
-from .messages import ident_of, is_object
+from .messages import is_object
 from .world import current_world
 
 __all__ = ["REMOVE_ALL_MESSAGES", "MessageReducer", "MessagesState", "add_messages", "push_message"]
@@ -23,6 +24,7 @@ __all__ = ["REMOVE_ALL_MESSAGES", "MessageReducer", "MessagesState", "add_messag
 REMOVE_ALL_MESSAGES: Final = "__remove_all__"
 
 Format = Literal["langchain-openai"]
+Getter = Callable[[str], Callable[[Any], Any]]
 
 _CORE: Final = "langchain_core.messages"
 _TYPES = {"user": "human", "assistant": "ai", "developer": "system"}
@@ -81,8 +83,8 @@ class MessageReducer:
     def __call__(self, left: Any, right: Any) -> list[Any]:
         held, incoming = _many(left), _many(right)
         as_objects = self.objects or self.format or any(map(is_object, (*held, *incoming)))
-        read = _object if as_objects else _message
-        merged = _merged([read(one) for one in held], [read(one) for one in incoming])
+        read, get = (_object, attrgetter) if as_objects else (_message, itemgetter)
+        merged = _merged([read(one) for one in held], [read(one) for one in incoming], get)
         if self.format is None:
             return merged
         return _formatted(merged)
@@ -114,15 +116,17 @@ def push_message(message: Any, *, state_key: str | None = "messages") -> Any:
     return pushed
 
 
-def _merged(merged: list[Any], incoming: list[Any]) -> list[Any]:
+def _merged(merged: list[Any], incoming: list[Any], get: Getter) -> list[Any]:
+    """`get`: makes what gets a field of these messages, which are all dicts or all objects."""
+    ident_of, kind_of = get("id"), get("type")
     for at in range(len(incoming) - 1, -1, -1):
-        if _removes(incoming[at]) and ident_of(incoming[at]) == REMOVE_ALL_MESSAGES:
-            return [one for one in incoming[at + 1 :] if not _removes(one)]
+        if kind_of(incoming[at]) == "remove" and ident_of(incoming[at]) == REMOVE_ALL_MESSAGES:
+            return [one for one in incoming[at + 1 :] if kind_of(one) != "remove"]
     places = {ident_of(message): at for at, message in enumerate(merged)}
     removed = set()
     for message in incoming:
         ident = ident_of(message)
-        if _removes(message):
+        if kind_of(message) == "remove":
             if ident not in places:
                 raise ValueError(f"Cannot remove message {ident!r}: there is none of that id")
             removed.add(ident)
@@ -144,11 +148,6 @@ def _formatted(merged: list[Any]) -> list[Any]:
 
 def _many(given: Any) -> list[Any]:
     return given if isinstance(given, list) else [given]
-
-
-def _removes(message: Any) -> bool:
-    kind = message["type"] if isinstance(message, dict) else message.type
-    return bool(kind == "remove")
 
 
 def _object(given: Any) -> Any:

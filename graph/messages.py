@@ -117,6 +117,8 @@ def with_callback(config: RunnableConfig, emit: Emit) -> RunnableConfig:
 
 def is_object(value: Any) -> bool:
     """Whether it is a message object of langchain-core."""
+    if type(value) is dict:
+        return False
     module = sys.modules.get("langchain_core.messages")  # nobody has such an object without it
     return module is not None and isinstance(value, module.BaseMessage)
 
