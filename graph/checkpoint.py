@@ -186,7 +186,7 @@ class Checkpointer(Protocol):
         ...
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen
 class StateTask:
     """A task as `get_state` shows it: waiting, finished before its siblings, failed or paused."""
 
@@ -199,7 +199,7 @@ class StateTask:
     result: Any = None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen
 class StateSnapshot:
     """A thread's state at a checkpoint, as `get_state` and `get_state_history` return it.
 

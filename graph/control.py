@@ -115,7 +115,7 @@ class Interrupt:
     response_schema: Mapping[str, Any] | None = None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen
 class RetryPolicy:
     """Try a failed node again.
 

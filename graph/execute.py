@@ -53,6 +53,8 @@ class Execution:
     places: trio.Semaphore | None = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        if self.compiled.config:
+            self.job = self.job.configured(self.compiled.config)
         self.graph = self.compiled.topology
         self.position = Position(self.graph, self.job)
         self.reports = Reports(self)
@@ -226,6 +228,7 @@ class Execution:
         self.reports.emit("updates", {"__interrupt__": interrupts})
         if interrupts:
             self.reports.emit("values", {**position.values(), "__interrupt__": interrupts})
+            self.reports.settled()
         return Finish(values=position.output(), interrupts=interrupts, paused=True)
 
     def _finish(self, warning: str | None = None) -> Finish:
@@ -243,7 +246,12 @@ class Execution:
         own = {"checkpoint_id": self.position.at.id, "checkpoint_ns": "|".join(task.path)}
         return {
             **config,
-            "metadata": {**self.job.metadata, **config.get("metadata", {}), **self._place(task)},
+            "metadata": {
+                **self.job.metadata,
+                **config.get("metadata", {}),
+                **task.node.metadata,
+                **self._place(task),
+            },
             "configurable": {**config.get("configurable", {}), **own},
         }
 

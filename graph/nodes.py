@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+import sys
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import attrs
 
@@ -15,12 +17,12 @@ from .errors import InvalidUpdateError, NodeNotFoundError
 from .injection import GIVEN, wanted
 from .isolation import isolated
 from .policies import CachePolicy, TimeoutPolicy
-from .schema import Schema, as_update
+from .schema import Schema, as_update, has_keys
 
 if TYPE_CHECKING:
     from .compiled import CompiledStateGraph
 
-__all__ = ["Branch", "Call", "Node", "read_update"]
+__all__ = ["INPUT", "Branch", "Call", "Node", "check_targets", "is_runnable", "read_update"]
 
 # Parameters that cannot be given by their name.
 _UNNAMED = (
@@ -28,6 +30,7 @@ _UNNAMED = (
     inspect.Parameter.VAR_POSITIONAL,
     inspect.Parameter.VAR_KEYWORD,
 )
+INPUT: Final = "__input__"  # who writes what a Command given as input brings
 Pairs = tuple[tuple[str, Any], ...]
 
 
@@ -41,7 +44,12 @@ class Call:
 
     @classmethod
     def of(cls, function: Callable[..., Any], what: str) -> Call:
-        """Raises TypeError for a function that cannot be called with a state."""
+        """Raises TypeError for a function that cannot be called with a state.
+
+        A Runnable of langchain-core is called in a worker thread, as its async side is asyncio's.
+        """
+        if is_runnable(function):
+            return cls(cast(Any, function).invoke, False, (("config", "config"),))
         if not callable(function):
             raise TypeError(f"{what} must be a function; got {function!r}")
         return cls(function, _is_async(function), _asks(function, what))
@@ -54,9 +62,10 @@ class Call:
 
 @attrs.frozen
 class Branch:
-    """A conditional edge: a function that says where to go. `schema`: what it reads, None for what
-    its node reads."""
+    """A conditional edge: a function that says where to go from the node `source`. `schema`: what
+    it reads, None for what its node reads."""
 
+    source: str
     call: Call
     path_map: Mapping[Any, str] | None
     schema: Schema | None = None
@@ -69,13 +78,15 @@ class Branch:
     def _target(self, one: Any) -> str | Send:
         if isinstance(one, Send):
             return one
-        if self.path_map is not None and one in self.path_map:
+        if self.path_map is None:
+            if isinstance(one, str):
+                return one
+        elif isinstance(one, Hashable) and one in self.path_map:
             return self.path_map[one]
-        if isinstance(one, str) and self.path_map is None:
-            return one
-        known = "" if self.path_map is None else f" (its path map has {list(self.path_map)})"
+        name = getattr(self.call.function, "__name__", repr(self.call.function))
+        known = "" if self.path_map is None else f"; its path map has {list(self.path_map)}"
         raise InvalidUpdateError(
-            f"The conditional edge {self.call.function!r} answered {one!r}, "
+            f"The conditional edge {name!r} from node {self.source!r} answered {_shown(one)}, "
             f"which is no target{known}"
         )
 
@@ -121,7 +132,12 @@ def read_update(
         case Command(graph=Command.PARENT):
             return (), (), [returned]
         case Command(graph=None):
-            return _command_pairs(returned.update, node, channels), returned.targets(), []
+            return _command_pairs(returned.update, node, channels), _goto(returned, node), []
+        case Command():
+            raise InvalidUpdateError(
+                f"{_who(node)} a Command with graph={returned.graph!r}; it is None for this graph "
+                f"or Command.PARENT for the one around it"
+            )
         case [*several] if any(isinstance(one, Command) for one in several):
             parts = [read_update(one, node, channels) for one in several]
             return (
@@ -130,12 +146,10 @@ def read_update(
                 [command for _, _, outer in parts for command in outer],
             )
         case _:
-            instance = None if isinstance(returned, (Command, Send)) else as_update(returned)
-            if instance is not None and any(key in channels for key in instance):
-                return _pairs(instance, channels), (), []
+            if not isinstance(returned, (Command, Send)) and has_keys(returned, channels):
+                return _pairs(as_update(returned) or {}, channels), (), []
             raise InvalidUpdateError(
-                f"Node {node!r} returned {_shown(returned)}; expected a dict of state keys, "
-                f"a Command or None"
+                f"{_who(node)} {_shown(returned)}; expected a dict of state keys, a Command or None"
             )
 
 
@@ -145,9 +159,26 @@ def check_targets(targets: tuple[str | Send, ...], node: str, known: Mapping[str
         name = target.node if isinstance(target, Send) else target
         is_end = name == END and not isinstance(target, Send)
         if (name not in known or name == START) and not is_end:
-            raise NodeNotFoundError(
-                f"Node {node!r} leads to {name!r}, which is no node of the graph"
-            )
+            who = "The Command given as input" if node == INPUT else f"Node {node!r}"
+            raise NodeNotFoundError(f"{who} leads to {name!r}, which is no node of the graph")
+
+
+def _goto(command: Command[Any], node: str) -> tuple[str | Send, ...]:
+    """Raises InvalidUpdateError for what is no target at all."""
+    goto = command.goto
+    if isinstance(goto, (str, Send, Sequence, NoneType)):
+        targets = command.targets()
+        if all(isinstance(target, (str, Send)) for target in targets):
+            return targets
+    raise InvalidUpdateError(
+        f"{_who(node)} a Command with goto={goto!r}; expected a node's name, a Send, or a list of "
+        f"these"
+    )
+
+
+def _who(node: str) -> str:
+    """The beginning of a sentence about what somebody gave."""
+    return {INPUT: "The input is", START: "The update is"}.get(node, f"Node {node!r} returned")
 
 
 def _pairs(update: Mapping[str, Any], channels: Mapping[str, Any]) -> Pairs:
@@ -176,10 +207,16 @@ def _command_pairs(update: Any, node: str, channels: Mapping[str, Any]) -> Pairs
         pairs = [(key, value) for key, value in update]
     except (TypeError, ValueError):
         raise InvalidUpdateError(
-            f"Node {node!r} returned a Command whose update is {_shown(update)}; "
+            f"{_who(node)} a Command whose update is {_shown(update)}; "
             f"expected a dict of state keys or a list of (key, value) pairs"
         ) from None
     return _isolated_pairs(pairs, channels)
+
+
+def is_runnable(action: Any) -> bool:
+    """Whether it is a Runnable of langchain-core: a chain, a chat model, a prompt."""
+    module = sys.modules.get("langchain_core.runnables")  # nobody has one without it
+    return module is not None and isinstance(action, module.Runnable)
 
 
 def _shown(value: Any) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from .channels import MISSING, Channel
-from .checkpoint import Planned
+from .checkpoint import PendingWrites, Planned
 from .control import END, Send
 from .nodes import Node
 
@@ -23,6 +23,7 @@ __all__ = [
     "apply_writes",
     "handler_of",
     "plan_targets",
+    "settled",
 ]
 
 
@@ -120,6 +121,26 @@ def apply_writes(
         else:
             changed[key] = value
     return changed, tuple(by_key)
+
+
+def settled(
+    graph: Topology,
+    values: Mapping[str, Any],
+    planned: Sequence[Planned],
+    pending: Mapping[str, PendingWrites],
+) -> Mapping[str, Any]:
+    """`values` with what those of the `planned` tasks have written that are finished, while their
+    siblings are not. As they are where the writes of these cannot be applied by themselves."""
+    writes = [
+        (task.node, key, value)
+        for task in planned
+        if (so_far := pending.get(task.id)) is not None
+        for key, value in so_far.writes or ()
+    ]
+    try:
+        return apply_writes(graph.channels, values, writes)[0] if writes else values
+    except Exception:  # a reducer's own too; the super-step says so when it comes to its end
+        return values
 
 
 def advance(

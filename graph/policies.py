@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from hashlib import blake2b
 from typing import Any, Literal
@@ -10,7 +10,9 @@ from typing import Any, Literal
 import attrs
 import msgspec
 
-__all__ = ["CachePolicy", "TimeoutPolicy", "default_cache_key"]
+from .control import RetryPolicy
+
+__all__ = ["CachePolicy", "TimeoutPolicy", "default_cache_key", "retry_policies"]
 
 Seconds = float | timedelta
 
@@ -58,7 +60,8 @@ class TimeoutPolicy:
     def coerce(cls, given: Seconds | TimeoutPolicy | None) -> TimeoutPolicy | None:
         """A policy with its times as seconds; a bare time is a `run_timeout`.
 
-        None where it limits nothing. Raises ValueError for a time that is not positive.
+        None where it limits nothing. Raises ValueError for a time that is not positive, TypeError
+        for what is no time.
         """
         if given is None:
             return None
@@ -72,9 +75,21 @@ class TimeoutPolicy:
         return cls(run_timeout=run, idle_timeout=idle, refresh_on=policy.refresh_on)
 
 
+def retry_policies(given: RetryPolicy | Sequence[RetryPolicy] | None) -> tuple[RetryPolicy, ...]:
+    """One policy or several as a tuple. Raises TypeError for anything else."""
+    if given is None:
+        return ()
+    several = (given,) if isinstance(given, RetryPolicy) else given
+    if not isinstance(several, Sequence) or not all(isinstance(p, RetryPolicy) for p in several):
+        raise TypeError(f"retry_policy must be a RetryPolicy or several; got {given!r}")
+    return tuple(several)
+
+
 def _seconds(name: str, given: Seconds | None) -> float | None:
     if given is None:
         return None
+    if not isinstance(given, (int, float, timedelta)):
+        raise TypeError(f"{name} must be seconds or a timedelta; got {given!r}")
     seconds = given.total_seconds() if isinstance(given, timedelta) else float(given)
     if not seconds > 0:
         raise ValueError(f"{name} must be more than 0; got {given!r}")

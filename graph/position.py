@@ -12,10 +12,10 @@ from .checkpoint import PAUSE_TASK, RUN_TASK, Checkpoint, PendingWrites, Planned
 from .control import START, Command, Interrupt, Send
 from .errors import EmptyInputError, InvalidUpdateError
 from .job import Job
-from .nodes import check_targets, read_update
-from .plan import Advance, Outcome, Topology, apply_writes, handler_of, plan_targets
+from .nodes import INPUT, check_targets, read_update
+from .plan import Advance, Outcome, Topology, apply_writes, handler_of, plan_targets, settled
 from .resume import answers_of, waiting
-from .schema import as_update
+from .schema import as_update, has_keys
 from .untracked import TrackedLog
 
 __all__ = ["Position"]
@@ -51,8 +51,8 @@ class Position:
         return {key: values[key] for key in self.graph.channels if key in values}
 
     def output(self) -> dict[str, Any]:
-        """The part of the state that a result has."""
-        values = self.at.values
+        """The part of the state that a result has, with what finished tasks have written."""
+        values = settled(self.graph, self.at.values, self.at.next, self.pending)
         return {key: values[key] for key in self.graph.outputs if key in values}
 
     def waiting(self) -> tuple[Interrupt, ...]:
@@ -100,13 +100,12 @@ class Position:
         if isinstance(given, Command):
             return self._begin_command(given, saved, forks)
         if not isinstance(given, Mapping):
-            instance = as_update(given)
-            if instance is None or not any(key in self.graph.inputs for key in instance):
+            if not has_keys(given, self.graph.inputs):
                 raise InvalidUpdateError(
                     f"The input of a graph is a dict of state keys, an instance of its state "
                     f"type, a Command or None; got {type(given).__name__}"
                 )
-            given = instance
+            given = as_update(given) or {}
         self.begin_turn(given, saved)
         return False
 
@@ -134,10 +133,15 @@ class Position:
         self, command: Command[Any], saved: Saved | None, forks: bool
     ) -> bool | None:
         plain = attrs.evolve(command, resume=None)
-        writes, goto, outer = read_update(plain, "__input__", self.graph.channels)
+        if command.resume is not None and self.job.log is None:
+            raise RuntimeError(
+                "A Command with resume needs a thread that waits: compile the graph with "
+                "checkpointer=InMemorySaver()"
+            )
+        writes, goto, outer = read_update(plain, INPUT, self.graph.channels)
         if outer:
             raise InvalidUpdateError("A Command given as input cannot address a parent graph")
-        check_targets(goto, "__input__", self.graph.nodes)
+        check_targets(goto, INPUT, self.graph.nodes)
         if saved is None:
             if not writes and not goto:
                 raise EmptyInputError(
@@ -177,7 +181,7 @@ class Position:
     def _edit(self, writes: tuple[tuple[str, Any], ...], goto: tuple[str | Send, ...]) -> None:
         """What a Command writes, and where it goes beside the tasks that are planned."""
         before = self.at
-        named = (("__input__", key, value) for key, value in writes)
+        named = ((INPUT, key, value) for key, value in writes)
         values, changed = apply_writes(self.graph.channels, before.values, named)
         planned = plan_targets(goto, beside=before.next)
         self._rebase("update", before.step + 1, values, changed, planned)

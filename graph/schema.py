@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import inspect
 from collections import abc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, Any, NotRequired, Required, get_args, get_origin, get_type_hints
 from typing import NotRequired as NotRequiredExt
 from typing import Required as RequiredExt
@@ -15,11 +15,12 @@ import attrs
 from typing_extensions import is_typeddict
 
 from .channels import BinaryOperatorAggregate, Channel, LastValue
+from .chat import MessageReducer
 from .isolation import isolated
 from .managed import ManagedValue
 from .objects import is_pydantic
 
-__all__ = ["Schema", "as_update", "declared_state", "is_state_type"]
+__all__ = ["Schema", "as_update", "declared_state", "has_keys", "is_state_type"]
 
 _WRAPPERS = {Required, NotRequired, RequiredExt, NotRequiredExt}
 # What an abstract annotation starts out as.
@@ -72,11 +73,11 @@ class Schema:
         """The values of this schema's keys, in the order of its declaration."""
         return {key: values[key] for key in self.channels if key in values}
 
-    def read(self, values: Mapping[str, Any], remaining: int) -> Any:
-        """What a node is given: a copy of its own, but for what is untracked.
+    def read(self, values: Mapping[str, Any], remaining: int, node: str) -> Any:
+        """What `node` is given: a copy of its own, but for what is untracked.
 
         `remaining`: see `ManagedValue`. Raises what the type raises for values that it does not
-        take.
+        take, with a note that says so.
         """
         given = {
             key: isolated(values[key]) if channel.tracked else values[key]
@@ -85,7 +86,13 @@ class Schema:
         }
         for key, manager in self.managed.items():
             given[key] = manager.get(remaining)
-        return given if self.build is None else self.build(given)
+        if self.build is None:
+            return given
+        try:
+            return self.build(given)
+        except Exception as error:
+            error.add_note(f"Raised when the state was read as {self.kind.__name__}, for {node!r}")
+            raise
 
 
 def is_state_type(kind: Any) -> bool:
@@ -105,6 +112,12 @@ def declared_state(function: Callable[..., Any]) -> Any:
         return None  # no annotations, or some that cannot be resolved
     hint = hints.get(first)
     return hint if is_state_type(hint) else None
+
+
+def has_keys(value: Any, keys: Collection[str]) -> bool:
+    """Whether it is an instance of a state type that declares one of these keys."""
+    names = _names(type(value))
+    return names is not None and any(key in keys for key in names)
 
 
 def as_update(value: Any) -> dict[str, Any] | None:
@@ -161,7 +174,8 @@ def _channel(key: str, hint: Any) -> Channel | type[ManagedValue]:
             f"got {reducer!r}"
         )
     kind = get_origin(declared) or declared
-    return BinaryOperatorAggregate(_CONCRETE.get(kind, kind), reducer)
+    operator = MessageReducer.declared(reducer, declared)
+    return BinaryOperatorAggregate(_CONCRETE.get(kind, kind), operator)
 
 
 def _takes_two(function: Callable[..., Any]) -> bool:

@@ -19,8 +19,15 @@ from .context import (
     set_current_task,
 )
 from .control import Interrupt, Send
-from .errors import AsyncioNodeError, GraphBubbleUp, GraphInterrupt, NodeError, ParentCommand
-from .isolation import isolated_state
+from .errors import (
+    AsyncioNodeError,
+    GraphBubbleUp,
+    GraphInterrupt,
+    InvalidUpdateError,
+    NodeError,
+    ParentCommand,
+)
+from .isolation import isolated, isolated_state
 from .nodes import Branch, Call, Node, check_targets, read_update
 from .plan import Outcome, apply_writes
 from .policies import TimeoutPolicy
@@ -54,6 +61,7 @@ class Task:
     _asked: int = attrs.field(init=False, default=0)
     _limit: TimeLimit | None = attrs.field(init=False, default=None)
     _over: bool = attrs.field(init=False, default=False)
+    _pushed: list[tuple[str, Any]] = attrs.field(init=False, factory=list)
 
     @property
     def id(self) -> str:
@@ -118,6 +126,14 @@ class Task:
 
     def emit_message(self, chunk: Any) -> None:
         self.run.reports.chunk(self, chunk)
+
+    def push_message(self, message: Any) -> None:
+        if not self._over:
+            self.run.reports.pushed(self, message)
+
+    def push_write(self, key: str, value: Any) -> None:
+        if not self._over and key in self.run.graph.channels:
+            self._pushed.append((key, isolated(value)))
 
     async def perform(self) -> Outcome:
         """Run the node and its conditional edges, trying again as its policies say; where it fails
@@ -218,13 +234,14 @@ class Task:
         """What the node gets for its state."""
         if self.planned.takes_arg:
             return self._own(self.planned.arg)
-        return self.node.schema.read(self.values, self.run.remaining)
+        return self.node.schema.read(self.values, self.run.remaining, self.node.name)
 
     def _own(self, state: Any) -> Any:
         return isolated_state(state, self.run.graph.untracked)
 
     def _branch_state(self, branch: Branch, values: Mapping[str, Any]) -> Any:
-        return (branch.schema or self.node.schema).read(values, self.run.remaining)
+        schema = branch.schema or self.node.schema
+        return schema.read(values, self.run.remaining, self.node.name)
 
     def _attempt_in_thread(self, call: Call) -> Outcome:
         writes, goto = self._read(call(self._given(), self))
@@ -254,8 +271,13 @@ class Task:
     def _read(self, returned: Any) -> tuple[tuple[tuple[str, Any], ...], tuple[str | Send, ...]]:
         writes, goto, outer = read_update(returned, self.planned.node, self.run.graph.channels)
         for command in outer:
+            if not self.run.job.ns:
+                raise InvalidUpdateError(
+                    f"Node {self.node.name!r} returned a Command for the graph around this one, "
+                    f"and there is none"
+                )
             raise ParentCommand(command)
-        return writes, goto
+        return (*self._pushed, *writes), goto
 
     def _view(self, writes: tuple[tuple[str, Any], ...]) -> Mapping[str, Any]:
         named = ((self.planned.node, key, value) for key, value in writes)

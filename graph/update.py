@@ -12,7 +12,7 @@ from .control import END, START, StateUpdate
 from .errors import InvalidUpdateError
 from .execute import Execution
 from .job import Job
-from .nodes import check_targets, read_update
+from .nodes import INPUT, check_targets, read_update
 from .plan import Advance, Outcome, Topology, advance, apply_writes
 from .position import Position
 from .task import Task
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from .compiled import CompiledStateGraph
 
 __all__ = ["check_updates", "take_in", "update_state"]
-
-_INPUT = "__input__"
 
 
 async def update_state(
@@ -51,7 +49,7 @@ async def update_state(
     else:
         position.take_up_nothing()
     values, as_node = updates[0]
-    if as_node == _INPUT:
+    if as_node == INPUT:
         position.begin_turn(values, saved)
         return position.at
     at = position.at
@@ -114,13 +112,13 @@ def check_updates(updates: Sequence[StateUpdate], nodes: Mapping[str, Any]) -> N
     for values, as_node in updates:
         if as_node is None and len(updates) > 1:
             raise InvalidUpdateError("Each of several updates must say as_node whose it is")
-        if as_node in (END, _INPUT) and len(updates) > 1:
+        if as_node in (END, INPUT) and len(updates) > 1:
             raise InvalidUpdateError(f"An update as_node={as_node!r} must be alone")
-        if as_node == _INPUT and not isinstance(values, Mapping):
+        if as_node == INPUT and not isinstance(values, Mapping):
             raise InvalidUpdateError(
                 f"An input is a dict of state keys; got {type(values).__name__}"
             )
-        if as_node is not None and as_node not in (*nodes, END, _INPUT):
+        if as_node is not None and as_node not in (*nodes, END, INPUT):
             raise InvalidUpdateError(f"as_node={as_node!r} is no node of the graph")
 
 

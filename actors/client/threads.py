@@ -162,7 +162,7 @@ class ThreadsClient:
                 raise NotFound(f"Checkpoint {wanted!r} not found on thread {thread_id!r}")
             return state_view(empty_snapshot(thread.thread_id, ns), inner={})
         graph = self._graph(thread, ns)
-        state = graph.snapshot(saved, thread.thread_id)
+        state = graph.snapshot(saved, thread.thread_id, is_past=wanted is not None)
         inner = await self._inner(thread, state) if subgraphs else {}
         return state_view(state, inner=inner)
 
@@ -216,7 +216,7 @@ class ThreadsClient:
             wanted = limit - len(found)
             page = await self._history(thread.thread_id, ns, start, wanted)
             for saved in page:
-                state = state_view(graph.snapshot(saved, thread.thread_id), inner={})
+                state = state_view(graph.snapshot(saved, thread.thread_id, is_past=True), inner={})
                 if contains(state["metadata"], dict(metadata or {})):
                     found.append(state)
             if len(page) < wanted:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import json
 import math
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from zoneinfo import ZoneInfo
 import attrs
 import msgspec
 import pytest
+from langchain_core.messages import AIMessage
 
 from greenroom.graph import Overwrite
 from greenroom.storage import StorageError, Unstorable, decode, encode, to_json
@@ -223,3 +225,9 @@ def test_json_for_clients_refuses_endless_values_cleanly():
     for endless in (value, nested(100_000), {"\ud800": value}):
         with pytest.raises(Unstorable, match="too deeply"):
             to_json(endless)
+
+
+def test_a_message_object_goes_to_clients_as_its_dictionary() -> None:
+    told = json.loads(to_json({"messages": [AIMessage("hi", id="1")]}))
+    (message,) = told["messages"]
+    assert (message["type"], message["content"], message["id"]) == ("ai", "hi", "1")
