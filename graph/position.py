@@ -126,7 +126,19 @@ class Position:
         before = saved.checkpoint if saved else None
         values = before.values if before else initial_values(self.graph.channels)
         changed = () if before else tuple(values)
-        self.append_checkpoint(before, source="input", values=values, changed=changed, next=planned)
+        self.append_checkpoint(
+            before,
+            source="input",
+            values=values,
+            changed=changed,
+            next=planned,
+            joins=self.half_joins(before),
+        )
+
+    def half_joins(self, before: Checkpoint | None) -> dict[str, tuple[str, ...]]:
+        """What a new turn keeps of the joins: who has arrived, but no deferred node that waited."""
+        arrived = before.joins if before is not None else {}
+        return {name: arrived[name] for name in self.graph.joins if name in arrived}
 
     def _begin_command(
         self, command: Command[Any], saved: Saved | None, forks: bool
