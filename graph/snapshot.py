@@ -16,20 +16,22 @@ __all__ = ["empty_snapshot", "snapshot"]
 def snapshot(
     saved: Saved, thread_id: str, channels: Iterable[str], nodes: Mapping[str, Node]
 ) -> StateSnapshot:
-    """`next` leaves out tasks that have finished and wait for their siblings."""
+    """`next` leaves out tasks that have finished and wait for their siblings; where none is left to
+    wait for, the super-step is over, and all of its nodes are shown.
+    """
     checkpoint = saved.checkpoint
     tasks = tuple(_task(planned, saved, thread_id, nodes) for planned in checkpoint.next)
-    open_tasks = (
-        task.node
+    open_tasks = [
+        task
         for task in checkpoint.next
         if (so_far := saved.pending.get(task.id)) is None or so_far.writes is None
-    )
+    ]
     parents = checkpoint.metadata.get("parents", {})
     return StateSnapshot(
         values={
             key: isolated(checkpoint.values[key]) for key in channels if key in checkpoint.values
         },
-        next=tuple(open_tasks),
+        next=tuple(task.node for task in open_tasks or checkpoint.next),
         config=_config(thread_id, checkpoint.ns, checkpoint.id, parents),
         metadata={
             **checkpoint.metadata,
