@@ -9,10 +9,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
+from types import BuiltinFunctionType
 from typing import Any, ClassVar, Final, Literal
 
 import attrs
 
+from .chat import add_messages
 from .control import Overwrite
 from .errors import InvalidUpdateError
 from .isolation import isolated, own_container
@@ -139,6 +141,12 @@ class Topic(Channel):
         return held or MISSING
 
 
+def _leaves_alone_what_is_inside(operator: Callable[[Any, Any], Any]) -> bool:
+    """Whether a reducer is known to change at most the container that it is given: a long list of
+    messages is not copied to its depths each time that it grows."""
+    return operator is add_messages or isinstance(operator, BuiltinFunctionType)
+
+
 def _operator_identity(operator: Callable[[Any, Any], Any]) -> Any:
     """What tells reducers apart; lambdas written twice are the same as far as one can see."""
     name = getattr(operator, "__name__", None)
@@ -171,8 +179,10 @@ class BinaryOperatorAggregate(Channel):
             )
         if replacing:
             return isolated(Overwrite.content(replacing[0][1]))
-        current = own_container(current)
-        for _, value in writes:
+        copied = own_container if _leaves_alone_what_is_inside(self.operator) else isolated
+        current = copied(current)
+        for _, written in writes:
+            value = copied(written)
             current = value if current is MISSING else self.operator(current, value)
         return current
 

@@ -77,7 +77,7 @@ class CompiledStateGraph:
         finish = await self._carry_out(job)
         values: dict[str, Any] = isolated(finish.values)
         if finish.interrupts:
-            values["__interrupt__"] = list(finish.interrupts)
+            values["__interrupt__"] = list(isolated(finish.interrupts))
         return values
 
     def astream(

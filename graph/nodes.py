@@ -68,7 +68,7 @@ class Branch:
 
     def _target(self, one: Any) -> str | Send:
         if isinstance(one, Send):
-            return one
+            return isolated(one)
         if self.path_map is not None and one in self.path_map:
             return self.path_map[one]
         if isinstance(one, str) and self.path_map is None:
@@ -121,7 +121,11 @@ def read_update(
         case Command(graph=Command.PARENT):
             return (), (), [returned]
         case Command(graph=None):
-            return _command_pairs(returned.update, node, channels), returned.targets(), []
+            return (
+                _command_pairs(returned.update, node, channels),
+                isolated(returned.targets()),
+                [],
+            )
         case [*several] if any(isinstance(one, Command) for one in several):
             parts = [read_update(one, node, channels) for one in several]
             return (

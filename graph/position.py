@@ -11,6 +11,7 @@ from .channels import initial_values
 from .checkpoint import PAUSE_TASK, RUN_TASK, Checkpoint, PendingWrites, Planned, Saved, TaskError
 from .control import START, Command, Interrupt, Send
 from .errors import EmptyInputError, InvalidUpdateError
+from .isolation import isolated
 from .job import Job
 from .nodes import check_targets, read_update
 from .plan import Advance, Outcome, Topology, apply_writes, handler_of, plan_targets
@@ -119,7 +120,7 @@ class Position:
 
     def begin_turn(self, given: Mapping[str, Any], saved: Saved | None) -> None:
         """A new turn: START is to take the input in; what was planned before is dropped."""
-        arg = {key: given[key] for key in given if key in self.graph.inputs}
+        arg = {key: isolated(given[key]) for key in given if key in self.graph.inputs}
         self._input(saved, (Planned(START, arg=arg),))
 
     def _input(self, saved: Saved | None, planned: tuple[Planned, ...]) -> None:
@@ -161,7 +162,7 @@ class Position:
                 self._input(None, plan_targets(goto))
             return False
         if command.resume is not None:
-            self.answers = answers_of(command.resume, waiting(saved), self.job.bound)
+            self.answers = answers_of(isolated(command.resume), waiting(saved), self.job.bound)
             if not self.answers and not writes and not goto:
                 self.take_up(saved)
                 return None

@@ -112,9 +112,9 @@ class Task:
         at = self._asked
         self._asked += 1
         if at < len(self.resumes):
-            return self.resumes[at]
+            return isolated(self.resumes[at])
         ident = blake2b(f"{self.id}\0{at}".encode(), digest_size=16).hexdigest()
-        raise GraphInterrupt([Interrupt(value, ident, self.path)])
+        raise GraphInterrupt([Interrupt(isolated(value), ident, self.path)])
 
     def emit_message(self, chunk: Any) -> None:
         self.run.reports.chunk(self, chunk)
