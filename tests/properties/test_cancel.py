@@ -84,7 +84,7 @@ async def cut_short(
             assert await graph.aget_state(THREAD) == before
         done = finished(before)
         ended = {task.id for task in before.tasks if effects.ended[task.id]}
-        if len(before.tasks) > 1 and not any(route.is_async for route in shape.routes):
+        if len(before.tasks) > 1:
             assert ended <= done | routed(shape, before)
         started = effects.started.copy()
         again = given if before.created_at is None else None
