@@ -22,7 +22,7 @@ from .control import Interrupt, Send
 from .errors import AsyncioNodeError, GraphBubbleUp, GraphInterrupt, NodeError, ParentCommand
 from .isolation import isolated
 from .nodes import Branch, Call, Node, check_targets, read_update
-from .plan import Outcome, apply_writes
+from .plan import Outcome, apply_step
 from .policies import TimeoutPolicy
 from .timelimit import TimeLimit
 
@@ -256,7 +256,7 @@ class Task:
 
     def _view(self, writes: tuple[tuple[str, Any], ...]) -> Mapping[str, Any]:
         named = ((self.planned.node, key, value) for key, value in writes)
-        values, _ = apply_writes(self.run.graph.channels, self.values, named)
+        values, _ = apply_step(self.run.graph, self.values, named)
         return values
 
 
