@@ -48,9 +48,9 @@ def build(
     effects: Effects | None = None,
     *,
     state: Any = State,
-    **options: Any,
+    wait: float = 1.0,
 ) -> CompiledStateGraph:
-    """A compiled graph of a shape."""
+    """A compiled graph of a shape. `wait`: seconds before the second attempt of a node."""
     effects = effects or Effects()
     builder = StateGraph(state)
     for role in shape.roles:
@@ -59,7 +59,7 @@ def build(
             _node(shape, role, effects),
             defer=role.defer,
             retry_policy=RetryPolicy(
-                max_attempts=role.attempts, initial_interval=1, backoff_factor=2, jitter=False
+                max_attempts=role.attempts, initial_interval=wait, jitter=False
             ),
             error_handler=None if role.handled is None else _handler(shape, role),
         )
@@ -69,7 +69,7 @@ def build(
         builder.add_edge(list(sources), target)
     for route in shape.routes:
         builder.add_conditional_edges(route.source, _path(shape, route, effects))
-    return builder.compile(checkpointer=checkpointer, **options)
+    return builder.compile(checkpointer=checkpointer)
 
 
 def _node(shape: Shape, role: Role, effects: Effects) -> Callable[..., Any]:

@@ -170,7 +170,7 @@ def _routes(shape: Shape, name: str, state: State, writes: Any) -> list[Any]:
     routes = [route for route in shape.routes if route.source == name]
     if not routes:
         return []
-    seen = _ordered(_folded(state, [list(writes)]))
+    seen = _after(state, [list(writes)])
     return [to for route in routes for to in choose(shape, route, seen)]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from .building import THREAD, build, saver
+from .building import THREAD, Effects, build, saver
 from .model import play
 from .shapes import Shape, inputs, shapes
 
@@ -35,19 +35,24 @@ async def test_going_on_from_any_checkpoint_repeats_what_followed(
     arrived: dict[int, set[str]] = {}
     with tempfile.TemporaryDirectory() as folder:
         async with AsyncExitStack() as stack:
-            graph = build(shape, await saver(stack, keeps, Path(folder) / "log.db"))
-            ends, held = [], None
+            effects = Effects()
+            graph = build(shape, await saver(stack, keeps, Path(folder) / "log.db"), effects)
+            ends, lefts, held = [], [], None
             for turn in turns:
                 told = play(shape, turn, held, arrived=arrived)
                 assume(not told.errors and told.tasks <= 20)
                 await graph.ainvoke(turn, THREAD)
                 held = told.final
                 ends += [held] * (len(told.states) + 1)
+                later = [len(step) for step in told.steps]
+                lefts += [told.tasks, *(sum(later[at:]) for at in range(len(later) + 1))]
             originals = (await history(graph))[::-1]
             assert len(originals) == len(ends)
             tips = []
-            for start, end in zip(originals, ends, strict=True):
+            for start, end, left in zip(originals, ends, lefts, strict=True):
+                before = effects.started.total()
                 assert await graph.ainvoke(None, start.config) == end
+                assert effects.started.total() == before + left
                 tips.append(ident((await graph.aget_state(THREAD)).config))
             now = await history(graph)
             assert now[-len(originals) :][::-1] == originals
