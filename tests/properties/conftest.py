@@ -20,6 +20,6 @@ _QUIET = {
     "suppress_health_check": [HealthCheck.too_slow, HealthCheck.filter_too_much],
 }
 
-settings.register_profile("same", max_examples=60, derandomize=True, **_QUIET)
+settings.register_profile("same", max_examples=50, derandomize=True, **_QUIET)
 settings.register_profile("search", max_examples=2000, **_QUIET)
 settings.load_profile("same")
