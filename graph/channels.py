@@ -6,10 +6,10 @@ A channel is a rule, not a container: the state itself is a plain dict of values
 
 from __future__ import annotations
 
-import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
+from types import BuiltinFunctionType
 from typing import Any, ClassVar, Final, Literal
 
 import attrs
@@ -34,8 +34,6 @@ __all__ = [
 class Missing(Enum):
     MISSING = "missing"
 
-
-_ADDING: Final = (operator.add, operator.iadd, operator.or_, operator.ior, operator.concat)
 
 MISSING: Final[Literal[Missing.MISSING]] = Missing.MISSING
 
@@ -176,15 +174,18 @@ class BinaryOperatorAggregate(Channel):
         if replacing:
             return isolated(Overwrite.content(replacing[0][1]))
         # What the state holds is never changed in place: the log goes by that.
-        current = own_container(current) if _only_adds(self.operator) else isolated(current)
-        for _, value in writes:
+        copied = own_container if _only_adds(self.operator) else isolated
+        current = copied(current)
+        for _, written in writes:
+            value = copied(written)
             current = value if current is MISSING else self.operator(current, value)
         return current
 
 
 def _only_adds(reducer: Callable[[Any, Any], Any]) -> bool:
-    """Whether a reducer is known to leave alone what a list or dict has in it."""
-    return any(reducer is known for known in _ADDING) or getattr(reducer, "only_adds", False)
+    """Whether a reducer is known to change at most the container that it is given: a long list of
+    messages is not copied to its depths each time that it grows."""
+    return isinstance(reducer, BuiltinFunctionType) or getattr(reducer, "only_adds", False)
 
 
 def _check_single(key: str, writes: Writes, advice: str) -> None:

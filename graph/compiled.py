@@ -20,7 +20,7 @@ from .errors import NodeNotFoundError
 from .execute import Execution
 from .exitlog import ExitLog
 from .inspection import Inspection
-from .isolation import isolated_state
+from .isolation import isolated, isolated_state
 from .job import Breakpoints, Durability, Finish, Job
 from .parts import GraphOutput, stream_part
 from .plan import Topology
@@ -115,7 +115,7 @@ class CompiledStateGraph(BlockingTwins, Inspection, Generic[StateT, ContextT, In
         if version == "v2":
             return GraphOutput(self._output(values), finish.interrupts)
         if finish.interrupts:
-            values["__interrupt__"] = list(finish.interrupts)
+            values["__interrupt__"] = list(isolated(finish.interrupts))
         return values
 
     def astream(

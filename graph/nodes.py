@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import attrs
 
+from .channels import Channel
 from .context import TaskContext
 from .control import END, START, Command, RetryPolicy, Send
 from .errors import InvalidUpdateError, NodeNotFoundError
 from .injection import GIVEN, wanted
-from .isolation import isolated
+from .isolation import isolated, isolated_state
 from .policies import CachePolicy, TimeoutPolicy
 from .schema import Schema, as_update, has_keys
 
@@ -70,10 +71,10 @@ class Branch:
     path_map: Mapping[Any, str] | None
     schema: Schema | None = None
 
-    def targets(self, chosen: Any) -> tuple[str | Send, ...]:
+    def targets(self, chosen: Any, channels: Mapping[str, Channel]) -> tuple[str | Send, ...]:
         """The function's answer as targets. Raises InvalidUpdateError for what is none."""
         many = chosen if isinstance(chosen, (list, tuple)) else (chosen,)
-        return tuple(self._target(one) for one in many)
+        return own_targets(tuple(self._target(one) for one in many), channels)
 
     def _target(self, one: Any) -> str | Send:
         if isinstance(one, Send):
@@ -132,7 +133,8 @@ def read_update(
         case Command(graph=Command.PARENT):
             return (), (), [returned]
         case Command(graph=None):
-            return _command_pairs(returned.update, node, channels), _goto(returned, node), []
+            goto = own_targets(_goto(returned, node), channels)
+            return _command_pairs(returned.update, node, channels), goto, []
         case Command():
             raise InvalidUpdateError(
                 f"{_who(node)} a Command with graph={returned.graph!r}; it is None for this graph "
@@ -161,6 +163,21 @@ def check_targets(targets: tuple[str | Send, ...], node: str, known: Mapping[str
         if (name not in known or name == START) and not is_end:
             who = "The Command given as input" if node == INPUT else f"Node {node!r}"
             raise NodeNotFoundError(f"{who} leads to {name!r}, which is no node of the graph")
+
+
+def own_targets(
+    targets: tuple[str | Send, ...], channels: Mapping[str, Channel]
+) -> tuple[str | Send, ...]:
+    """Targets whose `Send`s share nothing with what they were made of, but for untracked keys."""
+    if all(isinstance(target, str) for target in targets):
+        return targets
+    untracked = [key for key, channel in channels.items() if not channel.tracked]
+    return tuple(
+        Send(target.node, isolated_state(target.arg, untracked))
+        if isinstance(target, Send)
+        else target
+        for target in targets
+    )
 
 
 def _goto(command: Command[Any], node: str) -> tuple[str | Send, ...]:

@@ -20,6 +20,7 @@ __all__ = [
     "Outcome",
     "Topology",
     "advance",
+    "apply_step",
     "apply_writes",
     "handler_of",
     "plan_targets",
@@ -143,6 +144,17 @@ def settled(
         return values
 
 
+def apply_step(
+    graph: Topology, values: Mapping[str, Any], writes: Iterable[tuple[str, str, Any]]
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """As `apply_writes`, of a super-step: what fades and was not written is gone."""
+    after, changed = apply_writes(graph.channels, values, writes)
+    gone = tuple(key for key in graph.fading if key in after and key not in changed)
+    for key in gone:
+        del after[key]
+    return after, (*changed, *gone)
+
+
 def advance(
     graph: Topology,
     values: Mapping[str, Any],
@@ -156,15 +168,10 @@ def advance(
     `finished`: in task order. `also`: targets that no task named, of a Command given as input.
     `beside`: tasks that stay planned.
     """
-    values, changed = apply_writes(
-        graph.channels,
-        values,
-        [(task.node, key, value) for task, outcome in finished for key, value in outcome.writes],
-    )
-    for key in graph.fading:
-        if key in values and key not in changed:
-            del values[key]
-            changed = (*changed, key)
+    writes = [
+        (task.node, key, value) for task, outcome in finished for key, value in outcome.writes
+    ]
+    values, changed = apply_step(graph, values, writes)
     targets: list[str | Send] = list(also)
     arrived = dict(joins)
     for task, outcome in finished:

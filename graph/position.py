@@ -11,6 +11,7 @@ from .channels import initial_values
 from .checkpoint import PAUSE_TASK, RUN_TASK, Checkpoint, PendingWrites, Planned, Saved, TaskError
 from .control import START, Command, Interrupt, Send
 from .errors import EmptyInputError, InvalidUpdateError
+from .isolation import isolated, isolated_state
 from .job import Job
 from .nodes import INPUT, check_targets, read_update
 from .plan import Advance, Outcome, Topology, apply_writes, handler_of, plan_targets, settled
@@ -121,13 +122,26 @@ class Position:
     def begin_turn(self, given: Mapping[str, Any], saved: Saved | None) -> None:
         """A new turn: START is to take the input in; what was planned before is dropped."""
         arg = {key: given[key] for key in given if key in self.graph.inputs}
+        arg = isolated_state(arg, self.graph.untracked)
         self._input(saved, (Planned(START, arg=arg),))
 
     def _input(self, saved: Saved | None, planned: tuple[Planned, ...]) -> None:
         before = saved.checkpoint if saved else None
         values = before.values if before else initial_values(self.graph.channels)
         changed = () if before else tuple(values)
-        self.append_checkpoint(before, source="input", values=values, changed=changed, next=planned)
+        self.append_checkpoint(
+            before,
+            source="input",
+            values=values,
+            changed=changed,
+            next=planned,
+            joins=self.half_joins(before),
+        )
+
+    def half_joins(self, before: Checkpoint | None) -> dict[str, tuple[str, ...]]:
+        """What a new turn keeps of the joins: who has arrived, but no deferred node that waited."""
+        arrived = before.joins if before is not None else {}
+        return {name: arrived[name] for name in self.graph.joins if name in arrived}
 
     def _begin_command(
         self, command: Command[Any], saved: Saved | None, forks: bool
@@ -155,7 +169,7 @@ class Position:
                 self._input(None, plan_targets(goto))
             return False
         if command.resume is not None:
-            self.answers = answers_of(command.resume, waiting(saved), self.job.bound)
+            self.answers = answers_of(isolated(command.resume), waiting(saved), self.job.bound)
             if not self.answers and not writes and not goto:
                 self.take_up(saved)
                 return None

@@ -71,9 +71,9 @@ def _task(planned: Planned, saved: Saved, thread_id: str, nodes: Mapping[str, No
     so_far = saved.pending.get(planned.id)
     result: Any = None
     if planned.node == START:
-        result = planned.arg
+        result = isolated(planned.arg)
     elif so_far is not None and so_far.writes is not None:
-        result = dict(so_far.writes)
+        result = isolated(dict(so_far.writes))
     state = None
     node = nodes.get(planned.node)
     if node is not None and node.subgraph is not None:
@@ -84,7 +84,7 @@ def _task(planned: Planned, saved: Saved, thread_id: str, nodes: Mapping[str, No
         name=planned.node,
         path=planned.path,
         error=so_far.error if so_far is not None else None,
-        interrupts=so_far.interrupts if so_far is not None else (),
+        interrupts=isolated(so_far.interrupts) if so_far is not None else (),
         state=state,
         result=result,
     )

@@ -29,7 +29,7 @@ from .errors import (
 )
 from .isolation import isolated, isolated_state
 from .nodes import Branch, Call, Node, check_targets, read_update
-from .plan import Outcome, apply_writes
+from .plan import Outcome, apply_step
 from .policies import TimeoutPolicy
 from .timelimit import TimeLimit
 
@@ -120,9 +120,9 @@ class Task:
         at = self._asked
         self._asked += 1
         if at < len(self.resumes):
-            return self.resumes[at]
+            return isolated(self.resumes[at])
         ident = blake2b(f"{self.id}\0{at}".encode(), digest_size=16).hexdigest()
-        raise GraphInterrupt([Interrupt(value, ident, self.path)])
+        raise GraphInterrupt([Interrupt(isolated(value), ident, self.path)])
 
     def emit_message(self, chunk: Any) -> None:
         self.run.reports.chunk(self, chunk)
@@ -248,7 +248,7 @@ class Task:
         values = self._view(writes) if self.node.branches else {}
         for branch in self.node.branches:
             view = self._branch_state(branch, values)
-            goto = (*goto, *branch.targets(branch.call(view, self)))
+            goto = (*goto, *branch.targets(branch.call(view, self), self.run.graph.channels))
         check_targets(goto, self.node.name, self.run.graph.nodes)
         return Outcome(writes, goto)
 
@@ -260,7 +260,8 @@ class Task:
         goto: list[str | Send] = []
         for branch in branches:
             view = self._branch_state(branch, values)
-            goto += branch.targets(await self._ask_branch(branch, view))
+            chosen = await self._ask_branch(branch, view)
+            goto += branch.targets(chosen, self.run.graph.channels)
         return tuple(goto)
 
     async def _ask_branch(self, branch: Branch, view: Any) -> Any:
@@ -281,7 +282,7 @@ class Task:
 
     def _view(self, writes: tuple[tuple[str, Any], ...]) -> Mapping[str, Any]:
         named = ((self.planned.node, key, value) for key, value in writes)
-        values, _ = apply_writes(self.run.graph.channels, self.values, named)
+        values, _ = apply_step(self.run.graph, self.values, named)
         return values
 
 

@@ -101,7 +101,8 @@ async def take_in(compiled: CompiledStateGraph, job: Job) -> Checkpoint:
     with entered_world(job.world):
         named = ((START, key, value) for key, value in writes)
         values, changed = apply_writes(channels, position.at.values, named)
-    position.move(Advance(values, changed, (Planned(START, arg={}),), {}), "input", ())
+    planned, joins = (Planned(START, arg={}),), position.half_joins(position.at)
+    position.move(Advance(values, changed, planned, joins), "input", ())
     return position.at
 
 
