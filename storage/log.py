@@ -234,9 +234,11 @@ class ThreadLog:
             base_seq, length = parent.base_seq, parent.length + 1
         made = encode_checkpoint(checkpoint, before, self._types, full=length == 1)
         self._add_row("checkpoint", ns, checkpoint.id, base_seq, made.data)
-        plain = {} if parent is None else _carried(parent, made)
-        plain |= {channel: decode(made.raws[channel], self._types) for channel in made.plain}
-        checkpoint = made.as_read(checkpoint, plain, self._types)
+        plain = _carried(parent, made) if parent is not None and parent.plain else {}
+        for channel in made.plain:
+            plain[channel] = decode(made.raws[channel], self._types)
+        if plain or made.about is not None:
+            checkpoint = made.as_read(checkpoint, plain, self._types)
         # What ran inside this namespace is over.
         inner = f"{ns}|" if ns else ""
         self._heads = {
