@@ -61,7 +61,7 @@ _checkpoint_decoder = msgspec.json.Decoder(_Stored)
 _writes_decoder = msgspec.json.Decoder(_StoredWrites)
 
 
-@attrs.frozen
+@attrs.define
 class Encoded:
     """A checkpoint as stored. `raws`: its channels. `plain`: those of them that were encoded now
     and come back as plain data in part. `about`: the rest of it, where it does so too."""
