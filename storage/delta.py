@@ -81,7 +81,7 @@ _writes_decoder = msgspec.json.Decoder(_StoredWrites)
 _NOTHING = Folded({}, b"")
 
 
-@attrs.frozen
+@attrs.define
 class Encoded:
     """A checkpoint as stored, and the edits of long lists before it. `input`: what START is given.
     `plain`: the channels that were encoded now and come back as plain data in part; `plain_next`,

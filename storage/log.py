@@ -267,7 +267,7 @@ class ThreadLog:
             input=made.input,
             run_id=checkpoint.metadata.get("run_id") if made.input is not None else None,
         )
-        plain = {} if parent is None else _carried(parent, made.folded)
+        plain = _carried(parent, made.folded) if parent is not None and parent.plain else {}
         for channel in made.plain:
             form = made.folded.values[channel]
             assert isinstance(form, bytes), "a list with plain data in it is stored whole"
