@@ -139,9 +139,10 @@ class Execution:
             else:
                 left = True
         if any(task.planned.node != START for task in tasks):
-            position.hand_over()  # an input goes with the state that it leads to
-            if self.job.durability == "sync" and self.job.log is not None:
-                await self.job.log.flush()
+            if self.job.durability == "sync":
+                await position.flush()
+            else:
+                position.hand_over()  # an input goes with the state that it leads to
         if await self._perform(tasks, finished) or left:
             return True
         at = position.at
@@ -161,12 +162,9 @@ class Execution:
             return Task(self, planned, position.at.values)
         if self._answers and so_far.interrupts and not self._answered(so_far):
             return None
-        depth = len(self.job.ns) + 1  # deeper ones were asked by a graph called as this node
-        own = [i.id for i in so_far.interrupts if len(i.ns) == depth and i.id in self._answers]
-        resumes = (*so_far.resumes, *(self._answers[i] for i in own))
-        if so_far.interrupts or so_far.error:
-            # It starts again: what it asked or died of before is over.
-            position.append_outcome(planned, resumes=resumes)
+        resumes = so_far.resumes
+        if so_far.interrupts or so_far.error:  # it starts again
+            resumes = position.append_answers(planned, self._answers)
         return Task(self, planned, position.at.values, resumes)
 
     def _answered(self, so_far: PendingWrites) -> bool:

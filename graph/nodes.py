@@ -20,7 +20,7 @@ from .schema import Schema, as_update
 if TYPE_CHECKING:
     from .compiled import CompiledStateGraph
 
-__all__ = ["Branch", "Call", "Node", "read_update"]
+__all__ = ["Branch", "Call", "Node", "is_async", "read_update"]
 
 # Parameters that cannot be given by their name.
 _UNNAMED = (
@@ -44,7 +44,7 @@ class Call:
         """Raises TypeError for a function that cannot be called with a state."""
         if not callable(function):
             raise TypeError(f"{what} must be a function; got {function!r}")
-        return cls(function, _is_async(function), _asks(function, what))
+        return cls(function, is_async(function), _asks(function, what))
 
     def __call__(self, state: Any, task: TaskContext) -> Any:
         if not self.asks:
@@ -177,7 +177,8 @@ def _shown(value: Any) -> str:
     return f"{text if len(text) <= 80 else text[:77] + '...'} ({type(value).__name__})"
 
 
-def _is_async(function: Any) -> bool:
+def is_async(function: Any) -> bool:
+    """Whether it is an async function, or an object or partial that is called as one."""
     while isinstance(function, functools.partial):
         function = function.func
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(

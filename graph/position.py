@@ -200,8 +200,9 @@ class Position:
             joins=before.joins,
             ran=before.ran,
         )
-        for task in planned:
-            if (so_far := pending.get(task.id)) is not None:
+        kept = {task.id for task in planned}
+        for so_far in pending.values():
+            if so_far.task_id in kept or so_far.caller in kept:
                 self.append(attrs.evolve(so_far, checkpoint_id=self.at.id, error=None))
 
     # What it leaves behind.
@@ -216,6 +217,22 @@ class Position:
         node = what.pop("node", planned.node)
         self.append(self._record(planned.id, node=node, **what))
 
+    def append_answers(self, planned: Planned, answers: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Record what those who asked have been answered, the task itself and the calls it made;
+        what it asked or died of before is over. Returns all answers that the task itself has had.
+        """
+        before = self.pending[planned.id]
+        resumes = {planned.id: before.resumes}
+        for asked in before.interrupts:
+            asker = asked.ns[-1].rpartition(":")[2]
+            if asked.id in answers and (so_far := self.pending.get(asker)) is not None:
+                earlier = resumes.get(asker, so_far.resumes)
+                resumes[asker] = (*earlier, answers[asked.id])
+        for asker, given in resumes.items():
+            so_far = self.pending[asker]
+            self.append(attrs.evolve(so_far, resumes=given, interrupts=(), error=None))
+        return resumes[planned.id]
+
     def append_failure(self, error: Exception) -> None:
         """Record why the run failed, unless a task's record says so already."""
         if all(writes.error is None for writes in self.pending.values()):
@@ -228,6 +245,12 @@ class Position:
     def hand_over(self) -> None:
         if self.job.log is not None:
             self.job.log.hand_over()
+
+    async def flush(self) -> None:
+        """Wait until all that was left is durable."""
+        self.hand_over()
+        if self.job.log is not None:
+            await self.job.log.flush()
 
     def move(self, after: Advance, source: str, ran: tuple[str, ...]) -> None:
         """Append the checkpoint that a super-step or an update has led to."""
