@@ -56,6 +56,7 @@ from .messages import emit_message
 from .policies import CachePolicy, TimeoutPolicy
 from .saver import InMemorySaver
 from .state import StateGraph
+from .steps import step
 from .store import BaseStore, InvalidNamespaceError, Item, SearchItem
 
 __all__ = [
@@ -112,4 +113,5 @@ __all__ = [
     "get_store",
     "get_stream_writer",
     "interrupt",
+    "step",
 ]

@@ -73,7 +73,10 @@ class _Step:
                 return known
             call = self._with_key(planned)
             with self._inside():
-                returned = await (call() if is_async(call) else current_world().run_blocking(call))
+                if is_async(call):
+                    returned = await call()
+                else:
+                    returned = await current_world().run_blocking(self._call, call)
             return await self._keep(planned, returned)
 
     def carry_out_in_thread(self) -> Any:
@@ -87,7 +90,7 @@ class _Step:
                 return known
             call = self._with_key(planned)
             with self._inside():
-                returned = call()
+                returned = self._call(call)
             return wait_from_thread(self._keep, planned, returned)
 
     async def _begin(self) -> tuple[Planned, Any]:
@@ -99,15 +102,19 @@ class _Step:
         return planned, known
 
     async def _keep(self, planned: Planned, returned: Any) -> Any:
+        self.calls.record(planned, writes=((RETURN, isolated(returned)),))
+        await self.calls.task.run.position.flush()
+        self.calls.task.progress()
+        return returned
+
+    def _call(self, call: functools.partial[Any]) -> Any:
+        returned = call()
         if inspect.iscoroutine(returned):
             returned.close()
             raise TypeError(
                 f"The function of step {self.name!r} returned a coroutine: give the step the async "
                 f"function itself, and its arguments"
             )
-        self.calls.record(planned, writes=((RETURN, isolated(returned)),))
-        await self.calls.task.run.position.flush()
-        self.calls.task.progress()
         return returned
 
     def _with_key(self, planned: Planned) -> functools.partial[Any]:
