@@ -50,6 +50,7 @@ from .errors import (
     NodeNotFoundError,
     NodeTimeoutError,
 )
+from .functional import entrypoint, task
 from .managed import IsLastStep, RemainingSteps
 from .memory_store import InMemoryStore
 from .messages import emit_message
@@ -108,10 +109,12 @@ __all__ = [
     "UntrackedValue",
     "add_messages",
     "emit_message",
+    "entrypoint",
     "get_config",
     "get_runtime",
     "get_store",
     "get_stream_writer",
     "interrupt",
     "step",
+    "task",
 ]

@@ -132,6 +132,7 @@ class Calls:
             future._done.set()
             return future
         call = self.task.calling(node, planned)
+        self.task.run.reports.started([call])
         return self.start(node.name, lambda: self._perform(call))
 
     def start(self, name: str, work: Callable[[], Awaitable[T]]) -> TaskFuture[T]:
@@ -148,7 +149,6 @@ class Calls:
 
     async def _perform_at_once(self, call: Task) -> Any:
         reports, position = self.task.run.reports, self.task.run.position
-        reports.started([call])
         try:
             outcome = await call.perform()
             reports.stamp(outcome)

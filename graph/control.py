@@ -148,6 +148,13 @@ class RetryPolicy:
         StopAsyncIteration,
     )
 
+    @classmethod
+    def coerce(cls, given: RetryPolicy | Sequence[RetryPolicy] | None) -> tuple[RetryPolicy, ...]:
+        """One policy, several or None, as a tuple."""
+        if given is None:
+            return ()
+        return (given,) if isinstance(given, RetryPolicy) else tuple(given)
+
     def retries(self, error: Exception) -> bool:
         """Whether this policy tries again after `error`."""
         match self.retry_on:

@@ -23,7 +23,7 @@ from .payloads import triggers
 from .plan import Outcome, Topology, advance, handler_of
 from .position import Position
 from .reports import InOrder, Reports
-from .schema import as_update
+from .root import asking
 from .task import Task
 from .timelimit import places, within
 from .world import entered_world
@@ -251,7 +251,7 @@ class Execution:
         """Run a graph as a node: its output is the node's update."""
         job = attrs.evolve(
             self.job,
-            input=state if isinstance(state, Mapping) else as_update(state),
+            input=state,
             ns=task.path,
             answers=self._answers,
             store=self.runtime.store,
@@ -292,7 +292,7 @@ class Execution:
         position = self.position
         self.reports.emit("updates", {"__interrupt__": interrupts})
         if interrupts:
-            self.reports.emit("values", {**position.values(), "__interrupt__": interrupts})
+            self.reports.emit("values", asking(position.values(), interrupts))
         return Finish(values=position.output(), interrupts=interrupts, paused=True)
 
     def _finish(self, warning: str | None = None) -> Finish:
@@ -316,11 +316,12 @@ class Execution:
 
     def _place(self, task: Task) -> dict[str, Any]:
         """Where a task is, under LangGraph's names."""
+        is_entry = task.caller is None and START in self.position.at.values
         return {
             "langgraph_node": task.planned.node,
             "langgraph_step": self.position.at.step + 1,
             "langgraph_path": list(task.planned.path),
-            "langgraph_triggers": list(triggers(task.planned)),
+            "langgraph_triggers": [START] if is_entry else list(triggers(task.planned)),
             "langgraph_checkpoint_ns": "|".join(task.path),
         }
 

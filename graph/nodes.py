@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
@@ -20,7 +20,19 @@ from .schema import Schema, as_update
 if TYPE_CHECKING:
     from .compiled import CompiledStateGraph
 
-__all__ = ["Branch", "Call", "Node", "is_async", "read_update"]
+__all__ = [
+    "Branch",
+    "Call",
+    "Node",
+    "Pairs",
+    "check_name",
+    "is_async",
+    "name_of",
+    "read_update",
+]
+
+_SEPARATORS: Final = ("|", ":")  # they part the names in a checkpoint namespace
+
 
 # Parameters that cannot be given by their name.
 _UNNAMED = (
@@ -29,6 +41,7 @@ _UNNAMED = (
     inspect.Parameter.VAR_KEYWORD,
 )
 Pairs = tuple[tuple[str, Any], ...]
+Update = tuple[Pairs, tuple[str | Send, ...], list[Command[Any]]]
 
 
 @attrs.frozen
@@ -45,6 +58,10 @@ class Call:
         if not callable(function):
             raise TypeError(f"{what} must be a function; got {function!r}")
         return cls(function, is_async(function), _asks(function, what))
+
+    def arguments(self, given: Any) -> tuple[Sequence[Any], Mapping[str, Any]]:
+        """What the function is called with, beside what it asks for."""
+        return (given,), {}
 
     def __call__(self, state: Any, task: TaskContext) -> Any:
         if not self.asks:
@@ -86,7 +103,8 @@ class Node:
 
     `edges`: static targets. `joins`: the edges from several nodes that this one is a source of.
     `schema`: what it reads. `defer`: it runs only when nothing else is left to run.
-    `destinations`: where its Commands may go, with the label of each in drawings.
+    `destinations`: where its Commands may go, with the label of each in drawings. `writer`: makes
+    its writes of what it returned, where that is no update of state keys.
     """
 
     name: str
@@ -98,16 +116,21 @@ class Node:
     timeout: TimeoutPolicy | None = None
     cache: CachePolicy | None = None
     error_handler: Call | None = None
+    writer: Callable[[Any], Pairs] | None = None
     metadata: Mapping[str, Any] = attrs.field(factory=dict)
     destinations: Mapping[str, str | None] = attrs.field(factory=dict)
     edges: tuple[str, ...] = ()
     joins: tuple[str, ...] = ()
     branches: tuple[Branch, ...] = ()
 
+    def read(self, returned: Any, channels: Mapping[str, Any]) -> Update:
+        """What the node returned, as `read_update` gives it, which it raises as."""
+        if self.writer is not None:
+            return self.writer(returned), (), []
+        return read_update(returned, self.name, channels)
 
-def read_update(
-    returned: Any, node: str, channels: Mapping[str, Any]
-) -> tuple[Pairs, tuple[str | Send, ...], list[Command[Any]]]:
+
+def read_update(returned: Any, node: str, channels: Mapping[str, Any]) -> Update:
     """What a node returned, as (writes, targets, commands for the graph around this one).
 
     Keys that the state does not have are passed over, as LangGraph does. Raises InvalidUpdateError
@@ -137,6 +160,22 @@ def read_update(
                 f"Node {node!r} returned {_shown(returned)}; expected a dict of state keys, "
                 f"a Command or None"
             )
+
+
+def check_name(name: str, kind: str) -> None:
+    """Raises ValueError for a name that a node or a task cannot have."""
+    if name in (START, END):
+        raise ValueError(f"{kind} name {name!r} is reserved")
+    for separator in _SEPARATORS:
+        if separator in name:
+            raise ValueError(f"{kind} name {name!r} may not contain {separator!r}")
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """What a function is called."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return getattr(function, "__name__", type(function).__name__)
 
 
 def check_targets(targets: tuple[str | Send, ...], node: str, known: Mapping[str, Any]) -> None:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import attrs
 
 from .channels import initial_values
 from .checkpoint import PAUSE_TASK, RUN_TASK, Checkpoint, PendingWrites, Planned, Saved, TaskError
-from .control import START, Command, Interrupt, Send
+from .control import END, START, Command, Interrupt, Send
 from .errors import EmptyInputError, InvalidUpdateError
+from .isolation import isolated
 from .job import Job
 from .nodes import check_targets, read_update
 from .plan import Advance, Outcome, Topology, apply_writes, handler_of, plan_targets
 from .resume import answers_of, waiting
+from .root import shown
 from .schema import as_update
 from .untracked import TrackedLog
 
-__all__ = ["Position"]
+__all__ = ["Position", "input_values"]
 
 
 @attrs.define(eq=False)
@@ -45,15 +48,21 @@ class Position:
     def ns(self) -> str:
         return "|".join(self.job.ns)
 
-    def values(self) -> dict[str, Any]:
+    def values(self) -> Any:
         """The state, in the order of its declaration."""
         values = self.at.values
-        return {key: values[key] for key in self.graph.channels if key in values}
+        return shown({key: values[key] for key in self.graph.channels if key in values})
 
-    def output(self) -> dict[str, Any]:
+    def given(self) -> Any:
+        """What nodes read that read all there is."""
+        return self.at.values[START] if START in self.at.values else self.values()
+
+    def output(self) -> Any:
         """The part of the state that a result has."""
         values = self.at.values
-        return {key: values[key] for key in self.graph.outputs if key in values}
+        if self.graph.outputs == (END,):
+            return values.get(END)
+        return shown({key: values[key] for key in self.graph.outputs if key in values})
 
     def waiting(self) -> tuple[Interrupt, ...]:
         """The questions that planned tasks wait on, in task order."""
@@ -97,15 +106,7 @@ class Position:
             return True
         if isinstance(given, Command):
             return self._begin_command(given, saved, forks)
-        if not isinstance(given, Mapping):
-            instance = as_update(given)
-            if instance is None or not any(key in self.graph.inputs for key in instance):
-                raise InvalidUpdateError(
-                    f"The input of a graph is a dict of state keys, an instance of its state "
-                    f"type, a Command or None; got {type(given).__name__}"
-                )
-            given = instance
-        self.begin_turn(given, saved)
+        self.begin_turn(input_values(self.graph, given), saved)
         return False
 
     def take_up(self, saved: Saved) -> None:
@@ -118,14 +119,24 @@ class Position:
         self.dirty = tuple(values)
 
     def begin_turn(self, given: Mapping[str, Any], saved: Saved | None) -> None:
-        """A new turn: START is to take the input in; what was planned before is dropped."""
-        arg = {key: given[key] for key in given if key in self.graph.inputs}
-        self._input(saved, (Planned(START, arg=arg),))
+        """A new turn: START is to take the input in, or the one node of an entrypoint; what was
+        planned before is dropped. `given`: see `input_values`.
+        """
+        if START in given:
+            self._input(saved, tuple(map(Planned, self.graph.nodes[START].edges)), given)
+        else:
+            self._input(saved, (Planned(START, arg=given),))
 
-    def _input(self, saved: Saved | None, planned: tuple[Planned, ...]) -> None:
+    def _input(
+        self,
+        saved: Saved | None,
+        planned: tuple[Planned, ...],
+        written: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
         before = saved.checkpoint if saved else None
         values = before.values if before else initial_values(self.graph.channels)
-        changed = () if before else tuple(values)
+        changed = (*(() if before else values), *written)
+        values = {**values, **written}
         self.append_checkpoint(before, source="input", values=values, changed=changed, next=planned)
 
     def _begin_command(
@@ -296,6 +307,21 @@ class Position:
         return PendingWrites(
             checkpoint_id=self.at.id, ns=self.ns, task_id=task_id, node=node, **what
         )
+
+
+def input_values(graph: Topology, given: Any) -> dict[str, Any]:
+    """The input of a turn, by key. Raises InvalidUpdateError for what the graph does not take."""
+    if graph.whole:
+        return {key: isolated(given) for key in graph.inputs}
+    if not isinstance(given, Mapping):
+        instance = as_update(given)
+        if instance is None or not any(key in graph.inputs for key in instance):
+            raise InvalidUpdateError(
+                f"The input of a graph is a dict of state keys, an instance of its state "
+                f"type, a Command or None; got {type(given).__name__}"
+            )
+        given = instance
+    return {key: given[key] for key in given if key in graph.inputs}
 
 
 def _afresh(planned: Iterable[Planned]) -> tuple[Planned, ...]:

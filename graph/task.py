@@ -22,9 +22,10 @@ from .context import (
 from .control import Interrupt, Send
 from .errors import AsyncioNodeError, GraphBubbleUp, GraphInterrupt, NodeError, ParentCommand
 from .isolation import isolated
-from .nodes import Branch, Call, Node, check_targets, read_update
+from .nodes import Branch, Call, Node, check_targets
 from .plan import Outcome, apply_writes
 from .policies import TimeoutPolicy
+from .root import PREVIOUS
 from .timelimit import TimeLimit
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ class Task:
             self.run.runtime,
             stream_writer=self._write_custom,
             heartbeat=self._heartbeat,
+            previous=isolated(self.values.get(PREVIOUS)),
             execution_info=ExecutionInfo(
                 checkpoint_id=self.run.position.at.id,
                 checkpoint_ns="|".join(self.path),
@@ -299,7 +301,7 @@ class Task:
         return await self.run.job.world.run_blocking(branch.call, view, self)
 
     def _read(self, returned: Any) -> tuple[tuple[tuple[str, Any], ...], tuple[str | Send, ...]]:
-        writes, goto, outer = read_update(returned, self.planned.node, self.run.graph.channels)
+        writes, goto, outer = self.node.read(returned, self.run.graph.channels)
         for command in outer:
             raise ParentCommand(command)
         return writes, goto

@@ -341,8 +341,8 @@ def _cancels(on_disconnect: str | None) -> bool:
     return bool(check_choice("on_disconnect", given, ("cancel", "continue")) == "cancel")
 
 
-def _raised(result: dict[str, Any], raise_error: bool) -> dict[str, Any]:
-    error = result.get("__error__")
+def _raised(result: Any, raise_error: bool) -> Any:
+    error = result.get("__error__") if isinstance(result, dict) else None
     if raise_error and error is not None:
         raise RunFailed(error["error"], error["message"])
     return result
