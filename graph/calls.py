@@ -163,6 +163,7 @@ class Calls:
                 reports.failed(call, error)
             raise
         reports.finished(call, outcome)
+        self.task.progress()
         [(_, value)] = outcome.writes
         return value
 

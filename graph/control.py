@@ -26,6 +26,9 @@ __all__ = [
 
 START: Final = "__start__"
 END: Final = "__end__"
+# Channels of states that are one value: of a graph, and what an entrypoint's next run is given.
+ROOT: Final = "__root__"
+PREVIOUS: Final = "__previous__"
 _OVERWRITE: Final = "__overwrite__"
 
 N = TypeVar("N")

@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Generic, ParamSpec, TypeVar, cast, get_args, get_origin, overload
+from typing import Any, Generic, ParamSpec, TypeVar, get_args, get_origin, overload
 
 import attrs
 import trio
@@ -17,13 +17,13 @@ from .channels import EphemeralValue, LastValue
 from .checkpoint import RETURN, Checkpointer
 from .compiled import CompiledStateGraph
 from .context import TaskContext, current_task
-from .control import END, START, RetryPolicy
+from .control import END, PREVIOUS, START, RetryPolicy
 from .injection import GIVEN, hints_of, wanted
 from .isolation import isolated
 from .nodes import Call, Node, Pairs, check_name, is_async, name_of
 from .plan import Topology
 from .policies import CachePolicy, TimeoutPolicy
-from .root import PREVIOUS, root_schema
+from .schema import Schema
 from .store import BaseStore
 
 __all__ = ["TaskFunction", "entrypoint", "task"]
@@ -33,7 +33,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 S = TypeVar("S")
 
-_RESULT = root_schema(RETURN, LastValue())
+_RESULT = Schema.of_value(RETURN, LastValue())
 
 
 @attrs.frozen
@@ -134,6 +134,11 @@ def task(
     `name`: by default the function's. The policies are as in `StateGraph.add_node`; the `key_func`
     of a `cache_policy` gets the arguments of the call.
     """
+    policies: Any = {
+        "retry": RetryPolicy.coerce(retry_policy),
+        "timeout": TimeoutPolicy.coerce(timeout),
+        "cache": cache_policy,
+    }
 
     def made(function: Callable[..., Any]) -> TaskFunction[Any, Any]:
         called = name or name_of(function)
@@ -143,10 +148,8 @@ def task(
             name=called,
             schema=_RESULT,
             call=_TaskCall.of(function, what),
-            retry=RetryPolicy.coerce(retry_policy),
-            timeout=TimeoutPolicy.coerce(timeout),
-            cache=cache_policy,
             writer=lambda returned: ((RETURN, isolated(returned)),),
+            **policies,
         )
         return TaskFunction(function, node)
 
@@ -205,13 +208,13 @@ class entrypoint:  # noqa: N801 - a decorator
         *,
         name: str | None = None,
     ) -> None:
-        self._compiled = {
+        self._compiled: Any = {
             "checkpointer": checkpointer,
             "store": store,
             "cache": cache,
             "context_schema": context_schema,
         }
-        self._policies = {
+        self._policies: Any = {
             "cache": cache_policy,
             "retry": RetryPolicy.coerce(retry_policy),
             "timeout": TimeoutPolicy.coerce(timeout),
@@ -235,13 +238,13 @@ class entrypoint:  # noqa: N801 - a decorator
         _check_function(function, what)
         signature = Signature.of(function, what)
         taken = EphemeralValue(signature.input_schema)
-        schema = root_schema(START, taken)
+        schema = Schema.of_value(START, taken)
         node = Node(
             name=name,
             schema=schema,
             call=Call.of(function, what),
             writer=_written,
-            **cast("Any", self._policies),
+            **self._policies,
         )
         topology = Topology(
             channels={START: taken, END: LastValue(), PREVIOUS: LastValue()},
@@ -255,7 +258,7 @@ class entrypoint:  # noqa: N801 - a decorator
             topology=topology,
             state_schema=signature.output_schema,
             builder=signature,
-            **cast("Any", self._compiled),
+            **self._compiled,
         )
 
 

@@ -12,9 +12,8 @@ from typing import Any, Final
 
 from .checkpoint import RETURN
 from .context import RunnableConfig, current_task
-from .control import END
+from .control import END, PREVIOUS
 from .isolation import isolated
-from .root import PREVIOUS
 
 __all__ = [
     "CHUNK",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from .context import TaskContext
-from .control import END, START, Command, RetryPolicy, Send
+from .control import END, ROOT, START, Command, RetryPolicy, Send
 from .errors import InvalidUpdateError, NodeNotFoundError
 from .injection import GIVEN, wanted
 from .isolation import isolated
@@ -139,7 +139,7 @@ def read_update(returned: Any, node: str, channels: Mapping[str, Any]) -> Update
     match returned:
         case None:
             return (), (), []
-        case dict():
+        case dict() if ROOT not in channels:
             return _pairs(returned, channels), (), []
         case Command(graph=Command.PARENT):
             return (), (), [returned]
@@ -152,6 +152,8 @@ def read_update(returned: Any, node: str, channels: Mapping[str, Any]) -> Update
                 tuple(target for _, targets, _ in parts for target in targets),
                 [command for _, _, outer in parts for command in outer],
             )
+        case _ if ROOT in channels:
+            return ((ROOT, isolated(returned)),), (), []
         case _:
             instance = None if isinstance(returned, (Command, Send)) else as_update(returned)
             if instance is not None and any(key in channels for key in instance):
@@ -197,6 +199,8 @@ def _command_pairs(update: Any, node: str, channels: Mapping[str, Any]) -> Pairs
     """A Command's `update`: None, a dict, an instance of a state type, or a list of pairs, whose
     keys may come more than once.
     """
+    if ROOT in channels:
+        return () if update is None else ((ROOT, isolated(update)),)
     if update is None or isinstance(update, dict):
         return _pairs(update or {}, channels)
     if (instance := as_update(update)) is not None:

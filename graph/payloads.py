@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from .checkpoint import Planned, StateSnapshot, StateTask
-from .control import START, Interrupt
-from .root import PREVIOUS
+from .control import PREVIOUS, START, Interrupt
 
 __all__ = ["checkpoint_payload", "result_payload", "task_payload", "triggers", "wrapped"]
 

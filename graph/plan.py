@@ -11,9 +11,9 @@ import attrs
 
 from .channels import MISSING, Channel
 from .checkpoint import Planned
-from .control import END, START, Send
+from .control import END, ROOT, START, Send
 from .nodes import Node
-from .root import ROOT, shown
+from .root import shown
 
 __all__ = [
     "Advance",

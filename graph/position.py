@@ -125,7 +125,7 @@ class Position:
         if START in given:
             self._input(saved, tuple(map(Planned, self.graph.nodes[START].edges)), given)
         else:
-            self._input(saved, (Planned(START, arg=given),))
+            self._input(saved, (Planned(START, arg=shown(given)),))
 
     def _input(
         self,
@@ -154,7 +154,7 @@ class Position:
                 )
             # As in LangGraph: on an empty thread an update is an input too.
             if writes:
-                self._input(None, (Planned(START, arg=dict(writes)),))
+                self._input(None, (Planned(START, arg=shown(dict(writes))),))
                 self.goto = goto
             else:
                 self._input(None, plan_targets(goto))

@@ -6,18 +6,12 @@ The value has a channel of a reserved name all the same; callers see it without.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from operator import itemgetter
-from typing import Any, Final
+from typing import Any
 
-from .channels import Channel
 from .checkpoint import RETURN
-from .control import END, START
-from .schema import Schema
+from .control import END, ROOT, START
 
-__all__ = ["PREVIOUS", "ROOT", "asking", "root_schema", "shown"]
-
-ROOT: Final = "__root__"  # of a graph whose state is one value
-PREVIOUS: Final = "__previous__"  # of an entrypoint: what its next run is given
+__all__ = ["asking", "shown"]
 
 
 def shown(values: Mapping[str, Any]) -> Any:
@@ -33,8 +27,3 @@ def shown(values: Mapping[str, Any]) -> Any:
 def asking(values: Any, interrupts: Sequence[Any]) -> dict[str, Any]:
     """A result of a run that has paused to ask."""
     return {**(values if isinstance(values, dict) else {}), "__interrupt__": interrupts}
-
-
-def root_schema(key: str, channel: Channel) -> Schema:
-    """What a node reads that is given the value of `key`, and no dict of keys."""
-    return Schema(kind=Any, channels={key: channel}, managed={}, build=itemgetter(key))

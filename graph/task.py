@@ -19,13 +19,13 @@ from .context import (
     reset_current_task,
     set_current_task,
 )
-from .control import Interrupt, Send
+from .control import PREVIOUS, Interrupt, Send
 from .errors import AsyncioNodeError, GraphBubbleUp, GraphInterrupt, NodeError, ParentCommand
 from .isolation import isolated
 from .nodes import Branch, Call, Node, check_targets
 from .plan import Outcome, apply_writes
 from .policies import TimeoutPolicy
-from .root import PREVIOUS
+from .root import shown
 from .timelimit import TimeLimit
 
 if TYPE_CHECKING:
@@ -130,11 +130,15 @@ class Task:
     def _heartbeat(self) -> None:
         if self._limit is not None and not self._over:
             self._limit.refresh()
+        if self.caller is not None:
+            self.caller._heartbeat()
 
     def progress(self) -> None:
-        """Something happened that shows that the node is getting on."""
+        """Something happened that shows that the node is getting on, and who called it."""
         if self._limit is not None and not self._over:
             self._limit.refresh_on_progress()
+        if self.caller is not None:
+            self.caller.progress()
 
     def check_time(self, what: str) -> None:
         """Raises RuntimeError where the task is over: a thread that it left behind goes on."""
@@ -250,7 +254,8 @@ class Task:
     async def _run_node(self) -> Outcome:
         node = self.node
         if node.subgraph is not None:
-            state = self.planned.arg if self.planned.takes_arg else node.schema.select(self.values)
+            values = node.schema.select(self.values)
+            state = self.planned.arg if self.planned.takes_arg else shown(values)
             returned = await self.run.call_subgraph(self, node.subgraph, state)
         elif node.call is None:  # START: the input is what it writes
             returned = self.planned.arg

@@ -15,6 +15,7 @@ from .job import Job
 from .nodes import check_targets, read_update
 from .plan import Advance, Outcome, Topology, advance, apply_writes
 from .position import Position, input_values
+from .root import shown
 from .task import Task
 from .world import entered_world
 
@@ -101,11 +102,11 @@ async def take_in(compiled: CompiledStateGraph, job: Job) -> Checkpoint:
         position.take_up(saved)
     else:
         position.take_up_nothing()
-    writes, _, _ = read_update(given, START, channels)
+    writes, _, _ = read_update(shown(given), START, channels)
     with entered_world(job.world):
         named = ((START, key, value) for key, value in writes)
         values, changed = apply_writes(channels, position.at.values, named)
-    position.move(Advance(values, changed, (Planned(START, arg={}),), {}), "input", ())
+    position.move(Advance(values, changed, (Planned(START),), {}), "input", ())
     return position.at
 
 
