@@ -19,8 +19,10 @@ from greenroom.graph import (
     RetryPolicy,
     StateGraph,
     TimeoutPolicy,
+    entrypoint,
     interrupt,
     step,
+    task,
 )
 
 from .conftest import State
@@ -295,6 +297,22 @@ async def test_an_error_handler_makes_steps_of_its_own(thread: Any, till: Till) 
     assert till.charged == [5, -5]
 
 
+async def test_entrypoints_and_tasks_make_steps(thread: Any, till: Till) -> None:
+    @task
+    async def pay(amount: int) -> Any:
+        return [await step("charge", till.charge, amount), interrupt("sure?")]
+
+    @entrypoint(checkpointer=InMemorySaver())
+    def buy(amount: int) -> Any:
+        return [step("charge", till.charge, 1), pay(amount).result()]
+
+    await buy.ainvoke(5, thread)
+    done = await buy.ainvoke(Command(resume="yes"), thread)
+    assert done == [{"charged": [1]}, [{"charged": [5]}, "yes"]]
+    assert till.charged == [1, 5]
+    assert len(set(till.keys)) == 2
+
+
 # What is refused.
 
 
@@ -310,8 +328,9 @@ async def failing_node(wire: Any, node: Any) -> str:
     [
         (partial(interrupt, "?"), "interrupt() inside step 'charge'"),
         (partial(step, "deposit", print), "Inside step 'charge'"),
+        (task(print, name="print"), "Inside step 'charge'"),
     ],
-    ids=["interrupt", "step"],
+    ids=["interrupt", "step", "task"],
 )
 async def test_a_step_can_neither_ask_nor_make_calls(
     wire: Any, kind: str, inside: Any, refused: str

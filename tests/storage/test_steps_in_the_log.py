@@ -1,4 +1,4 @@
-"""Steps are on disk before their node goes on."""
+"""Steps are on disk before their node goes on; results of tasks come back from the file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 import pytest
 import trio
 
-from greenroom.graph import START, Command, StateGraph, interrupt, step
+from greenroom.graph import START, Command, StateGraph, entrypoint, interrupt, step, task
 from greenroom.storage import (
     MemoryStorage,
     SqliteStorage,
@@ -129,3 +129,51 @@ async def test_results_come_back_as_they_were(session: StorageSession) -> None:
     await graph_of(node, session).ainvoke({}, THREAD)
     done = await graph_of(node, session).ainvoke(Command(resume="yes"), THREAD)
     assert done == {"value": receipt()}
+
+
+async def test_tasks_that_finished_outlive_the_process_and_so_does_previous(tmp_path: Path) -> None:
+    done: list[str] = []
+
+    @task
+    async def work(name: str) -> tuple[str, str]:
+        done.append(name)
+        return (name, name.upper())
+
+    @task
+    async def ask(question: str) -> Any:
+        return [interrupt(question), interrupt(f"{question}?")]
+
+    def program(session: StorageSession) -> Any:
+        @entrypoint(checkpointer=StorageSaver(session))
+        async def program(name: str, *, previous: Any) -> Any:
+            answers = ask(name)
+            return [await work(name), await answers, previous]
+
+        return program
+
+    inputs: list[Any] = ["a", Command(resume=1), Command(resume=2), "b"]
+    for given in inputs:
+        async with StorageSession(SqliteStorage(tmp_path / "a.db")) as session:
+            result = await program(session).ainvoke(given, THREAD)
+            if given == inputs[2]:
+                assert result == [("a", "A"), [1, 2], None]
+    async with StorageSession(SqliteStorage(tmp_path / "a.db")) as session:
+        await program(session).ainvoke(Command(resume=3), THREAD)
+        result = await program(session).ainvoke(Command(resume=4), THREAD)
+        assert result == [("b", "B"), [3, 4], [("a", "A"), [1, 2], None]]
+    assert done == ["a", "b"]
+
+
+async def test_a_result_of_a_task_that_cannot_be_stored_fails_and_names_the_task(
+    session: StorageSession,
+) -> None:
+    @task
+    async def open_till() -> trio.Event:
+        return trio.Event()
+
+    @entrypoint(checkpointer=StorageSaver(session))
+    async def program(_: Any) -> None:
+        await open_till()
+
+    with pytest.raises(Unstorable, match=r"open_till.*Event"):
+        await program.ainvoke(0, THREAD)
