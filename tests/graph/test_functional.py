@@ -354,6 +354,26 @@ async def test_a_timeout_of_the_program_cuts_its_tasks_short(autojump_clock: Any
     assert ended == [started + 5]
 
 
+async def test_a_timeout_counts_for_tasks_that_nobody_awaits_too(autojump_clock: Any) -> None:
+    ended: list[float] = []
+
+    @task
+    async def slow() -> None:
+        try:
+            await trio.sleep(100)
+        finally:
+            ended.append(trio.current_time())
+
+    @entrypoint(timeout=5)
+    async def program(_: Any) -> None:
+        slow()
+
+    started = trio.current_time()
+    with pytest.raises(NodeTimeoutError, match="'program'"):
+        await program.ainvoke(0)
+    assert ended == [started + 5]
+
+
 async def test_a_running_task_has_no_result_to_be_asked_for_on_the_loop() -> None:
     @entrypoint()
     async def program(number: int) -> Any:
@@ -558,6 +578,25 @@ async def test_tasks_called_by_tasks_and_nodes_are_not_repeated(
     graph = wire({"node": node}, (START, "node"))
     await graph.ainvoke({}, thread)
     assert (await graph.ainvoke(Command(resume="yes"), thread))["log"] == [[["a"], "yes"]]
+    assert work.done == ["a"]
+
+
+async def test_tasks_of_tasks_are_not_repeated_when_an_answer_edits_the_state(
+    wire: Any, thread: Any, work: Work
+) -> None:
+    do = work.task()
+
+    @task
+    async def outer(thing: str) -> Any:
+        return [await do(thing), interrupt("?")]
+
+    async def node(state: State) -> Any:
+        return {"log": [await outer("a")]}
+
+    graph = wire({"node": node}, (START, "node"))
+    await graph.ainvoke({}, thread)
+    done = await graph.ainvoke(Command(resume="yes", update={"log": ["edit"]}), thread)
+    assert done["log"] == ["edit", [["a"], "yes"]]
     assert work.done == ["a"]
 
 

@@ -128,6 +128,18 @@ async def test_a_task_that_nobody_awaits_asks_all_the_same(thread: Any) -> None:
     assert await program.ainvoke(Command(resume="!"), thread) == "done"
 
 
+async def test_a_program_and_its_task_ask_at_the_same_time(thread: Any) -> None:
+    @program_of
+    async def program(_: Any) -> Any:
+        future = ask("task?")
+        return [interrupt("own?"), await future]
+
+    assert questions(await program.ainvoke(0, thread)) == ["task?", "own?"]
+    ids = await waiting(program, thread)
+    answers = {ids["task?"]: 1, ids["own?"]: 2}
+    assert await program.ainvoke(Command(resume=answers), thread) == [2, [1]]
+
+
 async def test_a_question_counts_for_more_than_an_error_that_nobody_has_seen(thread: Any) -> None:
     @task
     async def fails() -> None:
@@ -306,6 +318,19 @@ async def test_a_failed_task_is_told_of_though_its_error_is_caught(thread: Any) 
     assert [chunk for mode, chunk in chunks if mode == "updates"] == [{"program": "caught"}]
 
 
+async def test_a_task_that_asks_is_told_of_with_its_question(thread: Any) -> None:
+    @program_of
+    async def program(_: Any) -> Any:
+        return await ask("?")
+
+    chunks = await chunks_of(program, 0, thread, "tasks")
+    ends = [chunk for chunk in chunks if "interrupts" in chunk]
+    assert [(end["name"], [q["value"] for q in end["interrupts"]]) for end in ends] == [
+        ("ask", ["?"]),
+        ("program", ["?"]),
+    ]
+
+
 async def test_checkpoints_and_debug_count_one_step_for_a_run(program: Any, thread: Any) -> None:
     await chunks_of(program, 1, thread, "debug")
     chunks = await chunks_of(program, Command(resume="yes"), thread, "debug")
@@ -337,6 +362,9 @@ async def test_messages_of_programs_and_tasks_are_told_once(thread: Any) -> None
         ("hel", "answer"),
         ("bye", "ends"),
     ]
+    result = (await program.aget_state(thread)).values
+    shown = {about["langgraph_node"]: message["id"] for message, about in chunks}
+    assert [message["id"] for message in result["messages"]] == ["1", shown["ends"]]
     final = [
         message["content"]
         for message, _ in await chunks_of(

@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 
 import pytest
 import trio
+import trio.lowlevel
 
 from greenroom.graph import START, Command, StateGraph, entrypoint, interrupt, step, task
 from greenroom.storage import (
@@ -177,3 +178,21 @@ async def test_a_result_of_a_task_that_cannot_be_stored_fails_and_names_the_task
 
     with pytest.raises(Unstorable, match=r"open_till.*Event"):
         await program.ainvoke(0, THREAD)
+
+
+async def test_a_task_is_on_its_way_to_storage_as_soon_as_it_has_finished(
+    session: StorageSession,
+) -> None:
+    @task
+    async def work() -> str:
+        return "done"
+
+    @entrypoint(checkpointer=StorageSaver(session))
+    async def program(_: Any) -> str:
+        result = await work()
+        with trio.fail_after(10):
+            while not (saved := read_saved(session.storage, "t")) or not saved.pending:
+                await trio.lowlevel.checkpoint()  # the commit takes its time
+        return result
+
+    assert await program.ainvoke(0, THREAD) == "done"
