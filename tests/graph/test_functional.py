@@ -90,14 +90,16 @@ async def test_what_a_program_does_to_its_input_and_result_stays_with_it(thread:
     @entrypoint(checkpointer=InMemorySaver())
     async def grows(given: list[int]) -> list[int]:
         given.append(1)
+        interrupt("?")
         kept.append(given)
         return given
 
     mine = [0]
-    result = await grows.ainvoke(mine, thread)
+    await grows.ainvoke(mine, thread)
+    mine.clear()
+    result = await grows.ainvoke(Command(resume="!"), thread)
     kept[0].append("spoilt")
     result.append("spoilt")
-    assert mine == [0]
     assert (await grows.aget_state(thread)).values == [0, 1]
 
 
@@ -211,6 +213,27 @@ async def test_a_task_that_nobody_awaits_is_waited_for() -> None:
 
     assert await program.ainvoke(5) == "fine"
     assert done == [5]
+
+
+async def test_a_task_of_an_error_handler_is_waited_for(wire: Any) -> None:
+    done: list[str] = []
+
+    @task
+    async def slow() -> None:
+        await trio.testing.wait_all_tasks_blocked()
+        done.append("slow")
+
+    async def fails(state: State) -> None:
+        raise KeyError("lost")
+
+    async def handle(state: State) -> Any:
+        slow()
+        return {"log": ["handled"]}
+
+    builder = StateGraph(State).add_node("fails", fails, error_handler=handle)
+    graph = builder.add_edge(START, "fails").compile()
+    assert (await graph.ainvoke({}))["log"] == ["handled"]
+    assert done == ["slow"]
 
 
 async def test_a_name_can_be_given() -> None:
@@ -807,6 +830,7 @@ async def test_previous_is_what_the_last_finished_run_returned(thread: Any) -> N
         if given == "ask":
             interrupt("?")
         if given == "fail":
+            previous.append("spoilt")
             raise KeyError
         return [given, *(previous or [])]
 
@@ -915,6 +939,8 @@ async def test_a_graph_whose_state_is_one_value(thread: Any) -> None:
     outer = StateGraph(Annotated[list[Any], operator.add]).add_node("inner", builder.compile())
     assert await outer.add_edge(START, "inner").compile().ainvoke([1]) == [1, 1, 2, 2]
     assert graph.get_input_jsonschema() == {"type": "array"}
+    new = {"configurable": {"thread_id": "new"}}
+    assert await graph.ainvoke(Command(update=["a"]), new) == ["a", 2, 2]
 
 
 @pytest.mark.parametrize("state", [int, list, "text", Annotated])

@@ -196,3 +196,21 @@ async def test_a_task_is_on_its_way_to_storage_as_soon_as_it_has_finished(
         return result
 
     assert await program.ainvoke(0, THREAD) == "done"
+
+
+async def test_an_input_after_a_failed_run_is_the_one_that_is_stored(tmp_path: Path) -> None:
+    def program(session: StorageSession) -> Any:
+        @entrypoint(checkpointer=StorageSaver(session))
+        async def program(name: str) -> Any:
+            if name == "a":
+                raise KeyError(name)
+            return [name, interrupt("?")]
+
+        return program
+
+    async with StorageSession(SqliteStorage(tmp_path / "a.db")) as session:
+        with pytest.raises(KeyError):
+            await program(session).ainvoke("a", THREAD)
+        await program(session).ainvoke("b", THREAD)
+    async with StorageSession(SqliteStorage(tmp_path / "a.db")) as session:
+        assert await program(session).ainvoke(Command(resume="yes"), THREAD) == ["b", "yes"]
