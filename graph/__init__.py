@@ -50,12 +50,14 @@ from .errors import (
     NodeNotFoundError,
     NodeTimeoutError,
 )
+from .functional import entrypoint, task
 from .managed import IsLastStep, RemainingSteps
 from .memory_store import InMemoryStore
 from .messages import emit_message
 from .policies import CachePolicy, TimeoutPolicy
 from .saver import InMemorySaver
 from .state import StateGraph
+from .steps import step
 from .store import BaseStore, InvalidNamespaceError, Item, SearchItem
 
 __all__ = [
@@ -107,9 +109,12 @@ __all__ = [
     "UntrackedValue",
     "add_messages",
     "emit_message",
+    "entrypoint",
     "get_config",
     "get_runtime",
     "get_store",
     "get_stream_writer",
     "interrupt",
+    "step",
+    "task",
 ]

@@ -19,8 +19,9 @@ from .execute import Execution
 from .exitlog import ExitLog
 from .isolation import isolated
 from .job import Breakpoints, Durability, Finish, Job
-from .jsonschema import json_schema
+from .jsonschema import json_schema, value_schema
 from .plan import Topology
+from .root import asking
 from .snapshot import empty_snapshot, snapshot
 from .store import BaseStore
 from .stream import Chunks, Stream
@@ -28,6 +29,7 @@ from .update import check_updates, take_in, update_state
 from .world import world_of_program
 
 if TYPE_CHECKING:
+    from .functional import Signature
     from .state import StateGraph
 
 __all__ = ["CompiledStateGraph"]
@@ -48,7 +50,7 @@ class CompiledStateGraph:
     topology: Topology
     state_schema: type[Any]
     context_schema: type[Any] | None = None
-    builder: StateGraph | None = None
+    builder: StateGraph | Signature | None = None
     checkpointer: Checkpointer | None = None
     store: BaseStore | None = None
     cache: BaseCache | None = None
@@ -65,20 +67,18 @@ class CompiledStateGraph:
         interrupt_before: Breakpoints | None = None,
         interrupt_after: Breakpoints | None = None,
         durability: Durability | None = None,
-    ) -> dict[str, Any]:
+    ) -> Any:
         """Run to the end or to a pause and return the state; paused at interrupts it has them, a
-        list of `Interrupt`, under `__interrupt__`.
+        list of `Interrupt`, under `__interrupt__`. An entrypoint returns what its function did.
 
-        `input`: a dict of state keys, a `Command`, or None to go on where the thread paused or
-        failed. `durability`: `sync`, `async` (default) or `exit`; see `Job`.
-        Raises what a node raised, GraphRecursionError, EmptyInputError, InvalidUpdateError.
+        `input`: a dict of state keys (for an entrypoint anything), a `Command`, or None to go on
+        where the thread paused or failed. `durability`: `sync`, `async` (default) or `exit`; see
+        `Job`. Raises what a node raised, GraphRecursionError, EmptyInputError, InvalidUpdateError.
         """
         job = self._job(config, input, context, interrupt_before, interrupt_after, durability)
         finish = await self._carry_out(job)
-        values: dict[str, Any] = isolated(finish.values)
-        if finish.interrupts:
-            values["__interrupt__"] = list(finish.interrupts)
-        return values
+        values = isolated(finish.values)
+        return asking(values, list(finish.interrupts)) if finish.interrupts else values
 
     def astream(
         self,
@@ -180,7 +180,7 @@ class CompiledStateGraph:
         self._log(thread_id)
         graph, job = self.at(ns), self._job(config, None)
         for updates in supersteps:
-            check_updates(updates, graph.topology.nodes)
+            check_updates(updates, graph.topology)
         for updates in supersteps:
             made = await update_state(graph, job, updates)
             job = attrs.evolve(job, checkpoint_id=made.id)
@@ -189,9 +189,7 @@ class CompiledStateGraph:
         own = {"thread_id": thread_id, "checkpoint_ns": ns, "checkpoint_id": made.id}
         return {"configurable": own}
 
-    def invoke(
-        self, input: Any, config: RunnableConfig | None = None, **options: Any
-    ) -> dict[str, Any]:
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Any:
         """`ainvoke` for a program without an event loop."""
         return blocking.call(
             "invoke", "await graph.ainvoke(...)", self.ainvoke, input, config, **options
@@ -279,17 +277,20 @@ class CompiledStateGraph:
 
     def get_input_jsonschema(self) -> dict[str, Any]:
         """The JSON Schema of what the graph takes."""
-        declared = getattr(self.builder, "input_schema", self.state_schema)
-        return json_schema(declared, self.topology.channels)
+        return self._jsonschema(getattr(self.builder, "input_schema", self.state_schema))
 
     def get_output_jsonschema(self) -> dict[str, Any]:
         """The JSON Schema of what the graph gives back."""
-        declared = getattr(self.builder, "output_schema", self.state_schema)
-        return json_schema(declared, self.topology.channels)
+        return self._jsonschema(getattr(self.builder, "output_schema", self.state_schema))
 
     def get_state_jsonschema(self) -> dict[str, Any]:
         """The JSON Schema of the graph's state."""
-        return json_schema(self.state_schema, self.topology.channels)
+        return self._jsonschema(self.state_schema)
+
+    def _jsonschema(self, declared: Any) -> dict[str, Any]:
+        if self.topology.whole:
+            return value_schema(declared)
+        return json_schema(declared, self.topology.channels)
 
     def get_context_jsonschema(self) -> dict[str, Any] | None:
         """The JSON Schema of `Runtime.context`; None where none is declared."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from typing import Any, Generic, Protocol, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypedDict, TypeVar
 
 import attrs
 from typing_extensions import is_typeddict
 
 from .errors import NodeError
 from .store import BaseStore
+
+if TYPE_CHECKING:
+    from .calls import Calls
 
 __all__ = [
     "ExecutionInfo",
@@ -82,6 +85,11 @@ class Runtime(Generic[C]):
 
 class TaskContext(Protocol):
     """The part of a running task that user code can reach."""
+
+    @property
+    def calls(self) -> Calls:
+        """Where tasks are called and steps are made."""
+        ...
 
     @property
     def config(self) -> RunnableConfig: ...

@@ -10,7 +10,9 @@ import attrs
 import msgspec
 from typing_extensions import is_typeddict
 
-__all__ = ["json_schema"]
+from .schema import is_state_type
+
+__all__ = ["json_schema", "value_schema"]
 
 Schema = dict[str, Any]
 
@@ -50,6 +52,15 @@ def json_schema(declared: type[Any], keys: Collection[str] | None = None) -> Sch
     return schema
 
 
+def value_schema(hint: Any) -> Schema:
+    """The schema of an annotation, whatever it is. Never fails, as `json_schema`."""
+    if is_state_type(hint):
+        return json_schema(hint)
+    defs: dict[str, Schema] = {}
+    schema = _property("", hint, defs)
+    return {**schema, "$defs": defs} if defs else schema
+
+
 def _property(name: str, hint: Any, defs: dict[str, Schema]) -> Schema:
     def hook(unknown: Any) -> Schema:
         if hasattr(unknown, "model_json_schema"):
@@ -63,7 +74,9 @@ def _property(name: str, hint: Any, defs: dict[str, Schema]) -> Schema:
     except Exception:  # what msgspec and a type's own schema raise is theirs to choose
         return {}
     defs.update(found)
-    return schema if "$ref" in schema else {"title": name.replace("_", " ").title(), **schema}
+    if "$ref" in schema or not name:
+        return schema
+    return {"title": name.replace("_", " ").title(), **schema}
 
 
 def _of_model(model: Any, defs: dict[str, Schema]) -> Schema:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
 from .context import TaskContext
-from .control import END, START, Command, RetryPolicy, Send
+from .control import END, ROOT, START, Command, RetryPolicy, Send
 from .errors import InvalidUpdateError, NodeNotFoundError
 from .injection import GIVEN, wanted
 from .isolation import isolated
@@ -20,7 +20,19 @@ from .schema import Schema, as_update
 if TYPE_CHECKING:
     from .compiled import CompiledStateGraph
 
-__all__ = ["Branch", "Call", "Node", "read_update"]
+__all__ = [
+    "Branch",
+    "Call",
+    "Node",
+    "Pairs",
+    "check_name",
+    "is_async",
+    "name_of",
+    "read_update",
+]
+
+_SEPARATORS: Final = ("|", ":")  # they part the names in a checkpoint namespace
+
 
 # Parameters that cannot be given by their name.
 _UNNAMED = (
@@ -29,6 +41,7 @@ _UNNAMED = (
     inspect.Parameter.VAR_KEYWORD,
 )
 Pairs = tuple[tuple[str, Any], ...]
+Update = tuple[Pairs, tuple[str | Send, ...], list[Command[Any]]]
 
 
 @attrs.frozen
@@ -44,7 +57,11 @@ class Call:
         """Raises TypeError for a function that cannot be called with a state."""
         if not callable(function):
             raise TypeError(f"{what} must be a function; got {function!r}")
-        return cls(function, _is_async(function), _asks(function, what))
+        return cls(function, is_async(function), _asks(function, what))
+
+    def arguments(self, given: Any) -> tuple[Sequence[Any], Mapping[str, Any]]:
+        """What the function is called with, beside what it asks for."""
+        return (given,), {}
 
     def __call__(self, state: Any, task: TaskContext) -> Any:
         if not self.asks:
@@ -86,7 +103,8 @@ class Node:
 
     `edges`: static targets. `joins`: the edges from several nodes that this one is a source of.
     `schema`: what it reads. `defer`: it runs only when nothing else is left to run.
-    `destinations`: where its Commands may go, with the label of each in drawings.
+    `destinations`: where its Commands may go, with the label of each in drawings. `writer`: makes
+    its writes of what it returned, where that is no update of state keys.
     """
 
     name: str
@@ -98,16 +116,21 @@ class Node:
     timeout: TimeoutPolicy | None = None
     cache: CachePolicy | None = None
     error_handler: Call | None = None
+    writer: Callable[[Any], Pairs] | None = None
     metadata: Mapping[str, Any] = attrs.field(factory=dict)
     destinations: Mapping[str, str | None] = attrs.field(factory=dict)
     edges: tuple[str, ...] = ()
     joins: tuple[str, ...] = ()
     branches: tuple[Branch, ...] = ()
 
+    def read(self, returned: Any, channels: Mapping[str, Any]) -> Update:
+        """What the node returned, as `read_update` gives it, which it raises as."""
+        if self.writer is not None:
+            return self.writer(returned), (), []
+        return read_update(returned, self.name, channels)
 
-def read_update(
-    returned: Any, node: str, channels: Mapping[str, Any]
-) -> tuple[Pairs, tuple[str | Send, ...], list[Command[Any]]]:
+
+def read_update(returned: Any, node: str, channels: Mapping[str, Any]) -> Update:
     """What a node returned, as (writes, targets, commands for the graph around this one).
 
     Keys that the state does not have are passed over, as LangGraph does. Raises InvalidUpdateError
@@ -116,7 +139,7 @@ def read_update(
     match returned:
         case None:
             return (), (), []
-        case dict():
+        case dict() if ROOT not in channels:
             return _pairs(returned, channels), (), []
         case Command(graph=Command.PARENT):
             return (), (), [returned]
@@ -129,6 +152,8 @@ def read_update(
                 tuple(target for _, targets, _ in parts for target in targets),
                 [command for _, _, outer in parts for command in outer],
             )
+        case _ if ROOT in channels:
+            return ((ROOT, isolated(returned)),), (), []
         case _:
             instance = None if isinstance(returned, (Command, Send)) else as_update(returned)
             if instance is not None and any(key in channels for key in instance):
@@ -137,6 +162,22 @@ def read_update(
                 f"Node {node!r} returned {_shown(returned)}; expected a dict of state keys, "
                 f"a Command or None"
             )
+
+
+def check_name(name: str, kind: str) -> None:
+    """Raises ValueError for a name that a node or a task cannot have."""
+    if name in (START, END):
+        raise ValueError(f"{kind} name {name!r} is reserved")
+    for separator in _SEPARATORS:
+        if separator in name:
+            raise ValueError(f"{kind} name {name!r} may not contain {separator!r}")
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """What a function is called."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return getattr(function, "__name__", type(function).__name__)
 
 
 def check_targets(targets: tuple[str | Send, ...], node: str, known: Mapping[str, Any]) -> None:
@@ -158,6 +199,8 @@ def _command_pairs(update: Any, node: str, channels: Mapping[str, Any]) -> Pairs
     """A Command's `update`: None, a dict, an instance of a state type, or a list of pairs, whose
     keys may come more than once.
     """
+    if ROOT in channels:
+        return () if update is None else ((ROOT, isolated(update)),)
     if update is None or isinstance(update, dict):
         return _pairs(update or {}, channels)
     if (instance := as_update(update)) is not None:
@@ -177,7 +220,8 @@ def _shown(value: Any) -> str:
     return f"{text if len(text) <= 80 else text[:77] + '...'} ({type(value).__name__})"
 
 
-def _is_async(function: Any) -> bool:
+def is_async(function: Any) -> bool:
+    """Whether it is an async function, or an object or partial that is called as one."""
     while isinstance(function, functools.partial):
         function = function.func
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(

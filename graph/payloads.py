@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from .checkpoint import Planned, StateSnapshot, StateTask
-from .control import START, Interrupt
+from .control import PREVIOUS, START, Interrupt
 
 __all__ = ["checkpoint_payload", "result_payload", "task_payload", "triggers", "wrapped"]
 
@@ -34,7 +34,7 @@ def task_payload(planned: Planned, given: Any, metadata: Mapping[str, Any]) -> d
         "id": planned.id,
         "name": planned.node,
         "input": given,
-        "triggers": triggers(planned),
+        "triggers": tuple(metadata["langgraph_triggers"]),
     }
     return {**payload, "metadata": shown} if shown else payload
 
@@ -49,6 +49,8 @@ def result_payload(
     """What a task came to. A key that it wrote more than once has `{"$writes": [...]}`."""
     by_key: dict[str, list[Any]] = {}
     for key, value in writes:
+        if key == PREVIOUS:
+            continue
         by_key.setdefault(key, []).append(value)
     return {
         "id": planned.id,

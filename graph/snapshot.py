@@ -9,6 +9,7 @@ from .checkpoint import Planned, Saved, StateSnapshot, StateTask
 from .control import START
 from .isolation import isolated
 from .nodes import Node
+from .root import shown
 
 __all__ = ["empty_snapshot", "snapshot"]
 
@@ -26,9 +27,9 @@ def snapshot(
     )
     parents = checkpoint.metadata.get("parents", {})
     return StateSnapshot(
-        values={
-            key: isolated(checkpoint.values[key]) for key in channels if key in checkpoint.values
-        },
+        values=shown(
+            {key: isolated(checkpoint.values[key]) for key in channels if key in checkpoint.values}
+        ),
         next=tuple(open_tasks),
         config=_config(thread_id, checkpoint.ns, checkpoint.id, parents),
         metadata={
@@ -70,7 +71,7 @@ def _task(planned: Planned, saved: Saved, thread_id: str, nodes: Mapping[str, No
     if planned.node == START:
         result = planned.arg
     elif so_far is not None and so_far.writes is not None:
-        result = dict(so_far.writes)
+        result = shown(dict(so_far.writes))
     state = None
     node = nodes.get(planned.node)
     if node is not None and node.subgraph is not None:

@@ -16,7 +16,7 @@ from .compiled import CompiledStateGraph
 from .control import END, START, Command, RetryPolicy
 from .job import Breakpoints
 from .managed import ManagedValue
-from .nodes import Branch, Call, Node
+from .nodes import Branch, Call, Node, check_name
 from .plan import Join, Topology
 from .policies import CachePolicy, TimeoutPolicy
 from .schema import Schema, declared_state
@@ -25,8 +25,6 @@ from .store import BaseStore
 __all__ = ["StateGraph"]
 
 Action = Callable[..., Any] | CompiledStateGraph
-
-_SEPARATORS = ("|", ":")  # they part the names in a checkpoint namespace
 
 
 class StateGraph:
@@ -101,13 +99,9 @@ class StateGraph:
             name, action = _name_of(node), node
         if action is None:
             raise TypeError(f"Node {name!r} needs an action: a function or a compiled graph")
-        if name in (START, END):
-            raise ValueError(f"Node name {name!r} is reserved")
+        check_name(name, "Node")
         if name in self._nodes:
             raise ValueError(f"There is a node {name!r} already")
-        for separator in _SEPARATORS:
-            if separator in name:
-                raise ValueError(f"Node name {name!r} may not contain {separator!r}")
         call = subgraph = None
         reads = input_schema
         if isinstance(action, CompiledStateGraph):
@@ -121,7 +115,7 @@ class StateGraph:
             defer=defer,
             call=call,
             subgraph=subgraph,
-            retry=_policies(retry_policy),
+            retry=RetryPolicy.coerce(retry_policy),
             timeout=TimeoutPolicy.coerce(timeout),
             cache=cache_policy,
             error_handler=_handler(error_handler, f"The error handler of node {name!r}"),
@@ -162,7 +156,7 @@ class StateGraph:
         their own defaults for what is inside them.
         """
         given = {
-            "retry": _policies(retry_policy),
+            "retry": RetryPolicy.coerce(retry_policy),
             "cache": cache_policy,
             "error_handler": _handler(error_handler, "The error handler of nodes"),
             "timeout": TimeoutPolicy.coerce(timeout),
@@ -351,12 +345,6 @@ def _name_of(action: Callable[..., Any] | CompiledStateGraph) -> str:
 
 def _handler(given: Callable[..., Any] | None, what: str) -> Call | None:
     return None if given is None else Call.of(given, what)
-
-
-def _policies(given: RetryPolicy | Sequence[RetryPolicy] | None) -> tuple[RetryPolicy, ...]:
-    if given is None:
-        return ()
-    return (given,) if isinstance(given, RetryPolicy) else tuple(given)
 
 
 def _destinations(

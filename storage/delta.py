@@ -130,7 +130,7 @@ def _about(checkpoint: Checkpoint) -> dict[str, Any]:
 def encode_writes(writes: PendingWrites) -> bytes:
     """A task's pending writes as stored. Raises Unstorable, naming the channel or the task."""
     error = writes.error
-    about = {
+    about: dict[str, Any] = {
         "task_id": writes.task_id,
         "node": writes.node,
         "goto": [[to.node, to.arg] if isinstance(to, Send) else to for to in writes.goto],
@@ -146,10 +146,15 @@ def encode_writes(writes: PendingWrites) -> bytes:
         ],
         "error": None if error is None else [error.type, error.message, error.repr],
     }
+    name = None
+    if writes.caller:
+        about["caller"], name = writes.caller, writes.node
     pairs = writes.writes
     stored = _StoredWrites(
         msgspec.Raw(encode(about, writes.node)),
-        None if pairs is None else [(key, msgspec.Raw(encode(value, key))) for key, value in pairs],
+        None
+        if pairs is None
+        else [(key, msgspec.Raw(encode(value, name or key))) for key, value in pairs],
     )
     return _encoder.encode(stored)
 
@@ -277,4 +282,5 @@ def _decode_writes(row: LogRow) -> PendingWrites:
             for one in about["interrupts"]
         ),
         error=None if about["error"] is None else TaskError(*about["error"]),
+        caller=about.get("caller", ""),
     )

@@ -10,6 +10,7 @@ import attrs
 from greenroom.graph import CompiledStateGraph, NodeNotFoundError, StateSnapshot
 from greenroom.graph.checkpoint import Saved
 from greenroom.graph.isolation import isolated
+from greenroom.graph.root import shown
 from greenroom.graph.snapshot import empty_snapshot
 from greenroom.storage import RecordExists, Storage
 from greenroom.storage.contract import InsertThread, ThreadQuery
@@ -284,7 +285,7 @@ class ThreadsClient:
             found += [
                 (thread, head)
                 for thread, head in page
-                if head is not None and contains(head.checkpoint.values, values)
+                if head is not None and contains(shown(head.checkpoint.values), values)
             ]
             if len(page) < _PAGE:
                 return found
@@ -310,9 +311,9 @@ class ThreadsClient:
         )
 
 
-def _values(head: Saved | None) -> dict[str, Any] | None:
+def _values(head: Saved | None) -> Any:
     """The state that a thread shows, as the caller's own."""
-    return isolated(dict(head.checkpoint.values)) if head is not None else None
+    return isolated(shown(head.checkpoint.values)) if head is not None else None
 
 
 def _place(checkpoint: Mapping[str, Any] | None, checkpoint_id: str | None) -> Place:
