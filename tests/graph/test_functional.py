@@ -306,6 +306,19 @@ async def test_an_error_that_nobody_caught_fails_the_run(thread: Any, awaits: bo
     assert shown.error.type == "KeyError"
 
 
+def test_a_task_may_end_the_process() -> None:
+    @task
+    async def ends() -> None:
+        raise SystemExit(3)
+
+    @entrypoint()
+    async def program(_: Any) -> None:
+        await ends()
+
+    with pytest.raises(SystemExit, match="3"):
+        program.invoke(0)
+
+
 async def test_a_program_that_fails_cuts_its_tasks_short() -> None:
     ended: list[str] = []
     started = trio.Event()
