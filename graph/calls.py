@@ -39,7 +39,7 @@ class TaskFuture(Generic[T]):
 
     name: str
     _value: T | Missing = MISSING
-    _error: Exception | None = None
+    _error: BaseException | None = None
     _done: trio.Event = attrs.field(factory=trio.Event)
     _scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     _asked: bool = False
@@ -78,7 +78,7 @@ class TaskFuture(Generic[T]):
         try:
             with self._scope:
                 self._value = await work()
-        except Exception as error:
+        except (Exception, SystemExit, KeyboardInterrupt) as error:  # all but being cancelled
             self._error = error
         finally:
             self._done.set()

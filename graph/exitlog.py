@@ -55,7 +55,6 @@ class ExitLog:
 
     async def flush(self) -> None:
         self.settle()
-        self.behind.hand_over()
         await self.behind.flush()
 
     def settle(self) -> None:

@@ -47,8 +47,8 @@ class TimeoutPolicy:
     """How long one attempt of a node may take, in seconds or as a timedelta.
 
     `run_timeout`: all in all. `idle_timeout`: without a sign of progress, which is what the node
-    writes to its stream writer, a super-step of a graph called as the node, and
-    `runtime.heartbeat()`; with `refresh_on="heartbeat"` only the last.
+    writes to its stream writer, a super-step of a graph called as the node, a task or a step that
+    has finished, and `runtime.heartbeat()`; with `refresh_on="heartbeat"` only the last.
     """
 
     run_timeout: Seconds | None = None

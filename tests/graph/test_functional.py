@@ -198,6 +198,24 @@ async def test_arguments_and_results_are_copies() -> None:
     assert await program.ainvoke(0) == ([1, 2], [1, "spoilt"])
 
 
+async def test_what_a_task_does_to_its_result_later_is_not_recorded(thread: Any) -> None:
+    kept: list[Any] = ["mine"]
+
+    @task
+    async def gives() -> list[Any]:
+        return kept
+
+    @entrypoint(checkpointer=InMemorySaver())
+    async def program(_: Any) -> Any:
+        result = await gives()
+        interrupt("?")
+        return result
+
+    await program.ainvoke(0, thread)
+    kept.append("spoilt")
+    assert await program.ainvoke(Command(resume="!"), thread) == ["mine"]
+
+
 async def test_a_task_that_nobody_awaits_is_waited_for() -> None:
     done: list[int] = []
 
@@ -304,6 +322,19 @@ async def test_an_error_that_nobody_caught_fails_the_run(thread: Any, awaits: bo
     [shown] = (await program.aget_state(thread)).tasks
     assert shown.error is not None
     assert shown.error.type == "KeyError"
+
+
+def test_a_task_may_end_the_process() -> None:
+    @task
+    async def ends() -> None:
+        raise SystemExit(3)
+
+    @entrypoint()
+    async def program(_: Any) -> None:
+        await ends()
+
+    with pytest.raises(SystemExit, match="3"):
+        program.invoke(0)
 
 
 async def test_a_program_that_fails_cuts_its_tasks_short() -> None:
@@ -916,6 +947,18 @@ def test_schemas_and_drawing_follow_the_annotations() -> None:
     ]
 
 
+async def test_an_input_that_was_only_taken_in_is_what_the_next_run_gets(thread: Any) -> None:
+    saver = InMemorySaver()
+
+    @entrypoint(checkpointer=saver)
+    async def program(given: str) -> str:
+        return given.upper()
+
+    await program.take_in(Job(input="a", log=saver.log("1")))
+    assert (await program.aget_state(thread)).next == ("program",)
+    assert await program.ainvoke(None, thread) == "A"
+
+
 # A graph whose state is one value.
 
 
@@ -939,8 +982,31 @@ async def test_a_graph_whose_state_is_one_value(thread: Any) -> None:
     outer = StateGraph(Annotated[list[Any], operator.add]).add_node("inner", builder.compile())
     assert await outer.add_edge(START, "inner").compile().ainvoke([1]) == [1, 1, 2, 2]
     assert graph.get_input_jsonschema() == {"type": "array"}
+    saver = graph.checkpointer
+    assert saver is not None
+    await graph.take_in(Job(input=["taken"], log=saver.log("taken")))
+    taken = {"configurable": {"thread_id": "taken"}}
+    assert await graph.ainvoke(None, taken) == ["taken", 2, 2]
     new = {"configurable": {"thread_id": "new"}}
     assert await graph.ainvoke(Command(update=["a"]), new) == ["a", 2, 2]
+
+
+async def test_the_state_of_a_graph_of_one_value_shows_what_tasks_have_come_to(thread: Any) -> None:
+    async def gives(items: list[Any]) -> list[Any]:
+        return ["given"]
+
+    async def asks(items: list[Any]) -> list[Any]:
+        return [interrupt("?")]
+
+    builder = StateGraph(Annotated[list[Any], operator.add])
+    builder.add_node("gives", gives).add_node("asks", asks)
+    builder.add_edge(START, "gives").add_edge(START, "asks")
+    graph = builder.compile(checkpointer=InMemorySaver())
+    assert [q.value for q in (await graph.ainvoke([1], thread))["__interrupt__"]] == ["?"]
+    tasks = (await graph.aget_state(thread)).tasks
+    assert {shown.name: shown.result for shown in tasks} == {"gives": ["given"], "asks": None}
+    done = await graph.ainvoke(Command(resume="!"), thread)
+    assert sorted(map(str, done)) == ["!", "1", "given"]
 
 
 @pytest.mark.parametrize("state", [int, list, "text", Annotated])

@@ -365,13 +365,34 @@ async def test_messages_of_programs_and_tasks_are_told_once(thread: Any) -> None
     result = (await program.aget_state(thread)).values
     shown = {about["langgraph_node"]: message["id"] for message, about in chunks}
     assert [message["id"] for message in result["messages"]] == ["1", shown["ends"]]
-    final = [
-        message["content"]
-        for message, _ in await chunks_of(
-            program_of(lambda _: {"type": "ai", "content": "hi"}), 0, thread, "messages"
-        )
-    ]
-    assert final == ["hi"]
+
+
+@pytest.mark.parametrize(
+    ("returned", "told"),
+    [
+        ({"type": "ai", "content": "hi"}, ["hi"]),
+        ([{"type": "ai", "content": "hi"}, {"type": "ai", "content": "ho"}], ["hi", "ho"]),
+        ({"messages": [{"type": "ai", "content": "hi"}], "count": 1}, ["hi"]),
+        (entrypoint.final(value=1, save={"type": "ai", "content": "hi"}), []),
+        (entrypoint.final(value={"type": "ai", "content": "hi"}, save=1), ["hi"]),
+    ],
+)
+async def test_messages_that_a_program_returns_are_told(
+    returned: Any, told: list[str], thread: Any
+) -> None:
+    program = program_of(lambda _: returned)
+    chunks = await chunks_of(program, 0, thread, "messages")
+    assert [message["content"] for message, _ in chunks] == told
+
+
+async def test_a_pause_shows_what_the_last_run_returned_if_it_has_keys(thread: Any) -> None:
+    @program_of
+    async def program(number: int) -> Any:
+        return {"number": number if number == 1 else interrupt("?")}
+
+    await program.ainvoke(1, thread)
+    paused = await program.ainvoke(2, thread)
+    assert (paused["number"], questions(paused)) == (1, ["?"])
 
 
 def test_a_plain_program_streams(thread: Any) -> None:

@@ -249,6 +249,36 @@ async def test_a_step_in_a_graph_called_as_a_node_is_not_made_again(
     assert till.charged == [5]
 
 
+async def test_with_durability_exit_what_siblings_came_to_after_a_step_is_there_for_a_retry(
+    wire: Any, thread: Any, till: Till
+) -> None:
+    charged = trio.Event()
+    ran: list[str] = []
+
+    async def pays(state: State) -> Any:
+        receipt = await step("charge", till.charge, 5)
+        charged.set()
+        await trio.testing.wait_all_tasks_blocked()
+        ran.append("pays")
+        if ran.count("pays") == 1:
+            raise OSError("net")
+        return {"log": [receipt]}
+
+    async def waits(state: State) -> Any:
+        await charged.wait()
+        ran.append("waits")
+        return {"log": ["waited"]}
+
+    inner = wire({"pays": pays, "waits": waits}, (START, "pays"), (START, "waits"))
+    builder = StateGraph(State).add_edge(START, "inner")
+    builder.add_node("inner", inner, retry_policy=QUICKLY)
+    graph = builder.compile(checkpointer=InMemorySaver())
+    done = await graph.ainvoke({}, thread, durability="exit")
+    assert done["log"] == [{"charged": [5]}, "waited"]
+    assert sorted(ran) == ["pays", "pays", "waits"]
+    assert till.charged == [5]
+
+
 async def test_an_answer_that_edits_the_state_too_leaves_the_step_made(
     wire: Any, thread: Any, till: Till
 ) -> None:
