@@ -214,3 +214,21 @@ async def test_an_input_after_a_failed_run_is_the_one_that_is_stored(tmp_path: P
         await program(session).ainvoke("b", THREAD)
     async with StorageSession(SqliteStorage(tmp_path / "a.db")) as session:
         assert await program(session).ainvoke(Command(resume="yes"), THREAD) == ["b", "yes"]
+
+
+async def test_an_answer_that_edits_the_state_leaves_steps_made_after_a_restart(
+    tmp_path: Path,
+) -> None:
+    charged: list[int] = []
+
+    async def node(state: State) -> Any:
+        await step("charge", charged.append, 5)
+        return {"value": [state["value"], interrupt("?")]}
+
+    async with StorageSession(SqliteStorage(tmp_path / "a.db")) as session:
+        await graph_of(node, session).ainvoke({"value": "first"}, THREAD)
+    async with StorageSession(SqliteStorage(tmp_path / "a.db")) as session:
+        answer = Command(resume="yes", update={"value": "edited"})
+        done = await graph_of(node, session).ainvoke(answer, THREAD)
+    assert done == {"value": ["edited", "yes"]}
+    assert charged == [5]
