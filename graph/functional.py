@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Generic, ParamSpec, TypeVar, get_args, get_origin, overload
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, get_args, get_origin, overload
 
 import attrs
 import trio
@@ -92,6 +92,14 @@ class TaskFunction(Generic[P, T]):
         await cache.aclear([cache_namespace(self._node)])
 
 
+class _MakesTasks(Protocol):
+    @overload
+    def __call__(self, function: Callable[P, Awaitable[T]], /) -> TaskFunction[P, T]: ...
+
+    @overload
+    def __call__(self, function: Callable[P, T], /) -> TaskFunction[P, T]: ...
+
+
 @overload
 def task(function: Callable[P, Awaitable[T]], /) -> TaskFunction[P, T]: ...
 
@@ -107,7 +115,7 @@ def task(
     retry_policy: RetryPolicy | Sequence[RetryPolicy] | None = None,
     cache_policy: CachePolicy | None = None,
     timeout: float | timedelta | TimeoutPolicy | None = None,
-) -> Callable[[Callable[P, Awaitable[T]] | Callable[P, T]], TaskFunction[P, T]]: ...
+) -> _MakesTasks: ...
 
 
 def task(
