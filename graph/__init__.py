@@ -58,6 +58,7 @@ from .errors import (
     NodeTimeoutError,
     ParentCommand,
 )
+from .functional import entrypoint, task
 from .job import (
     All,
     Durability,
@@ -87,6 +88,7 @@ from .parts import (
 from .policies import CachePolicy, TimeoutPolicy
 from .saver import InMemorySaver
 from .state import StateGraph
+from .steps import step
 from .store import (
     BaseStore,
     InvalidNamespaceError,
@@ -183,6 +185,7 @@ __all__ = [
     "add_messages",
     "delete_ui_message",
     "emit_message",
+    "entrypoint",
     "get_config",
     "get_runtime",
     "get_store",
@@ -191,5 +194,7 @@ __all__ = [
     "push_message",
     "push_ui_message",
     "register_type",
+    "step",
+    "task",
     "ui_message_reducer",
 ]

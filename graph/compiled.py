@@ -24,6 +24,7 @@ from .isolation import isolated, isolated_state
 from .job import Breakpoints, Durability, Finish, Job
 from .parts import GraphOutput, stream_part
 from .plan import Topology
+from .root import asking
 from .snapshot import empty_snapshot, snapshot
 from .store import BaseStore
 from .stream import Chunks, Stream, StreamMode, Version, check_version
@@ -33,6 +34,7 @@ from .validation import check_breakpoints
 from .world import world_of_program
 
 if TYPE_CHECKING:
+    from .functional import Signature
     from .state import StateGraph
 
 __all__ = ["CompiledStateGraph", "ContextT", "InputT", "OutputT", "StateT"]
@@ -63,7 +65,7 @@ class CompiledStateGraph(BlockingTwins, Inspection, Generic[StateT, ContextT, In
     state_schema: type[Any]
     context_schema: type[Any] | None = None
     declared: Collection[type] = ()
-    builder: StateGraph | None = None
+    builder: StateGraph | Signature | None = None
     checkpointer: Checkpointer | None = None
     store: BaseStore | None = None
     cache: BaseCache | None = None
@@ -85,14 +87,14 @@ class CompiledStateGraph(BlockingTwins, Inspection, Generic[StateT, ContextT, In
         checkpoint_during: bool | None = None,
     ) -> Any:
         """Run to the end or to a pause and return the state; paused at interrupts it has them, a
-        list of `Interrupt`, under `__interrupt__`.
+        list of `Interrupt`, under `__interrupt__`. An entrypoint returns what its function did.
 
-        `input`: a dict of state keys, a `Command`, or None to go on where the thread paused or
-        failed. `stream_mode`: of anything but `values`, the list of the chunks that `astream`
-        gives. `durability`: `sync`, `async` (default) or `exit`; see `Job`. `version`: with "v2"
-        the result is a `GraphOutput`. `checkpoint_during`: deprecated, True is durability `async`
-        and False is `exit`.
-        Raises what a node raised, GraphRecursionError, EmptyInputError, InvalidUpdateError.
+        `input`: a dict of state keys (for an entrypoint anything), a `Command`, or None to go on
+        where the thread paused or failed. `stream_mode`: of anything but `values`, the list of the
+        chunks that `astream` gives. `durability`: `sync`, `async` (default) or `exit`; see `Job`.
+        `version`: with "v2" the result is a `GraphOutput`. `checkpoint_during`: deprecated, True is
+        durability `async` and False is `exit`. Raises what a node raised, GraphRecursionError,
+        EmptyInputError, InvalidUpdateError.
         """
         durability = _durability(durability, checkpoint_during)
         if stream_mode != "values":
@@ -111,11 +113,11 @@ class CompiledStateGraph(BlockingTwins, Inspection, Generic[StateT, ContextT, In
         check_version(version)
         job = self._job(config, input, context, interrupt_before, interrupt_after, durability)
         finish = await self._carry_out(job)
-        values: dict[str, Any] = isolated_state(finish.values, self.topology.untracked)
+        values = isolated_state(finish.values, self.topology.untracked)
         if version == "v2":
             return GraphOutput(self._output(values), finish.interrupts)
         if finish.interrupts:
-            values["__interrupt__"] = list(isolated(finish.interrupts))
+            return asking(values, list(isolated(finish.interrupts)))
         return values
 
     def astream(
@@ -248,7 +250,7 @@ class CompiledStateGraph(BlockingTwins, Inspection, Generic[StateT, ContextT, In
         self._log(thread_id)
         graph, job = self.at(ns), self._job(config, None)
         for updates in supersteps:
-            check_updates(updates, graph.topology.nodes)
+            check_updates(updates, graph.topology)
         for updates in supersteps:
             made = await update_state(graph, job, updates)
             job = attrs.evolve(job, checkpoint_id=made.id)
@@ -353,7 +355,9 @@ class CompiledStateGraph(BlockingTwins, Inspection, Generic[StateT, ContextT, In
 
     def _output(self, values: Mapping[str, Any]) -> Any:
         """Values as an instance of the class that declares the output, if it is one."""
-        return values if self.builder is None else self.builder.output_of(values)
+        if self.builder is None or self.topology.whole:
+            return values
+        return cast("StateGraph[Any]", self.builder).output_of(values)
 
 
 def _durability(given: Durability | None, checkpoint_during: bool | None) -> Durability | None:

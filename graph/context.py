@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from typing import Any, Generic, Protocol, Self, TypedDict, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypedDict, TypeVar, cast
 
 import attrs
 from typing_extensions import is_typeddict
 
 from .errors import NodeError
 from .store import BaseStore
+
+if TYPE_CHECKING:
+    from .calls import Calls
 
 __all__ = [
     "ExecutionInfo",
@@ -97,6 +100,11 @@ class Runtime(Generic[C]):
 
 class TaskContext(Protocol):
     """The part of a running task that user code can reach."""
+
+    @property
+    def calls(self) -> Calls:
+        """Where tasks are called and steps are made."""
+        ...
 
     @property
     def config(self) -> RunnableConfig: ...

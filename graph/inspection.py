@@ -9,11 +9,12 @@ from .cache import BaseCache, cache_namespace
 from .context import RunnableConfig
 from .drawing import DrawnGraph, draw
 from .errors import NodeNotFoundError
-from .jsonschema import json_schema
+from .jsonschema import json_schema, value_schema
 from .plan import Topology
 
 if TYPE_CHECKING:
     from .compiled import CompiledStateGraph
+    from .functional import Signature
     from .state import StateGraph
 
 __all__ = ["Inspection"]
@@ -29,7 +30,7 @@ class Inspection:
         topology: Topology
         state_schema: type[Any]
         context_schema: type[Any] | None
-        builder: StateGraph | None
+        builder: StateGraph | Signature | None
         cache: BaseCache | None
 
     def get_name(self) -> str:
@@ -79,17 +80,20 @@ class Inspection:
 
     def get_input_jsonschema(self) -> dict[str, Any]:
         """The JSON Schema of what the graph takes."""
-        declared = getattr(self.builder, "input_schema", self.state_schema)
-        return json_schema(declared, self.topology.channels)
+        return self._jsonschema(getattr(self.builder, "input_schema", self.state_schema))
 
     def get_output_jsonschema(self) -> dict[str, Any]:
         """The JSON Schema of what the graph gives back."""
-        declared = getattr(self.builder, "output_schema", self.state_schema)
-        return json_schema(declared, self.topology.channels)
+        return self._jsonschema(getattr(self.builder, "output_schema", self.state_schema))
 
     def get_state_jsonschema(self) -> dict[str, Any]:
         """The JSON Schema of the graph's state."""
-        return json_schema(self.state_schema, self.topology.channels)
+        return self._jsonschema(self.state_schema)
+
+    def _jsonschema(self, declared: Any) -> dict[str, Any]:
+        if self.topology.whole:
+            return value_schema(declared)
+        return json_schema(declared, self.topology.channels)
 
     def get_context_jsonschema(self) -> dict[str, Any] | None:
         """The JSON Schema of `Runtime.context`; None where none is declared."""

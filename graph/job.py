@@ -73,7 +73,7 @@ class Finish:
     interrupt or a breakpoint. `warning`: what its sender should know.
     """
 
-    values: Mapping[str, Any]
+    values: Any
     interrupts: tuple[Interrupt, ...] = ()
     paused: bool = False
     warning: str | None = None

@@ -11,7 +11,9 @@ import attrs
 import msgspec
 from typing_extensions import is_typeddict
 
-__all__ = ["json_schema"]
+from .schema import is_state_type
+
+__all__ = ["json_schema", "value_schema"]
 
 Schema = dict[str, Any]
 
@@ -51,6 +53,15 @@ def json_schema(declared: type[Any], keys: Collection[str] | None = None) -> Sch
     return schema
 
 
+def value_schema(hint: Any) -> Schema:
+    """The schema of an annotation, whatever it is. Never fails, as `json_schema`."""
+    if is_state_type(hint):
+        return json_schema(hint)
+    defs: dict[str, Schema] = {}
+    schema = _property("", hint, defs)
+    return {**schema, "$defs": defs} if defs else schema
+
+
 def _property(name: str, hint: Any, defs: dict[str, Schema]) -> Schema:
     def hook(unknown: Any) -> Schema:
         if hasattr(unknown, "model_json_schema"):
@@ -66,7 +77,9 @@ def _property(name: str, hint: Any, defs: dict[str, Schema]) -> Schema:
             return {}
         schema, found = _by_pydantic(hint)
     defs.update(found)
-    return schema if "$ref" in schema else {"title": name.replace("_", " ").title(), **schema}
+    if "$ref" in schema or not name:
+        return schema
+    return {"title": name.replace("_", " ").title(), **schema}
 
 
 def _has_model(hint: Any) -> bool:

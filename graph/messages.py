@@ -10,7 +10,9 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
+from .checkpoint import RETURN
 from .context import RunnableConfig, current_task
+from .control import END, PREVIOUS
 from .isolation import isolated
 
 __all__ = [
@@ -63,11 +65,16 @@ def as_chunk(given: Any, ident: str) -> Any:
 
 
 def whole(writes: Iterable[tuple[str, Any]]) -> Iterator[Any]:
-    """The messages in what a node wrote: values that are one, and lists of them."""
-    for _, value in writes:
+    """The messages in what a node wrote: values that are one, and lists of them. What an entrypoint
+    or a task returned may have them by key.
+    """
+    for key, value in writes:
         for one in value if isinstance(value, (list, tuple)) else (value,):
             if is_object(one) or _is_dict_message(one):
-                yield one
+                if key != PREVIOUS:
+                    yield one
+            elif key in (END, RETURN) and one is value and isinstance(one, dict):
+                yield from whole(one.items())
 
 
 def stamped(message: Any, new_id: Callable[[], str]) -> str:

@@ -13,7 +13,7 @@ import attrs
 
 from .channels import Channel
 from .context import TaskContext
-from .control import END, START, Command, RetryPolicy, Send
+from .control import END, ROOT, START, Command, RetryPolicy, Send
 from .errors import InvalidUpdateError, NodeNotFoundError
 from .injection import GIVEN, wanted
 from .isolation import isolated, isolated_state
@@ -23,7 +23,19 @@ from .schema import Schema, as_update, has_keys
 if TYPE_CHECKING:
     from .compiled import CompiledStateGraph
 
-__all__ = ["INPUT", "Branch", "Call", "Node", "check_targets", "is_runnable", "read_update"]
+__all__ = [
+    "INPUT",
+    "Branch",
+    "Call",
+    "Node",
+    "Pairs",
+    "check_targets",
+    "is_async",
+    "is_runnable",
+    "name_of",
+    "read_update",
+]
+
 
 # Parameters that cannot be given by their name.
 _UNNAMED = (
@@ -33,6 +45,7 @@ _UNNAMED = (
 )
 INPUT: Final = "__input__"  # who writes what a Command given as input brings
 Pairs = tuple[tuple[str, Any], ...]
+Update = tuple[Pairs, tuple[str | Send, ...], list[Command[Any]]]
 
 
 @attrs.frozen
@@ -53,7 +66,11 @@ class Call:
             return cls(cast(Any, function).invoke, False, (("config", "config"),))
         if not callable(function):
             raise TypeError(f"{what} must be a function; got {function!r}")
-        return cls(function, _is_async(function), _asks(function, what))
+        return cls(function, is_async(function), _asks(function, what))
+
+    def arguments(self, given: Any) -> tuple[Sequence[Any], Mapping[str, Any]]:
+        """What the function is called with, beside what it asks for."""
+        return (given,), {}
 
     def __call__(self, state: Any, task: TaskContext) -> Any:
         if not self.asks:
@@ -98,7 +115,8 @@ class Node:
 
     `edges`: static targets. `joins`: the edges from several nodes that this one is a source of.
     `schema`: what it reads. `defer`: it runs only when nothing else is left to run.
-    `destinations`: where its Commands may go, with the label of each in drawings.
+    `destinations`: where its Commands may go, with the label of each in drawings. `writer`: makes
+    its writes of what it returned, where that is no update of state keys.
     """
 
     name: str
@@ -110,16 +128,21 @@ class Node:
     timeout: TimeoutPolicy | None = None
     cache: CachePolicy | None = None
     error_handler: Call | None = None
+    writer: Callable[[Any], Pairs] | None = None
     metadata: Mapping[str, Any] = attrs.field(factory=dict)
     destinations: Mapping[str, str | None] = attrs.field(factory=dict)
     edges: tuple[str, ...] = ()
     joins: tuple[str, ...] = ()
     branches: tuple[Branch, ...] = ()
 
+    def read(self, returned: Any, channels: Mapping[str, Any]) -> Update:
+        """What the node returned, as `read_update` gives it, which it raises as."""
+        if self.writer is not None:
+            return self.writer(returned), (), []
+        return read_update(returned, self.name, channels)
 
-def read_update(
-    returned: Any, node: str, channels: Mapping[str, Any]
-) -> tuple[Pairs, tuple[str | Send, ...], list[Command[Any]]]:
+
+def read_update(returned: Any, node: str, channels: Mapping[str, Any]) -> Update:
     """What a node returned, as (writes, targets, commands for the graph around this one).
 
     Keys that the state does not have are passed over, as LangGraph does. Raises InvalidUpdateError
@@ -128,7 +151,7 @@ def read_update(
     match returned:
         case None:
             return (), (), []
-        case dict():
+        case dict() if ROOT not in channels:
             return _pairs(returned, channels), (), []
         case Command(graph=Command.PARENT):
             return (), (), [returned]
@@ -147,12 +170,21 @@ def read_update(
                 tuple(target for _, targets, _ in parts for target in targets),
                 [command for _, _, outer in parts for command in outer],
             )
+        case _ if ROOT in channels:
+            return ((ROOT, isolated(returned)),), (), []
         case _:
             if not isinstance(returned, (Command, Send)) and has_keys(returned, channels):
                 return _pairs(as_update(returned) or {}, channels), (), []
             raise InvalidUpdateError(
                 f"{_who(node)} {_shown(returned)}; expected a dict of state keys, a Command or None"
             )
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """What a function is called."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return getattr(function, "__name__", type(function).__name__)
 
 
 def check_targets(targets: tuple[str | Send, ...], node: str, known: Mapping[str, Any]) -> None:
@@ -216,6 +248,8 @@ def _command_pairs(update: Any, node: str, channels: Mapping[str, Any]) -> Pairs
     """A Command's `update`: None, a dict, an instance of a state type, or a list of pairs, whose
     keys may come more than once.
     """
+    if ROOT in channels:
+        return () if update is None else ((ROOT, isolated(update)),)
     if update is None or isinstance(update, dict):
         return _pairs(update or {}, channels)
     if (instance := as_update(update)) is not None:
@@ -241,7 +275,8 @@ def _shown(value: Any) -> str:
     return f"{text if len(text) <= 80 else text[:77] + '...'} ({type(value).__name__})"
 
 
-def _is_async(function: Any) -> bool:
+def is_async(function: Any) -> bool:
+    """Whether it is an async function, or an object or partial that is called as one."""
     while isinstance(function, functools.partial):
         function = function.func
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(

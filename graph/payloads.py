@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
 from .checkpoint import Planned, StateSnapshot, StateTask
-from .control import START, Interrupt
+from .control import PREVIOUS, START, Interrupt
 from .parts import CheckpointPayload, CheckpointTask, DebugPayload, TaskPayload, TaskResultPayload
 
 __all__ = ["checkpoint_payload", "result_payload", "task_payload", "triggers", "wrapped"]
@@ -31,7 +31,12 @@ _OF_PLACE: Final = frozenset(
 def task_payload(planned: Planned, given: Any, metadata: Mapping[str, Any]) -> TaskPayload:
     """A task that starts. `given`: what its node reads. `metadata`: of its config."""
     shown = {key: value for key, value in metadata.items() if key not in _OF_PLACE}
-    payload = TaskPayload(id=planned.id, name=planned.node, input=given, triggers=triggers(planned))
+    payload = TaskPayload(
+        id=planned.id,
+        name=planned.node,
+        input=given,
+        triggers=tuple(metadata["langgraph_triggers"]),
+    )
     return {**payload, "metadata": shown} if shown else payload
 
 
@@ -45,6 +50,8 @@ def result_payload(
     """What a task came to. A key that it wrote more than once has `{"$writes": [...]}`."""
     by_key: dict[str, list[Any]] = {}
     for key, value in writes:
+        if key == PREVIOUS:
+            continue
         by_key.setdefault(key, []).append(value)
     return {
         "id": planned.id,

@@ -11,8 +11,9 @@ import attrs
 
 from .channels import MISSING, Channel
 from .checkpoint import PendingWrites, Planned
-from .control import END, Send
+from .control import END, ROOT, START, Send
 from .nodes import Node
+from .root import shown
 
 __all__ = [
     "Advance",
@@ -38,15 +39,18 @@ class Outcome:
     handled: bool = False
 
     @property
-    def result(self) -> dict[str, Any] | list[dict[str, Any]] | None:
-        """What the task wrote, as the stream shows it; None if nothing, and several dicts where it
-        wrote a key more than once."""
+    def result(self) -> Any:
+        """What the task wrote, as the stream shows it; None if nothing, and a list where it wrote a
+        key more than once."""
+        if not self.writes:
+            return None
         parts: list[dict[str, Any]] = [{}]
         for key, value in self.writes:
             if key in parts[-1]:
                 parts.append({})
             parts[-1][key] = value
-        return parts if len(parts) > 1 else parts[0] or None
+        several = [shown(part) for part in parts]
+        return several if len(several) > 1 else several[0]
 
 
 @attrs.frozen
@@ -73,6 +77,11 @@ class Topology:
     fading: tuple[str, ...] = attrs.field(init=False)
     untracked: tuple[str, ...] = attrs.field(init=False)
     deferred: tuple[str, ...] = attrs.field(init=False)
+
+    @property
+    def whole(self) -> bool:
+        """Whether inputs are one value, without keys, and results too."""
+        return self.inputs in ((START,), (ROOT,))
 
     @fading.default
     def _fading(self) -> tuple[str, ...]:

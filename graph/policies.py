@@ -17,13 +17,14 @@ __all__ = ["CachePolicy", "TimeoutPolicy", "default_cache_key", "retry_policies"
 Seconds = float | timedelta
 
 
-def default_cache_key(state: Any) -> str:
-    """A digest of a node's input, the same for equal inputs whatever the order of their keys.
+def default_cache_key(*args: Any, **kwargs: Any) -> str:
+    """A digest of a node's input, or of the arguments of a task: the same for equal ones whatever
+    the order of their keys.
 
     Raises TypeError for an input with something in it that is no plain data.
     """
     try:
-        plain = msgspec.json.encode(state, order="deterministic")
+        plain = msgspec.json.encode([args, kwargs], order="deterministic")
     except (TypeError, msgspec.EncodeError) as error:
         raise TypeError(
             f"The input has no cache key of its own ({error}): give CachePolicy a key_func"
@@ -35,8 +36,8 @@ def default_cache_key(state: Any) -> str:
 class CachePolicy:
     """Remember what a node did with an input, in the cache the graph was compiled with.
 
-    `key_func`: from the node's input to the key that stands for it. `ttl`: seconds to remember it
-    (default None: for ever).
+    `key_func`: from the node's input, or a task's arguments, to the key that stands for it.
+    `ttl`: seconds to remember it (default None: for ever).
     """
 
     key_func: Callable[..., str | bytes] = default_cache_key
@@ -48,8 +49,8 @@ class TimeoutPolicy:
     """How long one attempt of a node may take, in seconds or as a timedelta.
 
     `run_timeout`: all in all. `idle_timeout`: without a sign of progress, which is what the node
-    writes to its stream writer, a super-step of a graph called as the node, and
-    `runtime.heartbeat()`; with `refresh_on="heartbeat"` only the last.
+    writes to its stream writer, a super-step of a graph called as the node, a task or a step that
+    has finished, and `runtime.heartbeat()`; with `refresh_on="heartbeat"` only the last.
     """
 
     run_timeout: Seconds | None = None

@@ -84,7 +84,7 @@ class Reports:
         for task in tasks:
             if task.planned.node == START:
                 continue
-            given = task.planned.arg if task.planned.takes_arg else self.run.position.values()
+            given = task.planned.arg if task.planned.takes_arg else self.run.position.given()
             if self.wants("messages"):
                 self.run.job.seen.update(messages.known(given))
             if self.wants("tasks", "debug"):

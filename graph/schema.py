@@ -16,6 +16,7 @@ from typing_extensions import is_typeddict
 
 from .channels import BinaryOperatorAggregate, Channel, LastValue
 from .chat import MessageReducer
+from .control import ROOT
 from .isolation import isolated
 from .managed import ManagedValue
 from .objects import is_pydantic
@@ -51,14 +52,20 @@ class Schema:
         """The schema of a TypedDict, dataclass, attrs class or Pydantic model.
 
         `Annotated[type, reducer]` folds with the reducer, a function of two arguments;
-        `Annotated[type, channel]` is that channel; any other key holds the last value. Raises
-        TypeError for a type that declares no keys.
+        `Annotated[type, channel]` is that channel; any other key holds the last value. Such an
+        annotation by itself declares a state that is one value. Raises TypeError for a type that
+        declares neither.
         """
         names = _names(kind)
+        if names is None and get_origin(kind) is Annotated:
+            channel = _channel(ROOT, kind)
+            if isinstance(channel, Channel):
+                return cls.of_value(ROOT, channel)
         if names is None:
             raise TypeError(
-                f"The state of a graph is declared as a TypedDict, a dataclass, an attrs class or "
-                f"a Pydantic model; got {kind!r}"
+                f"The state of a graph is declared as a TypedDict, a dataclass, an attrs class, a "
+                f"Pydantic model, or one value with its reducer, Annotated[<type>, <reducer>]; got "
+                f"{kind!r}"
             )
         hints = get_type_hints(kind, include_extras=True)
         declared = {key: _channel(key, hints[key]) for key in names}
@@ -68,6 +75,11 @@ class Schema:
             managed={k: c for k, c in declared.items() if not isinstance(c, Channel)},
             build=None if is_typeddict(kind) else lambda given: _built(kind, names, given),
         )
+
+    @classmethod
+    def of_value(cls, key: str, channel: Channel) -> Schema:
+        """The schema of a state without keys: a node is given the value of the one channel."""
+        return cls(Any, {key: channel}, {}, lambda given: given.get(key))
 
     def select(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The values of this schema's keys, in the order of its declaration."""

@@ -10,6 +10,7 @@ from .control import START
 from .isolation import isolated
 from .nodes import Node
 from .plan import Topology, settled
+from .root import shown
 
 __all__ = ["empty_snapshot", "snapshot"]
 
@@ -31,7 +32,7 @@ def snapshot(
     )
     parents = checkpoint.metadata.get("parents", {})
     return StateSnapshot(
-        values={key: isolated(values[key]) for key in graph.channels if key in values},
+        values=shown({key: isolated(values[key]) for key in graph.channels if key in values}),
         next=tuple(open_tasks),
         config=_config(thread_id, checkpoint.ns, checkpoint.id, parents),
         metadata={
@@ -73,7 +74,7 @@ def _task(planned: Planned, saved: Saved, thread_id: str, nodes: Mapping[str, No
     if planned.node == START:
         result = isolated(planned.arg)
     elif so_far is not None and so_far.writes is not None:
-        result = isolated(dict(so_far.writes))
+        result = isolated(shown(dict(so_far.writes)))
     state = None
     node = nodes.get(planned.node)
     if node is not None and node.subgraph is not None:

@@ -30,15 +30,17 @@ _RESERVED: Final = (INPUT, "__interrupt__", "__metadata__")
 _SEPARATORS: Final = ("|", ":")  # they part the names in a checkpoint namespace
 
 
-def check_name(name: str, nodes: Mapping[str, Any]) -> None:
-    """Raises ValueError for a node name that is taken, reserved or not usable."""
+def check_name(name: str, taken: Collection[str] = (), *, kind: str = "Node") -> None:
+    """Raises ValueError for the name of a node, or of another `kind`, that is taken, reserved or
+    not usable.
+    """
     if name in (START, END, *_RESERVED) or name.startswith(handler_of("")):
-        raise ValueError(f"Node name {name!r} is reserved")
-    if name in nodes:
+        raise ValueError(f"{kind} name {name!r} is reserved")
+    if name in taken:
         raise ValueError(f"There is a node {name!r} already")
     for separator in _SEPARATORS:
         if separator in name:
-            raise ValueError(f"Node name {name!r} may not contain {separator!r}")
+            raise ValueError(f"{kind} name {name!r} may not contain {separator!r}")
 
 
 def check_key(key: str) -> None:

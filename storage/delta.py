@@ -222,7 +222,7 @@ def encode_writes(writes: PendingWrites, types: Types) -> tuple[bytes, bool]:
     """A task's pending writes as stored, and whether they come back as they are, and not as plain
     data in part. Raises Unstorable, naming the channel or the task."""
     error = writes.error
-    about = {
+    about: dict[str, Any] = {
         "task_id": writes.task_id,
         "node": writes.node,
         "goto": [[to.node, to.arg] if isinstance(to, Send) else to for to in writes.goto],
@@ -238,6 +238,8 @@ def encode_writes(writes: PendingWrites, types: Types) -> tuple[bytes, bool]:
         ],
         "error": None if error is None else [error.type, error.message, error.repr],
     }
+    if writes.caller:
+        about["caller"] = writes.caller
     told, unknown = kept(about, writes.node, types)
     types.tell(unknown, f"what node {writes.node!r} asks, is told or sends")
     exact = not unknown
@@ -245,8 +247,10 @@ def encode_writes(writes: PendingWrites, types: Types) -> tuple[bytes, bool]:
     if writes.writes is not None:
         pairs = []
         for key, value in writes.writes:
-            raw, unknown = kept(value, key, types)
-            types.tell(unknown, f"channel {key!r}")
+            # A call's result is no channel's: errors name the call.
+            name = writes.node if writes.caller else key
+            raw, unknown = kept(value, name, types)
+            types.tell(unknown, f"channel {name!r}")
             exact = exact and not unknown
             pairs.append((key, msgspec.Raw(raw)))
     return _encoder.encode(_StoredWrites(msgspec.Raw(told), pairs)), exact
@@ -444,4 +448,5 @@ def decode_writes(row: LogRow, types: Types) -> PendingWrites:
             for one in about["interrupts"]
         ),
         error=None if about["error"] is None else TaskError(*about["error"]),
+        caller=about.get("caller", ""),
     )

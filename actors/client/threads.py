@@ -10,6 +10,7 @@ import attrs
 from greenroom.graph import CompiledStateGraph, NodeNotFoundError, StateSnapshot
 from greenroom.graph.checkpoint import Saved
 from greenroom.graph.isolation import isolated
+from greenroom.graph.root import shown
 from greenroom.graph.snapshot import empty_snapshot
 from greenroom.storage import RecordExists, Storage
 from greenroom.storage.codec import as_json
@@ -312,9 +313,9 @@ class ThreadsClient:
         )
 
 
-def _values(head: Saved | None) -> dict[str, Any] | None:
+def _values(head: Saved | None) -> Any:
     """The state that a thread shows, as the caller's own."""
-    return isolated(dict(head.checkpoint.values)) if head is not None else None
+    return isolated(shown(head.checkpoint.values)) if head is not None else None
 
 
 def _as_shown(head: Saved, keys: Iterable[str]) -> Any:
