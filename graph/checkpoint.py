@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from hashlib import blake2b
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 import attrs
 
@@ -15,6 +15,7 @@ __all__ = [
     "RUN_TASK",
     "Checkpoint",
     "CheckpointLog",
+    "CheckpointReader",
     "Checkpointer",
     "PendingWrites",
     "Planned",
@@ -131,12 +132,8 @@ class Saved:
     pending: Mapping[str, PendingWrites] = attrs.field(factory=dict)
 
 
-class CheckpointLog(Protocol):
-    """The log of one thread, as the executor writes it.
-
-    Reads see what was appended, durable or not. Records become durable in the order in which they
-    were appended.
-    """
+class CheckpointReader(Protocol):
+    """The log of one thread, as it is read."""
 
     async def load(self, ns: str = "", checkpoint_id: str | None = None) -> Saved | None:
         """A checkpoint of a namespace, the newest where no id is given; None where there is
@@ -149,6 +146,14 @@ class CheckpointLog(Protocol):
     ) -> list[Saved]:
         """The checkpoints of a namespace, newest first, those older than `before` where given."""
         ...
+
+
+class CheckpointLog(CheckpointReader, Protocol):
+    """The log of one thread, as the executor writes it.
+
+    Reads see what was appended, durable or not. Records become durable in the order in which they
+    were appended.
+    """
 
     def append(self, record: Checkpoint | PendingWrites) -> None:
         """Add a record. It need not be durable when this returns.
@@ -166,6 +171,7 @@ class CheckpointLog(Protocol):
         ...
 
 
+@runtime_checkable
 class Checkpointer(Protocol):
     """Where a graph used alone keeps its threads."""
 

@@ -9,19 +9,22 @@ import attrs
 import trio
 
 from . import blocking
+from .address import Address
 from .cache import BaseCache, cache_namespace
-from .checkpoint import Checkpoint, Checkpointer, CheckpointLog, Saved, StateSnapshot
-from .context import RunnableConfig, coerced
+from .checkpoint import Checkpoint, Checkpointer, CheckpointLog, StateSnapshot
+from .context import RunnableConfig, TaskContext, coerced, running_task
 from .control import StateUpdate
 from .drawing import DrawnGraph, draw
 from .errors import NodeNotFoundError
 from .execute import Execution
 from .exitlog import ExitLog
+from .inner import Call, names_thread
 from .isolation import isolated
 from .job import Breakpoints, Durability, Finish, Job
 from .jsonschema import json_schema
 from .plan import Topology
-from .snapshot import empty_snapshot, snapshot
+from .snapshot import config_of
+from .states import locate, read_saved, read_state
 from .store import BaseStore
 from .stream import Chunks, Stream
 from .update import check_updates, take_in, update_state
@@ -49,7 +52,7 @@ class CompiledStateGraph:
     state_schema: type[Any]
     context_schema: type[Any] | None = None
     builder: StateGraph | None = None
-    checkpointer: Checkpointer | None = None
+    checkpointer: Checkpointer | bool | None = None
     store: BaseStore | None = None
     cache: BaseCache | None = None
     step_timeout: float | None = None
@@ -73,8 +76,13 @@ class CompiledStateGraph:
         failed. `durability`: `sync`, `async` (default) or `exit`; see `Job`.
         Raises what a node raised, GraphRecursionError, EmptyInputError, InvalidUpdateError.
         """
-        job = self._job(config, input, context, interrupt_before, interrupt_after, durability)
-        finish = await self._carry_out(job)
+        task = self._caller(config)
+        if task is not None:
+            call = Call(config, context, interrupt_before, interrupt_after, durability)
+            finish = await task.call_graph(self, input, call)
+        else:
+            job = self._job(config, input, context, interrupt_before, interrupt_after, durability)
+            finish = await self._carry_out(job)
         values: dict[str, Any] = isolated(finish.values)
         if finish.interrupts:
             values["__interrupt__"] = list(finish.interrupts)
@@ -104,12 +112,20 @@ class CompiledStateGraph:
         `messages` tokens and `custom` come as they are made. An error of the run is raised after
         the chunks before it. Leaving early cancels the run.
         """
+        task = self._caller(config)
+        if task is not None:
+            call = Call(config, context, interrupt_before, interrupt_after, durability)
+
+            async def run(chunks: Chunks) -> None:
+                await task.call_graph(self, input, attrs.evolve(call, sink=chunks))
+
+            return Stream(run, stream_mode, subgraphs)
         job = self._job(config, input, context, interrupt_before, interrupt_after, durability)
 
-        async def run(chunks: Chunks) -> None:
+        async def run_alone(chunks: Chunks) -> None:
             await self._carry_out(attrs.evolve(job, sink=chunks))
 
-        return Stream(run, stream_mode, subgraphs)
+        return Stream(run_alone, stream_mode, subgraphs)
 
     async def aget_state(self, config: RunnableConfig, *, subgraphs: bool = False) -> StateSnapshot:
         """The state of a thread: now, or at `configurable.checkpoint_id`. Empty for a new thread.
@@ -117,20 +133,11 @@ class CompiledStateGraph:
         `subgraphs`: `state` of the tasks of graphs called as nodes is their snapshot, at any depth,
         and not just the config for it.
         """
-        thread_id, ns, checkpoint_id = _place(config)
-        saved = await self._log(thread_id).load(ns, checkpoint_id)
-        if saved is None:
-            return empty_snapshot(thread_id, ns)
-        state = self.at(ns).snapshot(saved, thread_id)
-        if not subgraphs:
-            return state
-        tasks = []
-        for task in state.tasks:
-            if isinstance(task.state, Mapping):
-                place = RunnableConfig(configurable=task.state["configurable"])
-                task = attrs.evolve(task, state=await self.aget_state(place, subgraphs=True))
-            tasks.append(task)
-        return attrs.evolve(state, tasks=tuple(tasks))
+        at = Address.of(config)
+        log = self._log(at.thread_id)
+        return await read_state(
+            log, self, at.thread_id, at.ns, at.checkpoint_id, subgraphs=subgraphs
+        )
 
     async def aget_state_history(
         self,
@@ -143,11 +150,11 @@ class CompiledStateGraph:
         """The states of a thread, newest first; `filter` by metadata, `before` a config's
         checkpoint.
         """
-        thread_id, ns, _ = _place(config)
-        start = _place({**config, **before})[2] if before is not None else None
-        found = 0
-        for saved in await self._log(thread_id).history(ns, before=start):
-            state = self.at(ns).snapshot(saved, thread_id)
+        at = Address.of(config)
+        start = Address.of({**config, **before}).checkpoint_id if before is not None else None
+        found, place = 0, locate(self, at.ns)
+        for saved in await self._log(at.thread_id).history(place.ns, before=start):
+            state = place.snapshot(saved, at.thread_id)
             if not (filter or {}).items() <= (state.metadata or {}).items():
                 continue
             if found == limit:
@@ -176,18 +183,18 @@ class CompiledStateGraph:
         """
         if not supersteps or not all(supersteps):
             raise ValueError("Updates are given as super-steps of at least one update each")
-        thread_id, ns, _ = _place(config)
-        self._log(thread_id)
-        graph, job = self.at(ns), self._job(config, None)
+        at = Address.of(config)
+        log, place = self._log(at.thread_id), locate(self, at.ns)
         for updates in supersteps:
-            check_updates(updates, graph.topology.nodes)
+            check_updates(updates, place.graph.topology.nodes)
+        job = attrs.evolve(self._job(config, None), ns=tuple(filter(None, place.ns.split("|"))))
+        saved = await read_saved(log, place, at.checkpoint_id)
+        wanted = at.checkpoint_id if saved is None else saved.checkpoint.id
         for updates in supersteps:
-            made = await update_state(graph, job, updates)
-            job = attrs.evolve(job, checkpoint_id=made.id)
-        if job.log is not None:
-            await job.log.flush()
-        own = {"thread_id": thread_id, "checkpoint_ns": ns, "checkpoint_id": made.id}
-        return {"configurable": own}
+            made = await update_state(place.graph, attrs.evolve(job, checkpoint_id=wanted), updates)
+            wanted = made.id
+        await log.flush()
+        return config_of(made, at.thread_id)
 
     def invoke(
         self, input: Any, config: RunnableConfig | None = None, **options: Any
@@ -336,22 +343,10 @@ class CompiledStateGraph:
         """Apply the job's input without running a node; see `update.take_in`."""
         return await take_in(self, job)
 
-    def at(self, ns: str) -> CompiledStateGraph:
-        """The graph that works in a checkpoint namespace: this one, or one called as a node in it.
-
-        Raises NodeNotFoundError for a namespace that this graph does not have.
-        """
-        graph = self
-        for place in filter(None, ns.split("|")):
-            node = graph.topology.nodes.get(place.partition(":")[0])
-            if node is None or node.subgraph is None:
-                raise NodeNotFoundError(f"Checkpoint namespace {ns!r} leads to no graph")
-            graph = node.subgraph
-        return graph
-
-    def snapshot(self, saved: Saved, thread_id: str) -> StateSnapshot:
-        """A checkpoint of one of this graph's threads as `get_state` shows it."""
-        return snapshot(saved, thread_id, self.topology.channels, self.topology.nodes)
+    def _caller(self, config: RunnableConfig | None) -> TaskContext | None:
+        """The task that this is called in, unless it is for a thread of its own."""
+        task = running_task()
+        return None if task is None or names_thread(config, task.path) else task
 
     async def _carry_out(self, job: Job) -> Finish:
         """A run of a graph used alone: what it leaves in the log is durable when this is over."""
@@ -372,39 +367,33 @@ class CompiledStateGraph:
         durability: Durability | None = None,
     ) -> Job:
         config = config or RunnableConfig()
-        log = checkpoint_id = None
-        ns: tuple[str, ...] = ()
-        if self.checkpointer is not None:
-            thread_id, place, checkpoint_id = _place(config)
-            log = self._log(thread_id)
-            ns = tuple(filter(None, place.split("|")))
+        at = log = None
+        if self.checkpointer is not None and self.checkpointer is not False:
+            at = Address.of(config)
+            log = self._log(at.thread_id)
         return Job(
             input=input,
             config=config,
             context=coerced(context, self.context_schema),
             log=log,
             world=World(),
-            checkpoint_id=checkpoint_id,
+            checkpoint_id=None if at is None else at.start_id,
+            travels={} if at is None else at.travels,
             interrupt_before=interrupt_before or (),
             interrupt_after=interrupt_after or (),
             durability=durability or "async",
             metadata=config.get("metadata") or {},
-            ns=ns,
         )
 
     def _log(self, thread_id: str) -> CheckpointLog:
-        if self.checkpointer is None:
-            raise ValueError(
-                "This graph keeps no threads: compile it with checkpointer=InMemorySaver()"
-            )
-        return self.checkpointer.log(thread_id)
-
-
-def _place(config: Mapping[str, Any]) -> tuple[str, str, str | None]:
-    """Thread, namespace and checkpoint that a config names."""
-    own = config.get("configurable") or {}
-    if not own.get("thread_id"):
-        raise ValueError(
-            "A graph with a checkpointer needs a thread: configurable.thread_id in the config"
-        )
-    return str(own["thread_id"]), own.get("checkpoint_ns") or "", own.get("checkpoint_id")
+        match self.checkpointer:
+            case True:
+                raise RuntimeError(
+                    "checkpointer=True is for graphs inside others: this one is used alone"
+                )
+            case None | False:
+                raise ValueError(
+                    "This graph keeps no threads: compile it with checkpointer=InMemorySaver()"
+                )
+            case Checkpointer() as checkpointer:
+                return checkpointer.log(thread_id)

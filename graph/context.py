@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
-from typing import Any, Generic, Protocol, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypedDict, TypeVar
 
 import attrs
 from typing_extensions import is_typeddict
@@ -12,21 +12,29 @@ from typing_extensions import is_typeddict
 from .errors import NodeError
 from .store import BaseStore
 
+if TYPE_CHECKING:
+    from .compiled import CompiledStateGraph
+    from .inner import Call
+    from .job import Finish
+
 __all__ = [
     "ExecutionInfo",
     "RunnableConfig",
     "Runtime",
     "StreamWriter",
+    "TaskContext",
     "coerced",
     "current_task",
     "get_config",
     "get_runtime",
     "get_store",
     "get_stream_writer",
+    "running_task",
 ]
 
 StreamWriter = Callable[[Any], None]
 C = TypeVar("C")
+T = TypeVar("T")
 
 
 class RunnableConfig(TypedDict, total=False):
@@ -98,6 +106,19 @@ class TaskContext(Protocol):
         """Answer of the next interrupt of this task, or GraphInterrupt."""
         ...
 
+    @property
+    def path(self) -> tuple[str, ...]:
+        """Where it is, outermost graph first."""
+        ...
+
+    async def call_graph(self, graph: CompiledStateGraph, given: Any, call: Call) -> Finish:
+        """Run a graph as part of this task's run."""
+        ...
+
+    def visit(self, function: Callable[[], Awaitable[T]]) -> T:
+        """Run async code in the event loop, called in a thread."""
+        ...
+
     def emit_message(self, chunk: Any) -> None:
         """Send a part of a message to readers of stream mode `messages`."""
         ...
@@ -111,6 +132,11 @@ def current_task(caller: str) -> TaskContext:
     if task is None:
         raise RuntimeError(f"{caller} was called outside a node of a running graph")
     return task
+
+
+def running_task() -> TaskContext | None:
+    """The task in whose node this is called; None outside nodes."""
+    return _task.get()
 
 
 def get_stream_writer() -> StreamWriter:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
@@ -23,6 +23,7 @@ __all__ = [
     "NodeNotFoundError",
     "NodeTimeoutError",
     "ParentCommand",
+    "unwrapped",
 ]
 
 
@@ -108,3 +109,31 @@ class ParentCommand(GraphBubbleUp):
     def __init__(self, command: Command[Any]) -> None:
         super().__init__(command)
         self.command = command
+
+
+def unwrapped(error: BaseException) -> BaseException:
+    """What an exception group means that has left a node's own nursery.
+
+    A pause, if that is all that is in it; else a command for the graph around, if that is; else its
+    errors. Anything that is no group is itself.
+    """
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    bubbles, errors = error.split(GraphBubbleUp)
+    if bubbles is None:
+        return error
+    if errors is not None:
+        return errors
+    leaves = list(_leaves(bubbles))
+    asked = [leaf for leaf in leaves if isinstance(leaf, GraphInterrupt)]
+    if asked:
+        return GraphInterrupt([interrupt for leaf in asked for interrupt in leaf.interrupts])
+    return leaves[0]
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error

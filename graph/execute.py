@@ -14,18 +14,20 @@ import attrs
 import trio
 
 from .cache import BaseCache, cache_key
-from .checkpoint import PendingWrites, Planned, TaskError
+from .checkpoint import CheckpointLog, PendingWrites, Planned, TaskError
 from .context import RunnableConfig, Runtime
 from .control import START, Interrupt
-from .errors import GraphBubbleUp, GraphInterrupt, GraphRecursionError, ParentCommand
+from .errors import GraphBubbleUp, GraphInterrupt, GraphRecursionError
+from .inner import Call, inner_job, start_inner
 from .job import Breakpoints, Finish, Job
+from .line import Line
 from .payloads import triggers
 from .plan import Outcome, Topology, advance, handler_of
 from .position import Position
 from .reports import InOrder, Reports
-from .schema import as_update
 from .task import Task
 from .timelimit import places, within
+from .visits import Visits
 from .world import entered_world
 
 if TYPE_CHECKING:
@@ -48,8 +50,13 @@ class Execution:
     # Super-steps until the recursion limit, the one at hand included.
     remaining: int = attrs.field(init=False, default=DEFAULT_RECURSION_LIMIT)
     reports: Reports = attrs.field(init=False)
-    # Answers for the tasks of the super-step under way, graphs called as nodes included.
-    _answers: Mapping[str, Any] = attrs.field(init=False, factory=dict)
+    visits: Visits = attrs.field(init=False, factory=Visits)
+    # Answers for the tasks of the super-step under way, inner graphs included.
+    answers: Mapping[str, Any] = attrs.field(init=False, factory=dict)
+    # For inner graphs, as in `Inner`.
+    line: Line | None = attrs.field(init=False, default=None)
+    travels: Mapping[str, str] = attrs.field(init=False, factory=dict)
+    origin: tuple[str, ...] = attrs.field(init=False, default=())
     _places: trio.Semaphore | None = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -84,18 +91,29 @@ class Execution:
                 self.reports.close()
 
     async def _begin(self) -> bool | None:
+        if self.job.inner is not None:
+            return await start_inner(self, self.job.inner)
         log, ns = self.job.log, self.position.ns
-        saved = await log.load(ns) if log is not None else None
-        wanted, forks = self.job.checkpoint_id, False
-        if (
-            log is not None
-            and wanted is not None
-            and (saved is None or saved.checkpoint.id != wanted)
-        ):
+        if log is None:
+            return self.position.begin(None, forks=False)
+        saved, forks = await log.load(ns), False
+        wanted = self.job.checkpoint_id
+        if wanted is not None and (saved is None or saved.checkpoint.id != wanted):
             saved, forks = await log.load(ns, wanted), True
             if saved is None:
                 raise ValueError(f"There is no checkpoint {wanted!r} on this thread")
+        if forks or await self._have_moved_on(log):
+            self.travels, forks = self.job.travels, True
+        self.line = Line(log, None if saved is None else saved.checkpoint, branches=forks)
         return self.position.begin(saved, forks=forks)
+
+    async def _have_moved_on(self, log: CheckpointLog) -> bool:
+        """Whether inner graphs have newer checkpoints than those to go on from."""
+        for ns, wanted in self.job.travels.items():
+            saved = await log.load(ns)
+            if saved is not None and saved.checkpoint.id != wanted:
+                return True
+        return False
 
     async def _super_steps(self, limit: int, resuming: bool) -> Finish:
         position, steps = self.position, 0
@@ -128,7 +146,7 @@ class Execution:
         position = self.position
         finished: dict[Planned, Outcome] = {}
         tasks: list[Task] = []
-        self._answers, position.answers = position.answers, {}
+        self.answers, position.answers = position.answers, {}
         left = False
         for planned in position.at.next:
             outcome = position.outcome(planned)
@@ -159,18 +177,18 @@ class Execution:
         so_far = position.pending.get(planned.id)
         if so_far is None:
             return Task(self, planned, position.at.values)
-        if self._answers and so_far.interrupts and not self._answered(so_far):
+        if self.answers and so_far.interrupts and not self._answered(so_far):
             return None
-        depth = len(self.job.ns) + 1  # deeper ones were asked by a graph called as this node
-        own = [i.id for i in so_far.interrupts if len(i.ns) == depth and i.id in self._answers]
-        resumes = (*so_far.resumes, *(self._answers[i] for i in own))
+        path = self.path(planned)  # others were asked by a graph inside this node
+        own = [i.id for i in so_far.interrupts if i.ns == path and i.id in self.answers]
+        resumes = (*so_far.resumes, *(self.answers[i] for i in own))
         if so_far.interrupts or so_far.error:
             # It starts again: what it asked or died of before is over.
             position.append_outcome(planned, resumes=resumes)
-        return Task(self, planned, position.at.values, resumes)
+        return Task(self, planned, position.at.values, resumes, resumed=True)
 
     def _answered(self, so_far: PendingWrites) -> bool:
-        return any(interrupt.id in self._answers for interrupt in so_far.interrupts)
+        return any(interrupt.id in self.answers for interrupt in so_far.interrupts)
 
     async def _perform(self, tasks: list[Task], finished: dict[Planned, Outcome]) -> bool:
         """Run tasks, filling `finished`. Returns whether one has paused; raises the first
@@ -249,45 +267,49 @@ class Execution:
                 first.add_note(f"Node {task.node.name!r} failed in the same super-step: {error!r}")
         raise first
 
-    async def call_subgraph(self, task: Task, inner: CompiledStateGraph, state: Any) -> Any:
-        """Run a graph as a node: its output is the node's update."""
-        job = attrs.evolve(
-            self.job,
-            input=state if isinstance(state, Mapping) else as_update(state),
-            ns=task.path,
-            answers=self._answers,
-            store=self.runtime.store,
-            cache=self._cache,
-            progress=task.progress,
-            checkpoint_id=None,
-            interrupt_before=(),
-            interrupt_after=(),
-            metadata={**self.job.metadata, **self._place(task), "parents": self._parents()},
-        )
-        try:
-            finish = await Execution(inner, job).run()
-        except ParentCommand as up:
-            return attrs.evolve(up.command, graph=None)
+    async def call_graph(
+        self, task: Task, graph: CompiledStateGraph, given: Any, number: int, call: Call
+    ) -> Finish:
+        """Run a graph inside this run, for a task; see `inner.inner_job`.
+
+        Raises GraphInterrupt where it pauses, ParentCommand where it speaks to this graph.
+        """
+        job = inner_job(task, graph, given, number, call)
+        inner = Execution(graph, job)
+        if graph.checkpointer is True and self.line is not None:
+            async with self.line.lock("|".join(job.ns)):
+                finish = await inner.run()
+        else:
+            finish = await inner.run()
         if finish.paused:
             raise GraphInterrupt(finish.interrupts)
-        return finish.values
+        return finish
+
+    def path(self, planned: Planned) -> tuple[str, ...]:
+        """Where a task is, outermost graph first."""
+        return (*self.job.ns, f"{planned.node}:{planned.id}")
+
+    def origin_of(self, planned: Planned) -> tuple[str, ...]:
+        """Where a task was on the line that this run has left."""
+        ident = self.position.replaced.get(planned.id, planned.id)
+        return (*self.origin, f"{planned.node}:{ident}")
 
     @property
-    def _cache(self) -> BaseCache | None:
+    def cache(self) -> BaseCache | None:
         return self.compiled.cache if self.compiled.cache is not None else self.job.cache
 
     async def recall(self, task: Task) -> Outcome | None:
         """What the cache knows of a task whose node has a policy for that."""
-        if self._cache is None:
+        if self.cache is None:
             return None
-        found = await self._cache.aget([cache_key(task)])
+        found = await self.cache.aget([cache_key(task)])
         return next(iter(found.values()), None)
 
     async def remember(self, task: Task, outcome: Outcome) -> None:
-        if self._cache is not None and task.node.cache is not None:
-            await self._cache.aset({cache_key(task): (outcome, task.node.cache.ttl)})
+        if self.cache is not None and task.node.cache is not None:
+            await self.cache.aset({cache_key(task): (outcome, task.node.cache.ttl)})
 
-    def _parents(self) -> dict[str, str]:
+    def parents(self) -> dict[str, str]:
         return {**self.job.metadata.get("parents", {}), self.position.ns: self.position.at.id}
 
     def _pause(self, interrupts: tuple[Interrupt, ...]) -> Finish:
@@ -312,11 +334,11 @@ class Execution:
         own = {"checkpoint_id": self.position.at.id, "checkpoint_ns": "|".join(task.path)}
         return {
             **config,
-            "metadata": {**self.job.metadata, **config.get("metadata", {}), **self._place(task)},
+            "metadata": {**self.job.metadata, **config.get("metadata", {}), **self.place(task)},
             "configurable": {**config.get("configurable", {}), **own},
         }
 
-    def _place(self, task: Task) -> dict[str, Any]:
+    def place(self, task: Task) -> dict[str, Any]:
         """Where a task is, under LangGraph's names."""
         return {
             "langgraph_node": task.planned.node,

@@ -85,14 +85,15 @@ class Node:
     """A node: its function or the graph it stands for, and where its edges lead.
 
     `edges`: static targets. `joins`: the edges from several nodes that this one is a source of.
-    `schema`: what it reads. `defer`: it runs only when nothing else is left to run.
-    `destinations`: where its Commands may go, with the label of each in drawings.
+    `schema`: what it reads. `calls`: the graphs that its function refers to. `defer`: it runs only
+    when nothing else is left to run. `destinations`: where its Commands may go, with the label of each in drawings.
     """
 
     name: str
     schema: Schema
     call: Call | None = None
     subgraph: CompiledStateGraph | None = None
+    calls: tuple[CompiledStateGraph, ...] = ()
     retry: tuple[RetryPolicy, ...] = ()
     defer: bool = False
     timeout: TimeoutPolicy | None = None
@@ -103,6 +104,12 @@ class Node:
     edges: tuple[str, ...] = ()
     joins: tuple[str, ...] = ()
     branches: tuple[Branch, ...] = ()
+
+    @property
+    def inner(self) -> CompiledStateGraph | None:
+        """The graph inside it that keeps checkpoints, as far as is known."""
+        graphs = self.calls if self.subgraph is None else (self.subgraph,)
+        return next((graph for graph in graphs if graph.checkpointer is not False), None)
 
 
 def read_update(

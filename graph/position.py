@@ -26,7 +26,7 @@ class Position:
     """The checkpoint at hand and the pending writes of its tasks, in memory and in the log.
 
     `goto`, `dirty`: targets of a Command and changed keys that no checkpoint has yet. `answers`:
-    what a resume brought, by interrupt id.
+    what a resume brought, by interrupt id. `replaced`: the ids that tasks had before a fork.
     """
 
     graph: Topology
@@ -36,6 +36,7 @@ class Position:
     answers: Mapping[str, Any] = attrs.field(init=False, factory=dict)
     goto: tuple[str | Send, ...] = attrs.field(init=False, default=())
     dirty: tuple[str, ...] = attrs.field(init=False, default=())
+    replaced: Mapping[str, str] = attrs.field(init=False, factory=dict)
 
     def __attrs_post_init__(self) -> None:
         if self.job.log is not None and self.graph.untracked:
@@ -86,14 +87,10 @@ class Position:
         `forks`: `saved` is not the newest checkpoint, so going on from it starts a branch.
         """
         given = self.job.input
-        if self.job.ns and saved is not None:
-            self.take_up(saved)  # a graph called as a node goes on by itself
-            self.answers = self.job.answers
-            return True
         if given is None:
             if saved is None:
                 raise EmptyInputError("There is no input, and nothing on the thread to go on with")
-            self._go_on(saved, forks)
+            self.go_on(saved, forks=forks)
             return True
         if isinstance(given, Command):
             return self._begin_command(given, saved, forks)
@@ -110,6 +107,15 @@ class Position:
 
     def take_up(self, saved: Saved) -> None:
         self.at, self.pending = saved.checkpoint, dict(saved.pending)
+
+    def stay(self, before: Checkpoint) -> None:
+        """What comes next is of the task and inside the checkpoints that `before` is."""
+        about = {
+            key: value
+            for key, value in before.metadata.items()
+            if key == "parents" or key.startswith("langgraph_")
+        }
+        self.job = attrs.evolve(self.job, metadata={**about, **self.job.metadata})
 
     def take_up_nothing(self) -> None:
         """An empty thread, to be written by hand; it has no checkpoint until it is."""
@@ -153,17 +159,25 @@ class Position:
             if not self.answers and not writes and not goto:
                 self.take_up(saved)
                 return None
-        self._go_on(saved, forks)
+        self.go_on(saved, forks=forks)
         if writes or goto:
             self._edit(writes, goto)
         return True
 
-    def _go_on(self, saved: Saved, forks: bool) -> None:
+    def go_on(self, saved: Saved, *, forks: bool = False) -> None:
+        """Go on with the tasks of a checkpoint; see `begin` for `forks`."""
         self.take_up(saved)
         if forks:
             self._fork()
         elif RUN_TASK in self.pending:  # it failed, and is tried again
             self.append(self._record(RUN_TASK))
+
+    def branch(self, saved: Saved) -> None:
+        """Fork from a checkpoint, which may be of another namespace."""
+        self.take_up(saved)
+        if saved.checkpoint.ns != self.ns:
+            self.at = attrs.evolve(self.at, id="")  # nobody finds it as a parent here
+        self._fork()
 
     def _fork(self) -> None:
         """A branch of its own. What its tasks came to stays behind, but for questions that are
@@ -171,6 +185,7 @@ class Position:
         before = self.at
         planned = before.next if self.answers else _afresh(before.next)
         self._rebase("fork", before.step, before.values, (), planned)
+        self.replaced = {new.id: old.id for old, new in zip(before.next, self.at.next, strict=True)}
 
     def _edit(self, writes: tuple[tuple[str, Any], ...], goto: tuple[str | Send, ...]) -> None:
         """What a Command writes, and where it goes beside the tasks that are planned."""
@@ -254,6 +269,8 @@ class Position:
         if step is None:
             step = before.step + 1 if before is not None else -1
         ident = self.job.world.checkpoint_id()
+        # The tasks of an inner graph that keeps nothing are the same each time it starts anew.
+        source = ident if self.job.log is not None or not self.job.ns else f"{self.ns}\0{step}"
         made = Checkpoint(
             id=ident,
             ns=self.ns,
@@ -261,7 +278,7 @@ class Position:
             step=step,
             created_at=self.job.world.timestamp(),
             changed=changed,
-            next=tuple(task if task.id else task.identified(ident) for task in next),
+            next=tuple(task if task.id else task.identified(source) for task in next),
             metadata=self.job.metadata,
             **parts,
         )

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .checkpoint import Planned, Saved, StateSnapshot, StateTask
+from .checkpoint import Checkpoint, Planned, Saved, StateSnapshot, StateTask
+from .context import RunnableConfig
 from .control import START
 from .isolation import isolated
 from .nodes import Node
 
-__all__ = ["empty_snapshot", "snapshot"]
+__all__ = ["config_of", "empty_snapshot", "snapshot"]
 
 
 def snapshot(
@@ -30,7 +31,7 @@ def snapshot(
             key: isolated(checkpoint.values[key]) for key in channels if key in checkpoint.values
         },
         next=tuple(open_tasks),
-        config=_config(thread_id, checkpoint.ns, checkpoint.id, parents),
+        config=config_of(checkpoint, thread_id),
         metadata={
             **checkpoint.metadata,
             "source": checkpoint.source,
@@ -63,6 +64,13 @@ def empty_snapshot(thread_id: str, ns: str = "") -> StateSnapshot:
     )
 
 
+def config_of(checkpoint: Checkpoint, thread_id: str) -> RunnableConfig:
+    """The config that names a checkpoint; of an inner graph, those around it too."""
+    parents = checkpoint.metadata.get("parents", {})
+    config = _config(thread_id, checkpoint.ns, checkpoint.id, parents)
+    return RunnableConfig(configurable=config["configurable"])
+
+
 def _task(planned: Planned, saved: Saved, thread_id: str, nodes: Mapping[str, Node]) -> StateTask:
     checkpoint = saved.checkpoint
     so_far = saved.pending.get(planned.id)
@@ -73,7 +81,7 @@ def _task(planned: Planned, saved: Saved, thread_id: str, nodes: Mapping[str, No
         result = dict(so_far.writes)
     state = None
     node = nodes.get(planned.node)
-    if node is not None and node.subgraph is not None:
+    if node is not None and node.inner is not None:
         ns = f"{checkpoint.ns}|{planned.node}:{planned.id}".lstrip("|")
         state = {"configurable": {"thread_id": thread_id, "checkpoint_ns": ns}}
     return StateTask(

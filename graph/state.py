@@ -19,6 +19,7 @@ from .managed import ManagedValue
 from .nodes import Branch, Call, Node
 from .plan import Join, Topology
 from .policies import CachePolicy, TimeoutPolicy
+from .references import referred
 from .schema import Schema, declared_state
 from .store import BaseStore
 
@@ -121,6 +122,7 @@ class StateGraph:
             defer=defer,
             call=call,
             subgraph=subgraph,
+            calls=() if call is None else referred(call.function, CompiledStateGraph),
             retry=_policies(retry_policy),
             timeout=TimeoutPolicy.coerce(timeout),
             cache=cache_policy,
@@ -229,7 +231,7 @@ class StateGraph:
 
     def compile(
         self,
-        checkpointer: Checkpointer | None = None,
+        checkpointer: Checkpointer | bool | None = None,
         *,
         cache: BaseCache | None = None,
         store: BaseStore | None = None,
@@ -240,8 +242,11 @@ class StateGraph:
         """Check the graph and make it runnable.
 
         `checkpointer`: keeps the threads of a graph used alone (`InMemorySaver()`); a server brings
-        its own. `cache`: for nodes with a `CachePolicy`. `store`: what nodes are given; a server
-        may bring its own. `interrupt_before`, `interrupt_after`: nodes to pause at, or "*" for all.
+        its own, and so does a graph around this one. Inside another graph, None (default) starts
+        afresh for each task that calls it, True goes on from where it was left on the thread, and
+        False keeps nothing: resumed, it starts anew. `cache`: for nodes with a `CachePolicy`.
+        `store`: what nodes are given; a server may bring its own. `interrupt_before`,
+        `interrupt_after`: nodes to pause at, or "*" for all.
 
         Raises ValueError for edges from or to unknown nodes, a graph with no way in, and
         breakpoints at unknown nodes.

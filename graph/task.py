@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from itertools import count
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 import trio
@@ -19,24 +20,38 @@ from .context import (
     set_current_task,
 )
 from .control import Interrupt, Send
-from .errors import AsyncioNodeError, GraphBubbleUp, GraphInterrupt, NodeError, ParentCommand
+from .errors import (
+    AsyncioNodeError,
+    GraphBubbleUp,
+    GraphInterrupt,
+    NodeError,
+    ParentCommand,
+    unwrapped,
+)
+from .inner import Call as InnerCall
 from .isolation import isolated
 from .nodes import Branch, Call, Node, check_targets, read_update
 from .plan import Outcome, apply_writes
 from .policies import TimeoutPolicy
+from .schema import as_update
 from .timelimit import TimeLimit
 
 if TYPE_CHECKING:
+    from .compiled import CompiledStateGraph
     from .execute import Execution
+    from .job import Finish
 
 __all__ = ["Task"]
+
+T = TypeVar("T")
 
 
 @attrs.define(eq=False)
 class Task:
     """A planned task of a running graph.
 
-    `resumes`: the answers that its interrupts have had so far, in order. `attempt`: each has a
+    `resumes`: the answers that its interrupts have had so far, in order. `resumed`: whether it was
+    at work in an earlier run. `attempt`: each has a
     Task of its own, so that a thread that outlives one can neither write nor ask in the next.
     `error`: what its error handler handles. `cached`: it was not run, its outcome was known.
     """
@@ -45,15 +60,17 @@ class Task:
     planned: Planned
     values: Mapping[str, Any]
     resumes: tuple[Any, ...] = ()
+    resumed: bool = False
     # The config through which chat models are heard, where somebody wants to.
     heard: RunnableConfig | None = None
     attempt: int = 1
     error: NodeError | None = None
     cached: bool = attrs.field(init=False, default=False)
     _first_started: float = 0.0
+    over: bool = attrs.field(init=False, default=False)
     _asked: int = attrs.field(init=False, default=0)
+    _called: set[int] = attrs.field(init=False, factory=set)  # the numbers of its inner graphs
     _limit: TimeLimit | None = attrs.field(init=False, default=None)
-    _over: bool = attrs.field(init=False, default=False)
 
     @property
     def id(self) -> str:
@@ -66,7 +83,7 @@ class Task:
     @property
     def path(self) -> tuple[str, ...]:
         """Where this task is, outermost graph first."""
-        return (*self.run.job.ns, f"{self.planned.node}:{self.id}")
+        return self.run.path(self.planned)
 
     @property
     def config(self) -> RunnableConfig:
@@ -93,28 +110,42 @@ class Task:
         )
 
     def _write_custom(self, data: Any) -> None:
-        if not self._over:
+        if not self.over:
             self.run.runtime.stream_writer(data)
             self.progress()
 
     def _heartbeat(self) -> None:
-        if self._limit is not None and not self._over:
+        if self._limit is not None and not self.over:
             self._limit.refresh()
 
     def progress(self) -> None:
         """Something happened that shows that the node is getting on."""
-        if self._limit is not None and not self._over:
+        if self._limit is not None and not self.over:
             self._limit.refresh_on_progress()
 
     def ask(self, value: Any) -> Any:
-        if self._over:
+        if self.over:
             raise RuntimeError(f"interrupt() in node {self.node.name!r} came after its time")
         at = self._asked
         self._asked += 1
         if at < len(self.resumes):
             return self.resumes[at]
         ident = blake2b(f"{self.id}\0{at}".encode(), digest_size=16).hexdigest()
+        if self.run.job.log is None and ident in self.run.answers:
+            return self.run.answers[ident]  # nothing is kept of what it was asked before
         raise GraphInterrupt([Interrupt(value, ident, self.path)])
+
+    async def call_graph(self, graph: CompiledStateGraph, given: Any, call: InnerCall) -> Finish:
+        """Run a graph that the node calls as part of this run."""
+        if self.over:
+            raise RuntimeError(f"What node {self.node.name!r} called came after its time")
+        number = next(n for n in count() if n not in self._called)
+        self._called.add(number)
+        return await self.run.call_graph(self, graph, given, number, call)
+
+    def visit(self, function: Callable[[], Awaitable[T]]) -> T:
+        """Run async code in the loop, called in a thread; see `Visits.run`."""
+        return self.run.visits.run(self, function)
 
     def emit_message(self, chunk: Any) -> None:
         self.run.reports.chunk(self, chunk)
@@ -152,11 +183,15 @@ class Task:
                     await self.run.remember(self, outcome)
                 return outcome
             finally:
-                current._over = True
-                reset_current_task(token)
+                await current._end(token)
             await trio.sleep(wait)
             current = attrs.evolve(self, attempt=current.attempt + 1)
         return await current._handle(failure)
+
+    async def _end(self, token: Any) -> None:
+        self.over = True
+        reset_current_task(token)
+        await self.run.visits.end(self)
 
     async def _timed(self, policy: TimeoutPolicy) -> Outcome:
         with TimeLimit.of(policy) as limit:
@@ -182,8 +217,7 @@ class Task:
                 returned = await self.run.job.world.run_blocking(handler, state, current)
             writes, goto = self._read(returned)
         finally:
-            current._over = True
-            reset_current_task(token)
+            await current._end(token)
         check_targets(goto, node, self.run.graph.nodes)
         return Outcome(writes, goto, handled=True)
 
@@ -198,21 +232,41 @@ class Task:
     async def _attempt(self) -> Outcome:
         node = self.node
         if node.subgraph is not None:
-            state = self.planned.arg if self.planned.takes_arg else node.schema.select(self.values)
-            returned = await self.run.call_subgraph(self, node.subgraph, state)
+            returned = await self._perform_subgraph(node.subgraph)
         elif node.call is None:  # START: the input is what it writes
             returned = self.planned.arg
         elif node.call.is_async:
-            returned = await _on_trio(node, node.call(self._given(), self))
+            try:
+                returned = await _on_trio(node, node.call(self._given(), self))
+            except (ParentCommand, BaseExceptionGroup) as error:
+                returned = _said(error)
         elif all(not branch.call.is_async for branch in node.branches):
             # Node and edges in one go: each trip to a worker thread costs as much as a small node.
             return await self.run.job.world.run_blocking(self._attempt_in_thread, node.call)
         else:
-            returned = await self.run.job.world.run_blocking(node.call, self._given(), self)
+            returned = await self.run.job.world.run_blocking(self._call, node.call)
         writes, goto = self._read(returned)
         outcome = Outcome(writes, (*goto, *await self._leave(writes)))
         check_targets(outcome.goto, node.name, self.run.graph.nodes)
         return outcome
+
+    async def _perform_subgraph(self, graph: CompiledStateGraph) -> Any:
+        state = self.planned.arg
+        if not self.planned.takes_arg:
+            state = self.node.schema.select(self.values)
+        elif not isinstance(state, Mapping):
+            state = as_update(state)
+        try:
+            return (await self.call_graph(graph, state, InnerCall())).values
+        except ParentCommand as up:
+            return _said(up)
+
+    def _call(self, call: Call) -> Any:
+        """What the node returns; called in a thread."""
+        try:
+            return call(self._given(), self)
+        except (ParentCommand, BaseExceptionGroup) as error:
+            return _said(error)
 
     def _given(self) -> Any:
         """What the node gets for its state."""
@@ -224,7 +278,7 @@ class Task:
         return (branch.schema or self.node.schema).read(values, self.run.remaining)
 
     def _attempt_in_thread(self, call: Call) -> Outcome:
-        writes, goto = self._read(call(self._given(), self))
+        writes, goto = self._read(self._call(call))
         values = self._view(writes) if self.node.branches else {}
         for branch in self.node.branches:
             view = self._branch_state(branch, values)
@@ -258,6 +312,15 @@ class Task:
         named = ((self.planned.node, key, value) for key, value in writes)
         values, _ = apply_writes(self.run.graph.channels, self.values, named)
         return values
+
+
+def _said(error: BaseException) -> Any:
+    """What an inner graph has said to the graph of the node that called it, as what that returns;
+    anything else is raised."""
+    error = unwrapped(error)
+    if isinstance(error, ParentCommand):
+        return attrs.evolve(error.command, graph=None)
+    raise error
 
 
 async def _on_trio(node: Node, awaitable: Any) -> Any:

@@ -48,6 +48,7 @@ async def update_state(
         raise ValueError(f"There is no checkpoint {job.checkpoint_id!r} on this thread")
     if saved is not None:
         position.take_up(saved)
+        position.stay(saved.checkpoint)
     else:
         position.take_up_nothing()
     values, as_node = updates[0]

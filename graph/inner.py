@@ -1,0 +1,182 @@
+"""Graphs inside graphs, called as nodes or in them: where they work and what they start from."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import attrs
+
+from .checkpoint import Saved
+from .context import RunnableConfig, coerced
+from .control import Command
+from .job import Breakpoints, Durability, Inner, Job
+from .line import Line, newest
+from .stream import Sink
+
+if TYPE_CHECKING:
+    from .compiled import CompiledStateGraph
+    from .execute import Execution
+    from .task import Task
+
+__all__ = [
+    "Call",
+    "Relay",
+    "inner_job",
+    "is_of_task",
+    "names_thread",
+    "start_inner",
+    "stored_ns",
+]
+
+# Keys of `configurable` that name a thread or a place on it.
+COORDINATES = ("thread_id", "checkpoint_ns", "checkpoint_id", "checkpoint_map")
+# What the checkpoints of an inner graph say of the task that they were made for.
+_CALLER = "langgraph_checkpoint_ns"
+
+
+@attrs.frozen
+class Call:
+    """How a graph is called in a node; None where it is as the run around it."""
+
+    config: RunnableConfig | None = None
+    context: Any = None
+    interrupt_before: Breakpoints | None = None
+    interrupt_after: Breakpoints | None = None
+    durability: Durability | None = None
+    sink: Sink | None = None
+
+
+def stored_ns(ns: tuple[str, ...], graph: CompiledStateGraph) -> tuple[str, ...]:
+    """Where a graph keeps its checkpoints: one that remembers in the same place for every task."""
+    return tuple(part.partition(":")[0] for part in ns) if graph.checkpointer is True else ns
+
+
+def names_thread(config: Mapping[str, Any] | None, path: tuple[str, ...]) -> bool:
+    """Whether a config given in a node is for a thread of its own, and not what the node was given
+    itself, which names its `path`."""
+    given = (config or {}).get("configurable") or {}
+    if given.get("checkpoint_ns") == "|".join(path):
+        return False
+    return any(given.get(key) for key in COORDINATES)
+
+
+def inner_job(task: Task, graph: CompiledStateGraph, given: Any, number: int, call: Call) -> Job:
+    """What a graph inside the run of a task is asked to do.
+
+    `given`: its input. `number`: how many graphs the task has called before this one.
+    """
+    run = task.run
+    nth = (str(number),) if number else ()  # as LangGraph tells the calls of a task apart
+    ns = stored_ns((*task.path, *nth), graph)
+    origin = stored_ns((*run.origin_of(task.planned), *nth), graph)
+    config = run.job.config if call.config is None else _merged(run.job.config, call.config)
+    about = (call.config or {}).get("metadata") or {}
+    return attrs.evolve(
+        run.job,
+        input=given,
+        config=config,
+        context=run.job.context
+        if call.context is None
+        else coerced(call.context, graph.context_schema),
+        log=None if graph.checkpointer is False else run.job.log,
+        ns=ns,
+        inner=Inner(
+            caller="|".join(task.path),
+            answers=run.answers,
+            resumed=task.resumed,
+            line=run.line,
+            origin=origin,
+            travels=run.travels,
+        ),
+        sink=run.job.sink if call.sink is None else Relay(ns, call.sink, run.job.sink),
+        store=run.runtime.store,
+        cache=run.cache,
+        progress=task.progress,
+        checkpoint_id=None,
+        interrupt_before=call.interrupt_before or (),
+        interrupt_after=call.interrupt_after or (),
+        durability=call.durability or run.job.durability,
+        metadata={**run.job.metadata, **about, **run.place(task), "parents": run.parents()},
+    )
+
+
+async def start_inner(run: Execution, inner: Inner) -> bool | None:
+    """Take up what an inner run starts from; answers as `Position.begin`."""
+    position, log, ns = run.position, run.job.log, run.position.ns
+    if log is None:
+        position.answers = inner.answers
+        return position.begin(None, forks=False)
+    run.line, run.travels, run.origin = inner.line, inner.travels, inner.origin
+    origin = "|".join(inner.origin)
+    if (wanted := inner.travels.get(origin)) is not None:
+        saved = await log.load(origin, wanted)
+        if saved is None:
+            raise ValueError(f"There is no checkpoint {wanted!r} in {origin!r}")
+        run.line = Line(log, saved.checkpoint, branches=True)
+        position.answers = inner.answers
+        position.branch(saved)
+        return True
+    saved = await log.load(ns)
+    if run.compiled.checkpointer is True:
+        assert inner.line is not None
+        mine = await _of_task(saved, run, inner)
+        if mine is None:
+            return position.begin(await inner.line.remembered(ns), forks=False)
+        inner.line.goes_on(ns)
+        saved = mine
+    if saved is None or isinstance(run.job.input, Command):
+        return position.begin(saved, forks=False)
+    position.answers = inner.answers
+    position.go_on(saved)
+    return True
+
+
+def is_of_task(saved: Saved, caller: str) -> bool:
+    """Whether a graph that remembers came to a checkpoint when this task had called it."""
+    return bool(saved.checkpoint.metadata.get(_CALLER) == caller)
+
+
+async def _of_task(saved: Saved | None, run: Execution, inner: Inner) -> Saved | None:
+    """The newest checkpoint that a graph that remembers came to for the task that calls it."""
+    if saved is None or is_of_task(saved, inner.caller):
+        return saved
+    if not inner.resumed or run.job.log is None:
+        return None
+    return await newest(run.job.log, run.position.ns, lambda one: is_of_task(one, inner.caller))
+
+
+def _merged(around: RunnableConfig, given: RunnableConfig) -> RunnableConfig:
+    """The config of a run with what a call in it says otherwise."""
+    own = {k: v for k, v in (given.get("configurable") or {}).items() if k not in COORDINATES}
+    tags = around.get("tags") or []
+    merged = {
+        **around,
+        **{key: value for key, value in given.items() if value is not None},
+        "configurable": {**around.get("configurable", {}), **own},
+        "metadata": {**around.get("metadata", {}), **(given.get("metadata") or {})},
+        "tags": [*tags, *(tag for tag in given.get("tags") or [] if tag not in tags)],
+    }
+    return cast(RunnableConfig, merged)
+
+
+@attrs.frozen
+class Relay:
+    """The sink of a graph that is streamed in a node: to its reader, and to that of the run around
+    it."""
+
+    ns: tuple[str, ...]
+    own: Sink
+    around: Sink
+    subgraphs: bool = True
+
+    @property
+    def modes(self) -> Collection[str]:
+        around = self.around.modes if self.around.subgraphs else ()
+        return {*self.own.modes, *around}
+
+    def emit(self, mode: str, ns: tuple[str, ...], data: Any) -> None:
+        if mode in self.own.modes and (self.own.subgraphs or ns == self.ns):
+            self.own.emit(mode, ns, data)
+        if mode in self.around.modes and self.around.subgraphs:
+            self.around.emit(mode, ns, data)

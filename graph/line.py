@@ -1,0 +1,87 @@
+"""The line of a thread that a run goes on, among those that forks have left on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import attrs
+import trio
+
+from .checkpoint import Checkpoint, CheckpointReader, Saved
+
+__all__ = ["Line", "newest"]
+
+_PAGE = 20  # checkpoints looked at in one go
+_EDITS = ("update", "fork")
+
+
+@attrs.define(eq=False)
+class Line:
+    """What graphs that remember (`checkpointer=True`) may know in a run.
+
+    `start`: the checkpoint of the graph around them that the run starts from, None on a new thread.
+    `branches`: whether others have followed it already; what came of those is of another line.
+    """
+
+    log: CheckpointReader
+    start: Checkpoint | None
+    branches: bool
+    _seen: set[str] = attrs.field(factory=set)
+    _locks: dict[str, trio.Lock] = attrs.field(factory=dict)
+
+    def lock(self, ns: str) -> trio.Lock:
+        """For one at a time: tasks side by side may call the same graph, which remembers once."""
+        return self._locks.setdefault(ns, trio.Lock())
+
+    def goes_on(self, ns: str) -> None:
+        """A graph goes on where it was, so that its newest checkpoint is of this line."""
+        self._seen.add(ns)
+
+    async def remembered(self, ns: str) -> Saved | None:
+        """The checkpoint that a graph starts a new turn from."""
+        bound = None if ns in self._seen else await self._bound()
+        self._seen.add(ns)
+        if bound is None:
+            return await self.log.load(ns)
+        return await newest(self.log, ns, lambda saved: self._is_before(bound, saved.checkpoint))
+
+    def _is_before(self, bound: str, checkpoint: Checkpoint) -> bool:
+        if checkpoint.id < bound:
+            return True
+        parents: Mapping[str, str] = checkpoint.metadata.get("parents", {})
+        start = self.start
+        return start is not None and not self.branches and parents.get(start.ns) == start.id
+
+    async def _bound(self) -> str | None:
+        """The id of the checkpoint where other lines leave this one; None where there are none."""
+        at = self.start
+        if at is None:
+            return None
+        if self.branches:
+            return (await self._origin(at)).id
+        while at.source in _EDITS and at.parent_id is not None:
+            (before,) = await self.log.history(at.ns, before=at.id, limit=1)
+            if before.checkpoint.id != at.parent_id:
+                return (await self._origin(at)).id
+            at = before.checkpoint
+        return None
+
+    async def _origin(self, at: Checkpoint) -> Checkpoint:
+        """The checkpoint that an edited one was made of."""
+        while at.source in _EDITS and at.parent_id is not None:
+            saved = await self.log.load(at.ns, at.parent_id)
+            if saved is None:
+                break
+            at = saved.checkpoint
+        return at
+
+
+async def newest(log: CheckpointReader, ns: str, fits: Callable[[Saved], bool]) -> Saved | None:
+    """The newest checkpoint of a namespace that fits."""
+    before: str | None = None
+    while page := await log.history(ns, before=before, limit=_PAGE):
+        for saved in page:
+            if fits(saved):
+                return saved
+        before = page[-1].checkpoint.id
+    return None
