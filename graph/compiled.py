@@ -24,7 +24,7 @@ from .job import Breakpoints, Durability, Finish, Job
 from .jsonschema import json_schema
 from .plan import Topology
 from .snapshot import config_of
-from .states import locate, read_saved, read_state
+from .states import locate, read_checkpoint, read_state
 from .store import BaseStore
 from .stream import Chunks, Stream
 from .update import check_updates, take_in, update_state
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from .state import StateGraph
 
 __all__ = ["CompiledStateGraph"]
+
+_ROOT = "checkpointer=True is for graphs inside others; this one has none around it"
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -188,7 +190,7 @@ class CompiledStateGraph:
         for updates in supersteps:
             check_updates(updates, place.graph.topology.nodes)
         job = attrs.evolve(self._job(config, None), ns=tuple(filter(None, place.ns.split("|"))))
-        saved = await read_saved(log, place, at.checkpoint_id)
+        saved = await read_checkpoint(log, place, at.checkpoint_id)
         wanted = at.checkpoint_id if saved is None else saved.checkpoint.id
         for updates in supersteps:
             made = await update_state(place.graph, attrs.evolve(job, checkpoint_id=wanted), updates)
@@ -368,7 +370,9 @@ class CompiledStateGraph:
     ) -> Job:
         config = config or RunnableConfig()
         at = log = None
-        if self.checkpointer is not None and self.checkpointer is not False:
+        if self.checkpointer is True:
+            raise RuntimeError(_ROOT)
+        if self.checkpointer:
             at = Address.of(config)
             log = self._log(at.thread_id)
         return Job(
@@ -388,9 +392,7 @@ class CompiledStateGraph:
     def _log(self, thread_id: str) -> CheckpointLog:
         match self.checkpointer:
             case True:
-                raise RuntimeError(
-                    "checkpointer=True is for graphs inside others: this one is used alone"
-                )
+                raise RuntimeError(_ROOT)
             case None | False:
                 raise ValueError(
                     "This graph keeps no threads: compile it with checkpointer=InMemorySaver()"

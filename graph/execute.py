@@ -6,6 +6,7 @@ owns the order of things: what is read, run, recorded and emitted, and when.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from .control import START, Interrupt
 from .errors import GraphBubbleUp, GraphInterrupt, GraphRecursionError
 from .inner import Call, inner_job, start_inner
 from .job import Breakpoints, Finish, Job
-from .line import Line
+from .line import Line, Turns
 from .payloads import triggers
 from .plan import Outcome, Topology, advance, handler_of
 from .position import Position
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_RECURSION_LIMIT", "Execution"]
 
 DEFAULT_RECURSION_LIMIT = 25
+
+logger = logging.getLogger(__name__)
 
 
 @attrs.define(eq=False)
@@ -77,8 +80,10 @@ class Execution:
         self._places = places(self.job.config.get("max_concurrency"))
         self.job.world.now()  # sets its clock going, for nodes that look at it from a thread
         resuming = await self._begin()
+        if self.position.warning is not None:
+            logger.warning("%s", self.position.warning)
         if resuming is None:
-            return self._finish("The resume answers no interrupt that waits, so nothing was run")
+            return self._finish()
         with entered_world(self.job.world):
             try:
                 return await self._super_steps(limit, resuming)
@@ -139,6 +144,9 @@ class Execution:
             steps += bool(nodes)
             self.job.progress()
             passed = False
+        if self.job.inner is not None and not passed and self._is_breakpoint(position.at.ran, ()):
+            position.append_pause()  # the run around it goes on from here
+            return self._pause(())
         return self._finish()
 
     async def _super_step(self) -> bool:
@@ -146,7 +154,8 @@ class Execution:
         position = self.position
         finished: dict[Planned, Outcome] = {}
         tasks: list[Task] = []
-        self.answers, position.answers = position.answers, {}
+        if self.job.log is not None or self.job.inner is None:
+            self.answers, position.answers = position.answers, {}
         left = False
         for planned in position.at.next:
             outcome = position.outcome(planned)
@@ -197,13 +206,15 @@ class Execution:
         failures: dict[Planned, Exception] = {}
         paused = False
         alone = len(self.position.at.next) == 1
-        reports, in_order = self.reports, InOrder(tasks)
+        reports, in_order, turns = self.reports, InOrder(tasks), Turns.of(tasks)
         reports.started(tasks)
 
         async def perform(task: Task, nursery: trio.Nursery | None = None) -> None:
             nonlocal paused
             planned = task.planned
             try:
+                if turns is not None:
+                    await turns.wait(task)
                 if self._places is None:
                     outcome = await task.perform()
                 else:
@@ -232,6 +243,9 @@ class Execution:
             else:
                 finished[planned] = outcome
                 in_order.put(task, partial(reports.finished, task, outcome))
+            finally:
+                if turns is not None:
+                    turns.end(task)
 
         async def perform_all() -> None:
             if len(tasks) == 1:
@@ -317,15 +331,20 @@ class Execution:
         self.reports.emit("updates", {"__interrupt__": interrupts})
         if interrupts:
             self.reports.emit("values", {**position.values(), "__interrupt__": interrupts})
-        return Finish(values=position.output(), interrupts=interrupts, paused=True)
+        return Finish(
+            values=position.output(),
+            interrupts=interrupts,
+            paused=True,
+            warning=position.warning,
+        )
 
-    def _finish(self, warning: str | None = None) -> Finish:
+    def _finish(self) -> Finish:
         position = self.position
         return Finish(
             values=position.output(),
             interrupts=position.waiting(),
             paused=bool(position.at.next),
-            warning=warning,
+            warning=position.warning,
         )
 
     def task_config(self, task: Task) -> RunnableConfig:

@@ -105,7 +105,7 @@ async def start_inner(run: Execution, inner: Inner) -> bool | None:
     """Take up what an inner run starts from; answers as `Position.begin`."""
     position, log, ns = run.position, run.job.log, run.position.ns
     if log is None:
-        position.answers = inner.answers
+        run.answers = inner.answers  # it starts anew, to ask the same
         return position.begin(None, forks=False)
     run.line, run.travels, run.origin = inner.line, inner.travels, inner.origin
     origin = "|".join(inner.origin)

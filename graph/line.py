@@ -2,17 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import attrs
 import trio
 
-from .checkpoint import Checkpoint, CheckpointReader, Saved
+from .checkpoint import Checkpoint, CheckpointReader, Planned, Saved
 
-__all__ = ["Line", "newest"]
+if TYPE_CHECKING:
+    from .task import Task
+
+__all__ = ["Line", "Turns", "newest"]
 
 _PAGE = 20  # checkpoints looked at in one go
 _EDITS = ("update", "fork")
+
+
+@attrs.define(eq=False)
+class Turns:
+    """The order of tasks side by side whose node is one graph that remembers: one after the
+    other."""
+
+    _before: dict[Planned, trio.Event] = attrs.field(factory=dict)
+    _over: dict[Planned, trio.Event] = attrs.field(factory=dict)
+
+    @classmethod
+    def of(cls, tasks: Sequence[Task]) -> Turns | None:
+        """None where there is nothing to wait for, as nearly always."""
+        last: dict[str, Planned] = {}
+        turns = cls()
+        for task in tasks:
+            planned, graph = task.planned, task.node.subgraph
+            if graph is None or graph.checkpointer is not True:
+                continue
+            if planned.node in last:
+                turns._before[planned] = turns._over[last[planned.node]] = trio.Event()
+            last[planned.node] = planned
+        return turns if turns._over else None
+
+    async def wait(self, task: Task) -> None:
+        if (before := self._before.get(task.planned)) is not None:
+            await before.wait()
+
+    def end(self, task: Task) -> None:
+        if (over := self._over.get(task.planned)) is not None:
+            over.set()
 
 
 @attrs.define(eq=False)

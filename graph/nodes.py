@@ -86,7 +86,8 @@ class Node:
 
     `edges`: static targets. `joins`: the edges from several nodes that this one is a source of.
     `schema`: what it reads. `calls`: the graphs that its function refers to. `defer`: it runs only
-    when nothing else is left to run. `destinations`: where its Commands may go, with the label of each in drawings.
+    when nothing else is left to run. `destinations`: where its Commands may go, with the label of
+    each in drawings.
     """
 
     name: str

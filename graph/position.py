@@ -13,8 +13,16 @@ from .control import START, Command, Interrupt, Send
 from .errors import EmptyInputError, InvalidUpdateError
 from .job import Job
 from .nodes import check_targets, read_update
-from .plan import Advance, Outcome, Topology, apply_writes, handler_of, plan_targets
-from .resume import answers_of, waiting
+from .plan import (
+    Advance,
+    Outcome,
+    Topology,
+    apply_writes,
+    deferring,
+    handler_of,
+    plan_targets,
+)
+from .resume import answers_of, idle_answers, waiting
 from .schema import as_update
 from .untracked import TrackedLog
 
@@ -37,6 +45,7 @@ class Position:
     goto: tuple[str | Send, ...] = attrs.field(init=False, default=())
     dirty: tuple[str, ...] = attrs.field(init=False, default=())
     replaced: Mapping[str, str] = attrs.field(init=False, factory=dict)
+    warning: str | None = attrs.field(init=False, default=None)
 
     def __attrs_post_init__(self) -> None:
         if self.job.log is not None and self.graph.untracked:
@@ -78,6 +87,17 @@ class Position:
             return True
         return any(task.id in self.pending for task in self.at.next)
 
+    def _is_at_breakpoint(self) -> bool:
+        """Whether the thread has paused without a question, here or in a graph inside."""
+        if PAUSE_TASK in self.pending:
+            return True
+        records = (self.pending.get(task.id) for task in self.at.next)
+        nothing = ("writes", "resumes", "interrupts", "error")
+        return not self.waiting() and any(
+            record is not None and not any(getattr(record, name) for name in nothing)
+            for record in records
+        )
+
     # Where a run starts from.
 
     def begin(self, saved: Saved | None, *, forks: bool) -> bool | None:
@@ -110,12 +130,13 @@ class Position:
 
     def stay(self, before: Checkpoint) -> None:
         """What comes next is of the task and inside the checkpoints that `before` is."""
-        about = {
-            key: value
-            for key, value in before.metadata.items()
-            if key == "parents" or key.startswith("langgraph_")
-        }
-        self.job = attrs.evolve(self.job, metadata={**about, **self.job.metadata})
+        if self.ns:
+            about = {
+                key: value
+                for key, value in before.metadata.items()
+                if key == "parents" or key.startswith("langgraph_")
+            }
+            self.job = attrs.evolve(self.job, metadata={**about, **self.job.metadata})
 
     def take_up_nothing(self) -> None:
         """An empty thread, to be written by hand; it has no checkpoint until it is."""
@@ -156,9 +177,12 @@ class Position:
             return False
         if command.resume is not None:
             self.answers = answers_of(command.resume, waiting(saved), self.job.bound)
+            self.warning = idle_answers(command.resume, self.answers)
             if not self.answers and not writes and not goto:
                 self.take_up(saved)
-                return None
+                if self.job.bound or not self._is_at_breakpoint():
+                    return None
+                self.warning = None  # nothing was asked: it says to go on
         self.go_on(saved, forks=forks)
         if writes or goto:
             self._edit(writes, goto)
@@ -168,7 +192,7 @@ class Position:
         """Go on with the tasks of a checkpoint; see `begin` for `forks`."""
         self.take_up(saved)
         if forks:
-            self._fork()
+            self.fork()
         elif RUN_TASK in self.pending:  # it failed, and is tried again
             self.append(self._record(RUN_TASK))
 
@@ -177,9 +201,9 @@ class Position:
         self.take_up(saved)
         if saved.checkpoint.ns != self.ns:
             self.at = attrs.evolve(self.at, id="")  # nobody finds it as a parent here
-        self._fork()
+        self.fork()
 
-    def _fork(self) -> None:
+    def fork(self) -> None:
         """A branch of its own. What its tasks came to stays behind, but for questions that are
         being answered: those tasks stay the same."""
         before = self.at
@@ -192,8 +216,9 @@ class Position:
         before = self.at
         named = (("__input__", key, value) for key, value in writes)
         values, changed = apply_writes(self.graph.channels, before.values, named)
-        planned = plan_targets(goto, beside=before.next)
-        self._rebase("update", before.step + 1, values, changed, planned)
+        now, joins = deferring(self.graph.deferred, goto, before.joins, before.next)
+        planned = plan_targets(now, beside=before.next)
+        self._rebase("update", before.step + 1, values, changed, planned, joins)
 
     def _rebase(
         self,
@@ -202,6 +227,7 @@ class Position:
         values: Mapping[str, Any],
         changed: tuple[str, ...],
         planned: tuple[Planned, ...],
+        joins: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
         """A new checkpoint in place of the one at hand, with what its tasks have come to."""
         before, pending = self.at, self.pending
@@ -212,7 +238,7 @@ class Position:
             values=values,
             changed=changed,
             next=planned,
-            joins=before.joins,
+            joins=before.joins if joins is None else joins,
             ran=before.ran,
         )
         for task in planned:

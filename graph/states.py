@@ -16,7 +16,7 @@ from .snapshot import empty_snapshot, snapshot
 if TYPE_CHECKING:
     from .compiled import CompiledStateGraph
 
-__all__ = ["Place", "locate", "read_saved", "read_state"]
+__all__ = ["Place", "locate", "read_checkpoint", "read_state"]
 
 
 @attrs.frozen
@@ -56,7 +56,7 @@ def locate(graph: CompiledStateGraph, ns: str) -> Place:
     return Place(graph, "|".join(parts), caller if remembers else None)
 
 
-async def read_saved(
+async def read_checkpoint(
     log: CheckpointReader, place: Place, checkpoint_id: str | None = None, before: str | None = None
 ) -> Saved | None:
     """A checkpoint of a place, the newest where no id is given.
@@ -84,9 +84,12 @@ async def read_state(
     subgraphs: bool = False,
     before: str | None = None,
 ) -> StateSnapshot:
-    """The state of a graph or one inside it, as `get_state` answers; `before` as `read_saved`."""
+    """The state of a graph or of one inside it, as `get_state` answers.
+
+    `before`: as for `read_checkpoint`. Empty where nothing has run.
+    """
     place = locate(graph, ns)
-    saved = await read_saved(log, place, checkpoint_id, before)
+    saved = await read_checkpoint(log, place, checkpoint_id, before)
     if saved is None:
         return empty_snapshot(thread_id, place.ns)
     state = place.snapshot(saved, thread_id)

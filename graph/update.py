@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["check_updates", "take_in", "update_state"]
 
 _INPUT = "__input__"
+_COPY = "__copy__"
 
 
 async def update_state(
@@ -34,7 +35,8 @@ async def update_state(
     Behaves as if each `as_node` had returned its `values` (a dict, or None for no change) in one
     super-step and its edges had been followed; without `as_node`, the node that ran last; on an
     empty thread, START. Tasks that had finished keep what they wrote; their siblings go on waiting,
-    unless `as_node` is another. `__input__` begins a new turn with the values, as a run would.
+    unless `as_node` is another. `__input__` begins a new turn with the values, as a run would;
+    `__copy__` forks, with the values as they are and all tasks still to do.
 
     Raises InvalidUpdateError for an unknown `as_node`, or where it is not given and several ran
     last, or there are several updates; ValueError for no updates.
@@ -54,6 +56,11 @@ async def update_state(
     values, as_node = updates[0]
     if as_node == _INPUT:
         position.begin_turn(values, saved)
+        return position.at
+    if as_node == _COPY:
+        if saved is None:
+            raise InvalidUpdateError("There is no checkpoint to copy on this thread")
+        position.fork()
         return position.at
     at = position.at
     finished = [(task, outcome) for task in at.next if (outcome := position.outcome(task))]
@@ -115,13 +122,15 @@ def check_updates(updates: Sequence[StateUpdate], nodes: Mapping[str, Any]) -> N
     for values, as_node in updates:
         if as_node is None and len(updates) > 1:
             raise InvalidUpdateError("Each of several updates must say as_node whose it is")
-        if as_node in (END, _INPUT) and len(updates) > 1:
+        if as_node in (END, _INPUT, _COPY) and len(updates) > 1:
             raise InvalidUpdateError(f"An update as_node={as_node!r} must be alone")
         if as_node == _INPUT and not isinstance(values, Mapping):
             raise InvalidUpdateError(
                 f"An input is a dict of state keys; got {type(values).__name__}"
             )
-        if as_node is not None and as_node not in (*nodes, END, _INPUT):
+        if as_node == _COPY and values is not None:
+            raise InvalidUpdateError(f"A copy takes no values; got {type(values).__name__}")
+        if as_node is not None and as_node not in (*nodes, END, _INPUT, _COPY):
             raise InvalidUpdateError(f"as_node={as_node!r} is no node of the graph")
 
 
