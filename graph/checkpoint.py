@@ -109,8 +109,8 @@ class PendingWrites:
     Appended to the log when a task finishes before its siblings, pauses, fails or is answered; a
     later one for the same task replaces an earlier one whole. `writes`: channel and value pairs,
     None while the task is not finished. `goto`: where it sends the run. `resumes`: the answers to
-    its interrupts so far, in order. `interrupts`: the questions it waits on. `error`: why it
-    failed.
+    its interrupts so far, in order; `asked`: see `Answers`. `interrupts`: the questions it waits
+    on. `error`: why it failed.
     """
 
     checkpoint_id: str
@@ -120,6 +120,7 @@ class PendingWrites:
     writes: tuple[tuple[str, Any], ...] | None = None
     goto: tuple[str | Send, ...] = ()
     resumes: tuple[Any, ...] = ()
+    asked: tuple[str | None, ...] = ()
     interrupts: tuple[Interrupt, ...] = ()
     error: TaskError | None = None
 

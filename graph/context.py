@@ -102,7 +102,7 @@ class TaskContext(Protocol):
         """For an error handler: what it handles."""
         ...
 
-    def ask(self, value: Any) -> Any:
+    def ask(self, value: Any, response_schema: Any = None) -> Any:
         """Answer of the next interrupt of this task, or GraphInterrupt."""
         ...
 

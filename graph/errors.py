@@ -17,6 +17,7 @@ __all__ = [
     "GraphError",
     "GraphInterrupt",
     "GraphRecursionError",
+    "InvalidAnswerError",
     "InvalidResumeError",
     "InvalidUpdateError",
     "NodeError",
@@ -45,6 +46,11 @@ class EmptyInputError(GraphError):
 
 class InvalidResumeError(GraphError):
     """A plain resume value while several interrupts wait: which one it answers is not known."""
+
+
+class InvalidAnswerError(InvalidResumeError):
+    """An answer that is not what the interrupt's `response_schema` asks for. The interrupt waits
+    on."""
 
 
 class NodeNotFoundError(GraphError):

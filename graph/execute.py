@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import trio
 
+from .answers import Answers
 from .cache import BaseCache, cache_key
 from .checkpoint import CheckpointLog, PendingWrites, Planned, TaskError
 from .context import RunnableConfig, Runtime
 from .control import START, Interrupt
-from .errors import GraphBubbleUp, GraphInterrupt, GraphRecursionError
+from .errors import GraphBubbleUp, GraphInterrupt, GraphRecursionError, InvalidAnswerError
 from .inner import Call, inner_job, start_inner
 from .job import Breakpoints, Finish, Job
 from .line import Line, Turns
@@ -188,13 +189,12 @@ class Execution:
             return Task(self, planned, position.at.values)
         if self.answers and so_far.interrupts and not self._answered(so_far):
             return None
-        path = self.path(planned)  # others were asked by a graph inside this node
-        own = [i.id for i in so_far.interrupts if i.ns == path and i.id in self.answers]
-        resumes = (*so_far.resumes, *(self.answers[i] for i in own))
+        answers = Answers.of(so_far, self.path(planned), self.answers)
+        task = Task(self, planned, position.at.values, so_far, answers)
         if so_far.interrupts or so_far.error:
             # It starts again: what it asked or died of before is over.
-            position.append_outcome(planned, resumes=resumes)
-        return Task(self, planned, position.at.values, resumes, resumed=True)
+            position.append_outcome(planned, **task.answered)
+        return task
 
     def _answered(self, so_far: PendingWrites) -> bool:
         return any(interrupt.id in self.answers for interrupt in so_far.interrupts)
@@ -230,15 +230,13 @@ class Execution:
                     self.position.hand_over()
             except GraphInterrupt as pause:
                 paused = True
-                self.position.append_outcome(
-                    planned, resumes=task.resumes, interrupts=pause.interrupts
-                )
+                self.position.append_outcome(planned, interrupts=pause.interrupts, **task.answered)
                 in_order.put(task, partial(reports.paused, task, pause.interrupts))
             except Exception as error:
                 failures[planned] = error
                 if not isinstance(error, GraphBubbleUp):
                     in_order.put(task, partial(reports.failed, task, error))
-                if nursery is not None:
+                if nursery is not None and not isinstance(error, InvalidAnswerError):
                     nursery.cancel_scope.cancel()
             else:
                 finished[planned] = outcome
@@ -273,9 +271,11 @@ class Execution:
         first = failures[tasks[0].planned]
         for task in tasks:
             error = failures[task.planned]
-            if not isinstance(error, GraphBubbleUp):
+            if isinstance(error, InvalidAnswerError) and task.before is not None:
+                self.position.append(task.before)  # what it asked waits on
+            elif not isinstance(error, GraphBubbleUp):
                 self.position.append_outcome(
-                    task.planned, resumes=task.resumes, error=TaskError.of(error)
+                    task.planned, error=TaskError.of(error), **task.answered
                 )
             if error is not first:
                 first.add_note(f"Node {task.node.name!r} failed in the same super-step: {error!r}")

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from itertools import count
 from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
 from .checkpoint import Saved
 from .context import RunnableConfig, coerced
-from .control import Command
+from .control import START, Command
 from .job import Breakpoints, Durability, Inner, Job
 from .line import Line, newest
+from .schema import as_update
 from .stream import Sink
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Call",
     "Relay",
+    "earlier_calls",
     "inner_job",
     "is_of_task",
     "names_thread",
@@ -67,9 +70,8 @@ def inner_job(task: Task, graph: CompiledStateGraph, given: Any, number: int, ca
     `given`: its input. `number`: how many graphs the task has called before this one.
     """
     run = task.run
-    nth = (str(number),) if number else ()  # as LangGraph tells the calls of a task apart
-    ns = stored_ns((*task.path, *nth), graph)
-    origin = stored_ns((*run.origin_of(task.planned), *nth), graph)
+    ns = stored_ns(_numbered(task.path, number), graph)
+    origin = stored_ns(_numbered(run.origin_of(task.planned), number), graph)
     config = run.job.config if call.config is None else _merged(run.job.config, call.config)
     about = (call.config or {}).get("metadata") or {}
     return attrs.evolve(
@@ -84,7 +86,7 @@ def inner_job(task: Task, graph: CompiledStateGraph, given: Any, number: int, ca
         inner=Inner(
             caller="|".join(task.path),
             answers=run.answers,
-            resumed=task.resumed,
+            resumed=task.before is not None,
             line=run.line,
             origin=origin,
             travels=run.travels,
@@ -99,6 +101,39 @@ def inner_job(task: Task, graph: CompiledStateGraph, given: Any, number: int, ca
         durability=call.durability or run.job.durability,
         metadata={**run.job.metadata, **about, **run.place(task), "parents": run.parents()},
     )
+
+
+def _numbered(path: tuple[str, ...], number: int) -> tuple[str, ...]:
+    """The place of a call, as LangGraph tells the calls of a task apart."""
+    return (*path, str(number)) if number else path
+
+
+async def earlier_calls(task: Task, graph: CompiledStateGraph, given: Any) -> list[int]:
+    """The numbers of the calls that a task made in an earlier run with the same input.
+
+    Their order tells little: trio starts the tasks of a nursery in any.
+    """
+    log = task.run.job.log
+    if log is None or graph.checkpointer is not None or task.node.subgraph is not None:
+        return []
+    update = given if isinstance(given, Mapping) else as_update(given) or {}
+    wanted = {key: update[key] for key in update if key in graph.topology.inputs}
+    found = []
+    for number in count():
+        made = await log.history("|".join(_numbered(task.path, number)))
+        if not made:
+            return found
+        first = made[-1].checkpoint
+        if any(planned.node == START and _same(planned.arg, wanted) for planned in first.next):
+            found.append(number)
+    return found
+
+
+def _same(one: Any, other: Any) -> bool:
+    try:
+        return bool(one == other)
+    except Exception:  # what a value of the user's raises when it is compared
+        return False
 
 
 async def start_inner(run: Execution, inner: Inner) -> bool | None:

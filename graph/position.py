@@ -241,7 +241,11 @@ class Position:
             joins=before.joins if joins is None else joins,
             ran=before.ran,
         )
-        for task in planned:
+        self.keep(pending)
+
+    def keep(self, pending: Mapping[str, PendingWrites]) -> None:
+        """Record again what tasks have come to that are planned by the checkpoint at hand too."""
+        for task in self.at.next:
             if (so_far := pending.get(task.id)) is not None:
                 self.append(attrs.evolve(so_far, checkpoint_id=self.at.id, error=None))
 

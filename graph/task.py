@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
-from hashlib import blake2b
 from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 import trio
 
-from .checkpoint import Planned
+from .answers import Answers, as_response
+from .answers import response_schema as response_schema_of
+from .checkpoint import PendingWrites, Planned
 from .context import (
     ExecutionInfo,
     RunnableConfig,
@@ -24,11 +25,13 @@ from .errors import (
     AsyncioNodeError,
     GraphBubbleUp,
     GraphInterrupt,
+    InvalidAnswerError,
     NodeError,
     ParentCommand,
     unwrapped,
 )
 from .inner import Call as InnerCall
+from .inner import earlier_calls
 from .isolation import isolated
 from .nodes import Branch, Call, Node, check_targets, read_update
 from .plan import Outcome, apply_writes
@@ -50,8 +53,8 @@ T = TypeVar("T")
 class Task:
     """A planned task of a running graph.
 
-    `resumes`: the answers that its interrupts have had so far, in order. `resumed`: whether it was
-    at work in an earlier run. `attempt`: each has a
+    `before`: what it has come to in an earlier run. `answers`: those that its interrupts have had.
+    `attempt`: each has a
     Task of its own, so that a thread that outlives one can neither write nor ask in the next.
     `error`: what its error handler handles. `cached`: it was not run, its outcome was known.
     """
@@ -59,8 +62,8 @@ class Task:
     run: Execution
     planned: Planned
     values: Mapping[str, Any]
-    resumes: tuple[Any, ...] = ()
-    resumed: bool = False
+    before: PendingWrites | None = None
+    answers: Answers = attrs.field(factory=Answers)
     # The config through which chat models are heard, where somebody wants to.
     heard: RunnableConfig | None = None
     attempt: int = 1
@@ -68,7 +71,6 @@ class Task:
     cached: bool = attrs.field(init=False, default=False)
     _first_started: float = 0.0
     over: bool = attrs.field(init=False, default=False)
-    _asked: int = attrs.field(init=False, default=0)
     _called: set[int] = attrs.field(init=False, factory=set)  # the numbers of its inner graphs
     _limit: TimeLimit | None = attrs.field(init=False, default=None)
 
@@ -123,25 +125,34 @@ class Task:
         if self._limit is not None and not self.over:
             self._limit.refresh_on_progress()
 
-    def ask(self, value: Any) -> Any:
+    def ask(self, value: Any, response_schema: Any = None) -> Any:
         if self.over:
             raise RuntimeError(f"interrupt() in node {self.node.name!r} came after its time")
-        at = self._asked
-        self._asked += 1
-        if at < len(self.resumes):
-            return self.resumes[at]
-        ident = blake2b(f"{self.id}\0{at}".encode(), digest_size=16).hexdigest()
+        for answer in self.answers.to(value):
+            return as_response(answer, response_schema)
+        ident = self.answers.ident(self.id, value)
         if self.run.job.log is None and ident in self.run.answers:
-            return self.run.answers[ident]  # nothing is kept of what it was asked before
-        raise GraphInterrupt([Interrupt(value, ident, self.path)])
+            # Nothing is kept of what it was asked before.
+            return as_response(self.run.answers[ident], response_schema)
+        schema = response_schema_of(response_schema)
+        raise GraphInterrupt([Interrupt(value, ident, self.path, schema)])
 
     async def call_graph(self, graph: CompiledStateGraph, given: Any, call: InnerCall) -> Finish:
         """Run a graph that the node calls as part of this run."""
         if self.over:
             raise RuntimeError(f"What node {self.node.name!r} called came after its time")
-        number = next(n for n in count() if n not in self._called)
+        known = [] if self.before is None else await earlier_calls(self, graph, given)
+        free = (n for n in count() if n not in self._called)
+        number = next((n for n in known if n not in self._called), None)
+        if number is None:
+            number = next(free)
         self._called.add(number)
         return await self.run.call_graph(self, graph, given, number, call)
+
+    @property
+    def answered(self) -> dict[str, Any]:
+        """Its answers as a record has them."""
+        return {"resumes": self.answers.given, "asked": self.answers.asked}
 
     def visit(self, function: Callable[[], Awaitable[T]]) -> T:
         """Run async code in the loop, called in a thread; see `Visits.run`."""
@@ -170,7 +181,7 @@ class Task:
                 outcome = await (
                     current._attempt() if node.timeout is None else current._timed(node.timeout)
                 )
-            except GraphBubbleUp:
+            except (GraphBubbleUp, InvalidAnswerError):
                 raise
             except Exception as error:
                 policy = next((p for p in node.retry if p.retries(error)), None)
@@ -185,7 +196,7 @@ class Task:
             finally:
                 await current._end(token)
             await trio.sleep(wait)
-            current = attrs.evolve(self, attempt=current.attempt + 1)
+            current = attrs.evolve(self, attempt=current.attempt + 1, answers=self.answers.again())
         return await current._handle(failure)
 
     async def _end(self, token: Any) -> None:
@@ -206,8 +217,11 @@ class Task:
         if handler is None:
             raise failure
         node = self.node.name
-        current = attrs.evolve(self, error=NodeError(node, failure))
-        current._asked = self._asked  # what the node was answered is not for the handler
+        current = attrs.evolve(
+            self,
+            error=NodeError(node, failure),
+            answers=self.answers.again(self.answers),  # those of the node are not for the handler
+        )
         token = set_current_task(current)
         try:
             state = isolated(self.planned.arg if self.planned.takes_arg else self.values)

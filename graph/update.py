@@ -67,6 +67,7 @@ async def update_state(
     waiting = [attrs.evolve(task, id="") for task in at.next if position.outcome(task) is None]
     node = as_node or _writer(at.ran, in_the_middle=bool(finished))
     outcomes = [_outcome(update, node, graph) for update in updates]
+    names = [update.as_node or node for update in updates]
     with entered_world(job.world):
         if node == END:
             after = Advance(at.values, (), (), {})
@@ -77,8 +78,8 @@ async def update_state(
             edited, changed = apply_writes(graph.channels, after.values, named)
             after = attrs.evolve(after, values=edited, changed=(*after.changed, *changed))
         else:
-            names = [update.as_node or node for update in updates]
-            for name, own in zip(names, outcomes, strict=True):
+            for update, own in zip(updates, outcomes, strict=True):
+                name = update.as_node or node
                 planned = Planned(name).identified(at.id)
                 leave = await Task(run, planned, at.values).leave(own.writes)
                 goto = (*own.goto, *leave)
@@ -88,7 +89,13 @@ async def update_state(
             beside = [task for task in waiting if is_one and task.node not in names]
             after = advance(graph, at.values, at.joins, finished, beside=beside)
     ran = tuple(dict.fromkeys(task.node for task, _ in finished)) or at.ran
+    if position.ns:
+        # The run around it knows the questions in here, which stay those of the same tasks.
+        kept = [task for task in at.next if task.node not in names]
+        after = attrs.evolve(after, next=_same(after.next, kept))
+    pending = position.pending
     position.move(after, "update", ran)
+    position.keep(pending)
     return position.at
 
 
@@ -142,6 +149,15 @@ def _outcome(update: StateUpdate, node: str | None, graph: Topology) -> Outcome:
     if outer:
         raise InvalidUpdateError("A state update cannot address a parent graph")
     return Outcome(writes, goto)
+
+
+def _same(planned: Sequence[Planned], before: Sequence[Planned]) -> tuple[Planned, ...]:
+    """Planned tasks, as those from before where they do the same."""
+    known = {task: task for task in before}
+    return tuple(
+        old if (old := known.get(task)) and (task.index is None or task.arg is old.arg) else task
+        for task in planned
+    )
 
 
 def _writer(ran: Sequence[str], *, in_the_middle: bool) -> str | None:

@@ -92,6 +92,7 @@ def encode_writes(writes: PendingWrites) -> bytes:
         "node": writes.node,
         "goto": [[to.node, to.arg] if isinstance(to, Send) else to for to in writes.goto],
         "resumes": list(writes.resumes),
+        "asked": list(writes.asked),
         "interrupts": [
             {
                 "value": interrupt.value,
@@ -217,6 +218,7 @@ def _decode_writes(row: LogRow) -> PendingWrites:
         else tuple((channel, decode(raw)) for channel, raw in stored.writes),
         goto=tuple(Send(*to) if isinstance(to, list) else to for to in about["goto"]),
         resumes=tuple(about["resumes"]),
+        asked=tuple(about.get("asked") or [None] * len(about["resumes"])),
         interrupts=tuple(
             Interrupt(
                 value=one["value"],
