@@ -45,7 +45,7 @@ def call(
 
 def _run(function: Callable[[], Awaitable[T]]) -> T:
     task = running_task()
-    return trio.run(function) if task is None else task.visit(function)
+    return trio.run(function) if task is None or task.over else task.visit(function)
 
 
 _END = object()

@@ -107,6 +107,11 @@ class TaskContext(Protocol):
         ...
 
     @property
+    def over(self) -> bool:
+        """Whether its node is done; a thread of it may outlive that."""
+        ...
+
+    @property
     def path(self) -> tuple[str, ...]:
         """Where it is, outermost graph first."""
         ...

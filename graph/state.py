@@ -122,7 +122,6 @@ class StateGraph:
             defer=defer,
             call=call,
             subgraph=subgraph,
-            calls=() if call is None else referred(call.function, CompiledStateGraph),
             retry=_policies(retry_policy),
             timeout=TimeoutPolicy.coerce(timeout),
             cache=cache_policy,
@@ -316,6 +315,7 @@ class StateGraph:
         return attrs.evolve(
             node,
             **{name: policy for name, policy in defaults.items() if not getattr(node, name)},
+            calls=() if node.call is None else referred(node.call.function, CompiledStateGraph),
             edges=tuple(end for start, end in self._edges if start == node.name),
             joins=tuple(key for key, join in self._joins.items() if node.name in join.sources),
             branches=tuple(branch for source, branch in self._branches if source == node.name),
