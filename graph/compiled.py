@@ -189,7 +189,8 @@ class CompiledStateGraph:
         log, place = self._log(at.thread_id), locate(self, at.ns)
         for updates in supersteps:
             check_updates(updates, place.graph.topology.nodes)
-        job = attrs.evolve(self._job(config, None), ns=tuple(filter(None, place.ns.split("|"))))
+        ns = tuple(filter(None, place.ns.split("|")))
+        job = attrs.evolve(self._job(config, None), log=log, ns=ns)
         saved = await read_checkpoint(log, place, at.checkpoint_id)
         wanted = at.checkpoint_id if saved is None else saved.checkpoint.id
         for updates in supersteps:
