@@ -158,7 +158,9 @@ def advance(
         if len(arrived.get(name, ())) == len(join.sources):
             del arrived[name]
             targets.append(join.target)
-    now, arrived = deferring(graph.deferred, targets, arrived, beside)
+    now: Sequence[str | Send] = targets
+    if graph.deferred:
+        now, arrived = deferring(graph.deferred, targets, arrived, beside)
     return Advance(values, changed, plan_targets(now, beside), arrived)
 
 
@@ -173,8 +175,6 @@ def deferring(
     A `Send` to a deferred node is a task of its own and does not wait.
     """
     arrived = dict(joins)
-    if not deferred:
-        return targets, arrived
     now: list[str | Send] = []
     for target in targets:
         if target in deferred:

@@ -63,7 +63,7 @@ class Task:
     planned: Planned
     values: Mapping[str, Any]
     before: PendingWrites | None = None
-    answers: Answers = attrs.field(factory=Answers)
+    answers: Answers | None = None
     # The config through which chat models are heard, where somebody wants to.
     heard: RunnableConfig | None = None
     attempt: int = 1
@@ -128,6 +128,8 @@ class Task:
     def ask(self, value: Any, response_schema: Any = None) -> Any:
         if self.over:
             raise RuntimeError(f"interrupt() in node {self.node.name!r} came after its time")
+        if self.answers is None:
+            self.answers = Answers()
         for answer in self.answers.to(value):
             return as_response(answer, response_schema)
         ident = self.answers.ident(self.id, value)
@@ -152,6 +154,8 @@ class Task:
     @property
     def answered(self) -> dict[str, Any]:
         """Its answers as a record has them."""
+        if self.answers is None:
+            return {}
         return {"resumes": self.answers.given, "asked": self.answers.asked}
 
     def visit(self, function: Callable[[], Awaitable[T]]) -> T:
@@ -194,15 +198,14 @@ class Task:
                     await self.run.remember(self, outcome)
                 return outcome
             finally:
-                await current._end(token)
+                current.over = True
+                reset_current_task(token)
+                if self.run.visits.scopes:
+                    await self.run.visits.end(current)
             await trio.sleep(wait)
-            current = attrs.evolve(self, attempt=current.attempt + 1, answers=self.answers.again())
+            answers = None if self.answers is None else self.answers.again()
+            current = attrs.evolve(self, attempt=current.attempt + 1, answers=answers)
         return await current._handle(failure)
-
-    async def _end(self, token: Any) -> None:
-        self.over = True
-        reset_current_task(token)
-        await self.run.visits.end(self)
 
     async def _timed(self, policy: TimeoutPolicy) -> Outcome:
         with TimeLimit.of(policy) as limit:
@@ -217,11 +220,9 @@ class Task:
         if handler is None:
             raise failure
         node = self.node.name
-        current = attrs.evolve(
-            self,
-            error=NodeError(node, failure),
-            answers=self.answers.again(self.answers),  # those of the node are not for the handler
-        )
+        # What the node was answered is not for the handler.
+        answers = None if self.answers is None else self.answers.again(self.answers)
+        current = attrs.evolve(self, error=NodeError(node, failure), answers=answers)
         token = set_current_task(current)
         try:
             state = isolated(self.planned.arg if self.planned.takes_arg else self.values)
@@ -231,7 +232,10 @@ class Task:
                 returned = await self.run.job.world.run_blocking(handler, state, current)
             writes, goto = self._read(returned)
         finally:
-            await current._end(token)
+            current.over = True
+            reset_current_task(token)
+            if self.run.visits.scopes:
+                await self.run.visits.end(current)
         check_targets(goto, node, self.run.graph.nodes)
         return Outcome(writes, goto, handled=True)
 

@@ -18,10 +18,13 @@ T = TypeVar("T")
 
 @attrs.define(eq=False)
 class Visits:
-    """Visits of threads to the loop of a run. Those of a task end with it."""
+    """Visits of threads to the loop of a run. Those of a task end with it.
 
+    `scopes`: of those under way, by task.
+    """
+
+    scopes: dict[Task, set[trio.CancelScope]] = attrs.field(factory=dict)
     _token: trio.lowlevel.TrioToken = attrs.field(factory=trio.lowlevel.current_trio_token)
-    _scopes: dict[Task, set[trio.CancelScope]] = attrs.field(factory=dict)
     _left: trio.Event = attrs.field(factory=trio.Event)
 
     def run(self, task: Task, function: Callable[[], Awaitable[T]]) -> T:
@@ -51,22 +54,22 @@ class Visits:
 
     async def end(self, task: Task) -> None:
         """The task is over: so is what its threads, which may outlive it, still run here."""
-        for scope in self._scopes.get(task, ()):
+        for scope in self.scopes.get(task, ()):
             scope.cancel()
         with trio.CancelScope(shield=True):
-            while task in self._scopes:
+            while task in self.scopes:
                 await self._left.wait()
 
     def _enter(self, task: Task, scope: trio.CancelScope) -> None:
         if task.over:
             raise RuntimeError(_over(task))
-        self._scopes.setdefault(task, set()).add(scope)
+        self.scopes.setdefault(task, set()).add(scope)
 
     def _leave(self, task: Task, scope: trio.CancelScope) -> None:
-        scopes = self._scopes[task]
+        scopes = self.scopes[task]
         scopes.discard(scope)
         if not scopes:
-            del self._scopes[task]
+            del self.scopes[task]
             self._left.set()
             self._left = trio.Event()
 
