@@ -43,11 +43,17 @@ class Answers:
         own = [interrupt for interrupt in so_far.interrupts if interrupt.ns == ns]
         answered = [interrupt for interrupt in own if interrupt.id in new]
         alone = len(own) == 1
+        earlier = so_far.asked or (None,) * len(so_far.resumes)
         return cls(
             (*so_far.resumes, *(new[interrupt.id] for interrupt in answered)),
-            (*so_far.asked, *(None if alone else _key(one.value) for one in answered)),
+            (*earlier, *(None if alone else _key(one.value) for one in answered)),
             tuple(interrupt for interrupt in own if interrupt.id not in new),
         )
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """As `PendingWrites` has them."""
+        return {"resumes": self.given, "asked": self.asked if any(self.asked) else ()}
 
     def to(self, question: Any) -> Sequence[Any]:
         """The answer to a question; empty where there is none yet."""

@@ -28,7 +28,7 @@ from .states import locate, read_checkpoint, read_state
 from .store import BaseStore
 from .stream import Chunks, Stream
 from .update import check_updates, take_in, update_state
-from .world import World
+from .world import world_of_program
 
 if TYPE_CHECKING:
     from .state import StateGraph
@@ -382,7 +382,7 @@ class CompiledStateGraph:
             config=config,
             context=coerced(context, self.context_schema),
             log=log,
-            world=World(),
+            world=world_of_program(),
             checkpoint_id=None if at is None else at.start_id,
             travels={} if at is None else at.travels,
             interrupt_before=interrupt_before or (),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -16,19 +15,20 @@ import trio
 
 from .answers import Answers
 from .cache import BaseCache, cache_key
-from .checkpoint import CheckpointLog, PendingWrites, Planned, TaskError
+from .checkpoint import CheckpointLog, PendingWrites, Planned
 from .context import RunnableConfig, Runtime
 from .control import START, Interrupt
-from .errors import GraphBubbleUp, GraphInterrupt, GraphRecursionError, InvalidAnswerError
+from .errors import GraphBubbleUp, GraphInterrupt, GraphRecursionError
 from .inner import Call, inner_job, start_inner
 from .job import Breakpoints, Finish, Job
-from .line import Line, Turns
+from .line import Line
 from .payloads import triggers
-from .plan import Outcome, Topology, advance, handler_of
+from .plan import Outcome, Topology, advance
 from .position import Position
-from .reports import InOrder, Reports
+from .reports import Reports
+from .superstep import SuperStep
 from .task import Task
-from .timelimit import places, within
+from .timelimit import places
 from .visits import Visits
 from .world import entered_world
 
@@ -61,7 +61,7 @@ class Execution:
     line: Line | None = attrs.field(init=False, default=None)
     travels: Mapping[str, str] = attrs.field(init=False, factory=dict)
     origin: tuple[str, ...] = attrs.field(init=False, default=())
-    _places: trio.Semaphore | None = attrs.field(init=False)
+    places: trio.Semaphore | None = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.graph = self.compiled.topology
@@ -78,7 +78,7 @@ class Execution:
         limit = self.job.config.get("recursion_limit", DEFAULT_RECURSION_LIMIT)
         if not isinstance(limit, int) or limit < 1:
             raise ValueError(f"recursion_limit must be a whole number of at least 1; got {limit!r}")
-        self._places = places(self.job.config.get("max_concurrency"))
+        self.places = places(self.job.config.get("max_concurrency"))
         self.job.world.now()  # sets its clock going, for nodes that look at it from a thread
         resuming = await self._begin()
         if self.position.warning is not None:
@@ -129,8 +129,9 @@ class Execution:
             passed = position.has_passed_breakpoints()
         self.reports.checkpoint()
         while position.at.next:
-            await trio.lowlevel.checkpoint()  # a chain of nodes that never wait stops when told
             nodes = position.open_nodes()
+            if nodes:
+                await trio.lowlevel.checkpoint()  # a chain of nodes that never wait stops when told
             if not passed and self._is_breakpoint(position.at.ran, nodes):
                 position.append_pause()
                 return self._pause(())
@@ -157,25 +158,32 @@ class Execution:
         tasks: list[Task] = []
         if self.job.log is not None or self.job.inner is None:
             self.answers, position.answers = position.answers, {}
-        left = False
+        left = works = False
         for planned in position.at.next:
             outcome = position.outcome(planned)
             if outcome is not None:
                 finished[planned] = outcome
             elif (task := self._task(planned)) is not None:
                 tasks.append(task)
+                works = works or planned.node != START
             else:
                 left = True
-        if any(task.planned.node != START for task in tasks):
+        if works:
             position.hand_over()  # an input goes with the state that it leads to
             if self.job.durability == "sync" and self.job.log is not None:
                 await self.job.log.flush()
-        if await self._perform(tasks, finished) or left:
+        step = SuperStep(self, tasks, finished)
+        if await step.perform() or left:
             return True
         at = position.at
         done = [(planned, finished[planned]) for planned in at.next]
-        after = advance(self.graph, at.values, at.joins, done, position.goto)
-        position.move(after, "loop", tuple(dict.fromkeys(planned.node for planned in at.next)))
+        ran = tuple(dict.fromkeys([planned.node for planned in at.next]))
+        try:
+            after = advance(self.graph, at.values, at.joins, done, position.goto)
+        except Exception:
+            step.record()
+            raise
+        position.move(after, "loop", ran)
         if any(outcome.writes for _, outcome in done):
             self.reports.values()
         self.reports.checkpoint()
@@ -184,7 +192,7 @@ class Execution:
     def _task(self, planned: Planned) -> Task | None:
         """A planned task, with its answers; None for one that was asked and is not answered now."""
         position = self.position
-        so_far = position.pending.get(planned.id)
+        so_far = position.pending.get(planned.id) if position.pending else None
         if so_far is None:
             return Task(self, planned, position.at.values)
         if self.answers and so_far.interrupts and not self._answered(so_far):
@@ -198,88 +206,6 @@ class Execution:
 
     def _answered(self, so_far: PendingWrites) -> bool:
         return any(interrupt.id in self.answers for interrupt in so_far.interrupts)
-
-    async def _perform(self, tasks: list[Task], finished: dict[Planned, Outcome]) -> bool:
-        """Run tasks, filling `finished`. Returns whether one has paused; raises the first
-        failure.
-        """
-        failures: dict[Planned, Exception] = {}
-        paused = False
-        alone = len(self.position.at.next) == 1
-        reports, in_order, turns = self.reports, InOrder(tasks), Turns.of(tasks)
-        reports.started(tasks)
-
-        async def perform(task: Task, nursery: trio.Nursery | None = None) -> None:
-            nonlocal paused
-            planned = task.planned
-            try:
-                if turns is not None:
-                    await turns.wait(task)
-                if self._places is None:
-                    outcome = await task.perform()
-                else:
-                    async with self._places:
-                        outcome = await task.perform()
-                reports.stamp(outcome)
-                node = handler_of(planned.node) if outcome.handled else planned.node
-                if not alone:
-                    # Its siblings may pause, fail or be cut short: it will not run again.
-                    self.position.append_outcome(
-                        planned, node=node, writes=outcome.writes, goto=outcome.goto
-                    )
-                    self.position.hand_over()
-            except GraphInterrupt as pause:
-                paused = True
-                self.position.append_outcome(planned, interrupts=pause.interrupts, **task.answered)
-                in_order.put(task, partial(reports.paused, task, pause.interrupts))
-            except Exception as error:
-                failures[planned] = error
-                if not isinstance(error, GraphBubbleUp):
-                    in_order.put(task, partial(reports.failed, task, error))
-                if nursery is not None and not isinstance(error, InvalidAnswerError):
-                    nursery.cancel_scope.cancel()
-            else:
-                finished[planned] = outcome
-                in_order.put(task, partial(reports.finished, task, outcome))
-            finally:
-                if turns is not None:
-                    turns.end(task)
-
-        async def perform_all() -> None:
-            if len(tasks) == 1:
-                await perform(tasks[0])
-                return
-            try:
-                async with trio.open_nursery() as nursery:
-                    for task in tasks:
-                        nursery.start_soon(perform, task, nursery)
-            finally:
-                in_order.flush()
-
-        if self.compiled.step_timeout is None:
-            await perform_all()
-        else:
-            with within(self.compiled.step_timeout):
-                await perform_all()
-        if failures:
-            self._fail([task for task in tasks if task.planned in failures], failures)
-        return paused
-
-    def _fail(self, tasks: list[Task], failures: Mapping[Planned, Exception]) -> None:
-        # What a sibling raised while it was cut short is not why the step failed.
-        tasks.sort(key=lambda task: _is_of_cleanup(failures[task.planned]))
-        first = failures[tasks[0].planned]
-        for task in tasks:
-            error = failures[task.planned]
-            if isinstance(error, InvalidAnswerError) and task.before is not None:
-                self.position.append(task.before)  # what it asked waits on
-            elif not isinstance(error, GraphBubbleUp):
-                self.position.append_outcome(
-                    task.planned, error=TaskError.of(error), **task.answered
-                )
-            if error is not first:
-                first.add_note(f"Node {task.node.name!r} failed in the same super-step: {error!r}")
-        raise first
 
     async def call_graph(
         self, task: Task, graph: CompiledStateGraph, given: Any, number: int, call: Call
@@ -371,18 +297,11 @@ class Execution:
         """Whether to pause after the nodes that ran last, or before those that are next."""
         before = self.job.interrupt_before or self.compiled.interrupt_before
         after = self.job.interrupt_after or self.compiled.interrupt_after
+        if not before and not after:
+            return False
         ran = [node for node in ran if node != START]
         return _names_one(after, ran) or _names_one(before, nodes)
 
 
 def _names_one(breaks: Breakpoints, nodes: Sequence[str]) -> bool:
     return bool(nodes) if breaks == "*" else not set(breaks).isdisjoint(nodes)
-
-
-def _is_of_cleanup(error: BaseException | None) -> bool:
-    """Whether an error was raised while its task was being cancelled."""
-    while error is not None:
-        if isinstance(error, trio.Cancelled):
-            return True
-        error = error.__context__
-    return False

@@ -154,9 +154,7 @@ class Task:
     @property
     def answered(self) -> dict[str, Any]:
         """Its answers as a record has them."""
-        if self.answers is None:
-            return {}
-        return {"resumes": self.answers.given, "asked": self.answers.asked}
+        return {} if self.answers is None else self.answers.record
 
     def visit(self, function: Callable[[], Awaitable[T]]) -> T:
         """Run async code in the loop, called in a thread; see `Visits.run`."""
