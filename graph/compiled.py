@@ -75,12 +75,14 @@ class CompiledStateGraph:
         list of `Interrupt`, under `__interrupt__`.
 
         `input`: a dict of state keys, a `Command`, or None to go on where the thread paused or
-        failed. `durability`: `sync`, `async` (default) or `exit`; see `Job`.
+        failed. `durability`: `sync`, `async` (default) or `exit`; see `Job`. In a node the graph
+        takes part in the run around it, `durability` and all, unless `config` names a thread of its
+        own.
         Raises what a node raised, GraphRecursionError, EmptyInputError, InvalidUpdateError.
         """
         task = self._caller(config)
         if task is not None:
-            call = Call(config, context, interrupt_before, interrupt_after, durability)
+            call = Call(config, context, interrupt_before, interrupt_after)
             finish = await task.call_graph(self, input, call)
         else:
             job = self._job(config, input, context, interrupt_before, interrupt_after, durability)
@@ -116,7 +118,7 @@ class CompiledStateGraph:
         """
         task = self._caller(config)
         if task is not None:
-            call = Call(config, context, interrupt_before, interrupt_after, durability)
+            call = Call(config, context, interrupt_before, interrupt_after)
 
             async def run(chunks: Chunks) -> None:
                 await task.call_graph(self, input, attrs.evolve(call, sink=chunks))

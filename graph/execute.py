@@ -110,8 +110,10 @@ class Execution:
                 raise ValueError(f"There is no checkpoint {wanted!r} on this thread")
         if forks or await self._have_moved_on(log):
             self.travels, forks = self.job.travels, True
-        self.line = Line(log, None if saved is None else saved.checkpoint, branches=forks)
-        return self.position.begin(saved, forks=forks)
+        start = None if saved is None else saved.checkpoint
+        goes_on = self.position.begin(saved, forks=forks)
+        self.line = Line(log, start, branches=forks, goes_on=bool(goes_on))
+        return goes_on
 
     async def _have_moved_on(self, log: CheckpointLog) -> bool:
         """Whether inner graphs have newer checkpoints than those to go on from."""

@@ -10,8 +10,8 @@ import attrs
 
 from .checkpoint import Saved
 from .context import RunnableConfig, coerced
-from .control import START, Command
-from .job import Breakpoints, Durability, Inner, Job
+from .control import START
+from .job import Breakpoints, Inner, Job
 from .line import Line, newest
 from .schema import as_update
 from .stream import Sink
@@ -46,7 +46,6 @@ class Call:
     context: Any = None
     interrupt_before: Breakpoints | None = None
     interrupt_after: Breakpoints | None = None
-    durability: Durability | None = None
     sink: Sink | None = None
 
 
@@ -95,10 +94,8 @@ def inner_job(task: Task, graph: CompiledStateGraph, given: Any, number: int, ca
         store=run.runtime.store,
         cache=run.cache,
         progress=task.progress,
-        checkpoint_id=None,
         interrupt_before=call.interrupt_before or (),
         interrupt_after=call.interrupt_after or (),
-        durability=call.durability or run.job.durability,
         metadata={**run.job.metadata, **about, **run.place(task), "parents": run.parents()},
     )
 
@@ -158,11 +155,12 @@ async def start_inner(run: Execution, inner: Inner) -> bool | None:
         mine = await _of_task(saved, run, inner)
         if mine is None:
             return position.begin(await inner.line.remembered(ns), forks=False)
-        inner.line.goes_on(ns)
+        inner.line.found(ns)
         saved = mine
-    if saved is None or isinstance(run.job.input, Command):
+    if saved is None:
         return position.begin(saved, forks=False)
     position.answers = inner.answers
+    run.line = Line(log, saved.checkpoint, goes_on=True, around=inner.line)
     position.go_on(saved)
     return True
 

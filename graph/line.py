@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
@@ -58,11 +58,15 @@ class Line:
 
     `start`: the checkpoint of the graph around them that the run starts from, None on a new thread.
     `branches`: whether others have followed it already; what came of those is of another line.
+    `goes_on`: whether the run is in the midst of a turn. `around`: the line of the graph around
+    that one, where it has not been forked itself in this turn.
     """
 
     log: CheckpointReader
     start: Checkpoint | None
-    branches: bool
+    branches: bool = False
+    goes_on: bool = False
+    around: Line | None = None
     _seen: set[str] = attrs.field(factory=set)
     _locks: dict[str, trio.Lock] = attrs.field(factory=dict)
 
@@ -70,38 +74,39 @@ class Line:
         """For one at a time: tasks side by side may call the same graph, which remembers once."""
         return self._locks.setdefault(ns, trio.Lock())
 
-    def goes_on(self, ns: str) -> None:
+    def found(self, ns: str) -> None:
         """A graph goes on where it was, so that its newest checkpoint is of this line."""
         self._seen.add(ns)
 
     async def remembered(self, ns: str) -> Saved | None:
         """The checkpoint that a graph starts a new turn from."""
-        bound = None if ns in self._seen else await self._bound()
+        fork = None if ns in self._seen else await self._fork()
         self._seen.add(ns)
-        if bound is None:
+        if fork is None:
             return await self.log.load(ns)
-        return await newest(self.log, ns, lambda saved: self._is_before(bound, saved.checkpoint))
+        return await newest(self.log, ns, fork.is_before)
 
-    def _is_before(self, bound: str, checkpoint: Checkpoint) -> bool:
-        if checkpoint.id < bound:
-            return True
-        parents: Mapping[str, str] = checkpoint.metadata.get("parents", {})
-        start = self.start
-        return start is not None and not self.branches and parents.get(start.ns) == start.id
-
-    async def _bound(self) -> str | None:
-        """The id of the checkpoint where other lines leave this one; None where there are none."""
+    async def _fork(self) -> _Fork | None:
+        """Where other lines leave this one; None where there are none."""
         at = self.start
         if at is None:
             return None
         if self.branches:
-            return (await self._origin(at)).id
-        while at.source in _EDITS and at.parent_id is not None:
-            (before,) = await self.log.history(at.ns, before=at.id, limit=1)
-            if before.checkpoint.id != at.parent_id:
-                return (await self._origin(at)).id
-            at = before.checkpoint
-        return None
+            return _Fork(at.ns, (await self._origin(at)).id)
+        since = set()
+        while at.parent_id is not None and (at.source in _EDITS or self.goes_on):
+            if at.source == "input":
+                break
+            since.add(at.id)
+            if at.source in _EDITS:
+                before = await self.log.history(at.ns, before=at.id, limit=1)
+                if not before or before[0].checkpoint.id != at.parent_id:
+                    return _Fork(at.ns, (await self._origin(at)).id, since)
+            saved = await self.log.load(at.ns, at.parent_id)
+            if saved is None:
+                break
+            at = saved.checkpoint
+        return None if self.around is None else await self.around._fork()
 
     async def _origin(self, at: Checkpoint) -> Checkpoint:
         """The checkpoint that an edited one was made of."""
@@ -111,6 +116,22 @@ class Line:
                 break
             at = saved.checkpoint
         return at
+
+
+@attrs.frozen
+class _Fork:
+    """`origin`: the last checkpoint of a namespace that lines have in common; `since`: those of
+    this line."""
+
+    ns: str
+    origin: str
+    since: Collection[str] = ()
+
+    def is_before(self, saved: Saved) -> bool:
+        """Whether a checkpoint of a graph inside is of this line."""
+        checkpoint = saved.checkpoint
+        parents: Mapping[str, str] = checkpoint.metadata.get("parents", {})
+        return checkpoint.id < self.origin or parents.get(self.ns) in self.since
 
 
 async def newest(log: CheckpointReader, ns: str, fits: Callable[[Saved], bool]) -> Saved | None:

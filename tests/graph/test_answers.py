@@ -142,6 +142,24 @@ async def test_an_answer_that_does_not_fit_is_not_tried_again_nor_handled(
     assert ran == ["ask", "ask"]
 
 
+async def test_a_retry_has_the_answers_of_the_attempt_before(wire: Any, thread: Any) -> None:
+    attempts = []
+
+    async def ask(state: Any) -> Any:
+        answer = interrupt("?")
+        attempts.append(answer)
+        if len(attempts) == 1:
+            raise ConnectionError
+        return {"approved": answer}
+
+    policy = RetryPolicy(initial_interval=0, jitter=False)
+    builder = StateGraph(Typed).add_node("ask", ask, retry_policy=policy).add_edge(START, "ask")
+    graph = builder.compile(checkpointer=InMemorySaver())
+    await graph.ainvoke({}, thread)
+    assert await graph.ainvoke(Command(resume=True), thread) == {"approved": True}
+    assert attempts == [True, True]
+
+
 async def test_answers_beside_one_that_does_not_fit_count(wire: Any, thread: Any) -> None:
     ran = []
 

@@ -71,6 +71,21 @@ async def test_a_question_in_a_called_graph_is_answered_through_the_run_around_i
     assert result == {"log": [["one", "x", "yes"]]}
 
 
+async def test_a_node_may_ask_beside_the_graph_that_it_calls(
+    wire: Any, thread: Any, asking: Any
+) -> None:
+    async def call(state: Any) -> Any:
+        before = interrupt("before?")
+        inside = (await asking.ainvoke({"log": ["one"]}))["log"][-1]
+        return {"log": [before, inside, interrupt("after?")]}
+
+    graph = wire({"call": call}, (START, "call"))
+    assert asked(await graph.ainvoke({"log": []}, thread)) == ["before?"]
+    assert asked(await graph.ainvoke(Command(resume=1), thread)) == ["one?"]
+    assert asked(await graph.ainvoke(Command(resume=2), thread)) == ["after?"]
+    assert await graph.ainvoke(Command(resume=3), thread) == {"log": [1, 2, 3]}
+
+
 async def test_each_call_of_a_task_goes_on_from_where_it_was(
     wire: Any, thread: Any, asking: Any, calling: Any
 ) -> None:
@@ -368,6 +383,23 @@ async def test_a_graph_streamed_in_an_async_node_is_read_there_and_around(wire: 
         ("values", {"log": []}), ("custom", "hi"), ("values", {"log": ["spoke"]})
     ]  # fmt: skip
     assert around == [{"speak": {"log": ["spoke"]}}, {"follow": None}]
+
+
+async def test_a_graph_streamed_in_a_node_shows_what_each_reader_asked_for(wire: Any) -> None:
+    deep = wire({"speak": speak}, (START, "speak"), checkpointer=None)
+    inner, read = wire({"deep": deep}, (START, "deep"), checkpointer=None), []
+
+    async def follow(state: Any) -> None:
+        for subgraphs in (False, True):
+            async with inner.astream({"log": []}, subgraphs=subgraphs) as chunks:
+                read.append([chunk async for chunk in chunks])
+
+    graph = wire({"follow": follow}, (START, "follow"), checkpointer=None)
+    async with graph.astream({"log": []}, stream_mode=["updates", "custom"]) as chunks:
+        assert [chunk async for chunk in chunks] == [("updates", {"follow": None})]
+    plain, nested = read
+    assert plain == [{"deep": {"log": ["spoke"]}}]
+    assert [list(chunk) for _, chunk in nested] == [["speak"], ["deep"]]
 
 
 async def test_a_graph_streamed_in_a_plain_node_pauses_the_run_too(

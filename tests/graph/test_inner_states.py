@@ -12,6 +12,7 @@ from greenroom.graph import (
     Command,
     InMemorySaver,
     NodeNotFoundError,
+    Send,
     StateGraph,
     StateSnapshot,
     interrupt,
@@ -148,6 +149,25 @@ async def test_a_node_that_is_visited_again_after_an_edit_asks_again(
     assert (await deepest(graph, thread)).values["log"] == ["mine"]
 
 
+async def test_an_edit_that_sends_tasks_anew_asks_what_they_ask(wire: Any, thread: Any) -> None:
+    async def ask_it(state: Any) -> Any:
+        return {"log": [interrupt(state)]}
+
+    async def plan(state: Any) -> None: ...
+
+    def sends(state: Any) -> Any:
+        return [Send("ask_it", state["value"])]
+
+    builder = StateGraph(wire("a", (START, "a")).state_schema)
+    builder.add_node("plan", plan).add_node("ask_it", ask_it).add_edge(START, "plan")
+    inner = builder.add_conditional_edges("plan", sends, ["ask_it"]).compile()
+    graph = wire({"inner": inner}, (START, "inner"))
+    assert await ask(graph, {"value": "old?"}, thread) == ["old?"]
+    state = await deepest(graph, thread)
+    await graph.aupdate_state(state.config, {"value": "new?"}, as_node="plan")
+    assert await ask(graph, None, thread) == ["new?"]
+
+
 # Time travel.
 
 
@@ -179,7 +199,10 @@ async def test_going_on_from_a_place_inside_is_a_branch_of_its_own(graph: Any, t
     ]  # fmt: skip
     fork, *_, origin = [s async for s in graph.aget_state_history(thread)][:4]
     assert fork.parent_config == origin.config
-    assert (await deepest(graph, thread)).metadata["source"] == "fork"
+    inside = await deepest(graph, thread)
+    assert inside.metadata["source"] == "fork"
+    if (parent := inside.parent_config) is not None:
+        assert (await graph.aget_state(parent)).values == inside.values
 
 
 async def test_a_place_inside_that_is_the_newest_is_gone_on_from_without_a_branch(
@@ -239,13 +262,14 @@ async def test_from_a_checkpoint_around_it_a_graph_inside_starts_anew(
     assert await ask(graph, Command(resume=4), thread) == ["x", "1 3", "2 4", "after"]
 
 
+@pytest.mark.parametrize("inside", [False, True])
 async def test_a_question_that_was_dropped_is_answered_from_its_checkpoint(
-    graph: Any, thread: Any
+    graph: Any, thread: Any, inside: bool
 ) -> None:
     await ask(graph, {"log": []}, thread)
-    outer = (await graph.aget_state(thread)).config
+    state = await (deepest(graph, thread) if inside else graph.aget_state(thread))
     await ask(graph, {"log": ["new turn"]}, thread)
-    assert await ask(graph, Command(resume="old"), outer) == ["two?"]
+    assert await ask(graph, Command(resume="old"), state.config) == ["two?"]
     assert await ask(graph, Command(resume=2), thread) == ["x", "1 old", "2 2", "after"]
 
 

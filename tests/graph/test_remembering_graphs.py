@@ -273,6 +273,93 @@ async def test_a_question_asked_on_a_new_line_is_answered_on_it(around: Any, thr
     assert await run(graph, Command(resume=2), thread) == ["a 1", "b 2"]
 
 
+async def test_an_answer_with_an_update_on_a_new_line_is_remembered_in_the_same_run(
+    wire: Any, thread: Any
+) -> None:
+    async def again(state: Any) -> Command | None:
+        if state["value"][-1].startswith("end"):
+            return None
+        return Command(update={"value": "end"}, goto="inner")
+
+    nodes = {"inner": remembering(ask, note), "again": again}
+    graph = wire(nodes, (START, "inner"), ("inner", "again"))
+
+    async def turn(value: str) -> None:
+        await run(graph, {"value": value}, thread)
+        await run(graph, Command(resume=1), thread)
+        await run(graph, Command(resume=2), thread)
+
+    for value in ("a", "b"):
+        await turn(value)
+    assert await run(graph, None, await before_inner(graph, thread, 2)) == ["?"]
+    await run(graph, Command(resume=3, update={"log": ["edited"]}), thread)
+    (task,) = (await graph.aget_state(thread, subgraphs=True)).tasks
+    assert task.state.values["memory"] == ["a 1", "end 2", "b 3"]
+
+
+async def test_what_a_task_beside_a_question_noted_is_remembered_on_a_new_line(
+    wire: Any, thread: Any
+) -> None:
+    async def asks(state: Any) -> Any:
+        return {"log": [interrupt("?")]}
+
+    async def again(state: Any) -> Command | None:
+        return None if len(state["log"]) % 2 == 0 else Command(goto="inner", update={"log": [0]})
+
+    nodes = {"inner": remembering(note), "asks": asks, "again": again}
+    graph = wire(nodes, (START, "inner"), (START, "asks"), ("asks", "again"))
+    for value in ("a", "b"):
+        await graph.ainvoke({"value": value}, thread)
+        await graph.ainvoke(Command(resume=1), thread)
+    states = [one async for one in graph.aget_state_history(thread)]
+    older = [one for one in reversed(states) if "asks" in [task.name for task in one.tasks]][1]
+    await graph.ainvoke(None, older.config)
+    result = await graph.ainvoke(Command(resume=2), thread)
+    assert result["value"] == ["a", ["a"], "b", ["a", ["a"], "b"]]
+
+
+async def test_tasks_side_by_side_that_call_one_graph_overwrite_nothing(
+    wire: Any, thread: Any
+) -> None:
+    async def plan(state: Any) -> Command:
+        return Command(goto=[Send("call", value) for value in range(4)])
+
+    inner = remembering(note)
+
+    async def call(state: Any) -> None:
+        await inner.ainvoke({"value": state})
+
+    graph = wire({"plan": plan, "call": call}, (START, "plan"))
+    await graph.ainvoke({}, thread)
+    place = {"configurable": {**thread["configurable"], "checkpoint_ns": "call"}}
+    state = await graph.aget_state(place)
+    assert sorted(state.values["memory"]) == [0, 1, 2, 3]
+
+
+async def test_a_place_inside_remembers_what_came_before_it_in_the_same_turn(
+    wire: Any, thread: Any
+) -> None:
+    keen = remembering(note)
+
+    async def call(state: Any) -> Any:
+        return await keen.ainvoke({"value": state["value"]})
+
+    async def more(state: Any) -> Command | None:
+        answer = interrupt("more?")
+        return Command(goto="call", update={"value": answer}) if answer else None
+
+    middle = StateGraph(Memory).add_sequence([call, more]).add_edge(START, "call")
+    graph = wire({"middle": middle.compile(checkpointer=True)}, (START, "middle"))
+    assert await run(graph, {"value": "a"}, thread) == ["more?"]
+    (task,) = (await graph.aget_state(thread, subgraphs=True)).tasks
+    place = task.state.config
+    await run(graph, Command(resume="b"), thread)
+    assert await run(graph, Command(resume=""), thread) == ["a", "b"]
+    assert await run(graph, None, place) == ["more?"]
+    await run(graph, Command(resume="c"), thread)
+    assert await run(graph, Command(resume=""), thread) == ["a", "c"]
+
+
 # Graphs that keep nothing.
 
 
