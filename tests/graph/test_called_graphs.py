@@ -96,6 +96,21 @@ async def test_each_call_of_a_task_goes_on_from_where_it_was(
     assert result == {"log": [["one", "x", "1"], ["two", "x", "2"]]}
 
 
+async def test_the_second_call_of_a_task_has_a_state_of_its_own(
+    wire: Any, thread: Any, asking: Any, calling: Any
+) -> None:
+    graph = wire({"call": calling(asking, "one", "two")}, (START, "call"))
+    await graph.ainvoke({"log": []}, thread)
+    await graph.ainvoke(Command(resume="1"), thread)
+    (task,) = (await graph.aget_state(thread)).tasks
+    place = {"thread_id": "1", "checkpoint_ns": f"call:{task.id}|1"}
+    state = await graph.aget_state({"configurable": place})
+    assert (state.values["log"], state.next) == (["two", "x"], ("ask",))
+    await graph.aupdate_state(state.config, {"log": ["edited"]})
+    result = await graph.ainvoke(Command(resume="2"), thread)
+    assert result["log"][1] == ["two", "x", "edited", "2"]
+
+
 async def test_what_a_called_graph_has_done_is_not_done_again(
     wire: Any, thread: Any, calling: Any
 ) -> None:

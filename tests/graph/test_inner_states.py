@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -321,7 +322,15 @@ def test_graphs_that_nodes_refer_to_are_known(wire: Any, says: Any) -> None:
     async def method_of(state: Any) -> Any:
         return await bound(state)
 
+    def logged(function: Any) -> Any:
+        @functools.wraps(function)
+        async def call(state: Any) -> Any:
+            return await function(state)
+
+        return call
+
     nodes = {
+        "wrapped": functools.partial(logged(nested)),
         "nested": nested,
         "method": Holder().method,
         "object": Holder(),
@@ -334,4 +343,6 @@ def test_graphs_that_nodes_refer_to_are_known(wire: Any, says: Any) -> None:
         builder.add_node(name, node)
     graph = builder.add_edge(START, "node").compile(checkpointer=InMemorySaver())
     found = dict(graph.get_subgraphs())
-    assert found == dict.fromkeys(("nested", "method", "object", "method_of", "node"), inner)
+    assert found == dict.fromkeys(
+        ("wrapped", "nested", "method", "object", "method_of", "node"), inner
+    )

@@ -214,6 +214,19 @@ async def test_after_time_travel_the_next_turn_goes_on_from_the_new_line(
     assert await run(graph, {"value": "d"}, thread) == ["a", "b", "d"]
 
 
+async def test_a_past_checkpoint_shows_what_was_remembered_before_its_task_ran(
+    around: Any, thread: Any
+) -> None:
+    graph = around(remembering(note), interrupt_before=["inner"])
+    for value in ("a", "b", "c"):
+        await graph.ainvoke({"value": value}, thread)
+        if value != "b":  # its turn is given up
+            await run(graph, None, thread)
+    given_up = await before_inner(graph, thread, 1)
+    (task,) = (await graph.aget_state(given_up, subgraphs=True)).tasks
+    assert task.state.values["memory"] == ["a"]
+
+
 async def test_an_edited_older_checkpoint_remembers_what_was_then(around: Any, thread: Any) -> None:
     graph = around(remembering(note))
     for value in ("a", "b"):
