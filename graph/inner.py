@@ -88,7 +88,7 @@ def inner_job(task: Task, graph: CompiledStateGraph, given: Any, number: int, ca
             resumed=task.before is not None,
             line=run.line,
             origin=origin,
-            travels=run.travels,
+            travels=run.travels if task.id in run.position.replaced else {},
         ),
         sink=run.job.sink if call.sink is None else Relay(ns, call.sink, run.job.sink),
         store=run.runtime.store,
@@ -111,7 +111,7 @@ async def earlier_calls(task: Task, graph: CompiledStateGraph, given: Any) -> li
     Their order tells little: trio starts the tasks of a nursery in any.
     """
     log = task.run.job.log
-    if log is None or graph.checkpointer is not None or task.node.subgraph is not None:
+    if log is None or isinstance(graph.checkpointer, bool) or task.node.subgraph is not None:
         return []
     update = given if isinstance(given, Mapping) else as_update(given) or {}
     wanted = {key: update[key] for key in update if key in graph.topology.inputs}
@@ -145,6 +145,8 @@ async def start_inner(run: Execution, inner: Inner) -> bool | None:
         saved = await log.load(origin, wanted)
         if saved is None:
             raise ValueError(f"There is no checkpoint {wanted!r} in {origin!r}")
+        if inner.line is not None:
+            inner.line.found(ns)
         run.line = Line(log, saved.checkpoint, branches=True)
         position.answers = inner.answers
         position.branch(saved)

@@ -349,6 +349,21 @@ async def test_tasks_side_by_side_that_call_one_graph_overwrite_nothing(
     assert sorted(state.values["memory"]) == [0, 1, 2, 3]
 
 
+async def test_a_place_inside_is_gone_on_from_once(wire: Any, thread: Any) -> None:
+    async def again(state: Any) -> Command | None:
+        if len(state["value"]) == 2:
+            return None
+        return Command(update={"value": "again"}, goto="inner")
+
+    nodes = {"inner": remembering(note), "again": again}
+    graph = wire(nodes, (START, "inner"), ("inner", "again"))
+    assert await run(graph, {"value": "a"}, thread) == ["a", "again"]
+    inside = {"configurable": {**thread["configurable"], "checkpoint_ns": "inner"}}
+    states = [one async for one in graph.aget_state_history(inside)]
+    before = next(one for one in reversed(states) if one.next == ("note",))
+    assert await run(graph, None, before.config) == ["a", "again"]
+
+
 async def test_a_place_inside_remembers_what_came_before_it_in_the_same_turn(
     wire: Any, thread: Any
 ) -> None:
