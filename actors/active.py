@@ -11,6 +11,7 @@ import attrs
 import trio
 
 from greenroom.graph import Command, CompiledStateGraph, RunnableConfig, Send
+from greenroom.graph.address import Address
 from greenroom.graph.checkpoint import Checkpoint, PendingWrites, Saved
 from greenroom.graph.job import Finish, Job
 from greenroom.graph.world import World
@@ -122,7 +123,8 @@ class ActiveRun:
 
     def _job(self) -> Job:
         kwargs = self.run.kwargs
-        checkpoint_id = kwargs["config"]["configurable"].get("checkpoint_id")
+        own = {**kwargs["config"]["configurable"], "thread_id": self.run.thread_id}
+        at = Address.of({"configurable": own})
         return Job(
             input=_input(kwargs) if self.fresh else None,
             config=run_config(self.run),
@@ -130,7 +132,8 @@ class ActiveRun:
             log=RunLog(self),
             world=self.world,
             sink=RunSink(self),
-            checkpoint_id=checkpoint_id if self.fresh else None,
+            checkpoint_id=at.start_id if self.fresh else None,
+            travels=at.travels if self.fresh else {},
             interrupt_before=kwargs["interrupt_before"] or (),
             interrupt_after=kwargs["interrupt_after"] or (),
             durability=kwargs["durability"],
@@ -234,7 +237,8 @@ def run_config(run: Run) -> RunnableConfig:
     config: dict[str, Any] = run.kwargs["config"]
     own = {"thread_id": run.thread_id, "run_id": run.run_id, "assistant_id": run.assistant_id}
     shown = {**config, "configurable": {**config["configurable"], **own}}
-    shown["configurable"].pop("checkpoint_id", None)
+    for place in ("checkpoint_id", "checkpoint_ns", "checkpoint_map"):
+        shown["configurable"].pop(place, None)
     return cast(RunnableConfig, shown)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import attrs
 import trio
 
+from greenroom.graph.checkpoint import Checkpoint
 from greenroom.storage.records import Run, Thread
 
 from .multitask import Stop, Strategy
@@ -134,13 +135,13 @@ class Patch:
 
 @attrs.frozen(eq=False)
 class EditState:
-    """Edit the state by hand; the reply is the new checkpoint's (ns, id)."""
+    """Edit the state by hand; the reply is the new checkpoint."""
 
     values: Any
     as_node: str | None
     ns: str
     checkpoint_id: str | None
-    reply: Reply[tuple[str, str]] = attrs.field(factory=Reply)
+    reply: Reply[Checkpoint] = attrs.field(factory=Reply)
 
 
 @attrs.frozen(eq=False)

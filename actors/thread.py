@@ -10,6 +10,7 @@ import trio
 
 from greenroom.graph import InvalidUpdateError, NodeNotFoundError
 from greenroom.graph.job import Job
+from greenroom.graph.states import locate, read_checkpoint
 from greenroom.storage import Storage, StorageError, ThreadLog, Unstorable
 from greenroom.storage.contract import DeleteThread as DropThread
 from greenroom.storage.contract import InsertThread
@@ -214,17 +215,19 @@ class ThreadActor:
         graph_id = thread.metadata.get("graph_id")
         if graph_id is None:
             raise Refused(f"Thread {self.thread_id!r} has no graph yet, so it has no state to edit")
-        log = self.state.log
-        job = Job(
-            log=log,
-            world=self.house.world,
-            checkpoint_id=message.checkpoint_id,
-            metadata={"graph_id": graph_id, "thread_id": self.thread_id},
-            ns=tuple(filter(None, message.ns.split("|"))),
-        )
+        log, wanted = self.state.log, message.checkpoint_id
         try:
-            graph = self.house.graph(str(graph_id)).at(message.ns)
-            made = await graph.update(job, message.values, message.as_node)
+            place = locate(self.house.graph(str(graph_id)), message.ns)
+            if (saved := await read_checkpoint(log, place, wanted)) is not None:
+                wanted = saved.checkpoint.id
+            job = Job(
+                log=log,
+                world=self.house.world,
+                checkpoint_id=wanted,
+                metadata={"graph_id": graph_id, "thread_id": self.thread_id},
+                ns=tuple(filter(None, place.ns.split("|"))),
+            )
+            made = await place.graph.update(job, message.values, message.as_node)
         except Unstorable as error:
             raise Invalid(f"values: {error}") from error
         except (InvalidUpdateError, NodeNotFoundError, ValueError) as error:
@@ -234,4 +237,4 @@ class ThreadActor:
         except Exception as error:  # a reducer or a conditional edge of the user's
             raise Refused(f"values: {type(error).__name__}: {error}") from error
         await self.state.commit(log.take(), self.state.settled(busy=False))
-        message.reply.send((made.ns, made.id))
+        message.reply.send(made)

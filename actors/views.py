@@ -97,15 +97,13 @@ def result_view(values: Any, interrupts: Iterable[Interrupt]) -> Any:
     return asking({} if len(asked) > 1 else values, asked)
 
 
-def state_view(state: StateSnapshot, *, inner: Mapping[str, StateSnapshot]) -> dict[str, Any]:
-    """A thread state. `inner`: the states of graphs called as nodes, by namespace, where asked
-    for.
-    """
+def state_view(state: StateSnapshot) -> dict[str, Any]:
+    """A thread state, with those of graphs inside its tasks where it has them."""
     checkpoint, parent = _checkpoint(state.config), _checkpoint(state.parent_config)
     return {
         "values": state.values,
         "next": list(state.next),
-        "tasks": [_task(task, inner) for task in state.tasks],
+        "tasks": [_task(task) for task in state.tasks],
         "metadata": state.metadata,
         "created_at": state.created_at,
         "checkpoint": checkpoint,
@@ -116,17 +114,19 @@ def state_view(state: StateSnapshot, *, inner: Mapping[str, StateSnapshot]) -> d
     }
 
 
-def _task(task: StateTask, inner: Mapping[str, StateSnapshot]) -> dict[str, Any]:
-    checkpoint = task.state["configurable"] if isinstance(task.state, Mapping) else None
-    nested = inner.get(checkpoint["checkpoint_ns"]) if checkpoint else None
+def _task(task: StateTask) -> dict[str, Any]:
+    inner, place = None, task.state
+    if isinstance(place, StateSnapshot):
+        inner, place = place, place.config
+    started = inner is not None and inner.metadata is not None
     return {
         "id": task.id,
         "name": task.name,
         "path": list(task.path),
         "error": task.error.repr if task.error else None,
         "interrupts": _interrupts(task.interrupts),
-        "checkpoint": None if nested else checkpoint,
-        "state": state_view(nested, inner=inner) if nested else None,
+        "checkpoint": None if started or place is None else dict(place["configurable"]),
+        "state": state_view(inner) if inner is not None and started else None,
         "result": task.result,
     }
 

@@ -51,6 +51,7 @@ from .errors import (
     GraphError,
     GraphInterrupt,
     GraphRecursionError,
+    InvalidAnswerError,
     InvalidResumeError,
     InvalidUpdateError,
     NodeError,
@@ -58,7 +59,7 @@ from .errors import (
     NodeTimeoutError,
     ParentCommand,
 )
-from .functional import entrypoint, task
+from .functional import entrypoint
 from .job import (
     All,
     Durability,
@@ -99,6 +100,7 @@ from .store import (
 from .stream import (
     StreamMode,
 )
+from .tasks import task
 from .ui import (
     AnyUIMessage,
     RemoveUIMessage,
@@ -145,6 +147,7 @@ __all__ = [
     "InMemoryStore",
     "IndexConfig",
     "Interrupt",
+    "InvalidAnswerError",
     "InvalidNamespaceError",
     "InvalidResumeError",
     "InvalidUpdateError",

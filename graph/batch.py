@@ -8,6 +8,7 @@ from typing import Any
 import trio
 
 from .context import RunnableConfig
+from .errors import GraphBubbleUp, unwrapped
 from .timelimit import places
 
 __all__ = ["batch"]
@@ -29,6 +30,7 @@ async def batch(
     at_once = places(((configs[0] if configs else None) or {}).get("max_concurrency"))
     results: list[Any] = [None] * len(inputs)
     errors: list[Exception] = []
+    bubbles: list[GraphBubbleUp] = []
 
     async def one(at: int, nursery: trio.Nursery) -> None:
         try:
@@ -37,6 +39,8 @@ async def batch(
             else:
                 async with at_once:
                     results[at] = await run(inputs[at], configs[at])
+        except GraphBubbleUp as bubble:  # in a node, where the whole run pauses
+            bubbles.append(bubble)
         except Exception as error:
             results[at] = error
             if not return_exceptions:
@@ -48,4 +52,6 @@ async def batch(
             nursery.start_soon(one, at, nursery)
     if errors:
         raise errors[0]  # the others may come of being cut short
+    if bubbles:
+        raise unwrapped(ExceptionGroup("Several runs pause", bubbles))
     return results

@@ -1,8 +1,10 @@
-"""Graphs in programs without an event loop: each call runs trio for as long as it takes."""
+"""Graphs in programs without an event loop: each call runs trio for as long as it takes. In a plain
+node it runs in the loop of the run that the node belongs to."""
 
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import functools
 import queue
 import threading
@@ -11,6 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import sniffio
 import trio
+
+from .context import running_task
 
 if TYPE_CHECKING:
     from .stream import Stream
@@ -36,7 +40,12 @@ def call(
     name: str, instead: str, function: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any
 ) -> T:
     refuse_loop(name, instead)
-    return trio.run(functools.partial(function, *args, **kwargs))
+    return _run(functools.partial(function, *args, **kwargs))
+
+
+def _run(function: Callable[[], Awaitable[T]]) -> T:
+    task = running_task()
+    return trio.run(function) if task is None or task.over else task.visit(function)
 
 
 _END = object()
@@ -45,7 +54,7 @@ _END = object()
 def iterate(open_stream: Callable[[], Stream]) -> Iterator[Any]:
     """The chunks of a stream that runs in a thread of its own; closing the iterator cancels it."""
     chunks: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    started: queue.SimpleQueue[tuple[trio.lowlevel.TrioToken, trio.CancelScope]] = (
+    started: queue.SimpleQueue[tuple[trio.lowlevel.TrioToken, trio.CancelScope] | None] = (
         queue.SimpleQueue()
     )
     errors: list[BaseException] = []
@@ -59,21 +68,25 @@ def iterate(open_stream: Callable[[], Stream]) -> Iterator[Any]:
 
     def run() -> None:
         try:
-            trio.run(follow)
+            _run(follow)
         except BaseException as error:
             errors.append(error)
         finally:
+            started.put(None)
             chunks.put(_END)
 
-    thread = threading.Thread(target=run, name="greenroom-stream")
+    context = contextvars.copy_context()
+    thread = threading.Thread(target=context.run, args=(run,), name="greenroom-stream")
     thread.start()
-    token, scope = started.get()
+    running = started.get()
     try:
         while (chunk := chunks.get()) is not _END:
             yield chunk
     finally:
-        with contextlib.suppress(trio.RunFinishedError):
-            token.run_sync_soon(scope.cancel)
+        if running is not None:
+            token, scope = running
+            with contextlib.suppress(trio.RunFinishedError):
+                token.run_sync_soon(scope.cancel)
         thread.join()
     for error in errors:
         raise error

@@ -17,12 +17,10 @@ from .checkpoint import Planned
 from .errors import GraphBubbleUp, GraphInterrupt
 from .isolation import isolated
 from .nodes import Node
-from .plan import handler_of
 from .timelimit import places
 from .world import wait_from_thread
 
 if TYPE_CHECKING:
-    from .control import Interrupt
     from .task import Task
 
 __all__ = ["Calls", "TaskFuture"]
@@ -107,9 +105,7 @@ class Calls:
         self.task.check_time(f"A call of {name!r}")
         nth = self._counts.get(name, 0)
         self._counts[name] = nth + 1
-        ident = self.task.id
-        within = ident if self.task.error is None else handler_of(ident)  # a handler has its own
-        return Planned(name, nth, arg).identified(within)
+        return Planned(name, nth, arg).identified(self.task.within(self.task.id))
 
     def known(self, planned: Planned) -> Any:
         """What a call has come to in an earlier attempt or run, or MISSING."""
@@ -155,7 +151,7 @@ class Calls:
             self.record(call.planned, writes=outcome.writes)
             position.hand_over()  # the caller may fail or be cut short: it will not run again
         except GraphInterrupt as pause:
-            self.record(call.planned, resumes=call.resumes)
+            self.record(call.planned, **call.answered)
             reports.paused(call, pause.interrupts)
             raise
         except Exception as error:
@@ -184,14 +180,13 @@ class Calls:
             await self._cut_short()
             raise
         errors = [future._error for future in self._started]
-        asked: dict[str, Interrupt] = {}
-        for one in (*errors, error):
-            if isinstance(one, GraphInterrupt):
-                asked.update((interrupt.id, interrupt) for interrupt in one.interrupts)
-        if asked:
+        pauses = [one for one in (*errors, error) if isinstance(one, GraphInterrupt)]
+        if pauses:  # at a breakpoint of a graph inside there is no question
+            asked = {interrupt.id: interrupt for one in pauses for interrupt in one.interrupts}
             raise GraphInterrupt(tuple(asked.values()))
         for future in self._started:
             if error is None and future._error is not None and not future._asked:
+                future._asked = True
                 raise future._error
 
     async def _cut_short(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from hashlib import blake2b
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 import attrs
 
@@ -16,6 +16,7 @@ __all__ = [
     "RUN_TASK",
     "Checkpoint",
     "CheckpointLog",
+    "CheckpointReader",
     "Checkpointer",
     "PendingWrites",
     "Planned",
@@ -121,9 +122,10 @@ class PendingWrites:
     Appended to the log when a task finishes before its siblings, pauses, fails or is answered; a
     later one for the same task replaces an earlier one whole. `writes`: channel and value pairs,
     None while the task is not finished. `goto`: where it sends the run. `resumes`: the answers to
-    its interrupts so far, in order. `interrupts`: the questions it waits on, those of its calls
-    included. `error`: why it failed. `caller`: for a call, the id of the planned task that made it,
-    directly or through other calls; calls have neither interrupts nor errors of their own here.
+    its interrupts so far, in order; `asked`: what each was asked, see `Answers`, empty where the
+    order tells. `interrupts`: the questions it waits on, those of its calls included. `error`: why
+    it failed. `caller`: for a call, the id of the planned task that made it, directly or through
+    other calls; calls have neither interrupts nor errors of their own here.
     """
 
     checkpoint_id: str
@@ -133,6 +135,7 @@ class PendingWrites:
     writes: tuple[tuple[str, Any], ...] | None = None
     goto: tuple[str | Send, ...] = ()
     resumes: tuple[Any, ...] = ()
+    asked: tuple[str | None, ...] = ()
     interrupts: tuple[Interrupt, ...] = ()
     error: TaskError | None = None
     caller: str = ""
@@ -146,12 +149,8 @@ class Saved:
     pending: Mapping[str, PendingWrites] = attrs.field(factory=dict)
 
 
-class CheckpointLog(Protocol):
-    """The log of one thread, as the executor writes it.
-
-    Reads see what was appended, durable or not. Records become durable in the order in which they
-    were appended.
-    """
+class CheckpointReader(Protocol):
+    """The log of one thread, as it is read."""
 
     async def load(self, ns: str = "", checkpoint_id: str | None = None) -> Saved | None:
         """A checkpoint of a namespace, the newest where no id is given; None where there is
@@ -164,6 +163,14 @@ class CheckpointLog(Protocol):
     ) -> list[Saved]:
         """The checkpoints of a namespace, newest first, those older than `before` where given."""
         ...
+
+
+class CheckpointLog(CheckpointReader, Protocol):
+    """The log of one thread, as the executor writes it.
+
+    Reads see what was appended, durable or not. Records become durable in the order in which they
+    were appended.
+    """
 
     def append(self, record: Checkpoint | PendingWrites) -> None:
         """Add a record. It need not be durable when this returns.
@@ -181,6 +188,7 @@ class CheckpointLog(Protocol):
         ...
 
 
+@runtime_checkable
 class Checkpointer(Protocol):
     """Where a graph used alone keeps its threads."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Self, cast, get_args
 
@@ -11,23 +11,25 @@ import attrs
 import trio
 from typing_extensions import TypeVar
 
+from .address import Address
 from .batch import batch
 from .cache import BaseCache
-from .checkpoint import Checkpoint, Checkpointer, CheckpointLog, Saved, StateSnapshot
-from .context import RunnableConfig, coerced, configurable, merged_config
+from .checkpoint import Checkpoint, Checkpointer, CheckpointLog, StateSnapshot
+from .context import RunnableConfig, coerced, merged_config, running_task
 from .control import StateUpdate
-from .errors import NodeNotFoundError
 from .execute import Execution
 from .exitlog import ExitLog
+from .inner import Call, names_thread
 from .inspection import Inspection
 from .isolation import isolated, isolated_state
 from .job import Breakpoints, Durability, Finish, Job
 from .parts import GraphOutput, stream_part
 from .plan import Topology
 from .root import asking
-from .snapshot import empty_snapshot, snapshot
+from .snapshot import config_of
+from .states import locate, read_checkpoint, read_state
 from .store import BaseStore
-from .stream import Chunks, Stream, StreamMode, Version, check_version
+from .stream import SILENT, Sink, Stream, StreamMode, Version, check_version
 from .twins import BlockingTwins
 from .update import check_updates, take_in, update_state
 from .validation import check_breakpoints
@@ -44,6 +46,8 @@ StateT = TypeVar("StateT", default=Any)
 ContextT = TypeVar("ContextT", default=Any)
 InputT = TypeVar("InputT", default=StateT)
 OutputT = TypeVar("OutputT", default=StateT)
+
+_ROOT = "checkpointer=True is for graphs inside others; this one has none around it"
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -66,7 +70,7 @@ class CompiledStateGraph(BlockingTwins, Inspection, Generic[StateT, ContextT, In
     context_schema: type[Any] | None = None
     declared: Collection[type] = ()
     builder: StateGraph | Signature | None = None
-    checkpointer: Checkpointer | None = None
+    checkpointer: Checkpointer | bool | None = None
     store: BaseStore | None = None
     cache: BaseCache | None = None
     step_timeout: float | None = None
@@ -93,8 +97,9 @@ class CompiledStateGraph(BlockingTwins, Inspection, Generic[StateT, ContextT, In
         where the thread paused or failed. `stream_mode`: of anything but `values`, the list of the
         chunks that `astream` gives. `durability`: `sync`, `async` (default) or `exit`; see `Job`.
         `version`: with "v2" the result is a `GraphOutput`. `checkpoint_during`: deprecated, True is
-        durability `async` and False is `exit`. Raises what a node raised, GraphRecursionError,
-        EmptyInputError, InvalidUpdateError.
+        durability `async` and False is `exit`. In a node the graph takes part in the run around it,
+        `durability` and all, unless `config` names a thread of its own. Raises what a node raised,
+        GraphRecursionError, EmptyInputError, InvalidUpdateError.
         """
         durability = _durability(durability, checkpoint_during)
         if stream_mode != "values":
@@ -111,8 +116,8 @@ class CompiledStateGraph(BlockingTwins, Inspection, Generic[StateT, ContextT, In
             async with stream as chunks:
                 return [chunk async for chunk in chunks]
         check_version(version)
-        job = self._job(config, input, context, interrupt_before, interrupt_after, durability)
-        finish = await self._carry_out(job)
+        run = self._run(config, input, context, interrupt_before, interrupt_after, durability)
+        finish = await run(SILENT)
         values = isolated_state(finish.values, self.topology.untracked)
         if version == "v2":
             return GraphOutput(self._output(values), finish.interrupts)
@@ -149,11 +154,7 @@ class CompiledStateGraph(BlockingTwins, Inspection, Generic[StateT, ContextT, In
         """
         check_version(version)
         durability = _durability(durability, checkpoint_during)
-        job = self._job(config, input, context, interrupt_before, interrupt_after, durability)
-
-        async def run(chunks: Chunks) -> None:
-            await self._carry_out(attrs.evolve(job, sink=chunks))
-
+        run = self._run(config, input, context, interrupt_before, interrupt_after, durability)
         shape = partial(stream_part, output_of=self._output) if version == "v2" else None
         return Stream(run, stream_mode, subgraphs, shape)
 
@@ -187,20 +188,11 @@ class CompiledStateGraph(BlockingTwins, Inspection, Generic[StateT, ContextT, In
         `subgraphs`: `state` of the tasks of graphs called as nodes is their snapshot, at any depth,
         and not just the config for it.
         """
-        thread_id, ns, checkpoint_id = self._place(config)
-        saved = await self._log(thread_id).load(ns, checkpoint_id)
-        if saved is None:
-            return empty_snapshot(thread_id, ns)
-        state = self.at(ns).snapshot(saved, thread_id, is_past=checkpoint_id is not None)
-        if not subgraphs:
-            return state
-        tasks = []
-        for task in state.tasks:
-            if isinstance(task.state, Mapping):
-                place = RunnableConfig(configurable=task.state["configurable"])
-                task = attrs.evolve(task, state=await self.aget_state(place, subgraphs=True))
-            tasks.append(task)
-        return attrs.evolve(state, tasks=tuple(tasks))
+        at = self._address(config)
+        log = self._log(at.thread_id)
+        return await read_state(
+            log, self, at.thread_id, at.ns, at.checkpoint_id, subgraphs=subgraphs
+        )
 
     async def aget_state_history(
         self,
@@ -213,11 +205,11 @@ class CompiledStateGraph(BlockingTwins, Inspection, Generic[StateT, ContextT, In
         """The states of a thread, newest first; `filter` by metadata, `before` a config's
         checkpoint.
         """
-        thread_id, ns, _ = self._place(config)
-        start = self._place({**config, **before})[2] if before is not None else None
-        found = 0
-        for saved in await self._log(thread_id).history(ns, before=start):
-            state = self.at(ns).snapshot(saved, thread_id, is_past=True)
+        at = self._address(config)
+        start = self._address({**config, **before}).checkpoint_id if before is not None else None
+        found, place = 0, locate(self, at.ns)
+        for saved in await self._log(at.thread_id).history(place.ns, before=start):
+            state = place.snapshot(saved, at.thread_id, is_past=True)
             if not (filter or {}).items() <= (state.metadata or {}).items():
                 continue
             if found == limit:
@@ -246,18 +238,19 @@ class CompiledStateGraph(BlockingTwins, Inspection, Generic[StateT, ContextT, In
         """
         if not supersteps or not all(supersteps):
             raise ValueError("Updates are given as super-steps of at least one update each")
-        thread_id, ns, _ = self._place(config)
-        self._log(thread_id)
-        graph, job = self.at(ns), self._job(config, None)
+        at = self._address(config)
+        log, place = self._log(at.thread_id), locate(self, at.ns)
         for updates in supersteps:
-            check_updates(updates, graph.topology)
+            check_updates(updates, place.graph.topology)
+        ns = tuple(filter(None, place.ns.split("|")))
+        job = attrs.evolve(self._job(config, None), log=log, ns=ns)
+        saved = await read_checkpoint(log, place, at.checkpoint_id)
+        wanted = at.checkpoint_id if saved is None else saved.checkpoint.id
         for updates in supersteps:
-            made = await update_state(graph, job, updates)
-            job = attrs.evolve(job, checkpoint_id=made.id)
-        if job.log is not None:
-            await job.log.flush()
-        own = {"thread_id": thread_id, "checkpoint_ns": ns, "checkpoint_id": made.id}
-        return {"configurable": own}
+            made = await update_state(place.graph, attrs.evolve(job, checkpoint_id=wanted), updates)
+            wanted = made.id
+        await log.flush()
+        return config_of(made, at.thread_id)
 
     # What a runtime asks of a graph.
 
@@ -279,23 +272,23 @@ class CompiledStateGraph(BlockingTwins, Inspection, Generic[StateT, ContextT, In
         """Apply the job's input without running a node; see `update.take_in`."""
         return await take_in(self, job)
 
-    def at(self, ns: str) -> CompiledStateGraph:
-        """The graph that works in a checkpoint namespace: this one, or one called as a node in it.
-
-        Raises NodeNotFoundError for a namespace that this graph does not have.
-        """
-        graph = self
-        for place in filter(None, ns.split("|")):
-            node = graph.topology.nodes.get(place.partition(":")[0])
-            if node is None or node.subgraph is None:
-                raise NodeNotFoundError(f"Checkpoint namespace {ns!r} leads to no graph")
-            graph = node.subgraph
-        return graph
-
-    def snapshot(self, saved: Saved, thread_id: str, *, is_past: bool = False) -> StateSnapshot:
-        """A checkpoint of one of this graph's threads as `get_state` shows it, now or, `is_past`,
-        in the history."""
-        return snapshot(saved, thread_id, self.topology, is_past=is_past)
+    def _run(
+        self,
+        config: RunnableConfig | None,
+        input: Any,
+        context: Any,
+        interrupt_before: Breakpoints | None,
+        interrupt_after: Breakpoints | None,
+        durability: Durability | None,
+    ) -> Callable[[Sink], Awaitable[Finish]]:
+        """A run as it was asked for: part of the one around it, in a node, or alone."""
+        check_breakpoints(None, interrupt_before=interrupt_before, interrupt_after=interrupt_after)
+        task = running_task()
+        if task is not None and not names_thread(merged_config(self.config, config), task.path):
+            call = Call(config, context, interrupt_before, interrupt_after)
+            return lambda sink: task.call_graph(self, input, attrs.evolve(call, sink=sink))
+        job = self._job(config, input, context, interrupt_before, interrupt_after, durability)
+        return lambda sink: self._carry_out(attrs.evolve(job, sink=sink))
 
     async def _carry_out(self, job: Job) -> Finish:
         """A run of a graph used alone: what it leaves in the log is durable when this is over."""
@@ -316,42 +309,40 @@ class CompiledStateGraph(BlockingTwins, Inspection, Generic[StateT, ContextT, In
         durability: Durability | None = None,
     ) -> Job:
         config = merged_config(self.config, config)
-        check_breakpoints(None, interrupt_before=interrupt_before, interrupt_after=interrupt_after)
-        log = checkpoint_id = None
-        ns: tuple[str, ...] = ()
-        if self.checkpointer is not None:
-            thread_id, place, checkpoint_id = self._place(config)
-            log = self._log(thread_id)
-            ns = tuple(filter(None, place.split("|")))
+        at = log = None
+        if self.checkpointer is True:
+            raise RuntimeError(_ROOT)
+        if self.checkpointer:
+            at = Address.of(config)
+            log = self._log(at.thread_id)
         return Job(
             input=input,
             config=config,
             context=coerced(context, self.context_schema),
             log=log,
             world=world_of_program(),
-            checkpoint_id=checkpoint_id,
+            checkpoint_id=None if at is None else at.start_id,
+            travels={} if at is None else at.travels,
             interrupt_before=interrupt_before or (),
             interrupt_after=interrupt_after or (),
             durability=durability or "async",
             metadata=config.get("metadata") or {},
-            ns=ns,
         )
 
     def _log(self, thread_id: str) -> CheckpointLog:
-        if self.checkpointer is None:
-            raise ValueError(
-                "This graph keeps no threads: compile it with checkpointer=InMemorySaver()"
-            )
-        return self.checkpointer.log(thread_id, self.declared)
+        match self.checkpointer:
+            case True:
+                raise RuntimeError(_ROOT)
+            case None | False:
+                raise ValueError(
+                    "This graph keeps no threads: compile it with checkpointer=InMemorySaver()"
+                )
+            case checkpointer:
+                return checkpointer.log(thread_id, self.declared)
 
-    def _place(self, config: RunnableConfig) -> tuple[str, str, str | None]:
-        """Thread, namespace and checkpoint that a config names."""
-        own = configurable(merged_config(self.config, config))
-        if not own.get("thread_id"):
-            raise ValueError(
-                "A graph with a checkpointer needs a thread: configurable.thread_id in the config"
-            )
-        return str(own["thread_id"]), own.get("checkpoint_ns") or "", own.get("checkpoint_id")
+    def _address(self, config: RunnableConfig) -> Address:
+        """The place on a thread that a config names."""
+        return Address.of(merged_config(self.config, config))
 
     def _output(self, values: Mapping[str, Any]) -> Any:
         """Values as an instance of the class that declares the output, if it is one."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypedDict, TypeVar, cast
 
@@ -14,12 +14,16 @@ from .store import BaseStore
 
 if TYPE_CHECKING:
     from .calls import Calls
+    from .compiled import CompiledStateGraph
+    from .inner import Call
+    from .job import Finish
 
 __all__ = [
     "ExecutionInfo",
     "RunnableConfig",
     "Runtime",
     "StreamWriter",
+    "TaskContext",
     "coerced",
     "current_task",
     "get_config",
@@ -27,10 +31,12 @@ __all__ = [
     "get_store",
     "get_stream_writer",
     "merged_config",
+    "running_task",
 ]
 
 StreamWriter = Callable[[Any], None]
 C = TypeVar("C")
+T = TypeVar("T")
 
 
 class RunnableConfig(TypedDict, total=False):
@@ -117,8 +123,26 @@ class TaskContext(Protocol):
         """For an error handler: what it handles."""
         ...
 
-    def ask(self, value: Any) -> Any:
+    def ask(self, value: Any, response_schema: Any = None) -> Any:
         """Answer of the next interrupt of this task, or GraphInterrupt."""
+        ...
+
+    @property
+    def over(self) -> bool:
+        """Whether its node is done; a thread of it may outlive that."""
+        ...
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """Where it is, outermost graph first."""
+        ...
+
+    async def call_graph(self, graph: CompiledStateGraph, given: Any, call: Call) -> Finish:
+        """Run a graph as part of this task's run."""
+        ...
+
+    def visit(self, function: Callable[[], Awaitable[T]]) -> T:
+        """Run async code in the event loop, called in a thread."""
         ...
 
     def emit_message(self, chunk: Any) -> None:
@@ -142,6 +166,11 @@ def current_task(caller: str) -> TaskContext:
     if task is None:
         raise RuntimeError(f"{caller} was called outside a node of a running graph")
     return task
+
+
+def running_task() -> TaskContext | None:
+    """The task in whose node this is called; None outside nodes."""
+    return _task.get()
 
 
 def get_stream_writer() -> StreamWriter:

@@ -6,7 +6,7 @@ Names and meanings follow `langgraph.types`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Final, Generic, Literal, NamedTuple, TypeVar
+from typing import Any, ClassVar, Final, Generic, Literal, NamedTuple, TypeVar, overload
 
 import attrs
 
@@ -177,13 +177,28 @@ class RetryPolicy:
         return min(grown, self.max_interval) + (random() if self.jitter else 0.0)
 
 
-def interrupt(value: Any) -> Any:
+R = TypeVar("R")
+
+
+@overload
+def interrupt(value: Any, *, response_schema: type[R]) -> R: ...
+
+
+@overload
+def interrupt(value: Any, *, response_schema: Mapping[str, Any] | None = None) -> Any: ...
+
+
+def interrupt(value: Any, *, response_schema: Any = None) -> Any:
     """Pause here and ask a human `value`; returns the answer once the thread is resumed.
 
     The node starts again from its top when it is resumed, and the interrupts that were answered
-    before return their answers in order. Needs a checkpointer, and works in async nodes, plain
-    ones, and in graphs called as nodes.
+    before return their answers in order; those asked side by side, in a nursery of the node's own,
+    by what they ask. Needs a checkpointer, and works in async nodes, plain ones, and in graphs
+    inside others. `response_schema`: what the answer is to look like, for those who ask for it: a
+    JSON Schema, or a type (TypedDict, dataclass, attrs class, Pydantic model, …), which the answer
+    is returned as.
 
-    Raises RuntimeError outside a node.
+    Raises RuntimeError outside a node, InvalidAnswerError for an answer that is not of the type;
+    that fails the run, and the interrupt waits for another answer.
     """
-    return current_task("interrupt()").ask(value)
+    return current_task("interrupt()").ask(value, response_schema)

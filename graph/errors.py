@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
@@ -17,12 +17,14 @@ __all__ = [
     "GraphError",
     "GraphInterrupt",
     "GraphRecursionError",
+    "InvalidAnswerError",
     "InvalidResumeError",
     "InvalidUpdateError",
     "NodeError",
     "NodeNotFoundError",
     "NodeTimeoutError",
     "ParentCommand",
+    "unwrapped",
 ]
 
 
@@ -44,6 +46,11 @@ class EmptyInputError(GraphError):
 
 class InvalidResumeError(GraphError):
     """A plain resume value while several interrupts wait: which one it answers is not known."""
+
+
+class InvalidAnswerError(InvalidResumeError):
+    """An answer that is not what the interrupt's `response_schema` asks for. The interrupt waits
+    on."""
 
 
 class NodeNotFoundError(InvalidUpdateError):
@@ -108,3 +115,35 @@ class ParentCommand(GraphBubbleUp):
     def __init__(self, command: Command[Any]) -> None:
         super().__init__(command)
         self.command = command
+
+
+def unwrapped(error: BaseException) -> BaseException:
+    """What an exception group means that has left a node's own nursery.
+
+    Its errors, if it has any, or one for answers that do not fit, if they are all of that kind;
+    else a pause, if that is in it; else a command for the graph around. Anything that is no group
+    is itself.
+    """
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    bubbles, errors = error.split(GraphBubbleUp)
+    refused, others = (None, None) if errors is None else errors.split(InvalidAnswerError)
+    if refused is not None and others is None:
+        return next(_leaves(refused))
+    if bubbles is None:
+        return error
+    if errors is not None:
+        return errors
+    leaves = list(_leaves(bubbles))
+    asked = [leaf for leaf in leaves if isinstance(leaf, GraphInterrupt)]
+    if asked:
+        return GraphInterrupt([interrupt for leaf in asked for interrupt in leaf.interrupts])
+    return leaves[0]
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error

@@ -6,6 +6,7 @@ owns the order of things: what is read, run, recorded and emitted, and when.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +14,13 @@ import attrs
 import trio
 
 from .cache import BaseCache, cache_key
-from .checkpoint import PendingWrites, Planned
+from .checkpoint import CheckpointLog, PendingWrites, Planned
 from .context import RunnableConfig, Runtime
 from .control import START, Interrupt
 from .errors import GraphBubbleUp, GraphInterrupt, GraphRecursionError, ParentCommand
+from .inner import Call, inner_job, start_inner
 from .job import Breakpoints, Finish, Job
+from .line import Line
 from .payloads import triggers
 from .plan import Outcome, Topology, advance
 from .position import Position
@@ -26,6 +29,7 @@ from .root import asking
 from .superstep import SuperStep
 from .task import Task
 from .timelimit import places
+from .visits import Visits
 from .world import entered_world
 
 if TYPE_CHECKING:
@@ -34,6 +38,8 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_RECURSION_LIMIT", "Execution"]
 
 DEFAULT_RECURSION_LIMIT = 25
+
+logger = logging.getLogger(__name__)
 
 
 @attrs.define(eq=False)
@@ -48,8 +54,13 @@ class Execution:
     # Super-steps until the recursion limit, the one at hand included.
     remaining: int = attrs.field(init=False, default=DEFAULT_RECURSION_LIMIT)
     reports: Reports = attrs.field(init=False)
-    # Answers for the tasks of the super-step under way, graphs called as nodes included.
-    _answers: Mapping[str, Any] = attrs.field(init=False, factory=dict)
+    visits: Visits = attrs.field(init=False, factory=Visits)
+    # Answers for the tasks of the super-step under way, inner graphs included.
+    answers: Mapping[str, Any] = attrs.field(init=False, factory=dict)
+    # For inner graphs, as in `Inner`.
+    line: Line | None = attrs.field(init=False, default=None)
+    travels: Mapping[str, str] = attrs.field(init=False, factory=dict)
+    origin: tuple[str, ...] = attrs.field(init=False, default=())
     places: trio.Semaphore | None = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -72,8 +83,10 @@ class Execution:
         self.places = places(self.job.config.get("max_concurrency"))
         self.job.world.now()  # sets its clock going, for nodes that look at it from a thread
         resuming = await self._begin()
+        if self.position.warning is not None:
+            logger.warning("%s", self.position.warning)
         if resuming is None:
-            return self._finish("The resume answers no interrupt that waits, so nothing was run")
+            return self._finish()
         with entered_world(self.job.world):
             try:
                 return await self._super_steps(limit, resuming)
@@ -86,18 +99,31 @@ class Execution:
                 self.reports.close()
 
     async def _begin(self) -> bool | None:
+        if self.job.inner is not None:
+            return await start_inner(self, self.job.inner)
         log, ns = self.job.log, self.position.ns
-        saved = await log.load(ns) if log is not None else None
-        wanted, forks = self.job.checkpoint_id, False
-        if (
-            log is not None
-            and wanted is not None
-            and (saved is None or saved.checkpoint.id != wanted)
-        ):
+        if log is None:
+            return self.position.begin(None, forks=False)
+        saved, forks = await log.load(ns), False
+        wanted = self.job.checkpoint_id
+        if wanted is not None and (saved is None or saved.checkpoint.id != wanted):
             saved, forks = await log.load(ns, wanted), True
             if saved is None:
                 raise ValueError(f"There is no checkpoint {wanted!r} on this thread")
-        return self.position.begin(saved, forks=forks)
+        if forks or await self._have_moved_on(log):
+            self.travels, forks = self.job.travels, True
+        start = None if saved is None else saved.checkpoint
+        goes_on = self.position.begin(saved, forks=forks)
+        self.line = Line(log, start, branches=forks, goes_on=bool(goes_on))
+        return goes_on
+
+    async def _have_moved_on(self, log: CheckpointLog) -> bool:
+        """Whether inner graphs have newer checkpoints than those to go on from."""
+        for ns, wanted in self.job.travels.items():
+            saved = await log.load(ns)
+            if saved is not None and saved.checkpoint.id != wanted:
+                return True
+        return False
 
     async def _super_steps(self, limit: int, resuming: bool) -> Finish:
         position, steps = self.position, 0
@@ -124,6 +150,9 @@ class Execution:
             steps += bool(nodes)
             self.job.progress()
             passed = False
+        if self.job.inner is not None and not passed and self._is_breakpoint(position.at.ran, ()):
+            position.append_pause()  # the run around it goes on from here
+            return self._pause(())
         return self._finish()
 
     async def _super_step(self) -> bool:
@@ -131,7 +160,8 @@ class Execution:
         position = self.position
         finished: dict[Planned, Outcome] = {}
         tasks: list[Task] = []
-        self._answers, position.answers = position.answers, {}
+        if self.job.log is not None or self.job.inner is None:
+            self.answers, position.answers = position.answers, {}
         left = works = False
         for planned in position.at.next:
             outcome = position.outcome(planned)
@@ -170,55 +200,59 @@ class Execution:
         so_far = position.pending.get(planned.id) if position.pending else None
         if so_far is None:
             return Task(self, planned, position.at.values)
-        if self._answers and so_far.interrupts and not self._answered(so_far):
+        if self.answers and so_far.interrupts and not self._answered(so_far):
             return None
-        resumes = so_far.resumes
         if so_far.interrupts or so_far.error:  # it starts again
-            resumes = position.append_answers(planned, self._answers)
-        return Task(self, planned, position.at.values, resumes)
+            position.append_answers(planned, self.answers)
+        answers = position.answers_to(planned.id)
+        return Task(self, planned, position.at.values, answers, resumed=True)
 
     def _answered(self, so_far: PendingWrites) -> bool:
-        return any(interrupt.id in self._answers for interrupt in so_far.interrupts)
+        return any(interrupt.id in self.answers for interrupt in so_far.interrupts)
 
-    async def call_subgraph(self, task: Task, inner: CompiledStateGraph, state: Any) -> Any:
-        """Run a graph as a node: its output is the node's update."""
-        job = attrs.evolve(
-            self.job,
-            input=state,
-            ns=task.path,
-            answers=self._answers,
-            store=self.runtime.store,
-            cache=self._cache,
-            progress=task.progress,
-            checkpoint_id=None,
-            interrupt_before=(),
-            interrupt_after=(),
-            metadata={**self.job.metadata, **self._place(task), "parents": self._parents()},
-        )
+    async def call_graph(
+        self, task: Task, graph: CompiledStateGraph, given: Any, number: int, call: Call
+    ) -> Finish:
+        """Run a graph inside this run, for a task; see `inner.inner_job`.
+
+        Raises GraphInterrupt where it pauses, ParentCommand without a `graph` where it speaks to
+        this one.
+        """
+        job = inner_job(task, graph, given, number, call)
+        inner = Execution(graph, job)
         try:
-            finish = await Execution(inner, job).run()
+            if graph.checkpointer is True and self.line is not None:
+                async with self.line.lock("|".join(job.ns)):
+                    finish = await inner.run()
+            else:
+                finish = await inner.run()
         except ParentCommand as up:
-            return attrs.evolve(up.command, graph=None)
+            raise ParentCommand(attrs.evolve(up.command, graph=None)) from up
         if finish.paused:
             raise GraphInterrupt(finish.interrupts)
-        return finish.values
+        return finish
+
+    def origin_of(self, planned: Planned) -> tuple[str, ...]:
+        """Where a task was on the line that this run has left."""
+        ident = self.position.replaced.get(planned.id, planned.id)
+        return (*self.origin, f"{planned.node}:{ident}")
 
     @property
-    def _cache(self) -> BaseCache | None:
+    def cache(self) -> BaseCache | None:
         return self.compiled.cache if self.compiled.cache is not None else self.job.cache
 
     async def recall(self, task: Task) -> Outcome | None:
         """What the cache knows of a task whose node has a policy for that."""
-        if self._cache is None:
+        if self.cache is None:
             return None
-        found = await self._cache.aget([cache_key(task)])
+        found = await self.cache.aget([cache_key(task)])
         return next(iter(found.values()), None)
 
     async def remember(self, task: Task, outcome: Outcome) -> None:
-        if self._cache is not None and task.node.cache is not None:
-            await self._cache.aset({cache_key(task): (outcome, task.node.cache.ttl)})
+        if self.cache is not None and task.node.cache is not None:
+            await self.cache.aset({cache_key(task): (outcome, task.node.cache.ttl)})
 
-    def _parents(self) -> dict[str, str]:
+    def parents(self) -> dict[str, str]:
         return {**self.job.metadata.get("parents", {}), self.position.ns: self.position.at.id}
 
     def _pause(self, interrupts: tuple[Interrupt, ...]) -> Finish:
@@ -227,15 +261,20 @@ class Execution:
         if interrupts:
             self.reports.emit("values", asking(position.values(), interrupts))
             self.reports.settled()
-        return Finish(values=position.output(), interrupts=interrupts, paused=True)
+        return Finish(
+            values=position.output(),
+            interrupts=interrupts,
+            paused=True,
+            warning=position.warning,
+        )
 
-    def _finish(self, warning: str | None = None) -> Finish:
+    def _finish(self) -> Finish:
         position = self.position
         return Finish(
             values=position.output(),
             interrupts=position.waiting(),
             paused=bool(position.at.next),
-            warning=warning,
+            warning=position.warning,
         )
 
     def task_config(self, task: Task) -> RunnableConfig:
@@ -248,12 +287,12 @@ class Execution:
                 **self.job.metadata,
                 **config.get("metadata", {}),
                 **task.node.metadata,
-                **self._place(task),
+                **self.place(task),
             },
             "configurable": {**config.get("configurable", {}), **own},
         }
 
-    def _place(self, task: Task) -> dict[str, Any]:
+    def place(self, task: Task) -> dict[str, Any]:
         """Where a task is, under LangGraph's names."""
         is_entry = task.caller is None and START in self.position.at.values
         return {

@@ -56,18 +56,19 @@ class Inspection:
     def get_subgraphs(
         self, *, namespace: str | None = None, recurse: bool = False
     ) -> Iterator[tuple[str, CompiledStateGraph]]:
-        """The graphs called as nodes, by namespace: node names joined by `|`.
+        """The graphs called as nodes, and those that the functions of nodes refer to, by namespace:
+        node names joined by `|`.
 
         `namespace`: only the one there. `recurse`: those inside them too, which a `namespace` of
         several names needs.
         """
         for name, node in self.topology.nodes.items():
-            if node.subgraph is None:
+            if node.inner is None:
                 continue
             if namespace is None or namespace == name:
-                yield name, node.subgraph
+                yield name, node.inner
             if recurse:
-                for inner, graph in node.subgraph.get_subgraphs(recurse=True):
+                for inner, graph in node.inner.get_subgraphs(recurse=True):
                     if namespace is None or namespace == f"{name}|{inner}":
                         yield f"{name}|{inner}", graph
 

@@ -11,15 +11,34 @@ from .cache import BaseCache
 from .checkpoint import CheckpointLog
 from .context import RunnableConfig, merged_config
 from .control import Interrupt
+from .line import Line
 from .store import BaseStore
 from .stream import SILENT, Sink
 from .world import World
 
-__all__ = ["All", "Breakpoints", "Durability", "Finish", "Job"]
+__all__ = ["All", "Breakpoints", "Durability", "Finish", "Inner", "Job"]
 
 All = Literal["*"]  # nodes
 Breakpoints = Sequence[str] | All
 Durability = Literal["sync", "async", "exit"]
+
+
+@attrs.frozen(kw_only=True)
+class Inner:
+    """What a graph inside a run knows of the run around it.
+
+    `caller`: the task that calls it, as a checkpoint namespace. `resumed`: whether that task had
+    been at work before this run. `answers`: what a resume brought, by interrupt id. `line`: None
+    where nothing is kept. `travels`: the checkpoints of inner graphs to go on from, by namespace;
+    `origin`: the namespace that this graph had on the line that these are of.
+    """
+
+    caller: str
+    resumed: bool
+    answers: Mapping[str, Any]
+    line: Line | None
+    origin: tuple[str, ...]
+    travels: Mapping[str, str]
 
 
 @attrs.frozen(kw_only=True)
@@ -31,8 +50,9 @@ class Job:
     start from this one instead of the newest. `bound`: see `resume.answers_of`. `metadata`: for its
     checkpoints. Breakpoints replace those that the graph was compiled with. `durability`: `sync`
     waits for each checkpoint before the next super-step, `async` goes on meanwhile, `exit` keeps
-    only the last one. `ns`, `answers`: for a graph called as a node: where it is, and the answers
-    that a resume brought. `store`: in place of the graph's own. `cache`: for a graph that has
+    only the last one. `ns`, `inner`: for a graph inside another: where it is, and what it knows of
+    the run around it. `travels`: the checkpoints of inner graphs to go on from, by namespace, with
+    `checkpoint_id`. `store`: in place of the graph's own. `cache`: for a graph that has
     none. `progress`: called after each super-step. `seen`: the ids of messages that stream mode
     `messages` has no need to show again.
     """
@@ -50,7 +70,8 @@ class Job:
     bound: Sequence[str] | None = None
     metadata: Mapping[str, Any] = attrs.field(factory=dict)
     ns: tuple[str, ...] = ()
-    answers: Mapping[str, Any] = attrs.field(factory=dict)
+    inner: Inner | None = None
+    travels: Mapping[str, str] = attrs.field(factory=dict)
     seen: set[str] = attrs.field(factory=set)
     store: BaseStore | None = None
     cache: BaseCache | None = None

@@ -29,6 +29,7 @@ __all__ = [
     "Call",
     "Node",
     "Pairs",
+    "check_function",
     "check_targets",
     "is_async",
     "is_runnable",
@@ -114,15 +115,18 @@ class Node:
     """A node: its function or the graph it stands for, and where its edges lead.
 
     `edges`: static targets. `joins`: the edges from several nodes that this one is a source of.
-    `schema`: what it reads. `defer`: it runs only when nothing else is left to run.
-    `destinations`: where its Commands may go, with the label of each in drawings. `writer`: makes
-    its writes of what it returned, where that is no update of state keys.
+    `schema`: what it reads. `calls`: the graphs that its function refers to, `tasks`: the `@task`
+    functions, those that these refer to included, by name. `defer`: it runs only when nothing else
+    is left to run. `destinations`: where its Commands may go, with the label of each in drawings.
+    `writer`: makes its writes of what it returned, where that is no update of state keys.
     """
 
     name: str
     schema: Schema
     call: Call | None = None
     subgraph: CompiledStateGraph | None = None
+    calls: tuple[CompiledStateGraph, ...] = ()
+    tasks: Mapping[str, Node] = attrs.field(factory=dict)
     retry: tuple[RetryPolicy, ...] = ()
     defer: bool = False
     timeout: TimeoutPolicy | None = None
@@ -134,6 +138,12 @@ class Node:
     edges: tuple[str, ...] = ()
     joins: tuple[str, ...] = ()
     branches: tuple[Branch, ...] = ()
+
+    @property
+    def inner(self) -> CompiledStateGraph | None:
+        """The graph inside it that keeps checkpoints, as far as is known."""
+        graphs = self.calls if self.subgraph is None else (self.subgraph,)
+        return next((graph for graph in graphs if graph.checkpointer is not False), None)
 
     def read(self, returned: Any, channels: Mapping[str, Any]) -> Update:
         """What the node returned, as `read_update` gives it, which it raises as."""
@@ -311,3 +321,13 @@ def _asks(function: Callable[..., Any], what: str) -> tuple[tuple[str, str], ...
                 f"{', '.join(map(repr, GIVEN))} can be given"
             )
     return tuple(asks)
+
+
+def check_function(function: Any, what: str) -> None:
+    """Raises TypeError for what is no function, NotImplementedError for a generator."""
+    if not callable(function):
+        raise TypeError(f"{what} must be a function; got {function!r}")
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise NotImplementedError(
+            f"{what} is a generator, which is no task and no entrypoint: write to the stream writer"
+        )

@@ -23,6 +23,7 @@ __all__ = [
     "advance",
     "apply_step",
     "apply_writes",
+    "deferring",
     "handler_of",
     "plan_targets",
     "settled",
@@ -195,21 +196,23 @@ def advance(
         if len(arrived.get(name, ())) == len(join.sources):
             del arrived[name]
             targets.append(join.target)
+    now: Sequence[str | Send] = targets
     if graph.deferred:
-        targets = _without_deferred(graph.deferred, targets, arrived, beside)
-    return Advance(values, changed, plan_targets(targets, beside), arrived)
+        now, arrived = deferring(graph.deferred, targets, arrived, beside)
+    return Advance(values, changed, plan_targets(now, beside), arrived)
 
 
-def _without_deferred(
+def deferring(
     deferred: Sequence[str],
     targets: Sequence[str | Send],
-    arrived: dict[str, tuple[str, ...]],
+    joins: Mapping[str, tuple[str, ...]],
     beside: Sequence[Planned],
-) -> list[str | Send]:
+) -> tuple[Sequence[str | Send], dict[str, tuple[str, ...]]]:
     """The targets of now: deferred ones wait among the joins until there are no others.
 
     A `Send` to a deferred node is a task of its own and does not wait.
     """
+    arrived = dict(joins)
     now: list[str | Send] = []
     for target in targets:
         if target in deferred:
@@ -217,8 +220,8 @@ def _without_deferred(
         elif target != END:
             now.append(target)
     if now or beside:
-        return now
-    return [name for name in deferred if arrived.pop(f":{name}", None) is not None]
+        return now, arrived
+    return [name for name in deferred if arrived.pop(f":{name}", None) is not None], arrived
 
 
 def plan_targets(

@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from .answers import Answers, asker
 from .channels import initial_values
 from .checkpoint import PAUSE_TASK, RUN_TASK, Checkpoint, PendingWrites, Planned, Saved, TaskError
 from .control import END, START, Command, Interrupt, Send
@@ -15,8 +16,17 @@ from .errors import EmptyInputError, InvalidUpdateError
 from .isolation import isolated, isolated_state
 from .job import Job
 from .nodes import INPUT, check_targets, read_update
-from .plan import Advance, Outcome, Topology, apply_writes, handler_of, plan_targets, settled
-from .resume import answers_of, waiting
+from .plan import (
+    Advance,
+    Outcome,
+    Topology,
+    apply_writes,
+    deferring,
+    handler_of,
+    plan_targets,
+    settled,
+)
+from .resume import answers_of, idle_answers, waiting
 from .root import shown
 from .schema import as_update, has_keys
 from .untracked import TrackedLog
@@ -29,7 +39,9 @@ class Position:
     """The checkpoint at hand and the pending writes of its tasks, in memory and in the log.
 
     `goto`, `dirty`: targets of a Command and changed keys that no checkpoint has yet. `answers`:
-    what a resume brought, by interrupt id.
+    what a resume brought, by interrupt id; `answered`: the tasks and calls that start again, with
+    what they had come to before. `replaced`: the ids that tasks had before a fork. `warning`: what
+    the sender of a resume should know.
     """
 
     graph: Topology
@@ -39,6 +51,9 @@ class Position:
     answers: Mapping[str, Any] = attrs.field(init=False, factory=dict)
     goto: tuple[str | Send, ...] = attrs.field(init=False, default=())
     dirty: tuple[str, ...] = attrs.field(init=False, default=())
+    replaced: Mapping[str, str] = attrs.field(init=False, factory=dict)
+    answered: dict[str, tuple[PendingWrites, Answers]] = attrs.field(init=False, factory=dict)
+    warning: str | None = attrs.field(init=False, default=None)
 
     def __attrs_post_init__(self) -> None:
         if self.job.log is not None and self.graph.untracked:
@@ -88,6 +103,17 @@ class Position:
             return True
         return any(task.id in self.pending for task in self.at.next)
 
+    def _is_at_breakpoint(self) -> bool:
+        """Whether the thread has paused without a question, here or in a graph inside."""
+        if PAUSE_TASK in self.pending:
+            return True
+        records = (self.pending.get(task.id) for task in self.at.next)
+        nothing = ("writes", "resumes", "interrupts", "error")
+        return not self.waiting() and any(
+            record is not None and not any(getattr(record, name) for name in nothing)
+            for record in records
+        )
+
     # Where a run starts from.
 
     def begin(self, saved: Saved | None, *, forks: bool) -> bool | None:
@@ -97,14 +123,10 @@ class Position:
         `forks`: `saved` is not the newest checkpoint, so going on from it starts a branch.
         """
         given = self.job.input
-        if self.job.ns and saved is not None:
-            self.take_up(saved)  # a graph called as a node goes on by itself
-            self.answers = self.job.answers
-            return True
         if given is None:
             if saved is None:
                 raise EmptyInputError("There is no input, and nothing on the thread to go on with")
-            self._go_on(saved, forks)
+            self.go_on(saved, forks=forks)
             return True
         if isinstance(given, Command):
             return self._begin_command(given, saved, forks)
@@ -113,6 +135,16 @@ class Position:
 
     def take_up(self, saved: Saved) -> None:
         self.at, self.pending = saved.checkpoint, dict(saved.pending)
+
+    def stay(self, before: Checkpoint) -> None:
+        """What comes next is of the task and inside the checkpoints that `before` is."""
+        if self.ns:
+            about = {
+                key: value
+                for key, value in before.metadata.items()
+                if key == "parents" or key.startswith("langgraph_")
+            }
+            self.job = attrs.evolve(self.job, metadata={**about, **self.job.metadata})
 
     def take_up_nothing(self) -> None:
         """An empty thread, to be written by hand; it has no checkpoint until it is."""
@@ -181,35 +213,48 @@ class Position:
             return False
         if command.resume is not None:
             self.answers = answers_of(isolated(command.resume), waiting(saved), self.job.bound)
+            self.warning = idle_answers(command.resume, self.answers)
             if not self.answers and not writes and not goto:
                 self.take_up(saved)
-                return None
-        self._go_on(saved, forks)
+                if self.job.bound or not self._is_at_breakpoint():
+                    return None
+                self.warning = None  # nothing was asked: it says to go on
+        self.go_on(saved, forks=forks)
         if writes or goto:
             self._edit(writes, goto)
         return True
 
-    def _go_on(self, saved: Saved, forks: bool) -> None:
+    def go_on(self, saved: Saved, *, forks: bool = False) -> None:
+        """Go on with the tasks of a checkpoint; see `begin` for `forks`."""
         self.take_up(saved)
         if forks:
-            self._fork()
+            self.fork()
         elif RUN_TASK in self.pending:  # it failed, and is tried again
             self.append(self._record(RUN_TASK))
 
-    def _fork(self) -> None:
+    def branch(self, saved: Saved) -> None:
+        """Fork from a checkpoint, which may be of another namespace."""
+        self.take_up(saved)
+        if saved.checkpoint.ns != self.ns:
+            self.at = attrs.evolve(self.at, id="")  # nobody finds it as a parent here
+        self.fork()
+
+    def fork(self) -> None:
         """A branch of its own. What its tasks came to stays behind, but for questions that are
         being answered: those tasks stay the same."""
         before = self.at
         planned = before.next if self.answers else tuple(task.afresh() for task in before.next)
         self._rebase("fork", before.step, before.values, (), planned)
+        self.replaced = {new.id: old.id for old, new in zip(before.next, self.at.next, strict=True)}
 
     def _edit(self, writes: tuple[tuple[str, Any], ...], goto: tuple[str | Send, ...]) -> None:
         """What a Command writes, and where it goes beside the tasks that are planned."""
         before = self.at
         named = ((INPUT, key, value) for key, value in writes)
         values, changed = apply_writes(self.graph.channels, before.values, named)
-        planned = plan_targets(goto, beside=before.next)
-        self._rebase("update", before.step + 1, values, changed, planned)
+        now, joins = deferring(self.graph.deferred, goto, before.joins, before.next)
+        planned = plan_targets(now, beside=before.next)
+        self._rebase("update", before.step + 1, values, changed, planned, joins)
 
     def _rebase(
         self,
@@ -218,6 +263,7 @@ class Position:
         values: Mapping[str, Any],
         changed: tuple[str, ...],
         planned: tuple[Planned, ...],
+        joins: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
         """A new checkpoint in place of the one at hand, with what its tasks have come to."""
         before, pending = self.at, self.pending
@@ -228,10 +274,14 @@ class Position:
             values=values,
             changed=changed,
             next=planned,
-            joins=before.joins,
+            joins=before.joins if joins is None else joins,
             ran=before.ran,
         )
-        kept = {task.id for task in planned}
+        self.keep(pending)
+
+    def keep(self, pending: Mapping[str, PendingWrites]) -> None:
+        """Record again what tasks have come to that are planned by the checkpoint at hand too."""
+        kept = {task.id for task in self.at.next} if pending else ()
         for so_far in pending.values():
             if so_far.task_id in kept or so_far.caller in kept:
                 self.append(attrs.evolve(so_far, checkpoint_id=self.at.id, error=None))
@@ -248,21 +298,42 @@ class Position:
         node = what.pop("node", planned.node)
         self.append(self._record(planned.id, node=node, **what))
 
-    def append_answers(self, planned: Planned, answers: Mapping[str, Any]) -> tuple[Any, ...]:
+    def append_answers(self, planned: Planned, answers: Mapping[str, Any]) -> None:
         """Record what those who asked have been answered, the task itself and the calls it made;
-        what it asked or died of before is over. Returns all answers that the task itself has had.
-        """
-        before = self.pending[planned.id]
-        resumes = {planned.id: before.resumes}
-        for asked in before.interrupts:
-            asker = asked.ns[-1].rpartition(":")[2]
-            if asked.id in answers and (so_far := self.pending.get(asker)) is not None:
-                earlier = resumes.get(asker, so_far.resumes)
-                resumes[asker] = (*earlier, answers[asked.id])
-        for asker, given in resumes.items():
-            so_far = self.pending[asker]
-            self.append(attrs.evolve(so_far, resumes=given, interrupts=(), error=None))
-        return resumes[planned.id]
+        what it asked or died of before is over."""
+        asked: dict[str, list[Interrupt]] = {planned.id: []}
+        for interrupt in self.pending[planned.id].interrupts:
+            asked.setdefault(asker(interrupt), []).append(interrupt)
+        for ident, own in asked.items():
+            if (so_far := self.pending.get(ident)) is not None:  # else a graph inside asks
+                given = Answers.of(so_far, own, answers)
+                self.answered[ident] = so_far, given
+                self.append(attrs.evolve(so_far, **given.record, interrupts=(), error=None))
+
+    def answers_to(self, task_id: str) -> Answers | None:
+        """What a task or a call has been answered; None for nothing."""
+        if not self.pending:
+            return None
+        if (known := self.answered.get(task_id)) is not None:
+            return known[1].again()
+        so_far = self.pending.get(task_id)
+        return None if so_far is None or not so_far.resumes else Answers.of(so_far)
+
+    def ask_again(self, planned: Planned) -> bool:
+        """An answer did not fit: what the task and its calls were asked waits on, but for questions
+        of calls that have finished. Returns whether anything had been asked."""
+        before, _ = self.answered.get(planned.id, (None, None))
+        if before is None or not before.interrupts:
+            return False
+        waiting = []
+        for interrupt in before.interrupts:
+            so_far, _ = self.answered.get(asker(interrupt), (None, None))
+            if so_far is None or self.pending[so_far.task_id].writes is None:
+                waiting.append(interrupt)
+                if so_far is not None:
+                    self.append(so_far)
+        self.append(attrs.evolve(before, interrupts=tuple(waiting)))
+        return True
 
     def append_failure(self, error: Exception) -> None:
         """Record why the run failed, unless a task's record says so already."""
@@ -311,6 +382,8 @@ class Position:
             step = before.step + 1 if before is not None else -1
         job = self.job
         ident = job.world.checkpoint_id()
+        # The tasks of an inner graph that keeps nothing are the same each time it starts anew.
+        source = ident if job.log is not None or not job.ns else f"{self.ns}\0{step}"
         made = Checkpoint(
             id=ident,
             ns=self.ns,
@@ -318,7 +391,7 @@ class Position:
             step=step,
             created_at=job.world.timestamp() if job.log is not None else "",
             changed=changed,
-            next=tuple([task if task.origin else task.identified(ident) for task in next]),
+            next=tuple([task if task.origin else task.identified(source) for task in next]),
             metadata=job.metadata,
             **parts,
         )

@@ -10,7 +10,7 @@ from .checkpoint import Saved
 from .control import Interrupt
 from .errors import InvalidResumeError
 
-__all__ = ["answers_of", "waiting"]
+__all__ = ["answers_of", "idle_answers", "waiting"]
 
 _INTERRUPT_ID = re.compile(r"[0-9a-f]{32}")
 
@@ -45,6 +45,14 @@ def answers_of(
             f"ambiguous; resume with {{interrupt id: value}}"
         )
     return dict.fromkeys(open_ids, resume)
+
+
+def idle_answers(resume: Any, answers: Mapping[str, Any]) -> str | None:
+    """A warning of what in a resume answers nothing; None where all of it does."""
+    if not answers:
+        return "The resume answers no interrupt that waits"
+    idle = [ident for ident in resume if ident not in answers] if _is_map(resume) else []
+    return f"The resume answers interrupts that do not wait: {', '.join(idle)}" if idle else None
 
 
 def _is_map(resume: Any) -> bool:

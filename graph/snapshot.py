@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .checkpoint import Planned, Saved, StateSnapshot, StateTask
+from .checkpoint import Checkpoint, Planned, Saved, StateSnapshot, StateTask
+from .context import RunnableConfig
 from .control import START
 from .isolation import isolated
 from .nodes import Node
 from .plan import Topology, settled
 from .root import shown
 
-__all__ = ["empty_snapshot", "snapshot"]
+__all__ = ["config_of", "empty_snapshot", "snapshot"]
 
 
 def snapshot(
@@ -34,7 +35,7 @@ def snapshot(
     return StateSnapshot(
         values=shown({key: isolated(values[key]) for key in graph.channels if key in values}),
         next=tuple(open_tasks),
-        config=_config(thread_id, checkpoint.ns, checkpoint.id, parents),
+        config=config_of(checkpoint, thread_id),
         metadata={
             **checkpoint.metadata,
             "source": checkpoint.source,
@@ -67,6 +68,13 @@ def empty_snapshot(thread_id: str, ns: str = "") -> StateSnapshot:
     )
 
 
+def config_of(checkpoint: Checkpoint, thread_id: str) -> RunnableConfig:
+    """The config that names a checkpoint; of an inner graph, those around it too."""
+    parents = checkpoint.metadata.get("parents", {})
+    config = _config(thread_id, checkpoint.ns, checkpoint.id, parents)
+    return RunnableConfig(configurable=config["configurable"])
+
+
 def _task(planned: Planned, saved: Saved, thread_id: str, nodes: Mapping[str, Node]) -> StateTask:
     checkpoint = saved.checkpoint
     so_far = saved.pending.get(planned.id)
@@ -77,7 +85,7 @@ def _task(planned: Planned, saved: Saved, thread_id: str, nodes: Mapping[str, No
         result = isolated(shown(dict(so_far.writes)))
     state = None
     node = nodes.get(planned.node)
-    if node is not None and node.subgraph is not None:
+    if node is not None and node.inner is not None:
         ns = f"{checkpoint.ns}|{planned.node}:{planned.id}".lstrip("|")
         state = {"configurable": {"thread_id": thread_id, "checkpoint_ns": ns}}
     return StateTask(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any, Generic, Self, cast
@@ -21,6 +21,7 @@ from .managed import ManagedValue
 from .nodes import Branch, Call, Node, is_runnable
 from .plan import Join, Topology
 from .policies import CachePolicy, TimeoutPolicy, retry_policies
+from .references import declared_inside, with_references
 from .schema import Schema, declared_state
 from .store import BaseStore
 from .validation import (
@@ -251,7 +252,7 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
 
     def compile(
         self,
-        checkpointer: Checkpointer | None = None,
+        checkpointer: Checkpointer | bool | None = None,
         *,
         cache: BaseCache | None = None,
         store: BaseStore | None = None,
@@ -262,8 +263,11 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
         """Check the graph and make it runnable.
 
         `checkpointer`: keeps the threads of a graph used alone (`InMemorySaver()`); a server brings
-        its own. `cache`: for nodes with a `CachePolicy`. `store`: what nodes are given; a server
-        may bring its own. `interrupt_before`, `interrupt_after`: nodes to pause at, or "*" for all.
+        its own, and so does a graph around this one. Inside another graph, None (default) starts
+        afresh for each task that calls it, True goes on from where it was left on the thread, and
+        False keeps nothing: resumed, it starts anew. `cache`: for nodes with a `CachePolicy`.
+        `store`: what nodes are given; a server may bring its own. `interrupt_before`,
+        `interrupt_after`: nodes to pause at, or "*" for all.
 
         Raises ValueError for edges from or to unknown nodes, a graph with no way in, and
         breakpoints at unknown nodes; TypeError for a checkpointer, cache or store that is none.
@@ -285,7 +289,7 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
             ),
             state_schema=self.state_schema,
             context_schema=self.context_schema,
-            declared=self._declared(),
+            declared=self._declared(nodes.values()),
             builder=self,
             checkpointer=checkpointer,
             cache=cache,
@@ -294,10 +298,10 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
             interrupt_after=interrupt_after or (),
         )
 
-    def _declared(self) -> frozenset[type]:
-        """The classes that its schemas name, and those of the graphs called as nodes."""
-        inner = [node.subgraph.declared for node in self._nodes.values() if node.subgraph]
-        return declared_types([*self._schemas, self.context_schema]).union(*inner)
+    def _declared(self, nodes: Iterable[Node]) -> frozenset[type]:
+        """The classes that its schemas name, and those of what its nodes call."""
+        own = declared_types([*self._schemas, self.context_schema])
+        return own.union(*map(declared_inside, nodes))
 
     def output_of(self, values: Mapping[str, Any]) -> Any:
         """Values as an instance of the class that declares the output; as they are where a
@@ -341,7 +345,7 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
     def _wired(self, node: Node) -> Node:
         defaults = {} if node.name == START else self._defaults
         return attrs.evolve(
-            node,
+            with_references(node),
             **{name: policy for name, policy in defaults.items() if not getattr(node, name)},
             edges=tuple(end for start, end in self._edges if start == node.name),
             joins=tuple(key for key, join in self._joins.items() if node.name in join.sources),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import attrs
 import trio
@@ -28,8 +28,12 @@ from .world import current_world, wait_from_thread
 
 if TYPE_CHECKING:
     from .calls import Calls
+    from .compiled import CompiledStateGraph
+    from .inner import Call as GraphCall
 
 __all__ = ["step"]
+
+T = TypeVar("T")
 
 _KEY: Final = "idempotency_key"
 
@@ -173,7 +177,24 @@ class _InStep:
     def calls(self) -> NoReturn:
         raise RuntimeError(f"Inside step {self.name!r} there can be neither steps nor tasks")
 
-    def ask(self, value: Any) -> NoReturn:
+    @property
+    def over(self) -> bool:
+        return self.task.over
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        return self.task.path
+
+    async def call_graph(self, graph: CompiledStateGraph, given: Any, call: GraphCall) -> NoReturn:
+        raise RuntimeError(
+            f"Graph {graph.name!r} was called inside step {self.name!r}, which is recorded as one: "
+            f"call it in the node, or give it a thread of its own"
+        )
+
+    def visit(self, function: Callable[[], Awaitable[T]]) -> T:
+        return self.task.visit(function)
+
+    def ask(self, value: Any, response_schema: Any = None) -> NoReturn:
         raise RuntimeError(f"interrupt() inside step {self.name!r}: ask before or after it")
 
     def emit_message(self, chunk: Any) -> None:

@@ -10,7 +10,8 @@ import attrs
 import trio
 
 from .checkpoint import Planned, TaskError
-from .errors import GraphBubbleUp, GraphInterrupt
+from .errors import GraphBubbleUp, GraphInterrupt, InvalidAnswerError
+from .line import Turns
 from .plan import Outcome, handler_of
 from .task import Task
 from .timelimit import within
@@ -39,12 +40,14 @@ class SuperStep:
     _failures: dict[Planned, Exception] = attrs.field(factory=dict)
     _unrecorded: list[Planned] = attrs.field(factory=list)
     _at_work: int = 0
+    _turns: Turns | None = None
     _to_say: dict[Planned, Callable[[], None]] = attrs.field(factory=dict)
     _next: int = 0  # the task whose turn it is to say something
 
     async def perform(self) -> bool:
         """Returns whether a task has paused; raises the first failure."""
         self.run.reports.started(self.tasks)
+        self._turns = Turns.of(self.tasks)
         if self.run.compiled.step_timeout is None:
             await self._perform()
         else:
@@ -79,7 +82,7 @@ class SuperStep:
     async def _carry_out_beside(self, task: Task, nursery: trio.Nursery) -> None:
         await self._carry_out(task)
         self._at_work -= 1
-        if self._failures or not self._at_work:
+        if self._has_failed or not self._at_work:
             nursery.cancel_scope.cancel()
         elif len(self._unrecorded) == 1:
             nursery.start_soon(self._record_later, nursery)
@@ -87,6 +90,8 @@ class SuperStep:
     async def _carry_out(self, task: Task) -> None:
         run, planned = self.run, task.planned
         try:
+            if self._turns is not None:
+                await self._turns.wait(task)
             if run.places is None:
                 outcome = await task.perform()
             else:
@@ -95,7 +100,7 @@ class SuperStep:
             run.reports.stamp(outcome)
         except GraphInterrupt as pause:
             self.paused = True
-            run.position.append_outcome(planned, resumes=task.resumes, interrupts=pause.interrupts)
+            run.position.append_outcome(planned, interrupts=pause.interrupts, **task.answered)
             self._say(task, partial(run.reports.paused, task, pause.interrupts))
         except Exception as error:
             self._failures[planned] = error
@@ -105,11 +110,20 @@ class SuperStep:
             self.finished[planned] = outcome
             self._unrecorded.append(planned)
             self._say(task, partial(run.reports.finished, task, outcome))
+        finally:
+            if self._turns is not None:
+                self._turns.end(task)
+
+    @property
+    def _has_failed(self) -> bool:
+        """Whether the others are to be cut short; an answer that does not fit is no reason."""
+        failures = self._failures.values()
+        return any(not isinstance(error, InvalidAnswerError) for error in failures)
 
     async def _record_later(self, nursery: trio.Nursery) -> None:
         await trio.sleep(COMPANY)
         self.record()
-        if self._failures:
+        if self._has_failed:
             nursery.cancel_scope.cancel()
 
     def record(self) -> None:
@@ -147,9 +161,11 @@ class SuperStep:
         first = self._failures[tasks[0].planned]
         for task in tasks:
             error = self._failures[task.planned]
-            if not isinstance(error, GraphBubbleUp):
+            refused = isinstance(error, InvalidAnswerError)
+            asks_again = refused and self.run.position.ask_again(task.planned)
+            if not asks_again and not isinstance(error, GraphBubbleUp):
                 self.run.position.append_outcome(
-                    task.planned, resumes=task.resumes, error=TaskError.of(error)
+                    task.planned, error=TaskError.of(error), **task.answered
                 )
             if error is not first:
                 first.add_note(f"Node {task.node.name!r} failed in the same super-step: {error!r}")

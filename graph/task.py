@@ -1,15 +1,16 @@
-"""One task: a node at work, with its answers, its retries and where it leads."""
+"""One task: a node at work, with its answers, its retries and what it calls."""
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Awaitable, Mapping
-from hashlib import blake2b
+from collections.abc import Awaitable, Callable, Mapping
+from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 import trio
 
+from .answers import Answers, as_response
+from .answers import response_schema as response_schema_of
 from .calls import Calls
 from .checkpoint import Planned
 from .context import (
@@ -19,24 +20,20 @@ from .context import (
     reset_current_task,
     set_current_task,
 )
-from .control import PREVIOUS, Interrupt, Send
-from .errors import (
-    AsyncioNodeError,
-    GraphBubbleUp,
-    GraphInterrupt,
-    InvalidUpdateError,
-    NodeError,
-    ParentCommand,
-)
-from .isolation import isolated, isolated_state
-from .nodes import Branch, Call, Node, check_targets
-from .plan import Outcome, apply_step
+from .control import PREVIOUS, Interrupt
+from .errors import GraphBubbleUp, GraphInterrupt, InvalidAnswerError, NodeError, unwrapped
+from .inner import Call, earlier_calls
+from .isolation import isolated
+from .nodes import Node
+from .plan import Outcome, handler_of
 from .policies import TimeoutPolicy
-from .root import shown
 from .timelimit import TimeLimit
+from .work import handled, worked
 
 if TYPE_CHECKING:
+    from .compiled import CompiledStateGraph
     from .execute import Execution
+    from .job import Finish
 
 __all__ = ["Task"]
 
@@ -45,17 +42,19 @@ T = TypeVar("T")
 
 @attrs.define(eq=False)
 class Task:
-    """A planned task of a running graph.
+    """A planned task of a running graph, or a call that one makes.
 
-    `resumes`: the answers that its interrupts have had so far, in order. `attempt`: each has a
-    Task of its own, so that a thread that outlives one can neither write nor ask in the next.
-    `error`: what its error handler handles. `cached`: it was not run, its outcome was known.
+    `answers`: those that its interrupts have had. `resumed`: whether it has been at work before.
+    `attempt`: each has a Task of its own, so that a thread that outlives one can neither write nor
+    ask in the next. `error`: what its error handler handles. `cached`: it was not run, its outcome
+    was known. `over`: whether its node is done. `pushed`: what its node has written so far.
     """
 
     run: Execution
     planned: Planned
     values: Mapping[str, Any]
-    resumes: tuple[Any, ...] = ()
+    answers: Answers | None = None
+    resumed: bool = False
     # The config through which chat models are heard, where somebody wants to.
     heard: RunnableConfig | None = None
     attempt: int = 1
@@ -64,13 +63,13 @@ class Task:
     node: Node = attrs.field()
     caller: Task | None = None
     cached: bool = attrs.field(init=False, default=False)
+    over: bool = attrs.field(init=False, default=False)
+    pushed: list[tuple[str, Any]] = attrs.field(init=False, factory=list)
     _first_started: float = 0.0
-    _asked: int = attrs.field(init=False, default=0)
     _limit: TimeLimit | None = attrs.field(init=False, default=None)
-    _over: bool = attrs.field(init=False, default=False)
-    _pushed: list[tuple[str, Any]] = attrs.field(init=False, factory=list)
     _nursery: trio.Nursery | None = attrs.field(init=False, default=None)
     _calls: Calls | None = attrs.field(init=False, default=None)
+    _graphs: set[int] = attrs.field(init=False, factory=set)  # the numbers of those it has called
 
     @node.default
     def _node(self) -> Node:
@@ -92,6 +91,21 @@ class Task:
         return (*around, f"{self.planned.node}:{self.id}")
 
     @property
+    def origin(self) -> tuple[str, ...]:
+        """Where this task was on the line that its run has left."""
+        if self.caller is None:
+            return self.run.origin_of(self.planned)
+        around = self.caller.origin
+        within = self.caller.within(around[-1].rpartition(":")[2])
+        return (*around, f"{self.planned.node}:{self.planned.identified(within).id}")
+
+    # What it calls.
+
+    def within(self, ident: str) -> str:
+        """What the ids of its calls follow from, with an id of its own: a handler has others."""
+        return ident if self.error is None else handler_of(ident)
+
+    @property
     def calls(self) -> Calls:
         if self._calls is None:
             if self._nursery is None:
@@ -101,9 +115,25 @@ class Task:
 
     def calling(self, node: Node, planned: Planned) -> Task:
         """A call that this task makes, with the answers that it has had."""
-        so_far = self.run.position.pending.get(planned.id)
-        resumes = () if so_far is None else so_far.resumes
-        return Task(self.run, planned, self.values, resumes, node=node, caller=self)
+        answers = self.run.position.answers_to(planned.id)
+        return Task(self.run, planned, self.values, answers, self.resumed, node=node, caller=self)
+
+    async def call_graph(self, graph: CompiledStateGraph, given: Any, call: Call) -> Finish:
+        """Run a graph that the node calls as part of this run."""
+        self.check_time(f"A call of graph {graph.name!r}")
+        known = await earlier_calls(self, graph, given) if self.resumed else []
+        free = (number for number in count() if number not in self._graphs)
+        number = next((number for number in known if number not in self._graphs), None)
+        if number is None:
+            number = next(free)
+        self._graphs.add(number)
+        return await self.run.call_graph(self, graph, given, number, call)
+
+    def visit(self, function: Callable[[], Awaitable[T]]) -> T:
+        """Run async code in the loop, called in a thread; see `Visits.run`."""
+        return self.run.visits.run(self, function)
+
+    # What its node is given and says.
 
     @property
     def config(self) -> RunnableConfig:
@@ -131,47 +161,58 @@ class Task:
         )
 
     def _write_custom(self, data: Any) -> None:
-        if not self._over:
+        if not self.over:
             self.run.runtime.stream_writer(data)
             self.progress()
 
     def _heartbeat(self) -> None:
-        if self._limit is not None and not self._over:
+        if self._limit is not None and not self.over:
             self._limit.refresh()
         if self.caller is not None:
             self.caller._heartbeat()
 
     def progress(self) -> None:
         """Something happened that shows that the node is getting on, and who called it."""
-        if self._limit is not None and not self._over:
+        if self._limit is not None and not self.over:
             self._limit.refresh_on_progress()
         if self.caller is not None:
             self.caller.progress()
 
     def check_time(self, what: str) -> None:
         """Raises RuntimeError where the task is over: a thread that it left behind goes on."""
-        if self._over:
+        if self.over:
             raise RuntimeError(f"{what} in node {self.node.name!r} came after its time")
 
-    def ask(self, value: Any) -> Any:
+    def ask(self, value: Any, response_schema: Any = None) -> Any:
         self.check_time("interrupt()")
-        at = self._asked
-        self._asked += 1
-        if at < len(self.resumes):
-            return isolated(self.resumes[at])
-        ident = blake2b(f"{self.id}\0{at}".encode(), digest_size=16).hexdigest()
-        raise GraphInterrupt([Interrupt(isolated(value), ident, self.path)])
+        if self.answers is None:
+            self.answers = Answers()
+        for answer in self.answers.to(value):
+            return as_response(isolated(answer), response_schema)
+        ident = self.answers.ident(self.id, value)
+        if self.run.job.log is None and ident in self.run.answers:
+            # Nothing is kept of what it was asked before.
+            return as_response(isolated(self.run.answers[ident]), response_schema)
+        schema = response_schema_of(response_schema)
+        raise GraphInterrupt([Interrupt(isolated(value), ident, self.path, schema)])
+
+    @property
+    def answered(self) -> dict[str, Any]:
+        """Its answers as a record has them."""
+        return {} if self.answers is None else self.answers.record
 
     def emit_message(self, chunk: Any) -> None:
         self.run.reports.chunk(self, chunk)
 
     def push_message(self, message: Any) -> None:
-        if not self._over:
+        if not self.over:
             self.run.reports.pushed(self, message)
 
     def push_write(self, key: str, value: Any) -> None:
-        if not self._over and key in self.run.graph.channels:
-            self._pushed.append((key, isolated(value)))
+        if not self.over and key in self.run.graph.channels:
+            self.pushed.append((key, isolated(value)))
+
+    # Its attempts.
 
     async def perform(self) -> Outcome:
         """Run the node and its conditional edges, trying again as its policies say; where it fails
@@ -193,9 +234,9 @@ class Task:
             token = set_current_task(current)
             try:
                 outcome = await (
-                    current._attempt() if node.timeout is None else current._timed(node.timeout)
+                    worked(current) if node.timeout is None else current._timed(node.timeout)
                 )
-            except GraphBubbleUp:
+            except (GraphBubbleUp, InvalidAnswerError):
                 raise
             except Exception as error:
                 policy = next((p for p in node.retry if p.retries(error)), None)
@@ -208,157 +249,57 @@ class Task:
                     await self.run.remember(self, outcome)
                 return outcome
             finally:
-                current._over = True
-                reset_current_task(token)
+                await current._end(token)
             await trio.sleep(wait)
-            current = attrs.evolve(self, attempt=current.attempt + 1)
+            current = attrs.evolve(
+                self,
+                attempt=current.attempt + 1,
+                answers=None if self.answers is None else self.answers.again(),
+                resumed=True,
+            )
         return await current._handle(failure)
 
     async def _timed(self, policy: TimeoutPolicy) -> Outcome:
         with TimeLimit.of(policy) as limit:
             self._limit = limit
-            return await self._attempt()
+            return await worked(self)
         raise limit.error(self.node.name)
 
     async def _handle(self, failure: Exception) -> Outcome:
-        """What the error handler makes of a failure: no edge of the node is taken then, only where
-        the handler's Commands lead."""
-        handler = self.node.error_handler
-        if handler is None:
+        """What the error handler makes of a failure; what the node was answered is not for it."""
+        if self.node.error_handler is None:
             raise failure
-        node = self.node.name
-        current = attrs.evolve(self, error=NodeError(node, failure))
-        current._asked = self._asked  # what the node was answered is not for the handler
+        current = attrs.evolve(
+            self,
+            error=NodeError(self.node.name, failure),
+            answers=None if self.answers is None else self.answers.again(self.answers),
+        )
         current._nursery = self._nursery
         token = set_current_task(current)
         try:
-            state = self._own(self.planned.arg if self.planned.takes_arg else self.values)
-            if handler.is_async:
-                work = _on_trio(self.node, handler(state, current))
-            else:
-                work = self.run.job.world.run_blocking(handler, state, current)
-            writes, goto = self._read(await current._to_the_end(work))
+            return await handled(current, self.node.error_handler)
         finally:
-            current._over = True
-            reset_current_task(token)
-        check_targets(goto, node, self.run.graph.nodes)
-        return Outcome(writes, goto, handled=True)
+            await current._end(token)
 
-    async def leave(self, writes: tuple[tuple[str, Any], ...]) -> tuple[str | Send, ...]:
-        """Where this task's conditional edges lead, seeing the state with its own `writes`."""
-        token = set_current_task(self)
-        try:
-            return await self._leave(writes)
-        finally:
-            reset_current_task(token)
+    async def _end(self, token: Any) -> None:
+        self.over = True
+        reset_current_task(token)
+        if self.run.visits.scopes:
+            await self.run.visits.end(self)
 
-    async def _attempt(self) -> Outcome:
-        return await self._to_the_end(self._run_node())
-
-    async def _to_the_end(self, work: Awaitable[T]) -> T:
+    async def to_the_end(self, work: Awaitable[T]) -> T:
         """What `work` comes to, once the calls that it has made are over too."""
+        error: BaseException | None = None
         try:
             done = await work
-        except BaseException as error:
+        except BaseException as raised:
+            error = unwrapped(raised)
             if self._calls is not None:
                 await self._calls.close(error)
-            raise
+            if error is raised:
+                raise
+        if error is not None:  # raised here, it keeps a cause and a context of its own
+            raise error
         if self._calls is not None:
             await self._calls.close()
         return done
-
-    async def _run_node(self) -> Outcome:
-        node = self.node
-        if node.subgraph is not None:
-            values = node.schema.select(self.values)
-            state = self.planned.arg if self.planned.takes_arg else shown(values)
-            returned = await self.run.call_subgraph(self, node.subgraph, state)
-        elif node.call is None:  # START: the input is what it writes
-            returned = self.planned.arg
-        elif node.call.is_async:
-            returned = await _on_trio(node, node.call(self._given(), self))
-        elif all(not branch.call.is_async for branch in node.branches):
-            # Node and edges in one go: each trip to a worker thread costs as much as a small node.
-            return await self.run.job.world.run_blocking(self._attempt_in_thread, node.call)
-        else:
-            returned = await self.run.job.world.run_blocking(node.call, self._given(), self)
-        writes, goto = self._read(returned)
-        outcome = Outcome(writes, (*goto, *await self._leave(writes)))
-        check_targets(outcome.goto, node.name, self.run.graph.nodes)
-        return outcome
-
-    def _given(self) -> Any:
-        """What the node gets for its state."""
-        if self.planned.takes_arg:
-            return self._own(self.planned.arg)
-        return self.node.schema.read(self.values, self.run.remaining, self.node.name)
-
-    def _own(self, state: Any) -> Any:
-        return isolated_state(state, self.run.graph.untracked)
-
-    def _branch_state(self, branch: Branch, values: Mapping[str, Any]) -> Any:
-        schema = branch.schema or self.node.schema
-        return schema.read(values, self.run.remaining, self.node.name)
-
-    def _attempt_in_thread(self, call: Call) -> Outcome:
-        writes, goto = self._read(call(self._given(), self))
-        values = self._view(writes) if self.node.branches else {}
-        for branch in self.node.branches:
-            view = self._branch_state(branch, values)
-            goto = (*goto, *branch.targets(branch.call(view, self), self.run.graph.channels))
-        check_targets(goto, self.node.name, self.run.graph.nodes)
-        return Outcome(writes, goto)
-
-    async def _leave(self, writes: tuple[tuple[str, Any], ...]) -> tuple[str | Send, ...]:
-        branches = self.node.branches
-        if not branches:
-            return ()
-        values = self._view(writes)
-        goto: list[str | Send] = []
-        for branch in branches:
-            view = self._branch_state(branch, values)
-            chosen = await self._ask_branch(branch, view)
-            goto += branch.targets(chosen, self.run.graph.channels)
-        return tuple(goto)
-
-    async def _ask_branch(self, branch: Branch, view: Any) -> Any:
-        if branch.call.is_async:
-            return await _on_trio(self.node, branch.call(view, self))
-        return await self.run.job.world.run_blocking(branch.call, view, self)
-
-    def _read(self, returned: Any) -> tuple[tuple[tuple[str, Any], ...], tuple[str | Send, ...]]:
-        writes, goto, outer = self.node.read(returned, self.run.graph.channels)
-        for command in outer:
-            if not self.run.job.ns:
-                raise InvalidUpdateError(
-                    f"Node {self.node.name!r} returned a Command for the graph around this one, "
-                    f"and there is none"
-                )
-            raise ParentCommand(command)
-        return (*self._pushed, *writes), goto
-
-    def _view(self, writes: tuple[tuple[str, Any], ...]) -> Mapping[str, Any]:
-        named = ((self.planned.node, key, value) for key, value in writes)
-        values, _ = apply_step(self.run.graph, self.values, named)
-        return values
-
-
-async def _on_trio(node: Node, awaitable: Any) -> Any:
-    try:
-        return await awaitable
-    except (RuntimeError, AttributeError, TypeError) as error:
-        if not _of_asyncio(error):
-            raise
-        raise AsyncioNodeError(
-            f"Node {node.name!r} awaited something of asyncio. Async nodes run on trio: use trio "
-            f"or anyio in them, or make this one a plain 'def' node, which runs in a thread"
-        ) from error
-
-
-def _of_asyncio(error: Exception) -> bool:
-    """Whether it is asyncio missing its loop, or trio meeting an asyncio future."""
-    known = ("trio.run received unrecognized yield message", "no running event loop")
-    if str(error).startswith(known):
-        return True
-    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    return str(frame.f_globals.get("__name__")).partition(".")[0] == "asyncio"

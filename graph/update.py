@@ -17,12 +17,15 @@ from .plan import Advance, Outcome, Topology, advance, apply_writes
 from .position import Position, input_values
 from .root import shown
 from .task import Task
+from .work import leave
 from .world import entered_world
 
 if TYPE_CHECKING:
     from .compiled import CompiledStateGraph
 
 __all__ = ["check_updates", "take_in", "update_state"]
+
+_COPY = "__copy__"
 
 
 async def update_state(
@@ -33,7 +36,8 @@ async def update_state(
     Behaves as if each `as_node` had returned its `values` (a dict, or None for no change) in one
     super-step and its edges had been followed; without `as_node`, the node that ran last; on an
     empty thread, START. Tasks that had finished keep what they wrote; their siblings go on waiting,
-    unless `as_node` is another. `__input__` begins a new turn with the values, as a run would.
+    unless `as_node` is another. `__input__` begins a new turn with the values, as a run would;
+    `__copy__` forks, with the values as they are and all tasks still to do.
 
     Raises InvalidUpdateError for an unknown `as_node`, or where it is not given and several ran
     last, or there are several updates; ValueError for no updates.
@@ -47,17 +51,24 @@ async def update_state(
         raise ValueError(f"There is no checkpoint {job.checkpoint_id!r} on this thread")
     if saved is not None:
         position.take_up(saved)
+        position.stay(saved.checkpoint)
     else:
         position.take_up_nothing()
     values, as_node = updates[0]
     if as_node == INPUT:
         position.begin_turn(input_values(graph, values), saved)
         return position.at
+    if as_node == _COPY:
+        if saved is None:
+            raise InvalidUpdateError("There is no checkpoint to copy on this thread")
+        position.fork()
+        return position.at
     at = position.at
     finished = [(task, outcome) for task in at.next if (outcome := position.outcome(task))]
     waiting = [task.afresh() for task in at.next if position.outcome(task) is None]
     node = as_node or _writer(at.ran, in_the_middle=bool(finished))
     outcomes = [_outcome(update, update.as_node or node or START, graph) for update in updates]
+    names = [update.as_node or node for update in updates]
     with entered_world(job.world):
         if node == END:
             after = Advance(at.values, (), (), {})
@@ -68,18 +79,24 @@ async def update_state(
             edited, changed = apply_writes(graph.channels, after.values, named)
             after = attrs.evolve(after, values=edited, changed=(*after.changed, *changed))
         else:
-            names = [update.as_node or node for update in updates]
-            for name, own in zip(names, outcomes, strict=True):
+            for update, own in zip(updates, outcomes, strict=True):
+                name = update.as_node or node
                 planned = Planned(name).identified(at.id)
-                leave = await Task(run, planned, at.values).leave(own.writes)
-                goto = (*own.goto, *leave)
+                led = await leave(Task(run, planned, at.values), own.writes)
+                goto = (*own.goto, *led)
                 check_targets(goto, name, graph.nodes)
                 finished.append((planned, Outcome(own.writes, goto)))
             is_one = any(task.node in names for task in waiting)
             beside = [task for task in waiting if is_one and task.node not in names]
             after = advance(graph, at.values, at.joins, finished, beside=beside)
     ran = tuple(dict.fromkeys(task.node for task, _ in finished)) or at.ran
+    if position.ns:
+        # The run around it knows the questions in here, which stay those of the same tasks.
+        kept = [task for task in at.next if task.node not in names]
+        after = attrs.evolve(after, next=_same(after.next, kept))
+    pending = position.pending
     position.move(after, "update", ran)
+    position.keep(pending)
     return position.at
 
 
@@ -116,11 +133,13 @@ def check_updates(updates: Sequence[StateUpdate], graph: Topology) -> None:
     for values, as_node in updates:
         if as_node is None and len(updates) > 1:
             raise InvalidUpdateError("Each of several updates must say as_node whose it is")
-        if as_node in (END, INPUT) and len(updates) > 1:
+        if as_node in (END, INPUT, _COPY) and len(updates) > 1:
             raise InvalidUpdateError(f"An update as_node={as_node!r} must be alone")
         if as_node == INPUT:
             input_values(graph, values)
-        if as_node is not None and as_node not in (*graph.nodes, END, INPUT):
+        if as_node == _COPY and values is not None:
+            raise InvalidUpdateError(f"A copy takes no values; got {type(values).__name__}")
+        if as_node is not None and as_node not in (*graph.nodes, END, INPUT, _COPY):
             raise InvalidUpdateError(f"as_node={as_node!r} is no node of the graph")
 
 
@@ -133,6 +152,15 @@ def _outcome(update: StateUpdate, node: str, graph: Topology) -> Outcome:
     if outer:
         raise InvalidUpdateError("A state update cannot address a parent graph")
     return Outcome(writes, goto)
+
+
+def _same(planned: Sequence[Planned], before: Sequence[Planned]) -> tuple[Planned, ...]:
+    """Planned tasks, as those from before where they do the same."""
+    known = {task: task for task in before}
+    return tuple(
+        old if (old := known.get(task)) and (task.index is None or task.arg is old.arg) else task
+        for task in planned
+    )
 
 
 def _writer(ran: Sequence[str], *, in_the_middle: bool) -> str | None:

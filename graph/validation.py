@@ -110,5 +110,6 @@ def check_parts(checkpointer: Any, store: Any, cache: Any) -> None:
 
 
 def _keeps_threads(given: Any) -> bool:
+    """By itself, or, a bool, as part of the graph around."""
     log: Callable[..., Any] | None = getattr(given, "log", None)
-    return callable(log)
+    return isinstance(given, bool) or callable(log)

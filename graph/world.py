@@ -117,7 +117,11 @@ class _Place:
 _own_place: ContextVar[_Place | None] = ContextVar("greenroom_place", default=None)
 
 
-def wait_from_thread(function: Callable[..., Awaitable[T]], *args: object) -> T:
+def wait_from_thread(
+    function: Callable[..., Awaitable[T]],
+    *args: object,
+    trio_token: trio.lowlevel.TrioToken | None = None,
+) -> T:
     """Await something on the loop, from a thread of `run_blocking`.
 
     The thread's place is free from then on: what it waits for may need one itself.
@@ -129,7 +133,7 @@ def wait_from_thread(function: Callable[..., Awaitable[T]], *args: object) -> T:
         return await function(*args)
 
     place = _own_place.get()
-    return trio.from_thread.run(wait)
+    return trio.from_thread.run(wait, trio_token=trio_token)
 
 
 _current: ContextVar[World | None] = ContextVar("greenroom_world", default=None)

@@ -227,6 +227,7 @@ def encode_writes(writes: PendingWrites, types: Types) -> tuple[bytes, bool]:
         "node": writes.node,
         "goto": [[to.node, to.arg] if isinstance(to, Send) else to for to in writes.goto],
         "resumes": list(writes.resumes),
+        "asked": list(writes.asked),
         "interrupts": [
             {
                 "value": interrupt.value,
@@ -438,6 +439,7 @@ def decode_writes(row: LogRow, types: Types) -> PendingWrites:
         ),
         goto=tuple(Send(*to) if isinstance(to, list) else to for to in about["goto"]),
         resumes=tuple(about["resumes"]),
+        asked=tuple(about.get("asked", ())),
         interrupts=tuple(
             Interrupt(
                 value=one["value"],

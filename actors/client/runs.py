@@ -144,8 +144,7 @@ class RunsClient:
         check_choice("durability", durability or "async", get_args(Durability))
         create = check_choice("if_not_exists", if_not_exists or "reject", ("reject", "create"))
         settings, shown = _settings(assistant, config, context)
-        if (at := _checkpoint_id(checkpoint, checkpoint_id)) is not None:
-            settings["configurable"]["checkpoint_id"] = at
+        settings["configurable"] |= _checkpoint(checkpoint, checkpoint_id)
         if command is not None:
             command_of(_object("command", command))
         now = self._house.world.timestamp()
@@ -327,9 +326,20 @@ def _settings(
     return settings, dict(merged)
 
 
-def _checkpoint_id(checkpoint: Mapping[str, Any] | None, checkpoint_id: str | None) -> str | None:
+def _checkpoint(checkpoint: Mapping[str, Any] | None, checkpoint_id: str | None) -> dict[str, Any]:
+    """What a config says of the checkpoint to go on from; one of an inner graph says where those
+    around it were."""
     given = (checkpoint or {}).get("checkpoint_id") or checkpoint_id
-    return None if given is None else check_uuid("checkpoint_id", given)
+    if given is None:
+        return {}
+    own: dict[str, Any] = {"checkpoint_id": check_uuid("checkpoint_id", given)}
+    if checkpoint is not None and checkpoint.get("checkpoint_ns"):
+        ids = check_mapping("checkpoint.checkpoint_map", checkpoint.get("checkpoint_map"))
+        own["checkpoint_ns"] = str(checkpoint["checkpoint_ns"])
+        own["checkpoint_map"] = {
+            ns: check_uuid(f"checkpoint.checkpoint_map[{ns!r}]", ident) for ns, ident in ids.items()
+        }
+    return own
 
 
 def _input(given: Any, graph: CompiledStateGraph) -> Any:

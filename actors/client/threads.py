@@ -7,12 +7,14 @@ from typing import Any, get_args
 
 import attrs
 
-from greenroom.graph import CompiledStateGraph, NodeNotFoundError, StateSnapshot
-from greenroom.graph.checkpoint import Saved
+from greenroom.graph import CompiledStateGraph, NodeNotFoundError
+from greenroom.graph.checkpoint import CheckpointReader, Saved
 from greenroom.graph.isolation import isolated
 from greenroom.graph.root import shown
-from greenroom.graph.snapshot import empty_snapshot
-from greenroom.storage import RecordExists, Storage
+from greenroom.graph.snapshot import config_of, empty_snapshot
+from greenroom.graph.states import Place as GraphPlace
+from greenroom.graph.states import locate, read_state
+from greenroom.storage import RecordExists, Storage, StorageSession
 from greenroom.storage.codec import as_json
 from greenroom.storage.contract import InsertThread, ThreadQuery
 from greenroom.storage.log import read_history, read_saved
@@ -49,6 +51,25 @@ def new_thread(
     return Thread(
         thread_id=thread_id, created_at=now, updated_at=now, state_updated_at=now, metadata=own
     )
+
+
+@attrs.frozen
+class _StoredLog:
+    """The log of a thread that sleeps, as storage has it. `known`: what has been read already."""
+
+    session: StorageSession
+    thread_id: str
+    known: Mapping[tuple[str, str | None], Saved | None]
+
+    async def load(self, ns: str = "", checkpoint_id: str | None = None) -> Saved | None:
+        if (ns, checkpoint_id) in self.known:
+            return self.known[ns, checkpoint_id]
+        return await self.session.read(read_saved, self.thread_id, ns, checkpoint_id)
+
+    async def history(
+        self, ns: str = "", *, before: str | None = None, limit: int | None = None
+    ) -> list[Saved]:
+        return await self.session.read(read_history, self.thread_id, ns, before=before, limit=limit)
 
 
 class ThreadsClient:
@@ -157,15 +178,20 @@ class ThreadsClient:
         Raises NotFound for an unknown thread or checkpoint.
         """
         ns, wanted = _place(checkpoint, checkpoint_id)
-        thread, saved = await self._read(thread_id, ns, wanted)
-        if saved is None:
-            if wanted is not None:
-                raise NotFound(f"Checkpoint {wanted!r} not found on thread {thread_id!r}")
-            return state_view(empty_snapshot(thread.thread_id, ns), inner={})
-        graph = self._graph(thread, ns)
-        state = graph.snapshot(saved, thread.thread_id, is_past=wanted is not None)
-        inner = await self._inner(thread, state) if subgraphs else {}
-        return state_view(state, inner=inner)
+        thread, log = await self._open(thread_id, ns, wanted)
+        if thread.metadata.get("graph_id") is None:
+            state = empty_snapshot(thread.thread_id, ns)
+        else:
+            graph = self._graph(thread)
+            try:
+                state = await read_state(
+                    log, graph, thread.thread_id, ns, wanted, subgraphs=subgraphs
+                )
+            except NodeNotFoundError as error:
+                raise Invalid(f"checkpoint.checkpoint_ns: {error}") from error
+        if wanted is not None and state.metadata is None:
+            raise NotFound(f"Checkpoint {wanted!r} not found on thread {thread_id!r}")
+        return state_view(state)
 
     async def update_state(
         self,
@@ -186,9 +212,9 @@ class ThreadsClient:
             raise Invalid(f"values: {values!r} is neither an object nor a list of objects")
         ident = check_uuid("thread_id", thread_id)
         ns, wanted = _place(checkpoint, checkpoint_id)
-        ns, made = await self._house.ask(ident, EditState(_merged(values), as_node, ns, wanted))
-        place = {"thread_id": ident, "checkpoint_ns": ns, "checkpoint_id": made}
-        return {"checkpoint": place, "configurable": place, "checkpoint_id": made}
+        made = await self._house.ask(ident, EditState(_merged(values), as_node, ns, wanted))
+        place = config_of(made, ident)["configurable"]
+        return {"checkpoint": place, "configurable": place, "checkpoint_id": made.id}
 
     async def get_history(
         self,
@@ -207,17 +233,17 @@ class ThreadsClient:
         """
         check_page(limit, 0)
         ns, _ = _place(checkpoint, None)
-        thread, head = await self._read(thread_id)
+        thread, log = await self._open(thread_id)
         start = _before(before)
-        if head is None:
+        if await log.load() is None:
             return []
-        graph = self._graph(thread, ns)
+        place = self._locate(thread, ns)
         found: list[dict[str, Any]] = []
         while len(found) < limit:
             wanted = limit - len(found)
-            page = await self._history(thread.thread_id, ns, start, wanted)
+            page = await log.history(place.ns, before=start, limit=wanted)
             for saved in page:
-                state = state_view(graph.snapshot(saved, thread.thread_id, is_past=True), inner={})
+                state = state_view(place.snapshot(saved, thread.thread_id, is_past=True))
                 if contains(state["metadata"], dict(metadata or {})):
                     found.append(state)
             if len(page) < wanted:
@@ -225,22 +251,14 @@ class ThreadsClient:
             start = page[-1].checkpoint.id
         return found
 
-    async def _history(
-        self, thread_id: str, ns: str, before: str | None, limit: int
-    ) -> list[Saved]:
-        if (actor := self._house.awake(thread_id)) is not None:
-            return await actor.state.log.history(ns, before=before, limit=limit)
-        return await self._house.session.read(
-            read_history, thread_id, ns, before=before, limit=limit
-        )
-
-    async def _read(
+    async def _open(
         self, thread_id: str, ns: str = "", checkpoint_id: str | None = None
-    ) -> tuple[Thread, Saved | None]:
+    ) -> tuple[Thread, CheckpointReader]:
+        """A thread and its log, with a checkpoint of it at hand."""
         ident = check_uuid("thread_id", thread_id)
         actor = self._house.awake(ident)
         if actor is not None and actor.state.thread is not None:
-            return actor.state.thread, await actor.state.log.load(ns, checkpoint_id)
+            return actor.state.thread, actor.state.log
 
         def read(storage: Storage) -> tuple[Thread | None, Saved | None]:
             thread = storage.get_thread(ident)
@@ -249,24 +267,18 @@ class ThreadsClient:
         thread, saved = await self._house.session.read(read)
         if thread is None:
             raise NotFound(f"Thread {ident!r} not found")
-        return thread, saved
+        return thread, _StoredLog(self._house.session, ident, {(ns, checkpoint_id): saved})
 
-    async def _inner(self, thread: Thread, state: StateSnapshot) -> dict[str, StateSnapshot]:
-        """The states of the graphs that the tasks of `state` stand for, at any depth."""
-        states: dict[str, StateSnapshot] = {}
-        for task in state.tasks:
-            if not isinstance(task.state, Mapping):
-                continue
-            ns = task.state["configurable"]["checkpoint_ns"]
-            _, saved = await self._read(thread.thread_id, ns)
-            if saved is not None:
-                states[ns] = self._graph(thread, ns).snapshot(saved, thread.thread_id)
-                states |= await self._inner(thread, states[ns])
-        return states
+    async def _read(self, thread_id: str) -> tuple[Thread, Saved | None]:
+        thread, log = await self._open(thread_id)
+        return thread, await log.load()
 
-    def _graph(self, thread: Thread, ns: str = "") -> CompiledStateGraph:
+    def _graph(self, thread: Thread) -> CompiledStateGraph:
+        return self._house.graph(str(thread.metadata.get("graph_id")))
+
+    def _locate(self, thread: Thread, ns: str) -> GraphPlace:
         try:
-            return self._house.graph(str(thread.metadata.get("graph_id"))).at(ns)
+            return locate(self._graph(thread), ns)
         except NodeNotFoundError as error:
             raise Invalid(f"checkpoint.checkpoint_ns: {error}") from error
 

@@ -53,6 +53,79 @@ async def test_what_a_run_leaves_is_in_storage_when_it_returns(durability: str) 
         assert (await graph_on(session).aget_state(thread)).next == ("ask",)
 
 
+class Inner(TypedDict):
+    memory: Annotated[list[str], operator.add]
+
+
+async def note(state: Inner) -> dict[str, Any]:
+    return {"memory": [interrupt(state["memory"])]}
+
+
+def around(session: StorageSession, checkpointer: Any) -> Any:
+    inner = StateGraph(Inner).add_node("note", note).add_edge(START, "note")
+    called = inner.compile(checkpointer=checkpointer)
+
+    async def call(state: State) -> dict[str, Any]:
+        return {"log": (await called.ainvoke({}))["memory"]}
+
+    builder = StateGraph(State).add_node("call", call).add_edge(START, "call")
+    return builder.compile(checkpointer=StorageSaver(session))
+
+
+async def test_what_a_graph_inside_remembers_is_in_the_file(tmp_path: Path) -> None:
+    thread = {"configurable": {"thread_id": "t"}}
+    for turn, before in (("a", []), ("b", ["a"])):
+        async with StorageSession(SqliteStorage(tmp_path / "graph.db")) as session:
+            paused = await around(session, True).ainvoke({}, thread)
+            assert [question.value for question in paused["__interrupt__"]] == [before]
+        async with StorageSession(SqliteStorage(tmp_path / "graph.db")) as session:
+            await around(session, True).ainvoke(Command(resume=turn), thread)
+            inner = {"configurable": {"thread_id": "t", "checkpoint_ns": "call"}}
+            state = await around(session, True).aget_state(inner)
+            assert state.values == {"memory": [*before, turn]}
+
+
+async def test_an_edit_of_a_state_is_in_storage_when_it_returns() -> None:
+    thread = {"configurable": {"thread_id": "t"}}
+    storage = MemoryStorage()
+    async with StorageSession(storage) as session:
+        graph = around(session, None)
+        await graph.ainvoke({"log": ["x"]}, thread)
+        state = await graph.aget_state(thread, subgraphs=True)
+        await graph.aupdate_state(state.tasks[0].state.config, {"memory": ["edited"]})
+    async with StorageSession(storage) as session:
+        graph = around(session, None)
+        state = await graph.aget_state(thread, subgraphs=True)
+        assert state.tasks[0].state.values == {"memory": ["edited"]}
+        result = await graph.ainvoke(Command(resume="done"), thread)
+        assert result == {"log": ["x", "edited", "done"]}
+
+
+async def test_answers_find_their_question_after_a_restart(tmp_path: Path) -> None:
+    async def ask_both(state: State) -> dict[str, Any]:
+        answers: dict[str, Any] = {}
+
+        async def one(name: str) -> None:
+            answers[name] = interrupt(name)
+
+        async with trio.open_nursery() as nursery:
+            for name in ("a", "b", "c"):
+                nursery.start_soon(one, name)
+        return {"log": [answers[name] for name in ("a", "b", "c")]}
+
+    thread = {"configurable": {"thread_id": "t"}}
+    given: Any = {}
+    while True:
+        async with StorageSession(SqliteStorage(tmp_path / "graph.db")) as session:
+            builder = StateGraph(State).add_node("ask", ask_both).add_edge(START, "ask")
+            graph = builder.compile(checkpointer=StorageSaver(session))
+            result = await graph.ainvoke(given, thread)
+        if not (waiting := result.get("__interrupt__")):
+            break
+        given = Command(resume={waiting[-1].id: waiting[-1].value.upper()})
+    assert result["log"] == ["A", "B", "C"]
+
+
 async def test_a_second_run_on_a_thread_at_the_same_time_is_refused(tmp_path: Path) -> None:
     thread = {"configurable": {"thread_id": "t"}}
     entered, going_on = trio.Event(), trio.Event()

@@ -1,0 +1,83 @@
+"""What a function refers to: how a node's graphs and tasks are known before it calls them."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from types import CodeType
+from typing import Any, TypeVar
+
+import attrs
+
+from .compiled import CompiledStateGraph
+from .declared import declared_types
+from .injection import hints_of
+from .nodes import Node
+from .tasks import TaskFunction
+
+__all__ = ["declared_inside", "with_references"]
+
+T = TypeVar("T")
+
+
+def with_references(node: Node) -> Node:
+    """A node with the graphs and the tasks that its function refers to, as in `Node`."""
+    if node.call is None:
+        return node
+    tasks: dict[str, Node] = {}
+    left = list(_referred(node.call.function, TaskFunction))
+    while left:
+        called = left.pop().node
+        if called.name not in tasks and called.call is not None:
+            function = called.call.function
+            graphs = _referred(function, CompiledStateGraph)
+            tasks[called.name] = attrs.evolve(called, calls=graphs)
+            left += _referred(function, TaskFunction)
+    graphs = _referred(node.call.function, CompiledStateGraph)
+    return attrs.evolve(node, calls=graphs, tasks=tasks)
+
+
+def declared_inside(node: Node) -> frozenset[type]:
+    """The classes that the graphs inside a node declare, and that its tasks say they return."""
+    found: set[type] = set()
+    if node.subgraph is not None:
+        found.update(node.subgraph.declared)
+    for one in (node, *node.tasks.values()):
+        for graph in one.calls:
+            found.update(graph.declared)
+    for one in node.tasks.values():
+        if one.call is not None:
+            found |= declared_types([hints_of(one.call.function).get("return")])
+    return frozenset(found)
+
+
+def _referred(function: Callable[..., Any], kind: type[T]) -> tuple[T, ...]:
+    """The objects of a type that a function has in its closure, among its globals or on its own
+    object. One that it reaches in another way is not found."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    if not inspect.isroutine(function):
+        function = getattr(function, "__call__", function)  # noqa: B004 - an object that is called
+    owner = getattr(function, "__self__", None)
+    function = inspect.unwrap(getattr(function, "__func__", function))
+    if not inspect.isfunction(function):
+        return ()
+    names = set(_names(function.__code__))
+    spaces = (function.__globals__, getattr(owner, "__dict__", {}))
+    values = [space[name] for space in spaces for name in names if name in space]
+    for cell in function.__closure__ or ():
+        try:
+            values.append(cell.cell_contents)
+        except ValueError:  # not bound yet
+            continue
+    owners = (getattr(value, "__self__", value) for value in values)
+    found = [value for value in owners if isinstance(value, kind)]
+    return tuple({id(value): value for value in found}.values())
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names(constant)

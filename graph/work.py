@@ -1,0 +1,187 @@
+"""A node at work: what it is given, what it returns, and where that leads."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from .context import reset_current_task, set_current_task
+from .control import Send
+from .errors import AsyncioNodeError, InvalidUpdateError, ParentCommand
+from .inner import Call as GraphCall
+from .isolation import isolated_state
+from .nodes import Branch, Call, Node, check_targets
+from .plan import Outcome, apply_step
+from .root import shown
+
+if TYPE_CHECKING:
+    from .task import Task
+
+__all__ = ["handled", "leave", "worked"]
+
+Writes = tuple[tuple[str, Any], ...]
+Targets = tuple[str | Send, ...]
+
+
+async def worked(task: Task) -> Outcome:
+    """What an attempt at a task comes to. Raises what `Task.perform` does."""
+    try:
+        return await task.to_the_end(_run(task))
+    except ParentCommand as up:
+        said = _said(task, up)
+    return await task.to_the_end(_led(task, said))
+
+
+async def handled(task: Task, handler: Call) -> Outcome:
+    """What an error handler makes of a failure: no edge of the node is taken then, only where the
+    handler's Commands lead."""
+    state = _own(task, task.planned.arg if task.planned.takes_arg else task.values)
+    if handler.is_async:
+        work = _on_trio(task.node, handler(state, task))
+    else:
+        work = task.run.job.world.run_blocking(handler, state, task)
+    try:
+        returned = await task.to_the_end(work)
+    except ParentCommand as up:
+        returned = _said(task, up)
+    writes, goto = _read(task, returned)
+    check_targets(goto, task.node.name, task.run.graph.nodes)
+    return Outcome(writes, goto, handled=True)
+
+
+async def leave(task: Task, writes: Writes) -> Targets:
+    """Where a task's conditional edges lead, seeing the state with its own `writes`."""
+    token = set_current_task(task)
+    try:
+        return await _leave(task, writes)
+    finally:
+        reset_current_task(token)
+
+
+async def _run(task: Task) -> Outcome:
+    node = task.node
+    if node.subgraph is not None:
+        state = task.planned.arg
+        if not task.planned.takes_arg:
+            state = shown(node.schema.select(task.values))
+        returned = (await task.call_graph(node.subgraph, state, GraphCall())).values
+    elif node.call is None:  # START: the input is what it writes
+        returned = task.planned.arg
+    elif node.call.is_async:
+        returned = await _on_trio(node, node.call(_given(task), task))
+    elif all(not branch.call.is_async for branch in node.branches):
+        # Node and edges in one go: each trip to a worker thread costs as much as a small node.
+        return await task.run.job.world.run_blocking(_run_in_thread, task, node.call)
+    else:
+        returned = await task.run.job.world.run_blocking(node.call, _given(task), task)
+    return await _led(task, returned)
+
+
+def _run_in_thread(task: Task, call: Call) -> Outcome:
+    node = task.node
+    writes, goto = _read(task, call(_given(task), task))
+    values = _view(task, writes) if node.branches else {}
+    for branch in node.branches:
+        view = _branch_state(task, branch, values)
+        goto = (*goto, *branch.targets(branch.call(view, task), task.run.graph.channels))
+    check_targets(goto, node.name, task.run.graph.nodes)
+    return Outcome(writes, goto)
+
+
+async def _led(task: Task, returned: Any) -> Outcome:
+    """What a node returned, and where that and its edges lead."""
+    writes, goto = _read(task, returned)
+    outcome = Outcome(writes, (*goto, *await _leave(task, writes)))
+    check_targets(outcome.goto, task.node.name, task.run.graph.nodes)
+    return outcome
+
+
+def _said(task: Task, up: ParentCommand) -> Any:
+    """What a graph inside has said to the graph of the node that called it, as what that returns.
+
+    Raises a command for another graph; in a call, for the node that made it; and
+    InvalidUpdateError in an entrypoint.
+    """
+    if up.command.graph is not None or task.caller is not None:
+        raise up
+    if task.node.writer is not None:
+        raise InvalidUpdateError(
+            f"A graph inside entrypoint {task.node.name!r} returned a Command for the graph around "
+            f"it, and an entrypoint has no nodes and no state that it could be for"
+        ) from up
+    return up.command
+
+
+def _given(task: Task) -> Any:
+    """What the node gets for its state."""
+    if task.planned.takes_arg:
+        return _own(task, task.planned.arg)
+    return task.node.schema.read(task.values, task.run.remaining, task.node.name)
+
+
+def _own(task: Task, state: Any) -> Any:
+    return isolated_state(state, task.run.graph.untracked)
+
+
+def _branch_state(task: Task, branch: Branch, values: Mapping[str, Any]) -> Any:
+    schema = branch.schema or task.node.schema
+    return schema.read(values, task.run.remaining, task.node.name)
+
+
+async def _leave(task: Task, writes: Writes) -> Targets:
+    branches = task.node.branches
+    if not branches:
+        return ()
+    values = _view(task, writes)
+    goto: list[str | Send] = []
+    for branch in branches:
+        view = _branch_state(task, branch, values)
+        chosen = await _ask_branch(task, branch, view)
+        goto += branch.targets(chosen, task.run.graph.channels)
+    return tuple(goto)
+
+
+async def _ask_branch(task: Task, branch: Branch, view: Any) -> Any:
+    if branch.call.is_async:
+        return await _on_trio(task.node, branch.call(view, task))
+    return await task.run.job.world.run_blocking(branch.call, view, task)
+
+
+def _read(task: Task, returned: Any) -> tuple[Writes, Targets]:
+    writes, goto, outer = task.node.read(returned, task.run.graph.channels)
+    for command in outer:
+        if not task.run.job.ns:
+            raise InvalidUpdateError(
+                f"Node {task.node.name!r} returned a Command for the graph around this one, "
+                f"and there is none"
+            )
+        raise ParentCommand(command)
+    return (*task.pushed, *writes), goto
+
+
+def _view(task: Task, writes: Writes) -> Mapping[str, Any]:
+    named = ((task.planned.node, key, value) for key, value in writes)
+    values, _ = apply_step(task.run.graph, task.values, named)
+    return values
+
+
+async def _on_trio(node: Node, awaitable: Any) -> Any:
+    try:
+        return await awaitable
+    except (RuntimeError, AttributeError, TypeError) as error:
+        if not _of_asyncio(error):
+            raise
+        raise AsyncioNodeError(
+            f"Node {node.name!r} awaited something of asyncio. Async nodes run on trio: use trio "
+            f"or anyio in them, or make this one a plain 'def' node, which runs in a thread"
+        ) from error
+
+
+def _of_asyncio(error: Exception) -> bool:
+    """Whether it is asyncio missing its loop, or trio meeting an asyncio future."""
+    known = ("trio.run received unrecognized yield message", "no running event loop")
+    if str(error).startswith(known):
+        return True
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return str(frame.f_globals.get("__name__")).partition(".")[0] == "asyncio"
