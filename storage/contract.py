@@ -177,7 +177,9 @@ class LogPage:
     `checkpoints`: those asked for and all that reading them needs, from the full snapshot on.
     `writes`: the pending writes of the checkpoints asked for. `wanted`: the ids asked for, newest
     first. `lists`: the `list` and `splice` records of the long lists that the checkpoints asked for
-    name, as far as the last of those checkpoints.
+    name, as far as the last of those checkpoints. `list` records of one list that follow each other
+    may come as one `array`, at the position of the first, where no splice and no checkpoint asked
+    for lies between them.
     """
 
     wanted: tuple[str, ...]

@@ -48,8 +48,9 @@ class LongList:
     @classmethod
     def of(cls, list_id: int, elements: Sequence[Any], records: Sequence[LogRow]) -> LongList:
         """A list that was read."""
-        cost = sum(len(record.data) + A_RECORD for record in records)
-        return cls(list_id, elements, sum(len(r.data) for r in records if r.kind == "list"), cost)
+        cost = sum(len(record.data) + record.count * A_RECORD for record in records)
+        size = sum(len(record.data) for record in records if record.kind != "splice")
+        return cls(list_id, elements, size, cost)
 
     def after(self, elements: Sequence[Any], size: int, record: int) -> LongList | None:
         """The list with one more record of so many bytes; None where it is to begin anew, so that
@@ -102,6 +103,8 @@ def following(
 
 def elements_of(records: Sequence[LogRow]) -> bytes:
     """A list as JSON, from its records in order. Raises StorageError if they are damaged."""
+    if len(records) == 1 and records[0].kind == "array":
+        return records[0].data  # not copied: what is long takes its time
     if all(record.kind == "list" for record in records):
         return b"[" + b",".join([record.data for record in records]) + b"]"
     elements: list[msgspec.Raw] = []
@@ -109,6 +112,9 @@ def elements_of(records: Sequence[LogRow]) -> bytes:
         try:
             if record.kind == "list":
                 elements += _raws.decode(b"[" + record.data + b"]")
+                continue
+            if record.kind == "array":
+                elements += _raws.decode(record.data)
                 continue
             for at, removed, put in _splices.decode(record.data):
                 elements[at : at + removed] = put

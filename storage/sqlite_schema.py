@@ -111,7 +111,7 @@ def parts(db: Database) -> None:
         "ALTER TABLE log ADD COLUMN input TEXT",
         "CREATE INDEX log_inputs ON log (run) WHERE run IS NOT NULL",
         "ALTER TABLE log ADD COLUMN lists TEXT",
-        """CREATE INDEX log_lists ON log (thread, base_seq, seq)
+        """CREATE INDEX log_lists ON log (thread, base_seq, kind, seq)
             WHERE kind IN ('list', 'splice')""",
     ):
         db.execute(statement)
