@@ -112,7 +112,7 @@ def parts(db: Database) -> None:
         "CREATE INDEX log_inputs ON log (run) WHERE run IS NOT NULL",
         "ALTER TABLE log ADD COLUMN lists TEXT",
         """CREATE INDEX log_lists ON log (thread, base_seq, kind, seq)
-            WHERE kind IN ('list', 'splice')""",
+            WHERE kind IN ('list', 'pack', 'splice')""",
     ):
         db.execute(statement)
 
