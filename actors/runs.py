@@ -287,7 +287,7 @@ class ThreadRuns:
         if failure is not None:
             self.state.record_failure(failure)
             self.streams[run.run_id].publish("error", error_view(failure))
-        left = [*(active.take() if active is not None else ()), *log.take()]
+        left = [*(active.take() if active is not None else ()), *log.take(), *log.packs()]
         await self._close(run, status, error=failure, warning=warning, left=left)
 
     def _took_in(self, run: Run) -> bool:

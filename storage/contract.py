@@ -27,6 +27,7 @@ __all__ = [
     "Lease",
     "LogPage",
     "Operation",
+    "PackList",
     "PutAssistant",
     "PutRun",
     "PutThread",
@@ -116,6 +117,17 @@ class TruncateLog:
 
 
 @attrs.frozen
+class PackList:
+    """Make one `pack` of the `list` records of a thread's list, at the position of the first of
+    them, unless the list has a `splice`. A backend that reads many records as fast as one may do
+    nothing.
+    """
+
+    thread_id: str
+    list_id: int
+
+
+@attrs.frozen
 class AppendEvents:
     """Keep events of streams."""
 
@@ -131,6 +143,7 @@ Operation = (
     | PutAssistant
     | AppendLog
     | TruncateLog
+    | PackList
     | AppendEvents
 )
 
@@ -176,8 +189,10 @@ class LogPage:
 
     `checkpoints`: those asked for and all that reading them needs, from the full snapshot on.
     `writes`: the pending writes of the checkpoints asked for. `wanted`: the ids asked for, newest
-    first. `lists`: the `list` and `splice` records of the long lists that the checkpoints asked for
-    name, as far as the last of those checkpoints.
+    first. `lists`: the `list`, `splice` and `pack` records of the long lists that the checkpoints
+    asked for name, as far as the last of those checkpoints. `list` and `pack` records of one list
+    that follow each other may come as one `array`, at the position of the first, where no splice
+    and no checkpoint asked for lies between them.
     """
 
     wanted: tuple[str, ...]

@@ -13,7 +13,7 @@ from greenroom.graph.checkpoint import Checkpoint, PendingWrites, Saved
 
 from .codec import Types, decode
 from .codec.types import PLAIN
-from .contract import AppendLog, InsertThread, LogPage, Operation, Storage, TruncateLog
+from .contract import AppendLog, InsertThread, LogPage, Operation, PackList, Storage, TruncateLog
 from .delta import (
     Folded,
     Unfolded,
@@ -22,7 +22,7 @@ from .delta import (
     encode_writes,
     unfold,
 )
-from .lists import LongList
+from .lists import LOOSE, LongList
 from .records import LogRow, Thread
 from .session import Commit, StorageSession
 
@@ -87,11 +87,11 @@ class _Head:
 
     @classmethod
     def of(cls, one: Unfolded, types: Types) -> Self:
-        saved = one.saved(types)
+        saved, folded = one.read(types)
         return cls(
             saved.checkpoint,
             dict(saved.pending),
-            one.folded(saved.checkpoint),
+            folded,
             max([one.seq, *(row.seq for row in one.pending)]),
             one.base_seq,
             one.length,
@@ -199,6 +199,17 @@ class ThreadLog:
         first, self._first = self._first, []
         rows, self._rows = self._rows, []
         return [*first, AppendLog(tuple(rows), follows=rows[0].seq - 1)] if rows else []
+
+    def packs(self) -> list[Operation]:
+        """What keeps long lists quick to read, once nothing of what was appended will be
+        truncated."""
+        operations: list[Operation] = []
+        for head in self._heads.values():
+            for channel, form in head.folded.values.items():
+                if isinstance(form, LongList) and (form.loose or 0) >= LOOSE:
+                    head.folded.values[channel] = form.packed()
+                    operations.append(PackList(self.thread_id, form.id))
+        return operations
 
     def hand_over(self, also: Sequence[Operation] = ()) -> None:
         """Start to make durable what was appended, in one group with `also`. Raises as `append`

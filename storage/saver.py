@@ -67,6 +67,8 @@ class _OpenedLog:
     async def flush(self) -> None:
         if self._log is not None:
             await self._log.flush()
+            if packs := self._log.packs():  # nothing is rolled back here
+                self.session.submit(packs)
 
     async def _opened(self) -> ThreadLog:
         if self._log is None:

@@ -283,18 +283,68 @@ def _page(
         (thread, encode_json(list(ids)).decode(), ns),
     )
     rows = _log_rows(thread_id, checkpoints)
-    lists = {list_id for row in rows if row.checkpoint_id in ids for list_id in row.lists}
-    edits = connection.execute(
-        f"{_ROW} WHERE thread = ? AND base_seq IN (SELECT value FROM json_each(?))"
-        " AND kind IN ('list', 'splice') AND seq < ? ORDER BY seq",
-        (thread, encode_json(list(lists)).decode(), rows[-1].seq),
+    asked = [row for row in rows if row.checkpoint_id in ids]
+    lists = sorted({list_id for row in asked for list_id in row.lists})
+    seqs = [row.seq for row in asked]
+    parts = [
+        part
+        for list_id in lists
+        for part in _list_rows(connection, thread_id, thread, ns, list_id, min(seqs), max(seqs))
+    ]
+    return LogPage(ids, rows, _log_rows(thread_id, writes), tuple(parts))
+
+
+_PARTS: Final = "thread = :thread AND base_seq = :list AND kind IN ('list', 'pack', 'splice')"
+_SPLICE: Final = f"""
+    SELECT min(seq) FROM log WHERE {_PARTS} AND kind = 'splice' AND seq < :first
+"""
+_LOOSE: Final = f"SELECT count(*) FROM log WHERE {_PARTS} AND kind = 'list' AND seq < :until"
+_PIECES: Final = f"""
+    SELECT CASE seq WHEN base_seq THEN '[' ELSE ',' END || data AS piece FROM log WHERE {_PARTS}
+"""
+# What all checkpoints asked for share is put together by the database: by far the quickest. Packs
+# are older than what is loose, so that nothing needs to be sorted.
+_JOINED: Final = f"""
+    SELECT CAST(group_concat(piece, '') AS BLOB) FROM (
+        SELECT * FROM ({_PIECES} AND kind = 'pack' AND seq < :until ORDER BY seq)
+        UNION ALL
+        SELECT * FROM ({_PIECES} AND kind = 'list' AND seq < :until ORDER BY seq)
+        UNION ALL
+        SELECT ']'
     )
-    return LogPage(
-        ids,
-        rows,
-        _log_rows(thread_id, writes),
-        _log_rows(thread_id, edits) if lists else (),
+"""
+_LATER: Final = f"{_ROW} WHERE {_PARTS} AND seq >= :until AND seq < :last ORDER BY seq"
+
+
+def _list_rows(
+    connection: sqlite3.Connection,
+    thread_id: str,
+    thread: int | None,
+    ns: str,
+    list_id: int,
+    first: int,
+    last: int,
+) -> list[LogRow]:
+    """The records of a list before `last`; those that follow each other before `first` as one."""
+    values = {"thread": thread, "list": list_id, "first": first, "last": last}
+    (splice,) = connection.execute(_SPLICE, values).fetchone()
+    values["until"] = first if splice is None else splice
+    (data,) = connection.execute(_JOINED, values).fetchone()
+    rest = connection.execute(_LATER, values)
+    if data == b"]":
+        return list(_log_rows(thread_id, rest))
+    (loose,) = connection.execute(_LOOSE, values).fetchone()
+    joined = LogRow(
+        thread_id=thread_id,
+        seq=list_id,
+        kind="array",
+        ns=ns,
+        checkpoint_id="",
+        base_seq=list_id,
+        data=data,
+        count=loose,
     )
+    return [joined, *_log_rows(thread_id, rest)]
 
 
 def _thread(connection: sqlite3.Connection, thread_id: str) -> int | None:

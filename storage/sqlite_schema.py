@@ -111,8 +111,8 @@ def parts(db: Database) -> None:
         "ALTER TABLE log ADD COLUMN input TEXT",
         "CREATE INDEX log_inputs ON log (run) WHERE run IS NOT NULL",
         "ALTER TABLE log ADD COLUMN lists TEXT",
-        """CREATE INDEX log_lists ON log (thread, base_seq, seq)
-            WHERE kind IN ('list', 'splice')""",
+        """CREATE INDEX log_lists ON log (thread, base_seq, kind, seq)
+            WHERE kind IN ('list', 'pack', 'splice')""",
     ):
         db.execute(statement)
 
