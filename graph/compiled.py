@@ -288,7 +288,7 @@ class CompiledStateGraph(BlockingTwins, Inspection, Generic[StateT, ContextT, In
             call = Call(config, context, interrupt_before, interrupt_after)
             return lambda sink: task.call_graph(self, input, attrs.evolve(call, sink=sink))
         job = self._job(config, input, context, interrupt_before, interrupt_after, durability)
-        return lambda sink: self._carry_out(attrs.evolve(job, sink=sink))
+        return lambda sink: self._carry_out(job if sink is SILENT else attrs.evolve(job, sink=sink))
 
     async def _carry_out(self, job: Job) -> Finish:
         """A run of a graph used alone: what it leaves in the log is durable when this is over."""

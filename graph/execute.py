@@ -54,7 +54,10 @@ class Execution:
     # Super-steps until the recursion limit, the one at hand included.
     remaining: int = attrs.field(init=False, default=DEFAULT_RECURSION_LIMIT)
     reports: Reports = attrs.field(init=False)
-    visits: Visits = attrs.field(init=False, factory=Visits)
+    token: trio.lowlevel.TrioToken = attrs.field(
+        init=False, factory=trio.lowlevel.current_trio_token
+    )
+    visits: Visits | None = attrs.field(init=False, default=None)
     # Answers for the tasks of the super-step under way, inner graphs included.
     answers: Mapping[str, Any] = attrs.field(init=False, factory=dict)
     # For inner graphs, as in `Inner`.
@@ -110,7 +113,7 @@ class Execution:
             saved, forks = await log.load(ns, wanted), True
             if saved is None:
                 raise ValueError(f"There is no checkpoint {wanted!r} on this thread")
-        if forks or await self._have_moved_on(log):
+        if forks or (self.job.travels and await self._have_moved_on(log)):
             self.travels, forks = self.job.travels, True
         start = None if saved is None else saved.checkpoint
         goes_on = self.position.begin(saved, forks=forks)

@@ -30,8 +30,6 @@ class Turns:
     @classmethod
     def of(cls, tasks: Sequence[Task]) -> Turns | None:
         """None where there is nothing to wait for, as nearly always."""
-        if len(tasks) < 2:
-            return None
         last: dict[str, Planned] = {}
         turns = cls()
         for task in tasks:

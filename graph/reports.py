@@ -33,7 +33,6 @@ class Reports:
     """
 
     run: Execution
-    _token: trio.lowlevel.TrioToken = attrs.field(factory=trio.lowlevel.current_trio_token)
     _closed: bool = False
 
     def close(self) -> None:
@@ -168,7 +167,7 @@ class Reports:
         if trio.lowlevel.in_trio_run():
             emit(*args)
         else:
-            self._token.run_sync_soon(emit, *args)
+            self.run.token.run_sync_soon(emit, *args)
 
     @property
     def _step(self) -> int:

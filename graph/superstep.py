@@ -47,7 +47,7 @@ class SuperStep:
     async def perform(self) -> bool:
         """Returns whether a task has paused; raises the first failure."""
         self.run.reports.started(self.tasks)
-        self._turns = Turns.of(self.tasks)
+        self._turns = Turns.of(self.tasks) if len(self.tasks) > 1 else None
         if self.run.compiled.step_timeout is None:
             await self._perform()
         else:

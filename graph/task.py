@@ -28,6 +28,7 @@ from .nodes import Node
 from .plan import Outcome, handler_of
 from .policies import TimeoutPolicy
 from .timelimit import TimeLimit
+from .visits import visit
 from .work import handled, worked
 
 if TYPE_CHECKING:
@@ -69,7 +70,9 @@ class Task:
     _limit: TimeLimit | None = attrs.field(init=False, default=None)
     _nursery: trio.Nursery | None = attrs.field(init=False, default=None)
     _calls: Calls | None = attrs.field(init=False, default=None)
-    _graphs: set[int] = attrs.field(init=False, factory=set)  # the numbers of those it has called
+    _graphs: tuple[int, ...] = attrs.field(
+        init=False, default=()
+    )  # the numbers of those it has called
 
     @node.default
     def _node(self) -> Node:
@@ -126,12 +129,12 @@ class Task:
         number = next((number for number in known if number not in self._graphs), None)
         if number is None:
             number = next(free)
-        self._graphs.add(number)
+        self._graphs = (*self._graphs, number)
         return await self.run.call_graph(self, graph, given, number, call)
 
     def visit(self, function: Callable[[], Awaitable[T]]) -> T:
-        """Run async code in the loop, called in a thread; see `Visits.run`."""
-        return self.run.visits.run(self, function)
+        """Run async code in the loop, called in a thread; see `visits.visit`."""
+        return visit(self, function)
 
     # What its node is given and says.
 
@@ -249,7 +252,10 @@ class Task:
                     await self.run.remember(self, outcome)
                 return outcome
             finally:
-                await current._end(token)
+                current.over = True
+                reset_current_task(token)
+                if self.run.visits is not None:
+                    await self.run.visits.end(current)
             await trio.sleep(wait)
             current = attrs.evolve(
                 self,
@@ -279,13 +285,10 @@ class Task:
         try:
             return await handled(current, self.node.error_handler)
         finally:
-            await current._end(token)
-
-    async def _end(self, token: Any) -> None:
-        self.over = True
-        reset_current_task(token)
-        if self.run.visits.scopes:
-            await self.run.visits.end(self)
+            current.over = True
+            reset_current_task(token)
+            if self.run.visits is not None:
+                await self.run.visits.end(current)
 
     async def to_the_end(self, work: Awaitable[T]) -> T:
         """What `work` comes to, once the calls that it has made are over too."""

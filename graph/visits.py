@@ -13,7 +13,7 @@ from .world import wait_from_thread
 if TYPE_CHECKING:
     from .task import Task
 
-__all__ = ["Visits"]
+__all__ = ["Visits", "visit"]
 
 T = TypeVar("T")
 
@@ -22,58 +22,63 @@ T = TypeVar("T")
 class Visits:
     """Visits of threads to the loop of a run. Those of a task end with it.
 
-    `scopes`: of those under way, by task.
+    `_scopes`: of those under way, by task. `_left`: where somebody waits until one is over.
     """
 
-    scopes: dict[Task, set[trio.CancelScope]] = attrs.field(factory=dict)
-    _token: trio.lowlevel.TrioToken = attrs.field(factory=trio.lowlevel.current_trio_token)
-    _left: trio.Event = attrs.field(factory=trio.Event)
+    _scopes: dict[Task, set[trio.CancelScope]] = attrs.field(factory=dict)
+    _left: trio.Event | None = None
 
-    def run(self, task: Task, function: Callable[[], Awaitable[T]]) -> T:
-        """Run async code for a task, called in a thread of its; blocks until it is done.
-
-        Raises RuntimeError where the task is over before that.
-        """
-        begun = False
-
-        async def visit() -> T:
-            nonlocal begun
-            begun = True
-            with trio.CancelScope() as scope:
-                self._enter(task, scope)
-                try:
-                    return await function()
-                finally:
-                    self._leave(task, scope)
+    async def carry_out(self, task: Task, function: Callable[[], Awaitable[T]]) -> T:
+        if task.over:
             raise RuntimeError(_over(task))
-
-        try:
-            return wait_from_thread(visit)
-        except RuntimeError:
-            if begun:
-                raise
-        return wait_from_thread(visit, trio_token=self._token)  # a thread that is not trio's
+        with trio.CancelScope() as scope:
+            self._scopes.setdefault(task, set()).add(scope)
+            try:
+                return await function()
+            finally:
+                self._leave(task, scope)
+        raise RuntimeError(_over(task))
 
     async def end(self, task: Task) -> None:
         """The task is over: so is what its threads, which may outlive it, still run here."""
-        for scope in self.scopes.get(task, ()):
+        for scope in self._scopes.get(task, ()):
             scope.cancel()
         with trio.CancelScope(shield=True):
-            while task in self.scopes:
+            while task in self._scopes:
+                if self._left is None:
+                    self._left = trio.Event()
                 await self._left.wait()
 
-    def _enter(self, task: Task, scope: trio.CancelScope) -> None:
-        if task.over:
-            raise RuntimeError(_over(task))
-        self.scopes.setdefault(task, set()).add(scope)
-
     def _leave(self, task: Task, scope: trio.CancelScope) -> None:
-        scopes = self.scopes[task]
+        scopes = self._scopes[task]
         scopes.discard(scope)
         if not scopes:
-            del self.scopes[task]
-            self._left.set()
-            self._left = trio.Event()
+            del self._scopes[task]
+            if self._left is not None:
+                self._left.set()
+                self._left = None
+
+
+def visit(task: Task, function: Callable[[], Awaitable[T]]) -> T:
+    """Run async code for a task, called in a thread of its; blocks until it is done.
+
+    Raises RuntimeError where the task is over before that.
+    """
+    begun = False
+
+    async def run() -> T:
+        nonlocal begun
+        begun = True
+        if task.run.visits is None:  # few runs have any
+            task.run.visits = Visits()
+        return await task.run.visits.carry_out(task, function)
+
+    try:
+        return wait_from_thread(run)
+    except RuntimeError:
+        if begun:
+            raise
+    return wait_from_thread(run, trio_token=task.run.token)  # a thread that is not trio's
 
 
 def _over(task: Task) -> str:

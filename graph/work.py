@@ -92,9 +92,10 @@ def _run_in_thread(task: Task, call: Call) -> Outcome:
 async def _led(task: Task, returned: Any) -> Outcome:
     """What a node returned, and where that and its edges lead."""
     writes, goto = _read(task, returned)
-    outcome = Outcome(writes, (*goto, *await _leave(task, writes)))
-    check_targets(outcome.goto, task.node.name, task.run.graph.nodes)
-    return outcome
+    if task.node.branches:
+        goto = (*goto, *await _leave(task, writes))
+    check_targets(goto, task.node.name, task.run.graph.nodes)
+    return Outcome(writes, goto)
 
 
 def _said(task: Task, up: ParentCommand) -> Any:
@@ -130,12 +131,9 @@ def _branch_state(task: Task, branch: Branch, values: Mapping[str, Any]) -> Any:
 
 
 async def _leave(task: Task, writes: Writes) -> Targets:
-    branches = task.node.branches
-    if not branches:
-        return ()
     values = _view(task, writes)
     goto: list[str | Send] = []
-    for branch in branches:
+    for branch in task.node.branches:
         view = _branch_state(task, branch, values)
         chosen = await _ask_branch(task, branch, view)
         goto += branch.targets(chosen, task.run.graph.channels)
