@@ -118,7 +118,8 @@ async def earlier_calls(task: Task, graph: CompiledStateGraph, given: Any) -> li
         return []
     if given is None or isinstance(given, Command):
         return []
-    wanted = shown(input_values(graph.topology, given))
+    values = input_values(graph.topology, given)
+    wanted = values[START] if START in values else shown(values)  # of an entrypoint, or not
     found: list[int] = []
     for number in count():
         made = await log.history("|".join(_numbered(task.path, number)))
@@ -131,7 +132,7 @@ async def earlier_calls(task: Task, graph: CompiledStateGraph, given: Any) -> li
 
 def _input_of(first: Checkpoint) -> Any:
     """What a run that begins with a checkpoint was given."""
-    if START in first.values:  # an entrypoint
+    if START in first.values:
         return first.values[START]
     return next((planned.arg for planned in first.next if planned.node == START), MISSING)
 
