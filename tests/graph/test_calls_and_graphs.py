@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypedDict
 import attrs
 import pytest
 import trio
+import trio.testing
 
 from greenroom.graph import (
     START,
@@ -193,6 +194,93 @@ async def test_a_graph_in_an_entrypoint_has_no_graph_to_speak_to(wire: Any, thre
 
     with pytest.raises(InvalidUpdateError, match="'main'"):
         await main.ainvoke("a", thread)
+
+
+async def test_what_is_called_on_the_way_out_after_a_command_is_waited_for(
+    wire: Any, says: Any, thread: Any
+) -> None:
+    done: list[str] = []
+
+    def up(state: Any) -> Any:
+        return Command(graph=Command.PARENT, update={"log": ["up"]})
+
+    inner = wire({"up": up}, (START, "up"), checkpointer=None)
+
+    @task
+    async def late() -> None:
+        await trio.testing.wait_all_tasks_blocked()
+        done.append("late")
+
+    async def choose(state: Any) -> str:
+        late()
+        return "there"
+
+    async def there(state: Any) -> Any:
+        return {"log": list(done)}
+
+    async def node(state: Any) -> Any:
+        await inner.ainvoke({"log": []})
+
+    builder: Any = StateGraph(State)
+    builder.add_node("node", node).add_node("there", there).add_edge(START, "node")
+    graph = builder.add_conditional_edges("node", choose).compile()
+    assert (await graph.ainvoke({"log": []}))["log"] == ["up", "late"]
+
+
+async def test_graphs_side_by_side_in_a_task_find_their_own_runs(
+    wire: Any, thread: Any, asking: Any
+) -> None:
+    words = [f"w{n}" for n in range(6)]
+
+    @task
+    async def call() -> Any:
+        logs: dict[str, Any] = {}
+
+        async def one(word: str) -> None:
+            logs[word] = (await asking.ainvoke({"log": [word]}))["log"]
+
+        async with trio.open_nursery() as nursery:
+            for word in words:
+                nursery.start_soon(one, word)
+        return [logs[word] for word in words]
+
+    async def node(state: Any) -> Any:
+        return {"log": await call()}
+
+    graph = wire({"node": node}, (START, "node"))
+    result = await graph.ainvoke({}, thread)
+    while questions := result.get("__interrupt__"):
+        answer = {questions[-1].id: questions[-1].value.upper()}
+        result = await graph.ainvoke(Command(resume=answer), thread)
+    assert result["log"] == [[word, "x", f"{word.upper()}?"] for word in words]
+
+
+async def test_a_graph_in_a_node_may_be_told_to_go_on_without_input(
+    wire: Any, thread: Any, asking: Any
+) -> None:
+    given: list[Any] = [None, {"log": ["a"]}]
+
+    async def node(state: Any) -> Any:
+        return {"log": (await asking.ainvoke(given.pop()))["log"]}
+
+    graph = wire({"node": node}, (START, "node"))
+    assert asked(await graph.ainvoke({}, thread)) == ["a?"]
+    assert (await graph.ainvoke(Command(resume=1), thread))["log"] == ["a", "x", 1]
+
+
+async def test_a_graph_whose_own_config_names_a_thread_is_a_run_of_its_own(
+    wire: Any, thread: Any
+) -> None:
+    own = {"configurable": {"thread_id": "its own"}}
+    inner = wire(["x"], (START, "x")).with_config(own)
+
+    async def node(state: Any) -> Any:
+        return {"log": (await inner.ainvoke({"log": []}))["log"]}
+
+    graph = wire({"node": node}, (START, "node"))
+    await graph.ainvoke({"log": []}, thread)
+    await graph.ainvoke({"log": []}, thread)
+    assert (await inner.aget_state(own)).values["log"] == ["x", "x"]
 
 
 async def test_a_cancelled_run_that_goes_on_finds_the_graph_of_its_task(
@@ -507,6 +595,23 @@ async def test_a_task_asks_side_by_side_and_each_question_keeps_its_id(thread: A
     assert result == {"a": "A", "b": "B", "c": "C"}
 
 
+async def test_an_answer_that_does_not_fit_is_told_apart_in_a_nursery_too(thread: Any) -> None:
+    @program
+    async def main(given: Any) -> Any:
+        async with trio.open_nursery() as nursery:
+
+            async def one() -> None:
+                interrupt("number", response_schema=int)
+
+            nursery.start_soon(one)
+        return "done"
+
+    await main.ainvoke(0, thread)
+    with pytest.raises(InvalidAnswerError):
+        await main.ainvoke(Command(resume="no"), thread)
+    assert await main.ainvoke(Command(resume=1), thread) == "done"
+
+
 # Retries, batches, threads, storage.
 
 
@@ -567,25 +672,30 @@ async def test_questions_of_a_batch_in_a_node_come_together(
     assert result["log"] == [[word, "x", f"{word.upper()}?"] for word in "abc"]
 
 
+@pytest.mark.parametrize("streams", [False, True])
 async def test_plain_nodes_that_wait_for_graphs_of_plain_nodes_need_no_thread_meanwhile(
-    wire: Any,
+    wire: Any, streams: bool
 ) -> None:
     inner = wire({"say": lambda state: {"log": ["said"]}}, (START, "say"), checkpointer=None)
-    streamed = wire({"say": lambda state: {"log": ["said"]}}, (START, "say"), checkpointer=None)
 
     def node(state: Any) -> Any:
-        chunks = list(streamed.stream({"log": []}))
-        return {"log": [inner.invoke({"log": []})["log"], chunks]}
+        given = {"log": []}
+        return {"log": list(inner.stream(given)) if streams else [inner.invoke(given)]}
 
     graph = wire({"node": node}, (START, "node"), checkpointer=None)
-    with trio.fail_after(20):
-        finish = await graph.perform(Job(input={"log": []}, world=World(threads=1)))
-    assert finish.values["log"] == [["said"], [{"say": {"log": ["said"]}}]]
+    finish = await graph.perform(Job(input={"log": []}, world=World(threads=1)))
+    said = {"log": ["said"]}
+    assert finish.values["log"] == [{"say": said} if streams else said]
 
 
 @attrs.frozen
 class Order:
     item: str
+
+
+@attrs.frozen
+class Receipt:
+    order: str
 
 
 class Orders(TypedDict, total=False):
@@ -596,28 +706,29 @@ class Orders(TypedDict, total=False):
 async def test_objects_of_tasks_and_of_graphs_in_them_come_back_as_themselves(
     thread: Any,
 ) -> None:
-    @task
-    async def order(item: str) -> Order:
-        return Order(item)
-
     builder: Any = StateGraph(Orders)
     builder.add_node("make", lambda state: {"made": Order("inner")})
     builder.add_node("ask", lambda state: {"said": interrupt("inner?")})
-    builder.add_edge(START, "make")
-    builder.add_edge("make", "ask")
-    inner = builder.compile()
+    inner = builder.add_edge(START, "make").add_edge("make", "ask").compile()
+
+    @task
+    async def receipt(item: str) -> Receipt:
+        return Receipt(item)
+
+    @task
+    async def deeper() -> Any:
+        return (await inner.ainvoke({}))["made"]
 
     @task
     async def called() -> Any:
-        return (await inner.ainvoke({}))["made"]
+        return await deeper()
 
     async with StorageSession(MemoryStorage()) as session:
 
         @entrypoint(checkpointer=StorageSaver(session))
         async def main(item: str) -> Any:
-            mine = await order(item)
-            other = await called()
-            return [type(one).__name__ for one in (mine, other)]
+            return [await receipt(item), await called()]
 
         await main.ainvoke("mine", thread)
-        assert await main.ainvoke(Command(resume=1), thread) == ["Order", "Order"]
+        result = await main.ainvoke(Command(resume=1), thread)
+    assert result == [Receipt("mine"), Order("inner")]

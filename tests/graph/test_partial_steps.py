@@ -6,6 +6,7 @@ import operator
 from typing import Annotated, Any, TypedDict
 
 import pytest
+import trio.testing
 
 from greenroom.graph import START, Command, CompiledStateGraph, InMemorySaver, StateGraph, interrupt
 
@@ -19,7 +20,12 @@ def asks(state: State) -> State:
     return {"log": [interrupt("well?")]}
 
 
-def fails(state: State) -> State:
+async def does(state: State) -> State:
+    return {"log": ["done"]}
+
+
+async def fails(state: State) -> State:
+    await trio.testing.wait_all_tasks_blocked()  # what is beside it is done then
     raise OSError("not now")
 
 
@@ -62,7 +68,7 @@ async def test_a_question_without_siblings_has_nothing_behind_it(thread: Any, wi
 async def test_the_state_shows_what_is_done_and_its_history_what_was(
     other: Any, thread: Any
 ) -> None:
-    built = graph(other)
+    built = graph(other, done=does)
     try:
         await built.ainvoke({"log": ["in"]}, thread)
     except OSError:
