@@ -44,6 +44,8 @@ from .errors import (
     GraphError,
     GraphInterrupt,
     GraphRecursionError,
+    InvalidItemError,
+    InvalidNamespaceError,
     InvalidResumeError,
     InvalidUpdateError,
     NodeError,
@@ -56,7 +58,7 @@ from .messages import emit_message
 from .policies import CachePolicy, TimeoutPolicy
 from .saver import InMemorySaver
 from .state import StateGraph
-from .store import BaseStore, InvalidNamespaceError, Item, SearchItem
+from .store import BaseStore, Item, SearchItem
 
 __all__ = [
     "END",
@@ -81,6 +83,7 @@ __all__ = [
     "InMemorySaver",
     "InMemoryStore",
     "Interrupt",
+    "InvalidItemError",
     "InvalidNamespaceError",
     "InvalidResumeError",
     "InvalidUpdateError",

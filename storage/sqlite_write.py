@@ -8,14 +8,19 @@ from typing import Final
 
 from sqlite_utils import Database
 
+from . import sqlite_items
 from .contract import (
     AppendEvents,
     AppendLog,
+    DeleteExpired,
+    DeleteItem,
     DeleteRun,
     DeleteThread,
     InsertThread,
     Operation,
+    ProlongItem,
     PutAssistant,
+    PutItem,
     PutRun,
     PutThread,
     RecordExists,
@@ -142,3 +147,5 @@ def apply(db: Database, operation: Operation) -> None:
             except sqlite3.IntegrityError:
                 where = f"{events[0].event_id} to {events[-1].event_id}"
                 raise StorageError(f"An event id is taken among {where}") from None
+        case PutItem() | DeleteItem() | ProlongItem() | DeleteExpired():
+            sqlite_items.apply(db.conn, operation)
