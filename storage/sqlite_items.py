@@ -7,6 +7,7 @@ import re
 import sqlite3
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
+from hashlib import blake2b
 from operator import mul
 from typing import Any, Final
 
@@ -60,7 +61,8 @@ _BY_VECTOR: Final = (
 _BY_WORDS: Final = (
     "hits.score",
     """LEFT JOIN (
-        SELECT rowid AS item, -bm25(item_texts) AS score FROM item_texts WHERE item_texts MATCH ?
+        SELECT rowid AS item, -bm25(item_texts, 0, 1) AS score FROM item_texts
+        WHERE item_texts MATCH ?
     ) hits ON hits.item = items.id""",
 )
 _SIMPLE_KEY: Final = re.compile(r"[\w-]{1,100}", re.ASCII)
@@ -120,8 +122,9 @@ def _put(
         times = (item.created_at, item.updated_at, item.ttl, item.expires_at)
         ident = connection.execute(_INSERT, (name, item.key, value, *times)).lastrowid
     if text:
-        words = "INSERT INTO item_texts (rowid, text) VALUES (?, ?)"
-        connection.execute(words, (ident, text.casefold()))
+        places = " ".join(_place(item.namespace[:n]) for n in range(1, len(item.namespace) + 1))
+        words = "INSERT INTO item_texts (rowid, places, text) VALUES (?, ?, ?)"
+        connection.execute(words, (ident, places, text.casefold()))
     connection.executemany(
         "INSERT INTO item_vectors (item, vector) VALUES (?, ?)",
         [(ident, array("f", vector).tobytes()) for vector in vectors],
@@ -155,7 +158,7 @@ def search(connection: sqlite3.Connection, query: ItemQuery) -> list[FoundItem]:
     if query.vector is not None:
         (score, join), wanted = _BY_VECTOR, [array("f", query.vector).tobytes()]
     elif query.words:
-        (score, join), wanted = _BY_WORDS, [" OR ".join(f'"{word}"' for word in query.words)]
+        (score, join), wanted = _BY_WORDS, [_match(query)]
     if wanted:
         order = f"score IS NULL, score DESC, {order}"
     rows = connection.execute(
@@ -164,6 +167,18 @@ def search(connection: sqlite3.Connection, query: ItemQuery) -> list[FoundItem]:
         [*wanted, *values, query.limit, query.offset],
     )
     return [FoundItem(_item(row[:-1]), row[-1]) for row in rows]
+
+
+def _match(query: ItemQuery) -> str:
+    """What FTS5 is to look for. Words have nothing but letters and digits in them."""
+    words = " OR ".join(f'"{word}"' for word in query.words)
+    where = f"places : {_place(query.prefix)} AND " if query.prefix else ""
+    return f"{where}text : ({words})"
+
+
+def _place(prefix: Sequence[str]) -> str:
+    """A word that stands for all namespaces below a prefix: others' items need no look then."""
+    return "x" + blake2b(namespaces.to_text(prefix).encode(), digest_size=10).hexdigest()
 
 
 def list_namespaces(connection: sqlite3.Connection, query: NamespaceQuery) -> list[tuple[str, ...]]:

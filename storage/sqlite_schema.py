@@ -104,7 +104,7 @@ def tables(db: Database) -> None:
 
 
 def items(db: Database) -> None:
-    """The user's store. `namespace` is as of `namespaces.to_text`."""
+    """The user's store. `namespace`: as of `namespaces.to_text`. `places`: where to find `text`."""
     for statement in (
         """CREATE TABLE items (
             id INTEGER PRIMARY KEY,
@@ -124,7 +124,7 @@ def items(db: Database) -> None:
             vector BLOB NOT NULL
         )""",
         "CREATE INDEX item_vectors_by_item ON item_vectors (item)",
-        "CREATE VIRTUAL TABLE item_texts USING fts5 (text)",
+        "CREATE VIRTUAL TABLE item_texts USING fts5 (places, text)",
     ):
         db.execute(statement)
 
