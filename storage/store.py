@@ -275,18 +275,26 @@ class StorageStore(BaseStore):
                 return
             await self._session.commit([DeleteExpired(now, SLICE)])
 
-    async def keep_swept(self) -> NoReturn:
+    async def keep_swept(
+        self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> NoReturn:
         """Sweep from time to time, for as long as there is something that expires."""
         interval = 60 * (self._ttl.get("sweep_interval_minutes") or SWEEP_INTERVAL)
+        await self._look_ahead()
+        task_status.started()
         while True:
+            await self._something_expires.wait()
             try:
                 await self.sweep()
-                if await self._session.read(Storage.next_expiry) is None:
-                    await self._something_expires.wait()
-                    self._something_expires = trio.Event()
+                await self._look_ahead()
             except StorageError:
                 logger.exception("store items that have expired cannot be deleted now")
             await trio.sleep(interval)
+
+    async def _look_ahead(self) -> None:
+        self._something_expires = trio.Event()
+        if await self._session.read(Storage.next_expiry) is not None:
+            self._something_expires.set()
 
     async def _prolong(self, rows: Sequence[ItemRow], now: datetime, wanted: bool | None) -> None:
         """Start the time of items that were read anew."""

@@ -464,7 +464,7 @@ async def test_what_has_expired_is_cleared_away_a_slice_at_a_time(
     storage = CountingStorage()
     async with StorageSession(storage) as session, trio.open_nursery() as nursery:
         store = StorageStore(session, ttl={"sweep_interval_minutes": 1})
-        nursery.start_soon(store.keep_swept)
+        await nursery.start(store.keep_swept)
         await trio.sleep(3600)
         assert storage.slices == []
         for number in range(450):
@@ -485,7 +485,7 @@ async def test_a_sweep_that_fails_is_tried_again(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Failing(CountingStorage):
-        fails = True
+        fails = False
 
         def next_expiry(self) -> str | None:
             if self.fails:
@@ -495,7 +495,8 @@ async def test_a_sweep_that_fails_is_tried_again(
     storage = Failing()
     async with StorageSession(storage) as session, trio.open_nursery() as nursery:
         store = StorageStore(session)
-        nursery.start_soon(store.keep_swept)
+        await nursery.start(store.keep_swept)
+        storage.fails = True
         await store.aput(("a",), "k", {}, ttl=1)
         await trio.sleep(301)
         assert "the disk is full" in caplog.text
