@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from greenroom.actors import Refused
+from greenroom.actors import Invalid, Refused
 from greenroom.gateway.requests import (
     StoreDelete,
     StoreNamespaces,
@@ -31,6 +31,8 @@ async def get(request: Request) -> Response:
     if "key" not in query:
         raise Refused("key: required, and missing")
     labels = [label for text in query.getlist("namespace") for label in text.split(".")]
+    if not labels:
+        raise Invalid("namespace: required, and missing")
     refresh = query_flag(request, "refresh_ttl") if "refresh_ttl" in query else None
     item = await client(request).store.get_item(labels, query["key"], refresh_ttl=refresh)
     return json_response(item)
