@@ -7,7 +7,7 @@ from typing import Annotated, TypedDict
 
 import trio
 
-from greenroom.graph import END, START, StateGraph, interrupt
+from greenroom.graph import END, START, BaseStore, StateGraph, interrupt
 
 
 class GatedState(TypedDict):
@@ -70,3 +70,16 @@ questions_builder.add_edge("delete_files", "pay")
 questions_builder.add_edge("pay", END)
 
 questions = questions_builder.compile()
+
+
+class User(TypedDict, total=False):
+    name: str
+    known: dict[str, str]
+
+
+def recall(state: User, store: BaseStore) -> User:
+    item = store.get(("users", state["name"]), "likes")
+    return {"known": item.value if item else {}}
+
+
+remembers = StateGraph(User).add_node("recall", recall).add_edge(START, "recall").compile()
