@@ -5,7 +5,6 @@ Names and meanings follow `langgraph.store`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal, Protocol, TypedDict, runtime_checkable
@@ -222,7 +221,7 @@ def check_put(
         return namespace, None
     if isinstance(minutes, bool) or not isinstance(minutes, (int, float)):
         raise TypeError(f"The ttl of item {key!r} is a number of minutes; got {minutes!r}")
-    if not math.isfinite(minutes) or not 0 < minutes <= MAX_TTL:
+    if not 0 < minutes <= MAX_TTL:
         raise InvalidItemError(
             f"The ttl of item {key!r} must be more than 0 minutes and at most a hundred years; "
             f"got {minutes!r}"

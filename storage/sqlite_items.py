@@ -66,7 +66,6 @@ _BY_WORDS: Final = (
     ) hits ON hits.item = items.id""",
 )
 _SIMPLE_KEY: Final = re.compile(r"[\w-]{1,100}", re.ASCII)
-_EXACT: Final = 2**53  # integers up to here compare alike, whatever compares them
 _MAX_CONDITIONS: Final = 50  # SQLite limits how deep an expression is
 _OPERATORS: Final[Mapping[str, str]] = {
     "$eq": "=",
@@ -148,22 +147,18 @@ def search(connection: sqlite3.Connection, query: ItemQuery) -> list[FoundItem]:
     conditions, values = _filter(query.filter)
     conditions.append(_LIVES)
     values.append(query.now)
-    order = "items.id"
     if query.prefix:
         conditions.append(_BELOW)
         values += namespaces.below(query.prefix)
-        order = "+items.id"  # keeps SQLite from going through all items in this order
     wanted: list[Any] = []
     (score, join) = _NO_SCORE
     if query.vector is not None:
         (score, join), wanted = _BY_VECTOR, [array("f", query.vector).tobytes()]
     elif query.words:
         (score, join), wanted = _BY_WORDS, [_match(query)]
-    if wanted:
-        order = f"score IS NULL, score DESC, {order}"
     rows = connection.execute(
         f"SELECT {_COLUMNS}, {score} AS score FROM items {join} WHERE {' AND '.join(conditions)}"
-        f" ORDER BY {order} LIMIT ? OFFSET ?",
+        f" ORDER BY {'score DESC, ' if wanted else ''}items.id LIMIT ? OFFSET ?",
         [*wanted, *values, query.limit, query.offset],
     )
     return [FoundItem(_item(row[:-1]), row[-1]) for row in rows]
@@ -252,7 +247,7 @@ def _compare(name: str, path: str, other: Any) -> Comparison | None:
         return f"coalesce(json_type(value, ?), 'null') {sign} 'null'", [path]
     if isinstance(other, str):
         kinds = "'text'"
-    elif isinstance(other, int) and not isinstance(other, bool) and abs(other) <= _EXACT:
+    elif isinstance(other, int) and not isinstance(other, bool):
         kinds = "'integer', 'real'"
     else:
         return None
