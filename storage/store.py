@@ -110,8 +110,8 @@ class StorageStore(BaseStore):
     ) -> None:
         """Keep `value`, a dict, under `key`, in place of what was there; see `InMemoryStore.put`.
 
-        Raises InvalidNamespaceError, InvalidItemError, TypeError or Unstorable for what cannot be
-        kept.
+        Being cancelled cancels the wait, not what has been handed to storage. Raises
+        InvalidNamespaceError, InvalidItemError, TypeError or Unstorable for what cannot be kept.
         """
         namespace, lifetime = check_put(namespace, key, value, index, ttl, self._ttl)
         namespace, key = _check_namespace(namespace), _check_key(key)

@@ -6,7 +6,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import attrs
 import pytest
@@ -14,11 +14,14 @@ import trio
 from trio.testing import MockClock
 
 from greenroom.graph import (
+    START,
     BaseStore,
     InMemoryStore,
     InvalidItemError,
     InvalidNamespaceError,
     SearchItem,
+    StateGraph,
+    get_store,
 )
 from greenroom.graph.world import World
 from greenroom.storage import (
@@ -403,6 +406,25 @@ async def test_the_plain_methods_are_for_threads_and_refused_on_the_loop(storage
             store.put(("a",), "k", {})
     with pytest.raises(StorageError, match="closed"):
         await trio.to_thread.run_sync(use)
+
+
+async def test_a_graph_that_is_used_alone_keeps_its_items_in_storage(storage: Storage) -> None:
+    class State(TypedDict, total=False):
+        found: list[str]
+
+    def put(state: State, store: BaseStore) -> None:
+        store.put(("a",), "plain", {})
+
+    async def search(state: State) -> State:
+        await get_store().aput(("a",), "async", {})
+        return {"found": keys(await get_store().asearch(()))}
+
+    builder = StateGraph(State).add_node("put", put).add_node("search", search)
+    builder.add_edge(START, "put").add_edge("put", "search")
+    async with StorageSession(storage) as session:
+        graph = builder.compile(store=StorageStore(session))
+        assert await graph.ainvoke({}) == {"found": ["plain", "async"]}
+        assert await graph.ainvoke({}) == {"found": ["plain", "async"]}
 
 
 @pytest.mark.parametrize(
