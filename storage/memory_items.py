@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice
 from operator import mul
@@ -27,7 +27,7 @@ from .contract import (
 )
 from .records import ItemRow
 
-__all__ = ["MemoryItems"]
+__all__ = ["MemoryItems", "ranked"]
 
 Undo = list[Callable[[], object]]
 
@@ -81,16 +81,8 @@ class MemoryItems:
         return None if kept is None else kept.put.item
 
     def search(self, query: ItemQuery) -> list[FoundItem]:
-        encode_json(dict(query.filter), "filter")
-        found = [
-            (kept, _score(kept.put, query))
-            for kept in sorted(self._below(query.prefix), key=lambda kept: kept.number)
-            if _lives(kept.put.item, query.now)
-            and (not query.filter or fits(msgspec.json.decode(kept.put.item.value), query.filter))
-        ]
-        found.sort(key=lambda pair: (pair[1] is None, -(pair[1] or 0.0)))
-        page = found[query.offset : query.offset + query.limit]
-        return [FoundItem(kept.put.item, score) for kept, score in page]
+        below = sorted(self._below(query.prefix), key=lambda kept: kept.number)
+        return ranked((kept.put for kept in below if _lives(kept.put.item, query.now)), query)
 
     def list_namespaces(self, query: NamespaceQuery) -> list[tuple[str, ...]]:
         def following(at: str, end: str) -> str | None:
@@ -134,6 +126,20 @@ class MemoryItems:
         for kept in self._below(()):
             if kept.put.item.expires_at is not None:
                 yield kept.put.item
+
+
+def ranked(puts: Iterable[PutItem], query: ItemQuery) -> list[FoundItem]:
+    """The page that a query asks for, of items in the order in which they were made."""
+    encode_json(dict(query.filter), "filter")
+    found = [
+        (put.item, _score(put, query))
+        for put in puts
+        if not query.filter or fits(msgspec.json.decode(put.item.value), query.filter)
+    ]
+    found.sort(key=lambda pair: (pair[1] is None, -(pair[1] or 0.0)))
+    return [
+        FoundItem(item, score) for item, score in found[query.offset : query.offset + query.limit]
+    ]
 
 
 def _lives(item: ItemRow, now: str) -> bool:
