@@ -200,7 +200,7 @@ async def test_what_cannot_be_is_refused_by_name(room: Greenroom) -> None:
 async def test_the_store_is_as_the_room_was_told(
     serve_in_memory: Serve, autojump_clock: MockClock
 ) -> None:
-    def letters(texts: list[str]) -> list[list[float]]:
+    async def letters(texts: list[str]) -> list[list[float]]:
         return [[float(text.count(letter)) for letter in "abc"] for text in texts]
 
     config = {
