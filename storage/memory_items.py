@@ -5,8 +5,9 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from heapq import nsmallest
 from itertools import islice
-from operator import mul
+from operator import attrgetter, mul
 
 import attrs
 import msgspec
@@ -72,9 +73,9 @@ class MemoryItems:
                     put = attrs.evolve(found.put, item=item)
                     self._set(namespace, key, _Kept(put, found.number), undo)
             case DeleteExpired(now, limit):
-                for item in sorted(self._mortal(), key=lambda item: item.expires_at or "")[:limit]:
-                    if not _lives(item, now):
-                        self._set(item.namespace, item.key, None, undo)
+                expired = (item for item in self._mortal() if not _lives(item, now))
+                for item in nsmallest(limit, expired, key=attrgetter("expires_at")):
+                    self._set(item.namespace, item.key, None, undo)
 
     def get(self, namespace: tuple[str, ...], key: str, now: str) -> ItemRow | None:
         kept = self._find(namespace, key, now)
