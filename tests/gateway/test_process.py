@@ -119,9 +119,7 @@ def test_dev_is_open_to_all_pages_and_serve_is_not(folder: Path) -> None:
 
 
 def test_the_store_finds_by_the_function_that_the_file_names(folder: Path) -> None:
-    code = (
-        "async def embed(texts):\n    return [[text.count('a'), text.count('b')] for text in texts]"
-    )
+    code = "async def embed(texts):\n    return [[t.count('a'), t.count('b')] for t in texts]\n"
     (folder / "embedding.py").write_text(code)
     config = json.loads((folder / "greenroom.json").read_text())
     index = {"embed": "./embedding.py:embed", "dims": 2, "fields": ["text"]}
