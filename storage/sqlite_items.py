@@ -111,8 +111,7 @@ def _put(
     found = connection.execute(_FIND, (name, item.key)).fetchone()
     if found is not None and (found[1] is None or found[1] > item.updated_at):
         ident = found[0]
-        times = (item.updated_at, item.ttl, item.expires_at)
-        connection.execute(_UPDATE, (value, *times, ident))
+        connection.execute(_UPDATE, (value, item.updated_at, item.ttl, item.expires_at, ident))
         for statement in _DELETE[:-1]:
             connection.execute(statement, (ident,))
     else:
@@ -268,7 +267,8 @@ def _decode_once(text: str) -> Any:
 def _similarity(vector: bytes, wanted: bytes) -> float | None:
     if len(vector) != len(wanted):  # it is of a time when another function made them
         return None
-    return sum(map(mul, memoryview(vector).cast("f"), _numbers(wanted)))
+    cosine: float = sum(map(mul, memoryview(vector).cast("f"), _numbers(wanted)))
+    return cosine
 
 
 @functools.lru_cache(maxsize=16)

@@ -121,11 +121,8 @@ class StorageStore(BaseStore):
             raise InvalidItemError(
                 f"The value of item {key!r} has {len(data)} bytes as JSON; {MAX_VALUE} are allowed"
             )
-        text, vectors = "", ()
-        if self._index is None:
-            text = text_of(value, index)
-        else:
-            vectors = tuple(one.parts for one in await self._index.avectors(value, index))
+        text = text_of(value, index) if self._index is None else ""
+        found = await self._index.avectors(value, index) if self._index is not None else ()
         now = self._world.now()
         item = ItemRow(
             namespace=namespace,
@@ -136,7 +133,7 @@ class StorageStore(BaseStore):
             ttl=None if lifetime is None else lifetime / timedelta(minutes=1),
             expires_at=None if lifetime is None else _text(now + lifetime),
         )
-        await self._session.commit([PutItem(item, text, vectors)])
+        await self._session.commit([PutItem(item, text, tuple(one.parts for one in found))])
         if lifetime is not None:
             self._something_expires.set()
 
