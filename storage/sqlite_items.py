@@ -167,7 +167,7 @@ def _match(query: ItemQuery) -> str:
     """What FTS5 is to look for. Words have nothing but letters and digits in them."""
     words = " OR ".join(f'"{word}"' for word in query.words)
     where = f"places : {_place(query.prefix)} AND " if query.prefix else ""
-    return f"{where}text : ({words})"
+    return f"{where}({words})"
 
 
 def _place(prefix: Sequence[str]) -> str:

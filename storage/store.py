@@ -159,7 +159,6 @@ class StorageStore(BaseStore):
         prefix = _check_namespace(namespace_prefix)
         check_page(limit, offset)
         check_filter(filter or {})
-        encode_json(dict(filter or {}), "filter")
         vector = None
         if self._index is not None and query:
             vector = (await self._index.aquery(query)).parts

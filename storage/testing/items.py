@@ -228,6 +228,7 @@ class ItemContract(OpenStorage):
         assert list(found) == ["two", "one", "none", "other"]
         assert [score is None for score in found.values()] == [False, False, True, True]
         assert (found["two"] or 0) > (found["one"] or 0) > 0
+        assert _scores(opened, prefix=("a",), words=("strasse",))["two"] is not None
         assert _keys(opened, prefix=("a",), words=("soup",), limit=1, offset=2) == ["none"]
 
     def test_an_item_that_was_put_again_is_found_by_what_it_has_now(self, opened: Open) -> None:

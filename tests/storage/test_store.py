@@ -467,11 +467,17 @@ async def test_values_are_plain_json_of_some_size(storage: Storage) -> None:
 
 
 class CountingStorage(MemoryStorage):
-    """It knows of each slice that was deleted how many items were left."""
+    """It knows of each slice that was deleted how many items were left, and how often somebody
+    looked for more."""
 
     def __init__(self) -> None:
         super().__init__()
         self.slices: list[int] = []
+        self.looks = 0
+
+    def next_expiry(self) -> str | None:
+        self.looks += 1
+        return super().next_expiry()
 
     def commit(self, groups: Any, epoch: int) -> Any:
         answer = super().commit(groups, epoch)
@@ -488,7 +494,7 @@ async def test_what_has_expired_is_cleared_away_a_slice_at_a_time(
         store = StorageStore(session, ttl={"sweep_interval_minutes": 1})
         await nursery.start(store.keep_swept)
         await trio.sleep(3600)
-        assert storage.slices == []
+        assert (storage.slices, storage.looks) == ([], 1)
         for number in range(450):
             await store.aput(("a",), str(number), {}, ttl=1.5)
         await store.aput(("a",), "later", {}, ttl=60)
@@ -499,6 +505,9 @@ async def test_what_has_expired_is_cleared_away_a_slice_at_a_time(
         assert storage.slices == [251, 51, 1]
         await trio.sleep(3600)
         assert storage.slices == [251, 51, 1, 0]
+        looks = storage.looks
+        await trio.sleep(3600)
+        assert storage.looks == looks  # nothing is left that expires
         assert keys(await store.asearch(())) == ["never"]
         nursery.cancel_scope.cancel()
 
