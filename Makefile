@@ -22,6 +22,7 @@ dev: $(VENV)/.runtime  ## Serve the examples on http://127.0.0.1:2024
 
 test: $(VENV)/.test javascript  ## Run all tests
 	$(BIN)/python -m pytest -rs
+	$(BIN)/python -m pytest tests/properties
 
 lint: $(VENV)/.test  ## Check style, formatting and the direction of imports
 	$(BIN)/ruff check

@@ -58,6 +58,8 @@ class Greenroom:
         self._grace_period = grace_period
         self._idle_timeout = idle_timeout
         self._world = world or World()
+        for graph in self.graphs.values():
+            self.storage.types.declare(graph.declared)
         self._session = StorageSession(self.storage)
         self._supervisor: Supervisor | None = None
 

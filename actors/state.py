@@ -10,6 +10,7 @@ import attrs
 from greenroom.graph.checkpoint import RUN_TASK, PendingWrites, TaskError
 from greenroom.graph.isolation import isolated
 from greenroom.graph.resume import waiting
+from greenroom.graph.root import shown
 from greenroom.storage import ThreadLog
 from greenroom.storage.contract import Operation, PutThread
 from greenroom.storage.records import Thread, ThreadStatus
@@ -68,12 +69,12 @@ class ThreadState:
                 PendingWrites(checkpoint_id=at, task_id=RUN_TASK, node="", error=failed)
             )
 
-    def result(self) -> dict[str, Any]:
+    def result(self) -> Any:
         """What waiting for a run that has just ended well answers."""
         head = self.log.head
         if head is None:
             return {}
-        return result_view(isolated(dict(head.checkpoint.values)), waiting(head))
+        return result_view(isolated(shown(head.checkpoint.values)), waiting(head))
 
     def now(self) -> str:
         return self.house.world.timestamp()

@@ -9,6 +9,7 @@ import attrs
 
 from greenroom.graph import Interrupt, StateSnapshot
 from greenroom.graph.checkpoint import Saved, StateTask
+from greenroom.graph.root import asking
 from greenroom.storage.records import Assistant, Run, Thread
 
 __all__ = [
@@ -38,7 +39,7 @@ RUN_FIELDS = (
 ASSISTANT_FIELDS = tuple(field.name for field in attrs.fields(Assistant))
 
 
-def thread_view(thread: Thread, values: Mapping[str, Any] | None) -> dict[str, Any]:
+def thread_view(thread: Thread, values: Any) -> dict[str, Any]:
     """A thread; `values` is its newest state, None if nothing has run on it."""
     return {**attrs.asdict(thread, recurse=False), "values": values}
 
@@ -87,15 +88,13 @@ def thread_interrupts(saved: Saved) -> dict[str, list[dict[str, Any]]]:
     return {ident: interrupts for ident, interrupts in asked.items() if interrupts}
 
 
-def result_view(values: Mapping[str, Any], interrupts: Iterable[Interrupt]) -> dict[str, Any]:
+def result_view(values: Any, interrupts: Iterable[Interrupt]) -> Any:
     """What waiting for a run answers: its values, and the questions it paused at. Where several
     wait the questions come alone, as from the reference."""
     asked = [interrupt_event(interrupt) for interrupt in interrupts]
     if not asked:
-        return dict(values)
-    if len(asked) > 1:
-        return {"__interrupt__": asked}
-    return {**values, "__interrupt__": asked}
+        return values
+    return asking({} if len(asked) > 1 else values, asked)
 
 
 def state_view(state: StateSnapshot, *, inner: Mapping[str, StateSnapshot]) -> dict[str, Any]:

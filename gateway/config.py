@@ -29,6 +29,7 @@ __all__ = ["Config", "ConfigError", "find_config", "load_graphs", "load_store", 
 logger = logging.getLogger(__name__)
 
 FILE_NAMES: Final = ("greenroom.json", "langgraph.json")
+PREFIX: Final = "greenroom_graphs_"  # of the names of modules that hold graphs
 
 
 class ConfigError(Exception):
@@ -185,21 +186,25 @@ def _named(config: Config, key: str, source: str) -> tuple[Any, str]:
     if not (file.endswith(".py") and colon and attribute.isidentifier()):
         raise ConfigError(f"{where}: expected './file.py:attribute', got {source!r}")
     path = (config.path.resolve().parent / file).resolve()
-    module = _import(path, where)
+    module = _import(path, file, where)
     try:
         return getattr(module, attribute), f"{where}: {attribute!r} in {path}"
     except AttributeError:
         raise ConfigError(f"{where}: {path} has no attribute {attribute!r}") from None
 
 
-def _import(path: Path, where: str) -> ModuleType:
+def _import(path: Path, file: str, where: str) -> ModuleType:
     if not path.is_file():
         raise ConfigError(f"{where}: there is no file {path}")
+    for name, known in sys.modules.items():
+        if name.startswith(PREFIX) and known.__file__ == str(path):
+            return known
     # Under a name of its own, so that a user's `json.py` hides nothing; in `sys.modules`, because
-    # annotations are resolved there.
-    name = f"greenroom_graphs_{re.sub(r'[^a-zA-Z0-9]', '_', str(path))}"
-    if (known := sys.modules.get(name)) is not None and known.__file__ == str(path):
-        return known
+    # annotations are resolved there. Stored objects name it: it is the same wherever the
+    # configuration lies, unless two of them are served by one process.
+    name = f"{PREFIX}{_identifier(os.path.normpath(file))}"
+    if name in sys.modules:
+        name += _identifier(str(path))
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
@@ -211,6 +216,10 @@ def _import(path: Path, where: str) -> ModuleType:
         del sys.modules[name]
         raise ConfigError(f"{where}: importing {path} failed: {_last_frame(error)}") from error
     return module
+
+
+def _identifier(path: str) -> str:
+    return re.sub(r"[^a-zA-Z0-9]", "_", path)
 
 
 def _last_frame(error: BaseException) -> str:

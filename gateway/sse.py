@@ -155,6 +155,6 @@ class RunResult(_LiveAnswer):
         except NotFound as error:  # the thread was deleted
             result = {"__error__": gone(error)}
         else:
-            if "__error__" in result:
+            if isinstance(result, dict) and "__error__" in result:
                 result = {"__error__": for_clients(result["__error__"])}
         await send(to_json(result))

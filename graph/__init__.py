@@ -13,8 +13,14 @@ from .channels import (
     Topic,
     UntrackedValue,
 )
-from .chat import REMOVE_ALL_MESSAGES, MessagesState, add_messages
-from .checkpoint import StateSnapshot
+from .chat import REMOVE_ALL_MESSAGES, MessagesState, add_messages, push_message
+from .checkpoint import (
+    Checkpointer,
+    StateSnapshot,
+)
+from .checkpoint import (
+    StateTask as PregelTask,
+)
 from .compiled import CompiledStateGraph
 from .context import (
     ExecutionInfo,
@@ -37,6 +43,7 @@ from .control import (
     StateUpdate,
     interrupt,
 )
+from .declared import register_type
 from .errors import (
     AsyncioNodeError,
     EmptyInputError,
@@ -51,37 +58,93 @@ from .errors import (
     NodeError,
     NodeNotFoundError,
     NodeTimeoutError,
+    ParentCommand,
+)
+from .functional import entrypoint, task
+from .job import (
+    All,
+    Durability,
 )
 from .managed import IsLastStep, RemainingSteps
 from .memory_store import InMemoryStore
-from .messages import emit_message
+from .messages import (
+    TAG_NOSTREAM,
+    emit_message,
+)
+from .parts import (
+    CheckpointPayload,
+    CheckpointStreamPart,
+    CheckpointTask,
+    CustomStreamPart,
+    DebugPayload,
+    DebugStreamPart,
+    GraphOutput,
+    MessagesStreamPart,
+    StreamPart,
+    TaskPayload,
+    TaskResultPayload,
+    TasksStreamPart,
+    UpdatesStreamPart,
+    ValuesStreamPart,
+)
 from .policies import CachePolicy, TimeoutPolicy
 from .saver import InMemorySaver
 from .state import StateGraph
-from .store import BaseStore, Item, SearchItem
+from .steps import step
+from .store import (
+    BaseStore,
+    Item,
+    SearchItem,
+    TTLConfig,
+)
+from .stream import (
+    StreamMode,
+)
+from .ui import (
+    AnyUIMessage,
+    RemoveUIMessage,
+    UIMessage,
+    delete_ui_message,
+    push_ui_message,
+    ui_message_reducer,
+)
+from .vectors import IndexConfig
 
 __all__ = [
     "END",
     "REMOVE_ALL_MESSAGES",
     "START",
+    "TAG_NOSTREAM",
+    "All",
+    "AnyUIMessage",
     "AnyValue",
     "AsyncioNodeError",
     "BaseCache",
     "BaseStore",
     "BinaryOperatorAggregate",
     "CachePolicy",
+    "CheckpointPayload",
+    "CheckpointStreamPart",
+    "CheckpointTask",
+    "Checkpointer",
     "Command",
     "CompiledStateGraph",
+    "CustomStreamPart",
+    "DebugPayload",
+    "DebugStreamPart",
+    "Durability",
     "EmptyInputError",
     "EphemeralValue",
     "ExecutionInfo",
     "GraphBubbleUp",
     "GraphError",
     "GraphInterrupt",
+    "GraphOutput",
     "GraphRecursionError",
     "InMemoryCache",
     "InMemorySaver",
     "InMemoryStore",
+    "IndexConfig",
     "Interrupt",
     "InvalidItemError",
     "InvalidNamespaceError",
@@ -91,11 +154,15 @@ __all__ = [
     "Item",
     "LastValue",
     "MessagesState",
+    "MessagesStreamPart",
     "NodeError",
     "NodeNotFoundError",
     "NodeTimeoutError",
     "Overwrite",
+    "ParentCommand",
+    "PregelTask",
     "RemainingSteps",
+    "RemoveUIMessage",
     "RetryPolicy",
     "RunnableConfig",
     "Runtime",
@@ -104,15 +171,32 @@ __all__ = [
     "StateGraph",
     "StateSnapshot",
     "StateUpdate",
+    "StreamMode",
+    "StreamPart",
     "StreamWriter",
+    "TTLConfig",
+    "TaskPayload",
+    "TaskResultPayload",
+    "TasksStreamPart",
     "TimeoutPolicy",
     "Topic",
+    "UIMessage",
     "UntrackedValue",
+    "UpdatesStreamPart",
+    "ValuesStreamPart",
     "add_messages",
+    "delete_ui_message",
     "emit_message",
+    "entrypoint",
     "get_config",
     "get_runtime",
     "get_store",
     "get_stream_writer",
     "interrupt",
+    "push_message",
+    "push_ui_message",
+    "register_type",
+    "step",
+    "task",
+    "ui_message_reducer",
 ]

@@ -107,9 +107,11 @@ def cache_key(task: Task) -> FullKey:
     """The key of a task, by its node's policy. Raises what the policy's key function raises."""
     policy = task.node.cache
     assert policy is not None
-    state = task.planned.arg if task.planned.takes_arg else task.values
+    given = isolated(task.planned.arg if task.planned.takes_arg else task.values)
+    call = task.node.call
+    args, kwargs = ((given,), {}) if call is None else call.arguments(given)
     try:
-        key = policy.key_func(isolated(state))
+        key = policy.key_func(*args, **kwargs)
     except Exception as error:
         error.add_note(f"Raised by the cache policy of node {task.node.name!r}")
         raise

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
+from types import BuiltinFunctionType
 from typing import Any, ClassVar, Final, Literal
 
 import attrs
@@ -103,7 +104,8 @@ class EphemeralValue(Channel):
 class UntrackedValue(Channel):
     """Holds what was written last while a run lasts, and is never in a checkpoint.
 
-    For what cannot or should not be stored. `guard`: as of `EphemeralValue`.
+    For what cannot or should not be stored. It is no copy that nodes get, but the value itself.
+    `guard`: as of `EphemeralValue`.
     """
 
     tracked = False
@@ -171,10 +173,19 @@ class BinaryOperatorAggregate(Channel):
             )
         if replacing:
             return isolated(Overwrite.content(replacing[0][1]))
-        current = own_container(current)
-        for _, value in writes:
+        # What the state holds is never changed in place: the log goes by that.
+        copied = own_container if _only_adds(self.operator) else isolated
+        current = copied(current)
+        for _, written in writes:
+            value = copied(written)
             current = value if current is MISSING else self.operator(current, value)
         return current
+
+
+def _only_adds(reducer: Callable[[Any, Any], Any]) -> bool:
+    """Whether a reducer is known to change at most the container that it is given: a long list of
+    messages is not copied to its depths each time that it grows."""
+    return isinstance(reducer, BuiltinFunctionType) or getattr(reducer, "only_adds", False)
 
 
 def _check_single(key: str, writes: Writes, advice: str) -> None:

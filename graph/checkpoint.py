@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from hashlib import blake2b
 from typing import Any, Final, Protocol
 
@@ -12,6 +12,7 @@ from .control import START, Interrupt, Send
 
 __all__ = [
     "PAUSE_TASK",
+    "RETURN",
     "RUN_TASK",
     "Checkpoint",
     "CheckpointLog",
@@ -27,6 +28,7 @@ __all__ = [
 # Task ids of records that are the run's own and no task's.
 RUN_TASK: Final = "__run__"  # it failed
 PAUSE_TASK: Final = "__pause__"  # it paused here at a breakpoint
+RETURN: Final = "__return__"  # what a call of a task wrote its result to; no channel
 
 
 @attrs.define(unsafe_hash=True)
@@ -68,9 +70,9 @@ class Planned:
         """The same node as a task of its own, which has come to nothing yet."""
         return Planned(self.node, self.index, self.arg)
 
-    def identified(self, checkpoint_id: str) -> Planned:
-        """The task as that checkpoint plans it."""
-        return Planned(self.node, self.index, self.arg, checkpoint_id)
+    def identified(self, within: str) -> Planned:
+        """The task as a checkpoint plans it, or the call that a task makes. `within`: its id."""
+        return Planned(self.node, self.index, self.arg, within)
 
 
 @attrs.frozen(kw_only=True)
@@ -114,13 +116,14 @@ class TaskError:
 
 @attrs.frozen(kw_only=True)
 class PendingWrites:
-    """What one task of a checkpoint's next super-step has come to so far.
+    """What one task of a checkpoint's next super-step, or a call that one made, has come to so far.
 
     Appended to the log when a task finishes before its siblings, pauses, fails or is answered; a
     later one for the same task replaces an earlier one whole. `writes`: channel and value pairs,
     None while the task is not finished. `goto`: where it sends the run. `resumes`: the answers to
-    its interrupts so far, in order. `interrupts`: the questions it waits on. `error`: why it
-    failed.
+    its interrupts so far, in order. `interrupts`: the questions it waits on, those of its calls
+    included. `error`: why it failed. `caller`: for a call, the id of the planned task that made it,
+    directly or through other calls; calls have neither interrupts nor errors of their own here.
     """
 
     checkpoint_id: str
@@ -132,6 +135,7 @@ class PendingWrites:
     resumes: tuple[Any, ...] = ()
     interrupts: tuple[Interrupt, ...] = ()
     error: TaskError | None = None
+    caller: str = ""
 
 
 @attrs.frozen
@@ -180,10 +184,13 @@ class CheckpointLog(Protocol):
 class Checkpointer(Protocol):
     """Where a graph used alone keeps its threads."""
 
-    def log(self, thread_id: str) -> CheckpointLog: ...
+    def log(self, thread_id: str, declared: Collection[type] = ()) -> CheckpointLog:
+        """The log of a thread. `declared`: the classes that the graph's schemas declare, whose
+        objects come back as themselves."""
+        ...
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen
 class StateTask:
     """A task as `get_state` shows it: waiting, finished before its siblings, failed or paused."""
 
@@ -196,7 +203,7 @@ class StateTask:
     result: Any = None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen
 class StateSnapshot:
     """A thread's state at a checkpoint, as `get_state` and `get_state_history` return it.
 

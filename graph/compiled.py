@@ -2,53 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+import warnings
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, Self, cast, get_args
 
 import attrs
 import trio
+from typing_extensions import TypeVar
 
-from . import blocking
-from .cache import BaseCache, cache_namespace
+from .batch import batch
+from .cache import BaseCache
 from .checkpoint import Checkpoint, Checkpointer, CheckpointLog, Saved, StateSnapshot
-from .context import RunnableConfig, coerced
+from .context import RunnableConfig, coerced, configurable, merged_config
 from .control import StateUpdate
-from .drawing import DrawnGraph, draw
 from .errors import NodeNotFoundError
 from .execute import Execution
 from .exitlog import ExitLog
-from .isolation import isolated
+from .inspection import Inspection
+from .isolation import isolated, isolated_state
 from .job import Breakpoints, Durability, Finish, Job
-from .jsonschema import json_schema
+from .parts import GraphOutput, stream_part
 from .plan import Topology
+from .root import asking
 from .snapshot import empty_snapshot, snapshot
 from .store import BaseStore
-from .stream import Chunks, Stream
+from .stream import Chunks, Stream, StreamMode, Version, check_version
+from .twins import BlockingTwins
 from .update import check_updates, take_in, update_state
+from .validation import check_breakpoints
 from .world import world_of_program
 
 if TYPE_CHECKING:
+    from .functional import Signature
     from .state import StateGraph
 
-__all__ = ["CompiledStateGraph"]
+__all__ = ["CompiledStateGraph", "ContextT", "InputT", "OutputT", "StateT"]
+
+# For the reader: what a graph is of. Input and output are the state unless they are given.
+StateT = TypeVar("StateT", default=Any)
+ContextT = TypeVar("ContextT", default=Any)
+InputT = TypeVar("InputT", default=StateT)
+OutputT = TypeVar("OutputT", default=StateT)
 
 
 @attrs.define(eq=False, kw_only=True)
-class CompiledStateGraph:
+class CompiledStateGraph(BlockingTwins, Inspection, Generic[StateT, ContextT, InputT, OutputT]):
     """A graph that runs, made by `StateGraph.compile`.
 
     The methods with an `a` are for trio; those without are for programs without an event loop. A
     config names the thread in `configurable.thread_id` and, to go on from an older checkpoint, that
     in
-    `configurable.checkpoint_id`. `step_timeout`: seconds a super-step may take; it may be set on a
-    compiled graph, and a run that exceeds it fails with TimeoutError.
+    `configurable.checkpoint_id`. `declared`: the classes whose objects come back from storage as
+    themselves. `step_timeout`: seconds a super-step may take; it may be set on a compiled graph,
+    and a run that exceeds it fails with TimeoutError. `config`: of all its runs, below what each is
+    given.
     """
 
     name: str
     topology: Topology
+    config: RunnableConfig = attrs.field(factory=RunnableConfig)
     state_schema: type[Any]
     context_schema: type[Any] | None = None
-    builder: StateGraph | None = None
+    declared: Collection[type] = ()
+    builder: StateGraph | Signature | None = None
     checkpointer: Checkpointer | None = None
     store: BaseStore | None = None
     cache: BaseCache | None = None
@@ -62,22 +79,45 @@ class CompiledStateGraph:
         config: RunnableConfig | None = None,
         *,
         context: Any = None,
+        stream_mode: StreamMode | Collection[StreamMode] = "values",
         interrupt_before: Breakpoints | None = None,
         interrupt_after: Breakpoints | None = None,
         durability: Durability | None = None,
-    ) -> dict[str, Any]:
+        version: Version = "v1",
+        checkpoint_during: bool | None = None,
+    ) -> Any:
         """Run to the end or to a pause and return the state; paused at interrupts it has them, a
-        list of `Interrupt`, under `__interrupt__`.
+        list of `Interrupt`, under `__interrupt__`. An entrypoint returns what its function did.
 
-        `input`: a dict of state keys, a `Command`, or None to go on where the thread paused or
-        failed. `durability`: `sync`, `async` (default) or `exit`; see `Job`.
-        Raises what a node raised, GraphRecursionError, EmptyInputError, InvalidUpdateError.
+        `input`: a dict of state keys (for an entrypoint anything), a `Command`, or None to go on
+        where the thread paused or failed. `stream_mode`: of anything but `values`, the list of the
+        chunks that `astream` gives. `durability`: `sync`, `async` (default) or `exit`; see `Job`.
+        `version`: with "v2" the result is a `GraphOutput`. `checkpoint_during`: deprecated, True is
+        durability `async` and False is `exit`. Raises what a node raised, GraphRecursionError,
+        EmptyInputError, InvalidUpdateError.
         """
+        durability = _durability(durability, checkpoint_during)
+        if stream_mode != "values":
+            stream = self.astream(
+                input,
+                config,
+                context=context,
+                stream_mode=stream_mode,
+                interrupt_before=interrupt_before,
+                interrupt_after=interrupt_after,
+                durability=durability,
+                version=version,
+            )
+            async with stream as chunks:
+                return [chunk async for chunk in chunks]
+        check_version(version)
         job = self._job(config, input, context, interrupt_before, interrupt_after, durability)
         finish = await self._carry_out(job)
-        values: dict[str, Any] = isolated(finish.values)
+        values = isolated_state(finish.values, self.topology.untracked)
+        if version == "v2":
+            return GraphOutput(self._output(values), finish.interrupts)
         if finish.interrupts:
-            values["__interrupt__"] = list(finish.interrupts)
+            return asking(values, list(isolated(finish.interrupts)))
         return values
 
     def astream(
@@ -86,11 +126,13 @@ class CompiledStateGraph:
         config: RunnableConfig | None = None,
         *,
         context: Any = None,
-        stream_mode: str | Collection[str] = "updates",
+        stream_mode: StreamMode | Collection[StreamMode] = "updates",
         subgraphs: bool = False,
         interrupt_before: Breakpoints | None = None,
         interrupt_after: Breakpoints | None = None,
         durability: Durability | None = None,
+        version: Version = "v1",
+        checkpoint_during: bool | None = None,
     ) -> Stream:
         """Run and follow: `async with graph.astream(…) as chunks: async for chunk in chunks:`.
 
@@ -101,15 +143,43 @@ class CompiledStateGraph:
         threads), `debug` (both, with step and time), or a list of these, which makes chunks
         (mode, chunk) pairs. `subgraphs`: graphs called as nodes too; chunks become (namespace,
         chunk), or (namespace, mode, chunk). What tasks side by side come to is told in task order;
-        `messages` tokens and `custom` come as they are made. An error of the run is raised after
-        the chunks before it. Leaving early cancels the run.
+        `messages` tokens and `custom` come as they are made. `version`: with "v2" each chunk is a
+        `StreamPart`. The rest as of `ainvoke`. An error of the run is raised after the chunks
+        before it. Leaving early cancels the run.
         """
+        check_version(version)
+        durability = _durability(durability, checkpoint_during)
         job = self._job(config, input, context, interrupt_before, interrupt_after, durability)
 
         async def run(chunks: Chunks) -> None:
             await self._carry_out(attrs.evolve(job, sink=chunks))
 
-        return Stream(run, stream_mode, subgraphs)
+        shape = partial(stream_part, output_of=self._output) if version == "v2" else None
+        return Stream(run, stream_mode, subgraphs, shape)
+
+    async def abatch(
+        self,
+        inputs: Sequence[Any],
+        config: RunnableConfig | Sequence[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **options: Any,
+    ) -> list[Any]:
+        """`ainvoke` for each of the inputs, side by side; the results in their order.
+
+        `config`: of all runs, or a list with one for each; `max_concurrency` of the first says how
+        many run at once. `return_exceptions`: errors are results; otherwise the first is raised,
+        and the other runs are cancelled. `options`: as of `ainvoke`.
+        """
+        return await batch(
+            partial(self.ainvoke, **options), inputs, config, return_exceptions=return_exceptions
+        )
+
+    def with_config(self, config: RunnableConfig | None = None, **parts: Any) -> Self:
+        """The same graph with a config for all its runs, over the one it has; `parts` are keys of
+        it. What a single run is given counts before it."""
+        given = merged_config(config, cast(RunnableConfig, parts))
+        return attrs.evolve(self, config=merged_config(self.config, given))
 
     async def aget_state(self, config: RunnableConfig, *, subgraphs: bool = False) -> StateSnapshot:
         """The state of a thread: now, or at `configurable.checkpoint_id`. Empty for a new thread.
@@ -117,11 +187,11 @@ class CompiledStateGraph:
         `subgraphs`: `state` of the tasks of graphs called as nodes is their snapshot, at any depth,
         and not just the config for it.
         """
-        thread_id, ns, checkpoint_id = _place(config)
+        thread_id, ns, checkpoint_id = self._place(config)
         saved = await self._log(thread_id).load(ns, checkpoint_id)
         if saved is None:
             return empty_snapshot(thread_id, ns)
-        state = self.at(ns).snapshot(saved, thread_id)
+        state = self.at(ns).snapshot(saved, thread_id, is_past=checkpoint_id is not None)
         if not subgraphs:
             return state
         tasks = []
@@ -143,11 +213,11 @@ class CompiledStateGraph:
         """The states of a thread, newest first; `filter` by metadata, `before` a config's
         checkpoint.
         """
-        thread_id, ns, _ = _place(config)
-        start = _place({**config, **before})[2] if before is not None else None
+        thread_id, ns, _ = self._place(config)
+        start = self._place({**config, **before})[2] if before is not None else None
         found = 0
         for saved in await self._log(thread_id).history(ns, before=start):
-            state = self.at(ns).snapshot(saved, thread_id)
+            state = self.at(ns).snapshot(saved, thread_id, is_past=True)
             if not (filter or {}).items() <= (state.metadata or {}).items():
                 continue
             if found == limit:
@@ -176,11 +246,11 @@ class CompiledStateGraph:
         """
         if not supersteps or not all(supersteps):
             raise ValueError("Updates are given as super-steps of at least one update each")
-        thread_id, ns, _ = _place(config)
+        thread_id, ns, _ = self._place(config)
         self._log(thread_id)
         graph, job = self.at(ns), self._job(config, None)
         for updates in supersteps:
-            check_updates(updates, graph.topology.nodes)
+            check_updates(updates, graph.topology)
         for updates in supersteps:
             made = await update_state(graph, job, updates)
             job = attrs.evolve(job, checkpoint_id=made.id)
@@ -188,133 +258,6 @@ class CompiledStateGraph:
             await job.log.flush()
         own = {"thread_id": thread_id, "checkpoint_ns": ns, "checkpoint_id": made.id}
         return {"configurable": own}
-
-    def invoke(
-        self, input: Any, config: RunnableConfig | None = None, **options: Any
-    ) -> dict[str, Any]:
-        """`ainvoke` for a program without an event loop."""
-        return blocking.call(
-            "invoke", "await graph.ainvoke(...)", self.ainvoke, input, config, **options
-        )
-
-    def stream(
-        self, input: Any, config: RunnableConfig | None = None, **options: Any
-    ) -> Iterator[Any]:
-        """`astream` for a program without an event loop: iterate over it directly."""
-        blocking.refuse_loop("stream", "async with graph.astream(...) as chunks")
-        return blocking.iterate(lambda: self.astream(input, config, **options))
-
-    def get_state(self, config: RunnableConfig, *, subgraphs: bool = False) -> StateSnapshot:
-        """`aget_state` for a program without an event loop."""
-        instead = "await graph.aget_state(...)"
-        return blocking.call("get_state", instead, self.aget_state, config, subgraphs=subgraphs)
-
-    def get_state_history(self, config: RunnableConfig, **options: Any) -> Iterator[StateSnapshot]:
-        """`aget_state_history` for a program without an event loop."""
-
-        async def collect() -> list[StateSnapshot]:
-            return [state async for state in self.aget_state_history(config, **options)]
-
-        instead = "async for state in graph.aget_state_history(...)"
-        return iter(blocking.call("get_state_history", instead, collect))
-
-    def update_state(
-        self, config: RunnableConfig, values: Any, as_node: str | None = None
-    ) -> RunnableConfig:
-        """`aupdate_state` for a program without an event loop."""
-        instead = "await graph.aupdate_state(...)"
-        return blocking.call("update_state", instead, self.aupdate_state, config, values, as_node)
-
-    def bulk_update_state(
-        self, config: RunnableConfig, supersteps: Sequence[Sequence[StateUpdate]]
-    ) -> RunnableConfig:
-        """`abulk_update_state` for a program without an event loop."""
-        instead = "await graph.abulk_update_state(...)"
-        return blocking.call(
-            "bulk_update_state", instead, self.abulk_update_state, config, supersteps
-        )
-
-    # Looking at the graph.
-
-    def get_graph(
-        self, config: RunnableConfig | None = None, *, xray: int | bool = False
-    ) -> DrawnGraph:
-        """Its nodes and edges, for a drawing: `graph.get_graph().draw_mermaid()`.
-
-        `xray`: True shows what is inside graphs called as nodes, a number so many levels of it.
-        `config` makes no difference.
-        """
-        return draw(self, xray)
-
-    async def aget_graph(
-        self, config: RunnableConfig | None = None, *, xray: int | bool = False
-    ) -> DrawnGraph:
-        """Same as `get_graph`, which does not wait for anything."""
-        return draw(self, xray)
-
-    def get_subgraphs(
-        self, *, namespace: str | None = None, recurse: bool = False
-    ) -> Iterator[tuple[str, CompiledStateGraph]]:
-        """The graphs called as nodes, by namespace: node names joined by `|`.
-
-        `namespace`: only the one there. `recurse`: those inside them too, which a `namespace` of
-        several names needs.
-        """
-        for name, node in self.topology.nodes.items():
-            if node.subgraph is None:
-                continue
-            if namespace is None or namespace == name:
-                yield name, node.subgraph
-            if recurse:
-                for inner, graph in node.subgraph.get_subgraphs(recurse=True):
-                    if namespace is None or namespace == f"{name}|{inner}":
-                        yield f"{name}|{inner}", graph
-
-    async def aget_subgraphs(
-        self, *, namespace: str | None = None, recurse: bool = False
-    ) -> AsyncIterator[tuple[str, CompiledStateGraph]]:
-        """Same as `get_subgraphs`, which does not wait for anything."""
-        for found in self.get_subgraphs(namespace=namespace, recurse=recurse):
-            yield found
-
-    def get_input_jsonschema(self) -> dict[str, Any]:
-        """The JSON Schema of what the graph takes."""
-        declared = getattr(self.builder, "input_schema", self.state_schema)
-        return json_schema(declared, self.topology.channels)
-
-    def get_output_jsonschema(self) -> dict[str, Any]:
-        """The JSON Schema of what the graph gives back."""
-        declared = getattr(self.builder, "output_schema", self.state_schema)
-        return json_schema(declared, self.topology.channels)
-
-    def get_state_jsonschema(self) -> dict[str, Any]:
-        """The JSON Schema of the graph's state."""
-        return json_schema(self.state_schema, self.topology.channels)
-
-    def get_context_jsonschema(self) -> dict[str, Any] | None:
-        """The JSON Schema of `Runtime.context`; None where none is declared."""
-        return None if self.context_schema is None else json_schema(self.context_schema)
-
-    async def aclear_cache(self, nodes: Sequence[str] | None = None) -> None:
-        """Forget what the cache holds of these nodes, or of all. Raises ValueError without a
-        cache."""
-        await self._cache().aclear(self._cached(nodes))
-
-    def clear_cache(self, nodes: Sequence[str] | None = None) -> None:
-        """`aclear_cache` for a program without an event loop."""
-        self._cache().clear(self._cached(nodes))
-
-    def _cache(self) -> BaseCache:
-        if self.cache is None:
-            raise ValueError("This graph has no cache: compile it with cache=InMemoryCache()")
-        return self.cache
-
-    def _cached(self, nodes: Sequence[str] | None) -> list[tuple[str, ...]]:
-        known = self.topology.nodes
-        for name in nodes or ():
-            if name not in known:
-                raise NodeNotFoundError(f"The graph has no node {name!r}")
-        return [cache_namespace(known[name]) for name in (known if nodes is None else nodes)]
 
     # What a runtime asks of a graph.
 
@@ -349,9 +292,10 @@ class CompiledStateGraph:
             graph = node.subgraph
         return graph
 
-    def snapshot(self, saved: Saved, thread_id: str) -> StateSnapshot:
-        """A checkpoint of one of this graph's threads as `get_state` shows it."""
-        return snapshot(saved, thread_id, self.topology.channels, self.topology.nodes)
+    def snapshot(self, saved: Saved, thread_id: str, *, is_past: bool = False) -> StateSnapshot:
+        """A checkpoint of one of this graph's threads as `get_state` shows it, now or, `is_past`,
+        in the history."""
+        return snapshot(saved, thread_id, self.topology, is_past=is_past)
 
     async def _carry_out(self, job: Job) -> Finish:
         """A run of a graph used alone: what it leaves in the log is durable when this is over."""
@@ -371,11 +315,12 @@ class CompiledStateGraph:
         interrupt_after: Breakpoints | None = None,
         durability: Durability | None = None,
     ) -> Job:
-        config = config or RunnableConfig()
+        config = merged_config(self.config, config)
+        check_breakpoints(None, interrupt_before=interrupt_before, interrupt_after=interrupt_after)
         log = checkpoint_id = None
         ns: tuple[str, ...] = ()
         if self.checkpointer is not None:
-            thread_id, place, checkpoint_id = _place(config)
+            thread_id, place, checkpoint_id = self._place(config)
             log = self._log(thread_id)
             ns = tuple(filter(None, place.split("|")))
         return Job(
@@ -397,14 +342,35 @@ class CompiledStateGraph:
             raise ValueError(
                 "This graph keeps no threads: compile it with checkpointer=InMemorySaver()"
             )
-        return self.checkpointer.log(thread_id)
+        return self.checkpointer.log(thread_id, self.declared)
+
+    def _place(self, config: RunnableConfig) -> tuple[str, str, str | None]:
+        """Thread, namespace and checkpoint that a config names."""
+        own = configurable(merged_config(self.config, config))
+        if not own.get("thread_id"):
+            raise ValueError(
+                "A graph with a checkpointer needs a thread: configurable.thread_id in the config"
+            )
+        return str(own["thread_id"]), own.get("checkpoint_ns") or "", own.get("checkpoint_id")
+
+    def _output(self, values: Mapping[str, Any]) -> Any:
+        """Values as an instance of the class that declares the output, if it is one."""
+        if self.builder is None or self.topology.whole:
+            return values
+        return cast("StateGraph[Any]", self.builder).output_of(values)
 
 
-def _place(config: Mapping[str, Any]) -> tuple[str, str, str | None]:
-    """Thread, namespace and checkpoint that a config names."""
-    own = config.get("configurable") or {}
-    if not own.get("thread_id"):
-        raise ValueError(
-            "A graph with a checkpointer needs a thread: configurable.thread_id in the config"
+def _durability(given: Durability | None, checkpoint_during: bool | None) -> Durability | None:
+    """Raises ValueError for both spellings at once, and for a durability that is none."""
+    if checkpoint_during is not None:
+        if given is not None:
+            raise ValueError("durability and checkpoint_during say the same: give the first")
+        warnings.warn(
+            "checkpoint_during is deprecated: use durability='async' or durability='exit'",
+            DeprecationWarning,
+            stacklevel=3,
         )
-    return str(own["thread_id"]), own.get("checkpoint_ns") or "", own.get("checkpoint_id")
+        return "async" if checkpoint_during else "exit"
+    if given not in (None, *get_args(Durability)):
+        raise ValueError(f"durability must be 'sync', 'async' or 'exit'; got {given!r}")
+    return given

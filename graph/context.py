@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from typing import Any, Generic, Protocol, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypedDict, TypeVar, cast
 
 import attrs
 from typing_extensions import is_typeddict
 
 from .errors import NodeError
 from .store import BaseStore
+
+if TYPE_CHECKING:
+    from .calls import Calls
 
 __all__ = [
     "ExecutionInfo",
@@ -23,6 +26,7 @@ __all__ = [
     "get_runtime",
     "get_store",
     "get_stream_writer",
+    "merged_config",
 ]
 
 StreamWriter = Callable[[Any], None]
@@ -35,10 +39,12 @@ class RunnableConfig(TypedDict, total=False):
     `configurable`: the caller's own settings, and `thread_id`, `checkpoint_id`, `checkpoint_ns`.
     `recursion_limit`: super-steps before a run is given up (default 25). `max_concurrency`: how
     many tasks of a graph may run at once (default: all of a super-step). `run_id`: the caller's
-    name for the run.
+    name for the run. `tags`, `metadata`, `run_name`, `callbacks`: for those who watch it.
     """
 
     tags: list[str]
+    run_name: str
+    callbacks: Any
     metadata: dict[str, Any]
     recursion_limit: int
     max_concurrency: int | None
@@ -79,9 +85,26 @@ class Runtime(Generic[C]):
     previous: Any = None
     execution_info: ExecutionInfo | None = None
 
+    def override(self, **parts: Any) -> Self:
+        """A copy with other parts. Raises TypeError for a part that there is not."""
+        return attrs.evolve(self, **parts)
+
+    def merge(self, other: Runtime[C]) -> Self:
+        """A copy with the parts of `other` that differ from their defaults."""
+        fields = attrs.fields(type(other))
+        given = {field.name: getattr(other, field.name) for field in fields}
+        return self.override(
+            **{f.name: given[f.name] for f in fields if given[f.name] is not f.default}
+        )
+
 
 class TaskContext(Protocol):
     """The part of a running task that user code can reach."""
+
+    @property
+    def calls(self) -> Calls:
+        """Where tasks are called and steps are made."""
+        ...
 
     @property
     def config(self) -> RunnableConfig: ...
@@ -100,6 +123,14 @@ class TaskContext(Protocol):
 
     def emit_message(self, chunk: Any) -> None:
         """Send a part of a message to readers of stream mode `messages`."""
+        ...
+
+    def push_message(self, message: Any) -> None:
+        """Send a whole message to readers of stream mode `messages`."""
+        ...
+
+    def push_write(self, key: str, value: Any) -> None:
+        """Write to a state key, before what the node returns."""
         ...
 
 
@@ -140,11 +171,16 @@ def get_runtime(context_schema: type[C] | None = None) -> Runtime[C]:
 def coerced(context: Any, schema: type[Any] | None) -> Any:
     """A context given as a dict, as the class that the graph declares for it.
 
-    A TypedDict is a dict already. Raises TypeError for what the class does not take.
+    A TypedDict is a dict already. Raises what the class raises for what it does not take, with a
+    note that says so.
     """
     if schema is None or is_typeddict(schema) or not isinstance(context, Mapping):
         return context
-    return schema(**context)
+    try:
+        return schema(**context)
+    except Exception as error:
+        error.add_note(f"Raised when the context of the run was made into {schema.__name__}")
+        raise
 
 
 def set_current_task(task: TaskContext) -> Any:
@@ -153,6 +189,26 @@ def set_current_task(task: TaskContext) -> Any:
 
 def reset_current_task(token: Any) -> None:
     _task.reset(token)
+
+
+def merged_config(base: RunnableConfig | None, given: RunnableConfig | None) -> RunnableConfig:
+    """`given` over `base`: keys of `metadata` and `configurable` one by one, `tags` and lists of
+    `callbacks` added up. Raises TypeError for what is no dict."""
+    for config in (base, given):
+        if config is not None and not isinstance(config, Mapping):
+            raise TypeError(f"The config of a run is a dict; got {config!r}")
+    if not base or not given:
+        return cast(RunnableConfig, dict(given or base or {}))
+    merged: dict[str, Any] = {**base, **given}
+    for key in ("metadata", "configurable"):
+        if key in merged:
+            merged[key] = {**(base.get(key) or {}), **(given.get(key) or {})}
+    if "tags" in merged:
+        merged["tags"] = list(dict.fromkeys([*base.get("tags", ()), *given.get("tags", ())]))
+    mine, others = base.get("callbacks"), given.get("callbacks")
+    if isinstance(mine, list) and isinstance(others, list):
+        merged["callbacks"] = [*mine, *(one for one in others if one not in mine)]
+    return cast(RunnableConfig, merged)
 
 
 def configurable(config: Mapping[str, Any] | None) -> dict[str, Any]:

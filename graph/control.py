@@ -26,6 +26,9 @@ __all__ = [
 
 START: Final = "__start__"
 END: Final = "__end__"
+# Channels of states that are one value: of a graph, and what an entrypoint's next run is given.
+ROOT: Final = "__root__"
+PREVIOUS: Final = "__previous__"
 _OVERWRITE: Final = "__overwrite__"
 
 N = TypeVar("N")
@@ -115,7 +118,7 @@ class Interrupt:
     response_schema: Mapping[str, Any] | None = None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen
 class RetryPolicy:
     """Try a failed node again.
 
@@ -147,6 +150,13 @@ class RetryPolicy:
         StopIteration,
         StopAsyncIteration,
     )
+
+    @classmethod
+    def coerce(cls, given: RetryPolicy | Sequence[RetryPolicy] | None) -> tuple[RetryPolicy, ...]:
+        """One policy, several or None, as a tuple."""
+        if given is None:
+            return ()
+        return (given,) if isinstance(given, RetryPolicy) else tuple(given)
 
     def retries(self, error: Exception) -> bool:
         """Whether this policy tries again after `error`."""

@@ -56,7 +56,7 @@ class InvalidResumeError(GraphError):
     """A plain resume value while several interrupts wait: which one it answers is not known."""
 
 
-class NodeNotFoundError(GraphError):
+class NodeNotFoundError(InvalidUpdateError):
     """A route, a `Send` or an update names a node that the graph does not have."""
 
 

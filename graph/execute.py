@@ -22,7 +22,7 @@ from .payloads import triggers
 from .plan import Outcome, Topology, advance
 from .position import Position
 from .reports import Reports
-from .schema import as_update
+from .root import asking
 from .superstep import SuperStep
 from .task import Task
 from .timelimit import places
@@ -53,6 +53,8 @@ class Execution:
     places: trio.Semaphore | None = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        if self.compiled.config:
+            self.job = self.job.configured(self.compiled.config)
         self.graph = self.compiled.topology
         self.position = Position(self.graph, self.job)
         self.reports = Reports(self)
@@ -141,9 +143,10 @@ class Execution:
             else:
                 left = True
         if works:
-            position.hand_over()  # an input goes with the state that it leads to
-            if self.job.durability == "sync" and self.job.log is not None:
-                await self.job.log.flush()
+            if self.job.durability == "sync":
+                await position.flush()
+            else:
+                position.hand_over()  # an input goes with the state that it leads to
         step = SuperStep(self, tasks, finished)
         if await step.perform() or left:
             return True
@@ -169,12 +172,9 @@ class Execution:
             return Task(self, planned, position.at.values)
         if self._answers and so_far.interrupts and not self._answered(so_far):
             return None
-        depth = len(self.job.ns) + 1  # deeper ones were asked by a graph called as this node
-        own = [i.id for i in so_far.interrupts if len(i.ns) == depth and i.id in self._answers]
-        resumes = (*so_far.resumes, *(self._answers[i] for i in own))
-        if so_far.interrupts or so_far.error:
-            # It starts again: what it asked or died of before is over.
-            position.append_outcome(planned, resumes=resumes)
+        resumes = so_far.resumes
+        if so_far.interrupts or so_far.error:  # it starts again
+            resumes = position.append_answers(planned, self._answers)
         return Task(self, planned, position.at.values, resumes)
 
     def _answered(self, so_far: PendingWrites) -> bool:
@@ -184,7 +184,7 @@ class Execution:
         """Run a graph as a node: its output is the node's update."""
         job = attrs.evolve(
             self.job,
-            input=state if isinstance(state, Mapping) else as_update(state),
+            input=state,
             ns=task.path,
             answers=self._answers,
             store=self.runtime.store,
@@ -225,7 +225,8 @@ class Execution:
         position = self.position
         self.reports.emit("updates", {"__interrupt__": interrupts})
         if interrupts:
-            self.reports.emit("values", {**position.values(), "__interrupt__": interrupts})
+            self.reports.emit("values", asking(position.values(), interrupts))
+            self.reports.settled()
         return Finish(values=position.output(), interrupts=interrupts, paused=True)
 
     def _finish(self, warning: str | None = None) -> Finish:
@@ -243,17 +244,23 @@ class Execution:
         own = {"checkpoint_id": self.position.at.id, "checkpoint_ns": "|".join(task.path)}
         return {
             **config,
-            "metadata": {**self.job.metadata, **config.get("metadata", {}), **self._place(task)},
+            "metadata": {
+                **self.job.metadata,
+                **config.get("metadata", {}),
+                **task.node.metadata,
+                **self._place(task),
+            },
             "configurable": {**config.get("configurable", {}), **own},
         }
 
     def _place(self, task: Task) -> dict[str, Any]:
         """Where a task is, under LangGraph's names."""
+        is_entry = task.caller is None and START in self.position.at.values
         return {
             "langgraph_node": task.planned.node,
             "langgraph_step": self.position.at.step + 1,
             "langgraph_path": list(task.planned.path),
-            "langgraph_triggers": list(triggers(task.planned)),
+            "langgraph_triggers": [START] if is_entry else list(triggers(task.planned)),
             "langgraph_checkpoint_ns": "|".join(task.path),
         }
 

@@ -11,8 +11,8 @@ __all__ = ["ExitLog"]
 
 @attrs.define(eq=False)
 class ExitLog:
-    """A `CheckpointLog` that holds records back until `settle()`, and then appends the last ones to
-    the log behind it."""
+    """A `CheckpointLog` that holds records back until `settle()` or `flush()`, and then appends the
+    last ones to the log behind it."""
 
     behind: CheckpointLog
     _checkpoints: dict[str, Checkpoint] = attrs.field(factory=dict)  # by namespace
@@ -21,9 +21,18 @@ class ExitLog:
     async def load(self, ns: str = "", checkpoint_id: str | None = None) -> Saved | None:
         held = self._checkpoints.get(ns)
         if held is None or checkpoint_id not in (None, held.id):
-            return await self.behind.load(ns, checkpoint_id)
-        pending = {task: record for (where, task), record in self._writes.items() if where == ns}
-        return Saved(held, pending)
+            saved = await self.behind.load(ns, checkpoint_id)
+        else:
+            saved = Saved(held)
+        if saved is None:
+            return None
+        at = saved.checkpoint.id
+        later = {
+            task: record
+            for (where, task), record in self._writes.items()
+            if where == ns and record.checkpoint_id == at
+        }
+        return attrs.evolve(saved, pending={**saved.pending, **later})
 
     async def history(
         self, ns: str = "", *, before: str | None = None, limit: int | None = None
@@ -45,10 +54,11 @@ class ExitLog:
     def hand_over(self) -> None: ...
 
     async def flush(self) -> None:
+        self.settle()
         await self.behind.flush()
 
     def settle(self) -> None:
-        """The run is over: append what it came to, outer graphs first."""
+        """Append what the run has come to, outer graphs first."""
         for ns in sorted(self._checkpoints, key=len):
             self.behind.append(self._checkpoints[ns])
         for record in self._writes.values():

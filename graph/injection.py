@@ -12,7 +12,7 @@ from .context import RunnableConfig, Runtime, StreamWriter, TaskContext
 from .errors import NodeError
 from .store import BaseStore
 
-__all__ = ["GIVEN", "wanted"]
+__all__ = ["GIVEN", "hints_of", "wanted"]
 
 GIVEN: Final[Mapping[str, Callable[[TaskContext], Any]]] = {
     "config": lambda task: task.config,
@@ -45,7 +45,7 @@ def wanted(
     given.
     """
     fixed = function.keywords if isinstance(function, functools.partial) else {}
-    hints = _hints(function)
+    hints = hints_of(function)
     asks: dict[str, str | None] = {}
     for parameter in parameters:
         name = parameter.name
@@ -57,7 +57,8 @@ def wanted(
     return asks
 
 
-def _hints(function: Callable[..., Any]) -> Mapping[str, Any]:
+def hints_of(function: Callable[..., Any]) -> Mapping[str, Any]:
+    """The annotations of a function, none where they cannot be resolved."""
     while isinstance(function, functools.partial):
         function = function.func
     if not inspect.isroutine(function):

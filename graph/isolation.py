@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Collection
+from typing import Any, Final
 
-__all__ = ["isolated", "own_container"]
+from .objects import form_of
+
+__all__ = ["isolated", "isolated_state", "own_container"]
+
+_SHARED: Final = frozenset((str, int, bool, float, type(None), bytes))  # nobody can change them
 
 
 def isolated(value: Any) -> Any:
-    """`value` with every dict, list, set and tuple in it copied; other objects are shared.
+    """`value` with every container in it copied, and every object of an attrs class, dataclass,
+    Pydantic model or named tuple; other objects are shared.
 
     A node may change what it was given, and a caller what was returned, without anybody else
     seeing it. Costs a fraction of `copy.deepcopy`.
     """
     kind = type(value)
+    if kind in _SHARED:
+        return value
     if kind is dict:
         return {key: isolated(item) for key, item in value.items()}
     if kind is list:
@@ -22,12 +30,27 @@ def isolated(value: Any) -> Any:
         return tuple([isolated(item) for item in value])
     if kind is set:
         return set(value)
-    return value
+    form = form_of(kind)
+    return value if form is None else form.copied(value, isolated)
+
+
+def isolated_state(state: Any, untracked: Collection[str]) -> Any:
+    """A state, or what a `Send` gives in place of it; the handles under `untracked` keys stay the
+    same."""
+    if not untracked or not isinstance(state, dict):
+        return isolated(state)
+    return {key: item if key in untracked else isolated(item) for key, item in state.items()}
 
 
 def own_container(value: Any) -> Any:
-    """`value` itself copied, if it is a dict, list or set, but not what it holds.
+    """`value` itself copied, if it is something that `isolated` copies, but not what it holds.
 
     Enough for a reducer, which may add to what is there in place.
     """
-    return value.copy() if type(value) in (dict, list, set) else value
+    kind = type(value)
+    if kind in (dict, list, set):
+        return value.copy()
+    if kind in _SHARED:
+        return value
+    form = form_of(kind)
+    return value if form is None else form.copied(value, lambda item: item)

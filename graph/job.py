@@ -9,15 +9,16 @@ import attrs
 
 from .cache import BaseCache
 from .checkpoint import CheckpointLog
-from .context import RunnableConfig
+from .context import RunnableConfig, merged_config
 from .control import Interrupt
 from .store import BaseStore
 from .stream import SILENT, Sink
 from .world import World
 
-__all__ = ["Breakpoints", "Durability", "Finish", "Job"]
+__all__ = ["All", "Breakpoints", "Durability", "Finish", "Job"]
 
-Breakpoints = Sequence[str] | Literal["*"]
+All = Literal["*"]  # nodes
+Breakpoints = Sequence[str] | All
 Durability = Literal["sync", "async", "exit"]
 
 
@@ -55,6 +56,14 @@ class Job:
     cache: BaseCache | None = None
     progress: Callable[[], None] = lambda: None
 
+    def configured(self, base: RunnableConfig) -> Job:
+        """With a config of the graph's own below the run's."""
+        return attrs.evolve(
+            self,
+            config=merged_config(base, self.config),
+            metadata={**base.get("metadata", {}), **self.metadata},
+        )
+
 
 @attrs.frozen(kw_only=True)
 class Finish:
@@ -64,7 +73,7 @@ class Finish:
     interrupt or a breakpoint. `warning`: what its sender should know.
     """
 
-    values: Mapping[str, Any]
+    values: Any
     interrupts: tuple[Interrupt, ...] = ()
     paused: bool = False
     warning: str | None = None

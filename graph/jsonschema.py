@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Collection, Mapping
-from typing import Any, NotRequired, Required, get_origin, get_type_hints
+from typing import Any, NotRequired, Required, get_args, get_origin, get_type_hints
 
 import attrs
 import msgspec
 from typing_extensions import is_typeddict
 
-__all__ = ["json_schema"]
+from .schema import is_state_type
+
+__all__ = ["json_schema", "value_schema"]
 
 Schema = dict[str, Any]
 
@@ -50,6 +53,15 @@ def json_schema(declared: type[Any], keys: Collection[str] | None = None) -> Sch
     return schema
 
 
+def value_schema(hint: Any) -> Schema:
+    """The schema of an annotation, whatever it is. Never fails, as `json_schema`."""
+    if is_state_type(hint):
+        return json_schema(hint)
+    defs: dict[str, Schema] = {}
+    schema = _property("", hint, defs)
+    return {**schema, "$defs": defs} if defs else schema
+
+
 def _property(name: str, hint: Any, defs: dict[str, Schema]) -> Schema:
     def hook(unknown: Any) -> Schema:
         if hasattr(unknown, "model_json_schema"):
@@ -61,9 +73,27 @@ def _property(name: str, hint: Any, defs: dict[str, Schema]) -> Schema:
             [hint], schema_hook=hook, ref_template=_REF
         )
     except Exception:  # what msgspec and a type's own schema raise is theirs to choose
-        return {}
+        if not _has_model(hint):
+            return {}
+        schema, found = _by_pydantic(hint)
     defs.update(found)
-    return schema if "$ref" in schema else {"title": name.replace("_", " ").title(), **schema}
+    if "$ref" in schema or not name:
+        return schema
+    return {"title": name.replace("_", " ").title(), **schema}
+
+
+def _has_model(hint: Any) -> bool:
+    return hasattr(hint, "model_json_schema") or any(map(_has_model, get_args(hint)))
+
+
+def _by_pydantic(hint: Any) -> tuple[Schema, dict[str, Schema]]:
+    """The schema of a type that has Pydantic models in it and is too much for msgspec, such as a
+    union of them, and of what it refers to."""
+    try:
+        schema: Schema = sys.modules["pydantic"].TypeAdapter(hint).json_schema()
+    except Exception:  # as above
+        return {}, {}
+    return schema, schema.pop("$defs", {})
 
 
 def _of_model(model: Any, defs: dict[str, Schema]) -> Schema:

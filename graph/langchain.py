@@ -14,7 +14,7 @@ from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tracers._streaming import _StreamingCallbackHandler
 
 from .context import RunnableConfig
-from .messages import Emit
+from .messages import TAG_NOSTREAM, Emit
 
 __all__ = ["Listener", "heard"]
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 def heard(config: RunnableConfig, emit: Emit) -> RunnableConfig:
     """`config` with a `Listener` among its callbacks; models called without a config get it too."""
     listener = Listener(emit, config["metadata"]["langgraph_checkpoint_ns"])
-    given = cast(dict[str, Any], config).get("callbacks")
+    given = config.get("callbacks")
     callbacks: Any
     if isinstance(given, BaseCallbackManager):
         callbacks = given.copy()
@@ -61,7 +61,7 @@ class Listener(BaseCallbackHandler, _StreamingCallbackHandler[Any]):
     ) -> None:
         metadata = metadata or {}
         is_of_inner_graph = metadata.get("langgraph_checkpoint_ns", self._ns) != self._ns
-        if is_of_inner_graph or "nostream" in (tags or ()):
+        if is_of_inner_graph or TAG_NOSTREAM in (tags or ()):
             return
         own = [tag for tag in tags or () if not tag.startswith("seq:step")]
         self._models[run_id] = {**metadata, "tags": own} if own else metadata

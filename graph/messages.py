@@ -10,14 +10,18 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
+from .checkpoint import RETURN
 from .context import RunnableConfig, current_task
+from .control import END, PREVIOUS
 from .isolation import isolated
 
 __all__ = [
     "CHUNK",
+    "TAG_NOSTREAM",
     "as_chunk",
     "emit_message",
     "ident_of",
+    "is_object",
     "known",
     "metadata_of",
     "stamped",
@@ -25,6 +29,7 @@ __all__ = [
     "with_callback",
 ]
 
+TAG_NOSTREAM: Final = "nostream"  # of a chat model that is not to be heard
 CHUNK: Final = "AIMessageChunk"  # the type of a part of a message, as langchain-core calls it
 
 _TYPES: Final = frozenset(("ai", "human", "system", "tool", "function", "chat", CHUNK))
@@ -47,7 +52,7 @@ def emit_message(chunk: Any) -> None:
 
 def as_chunk(given: Any, ident: str) -> Any:
     """What was given to `emit_message`, as it is streamed; its id is `ident` by default."""
-    if _is_object(given):
+    if is_object(given):
         return given if given.id else given.model_copy(update={"id": ident})
     kind = (given.get("type") or given.get("role")) if isinstance(given, Mapping) else None
     if not isinstance(kind, str) or "content" not in given:
@@ -60,11 +65,16 @@ def as_chunk(given: Any, ident: str) -> Any:
 
 
 def whole(writes: Iterable[tuple[str, Any]]) -> Iterator[Any]:
-    """The messages in what a node wrote: values that are one, and lists of them."""
-    for _, value in writes:
+    """The messages in what a node wrote: values that are one, and lists of them. What an entrypoint
+    or a task returned may have them by key.
+    """
+    for key, value in writes:
         for one in value if isinstance(value, (list, tuple)) else (value,):
-            if _is_object(one) or _is_dict_message(one):
-                yield one
+            if is_object(one) or _is_dict_message(one):
+                if key != PREVIOUS:
+                    yield one
+            elif key in (END, RETURN) and one is value and isinstance(one, dict):
+                yield from whole(one.items())
 
 
 def stamped(message: Any, new_id: Callable[[], str]) -> str:
@@ -112,7 +122,10 @@ def with_callback(config: RunnableConfig, emit: Emit) -> RunnableConfig:
     return heard(config, emit)
 
 
-def _is_object(value: Any) -> bool:
+def is_object(value: Any) -> bool:
+    """Whether it is a message object of langchain-core."""
+    if type(value) is dict:
+        return False
     module = sys.modules.get("langchain_core.messages")  # nobody has such an object without it
     return module is not None and isinstance(value, module.BaseMessage)
 

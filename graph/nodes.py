@@ -4,23 +4,38 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+import sys
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import attrs
 
+from .channels import Channel
 from .context import TaskContext
-from .control import END, START, Command, RetryPolicy, Send
+from .control import END, ROOT, START, Command, RetryPolicy, Send
 from .errors import InvalidUpdateError, NodeNotFoundError
 from .injection import GIVEN, wanted
-from .isolation import isolated
+from .isolation import isolated, isolated_state
 from .policies import CachePolicy, TimeoutPolicy
-from .schema import Schema, as_update
+from .schema import Schema, as_update, has_keys
 
 if TYPE_CHECKING:
     from .compiled import CompiledStateGraph
 
-__all__ = ["Branch", "Call", "Node", "read_update"]
+__all__ = [
+    "INPUT",
+    "Branch",
+    "Call",
+    "Node",
+    "Pairs",
+    "check_targets",
+    "is_async",
+    "is_runnable",
+    "name_of",
+    "read_update",
+]
+
 
 # Parameters that cannot be given by their name.
 _UNNAMED = (
@@ -28,7 +43,9 @@ _UNNAMED = (
     inspect.Parameter.VAR_POSITIONAL,
     inspect.Parameter.VAR_KEYWORD,
 )
+INPUT: Final = "__input__"  # who writes what a Command given as input brings
 Pairs = tuple[tuple[str, Any], ...]
+Update = tuple[Pairs, tuple[str | Send, ...], list[Command[Any]]]
 
 
 @attrs.frozen
@@ -41,10 +58,19 @@ class Call:
 
     @classmethod
     def of(cls, function: Callable[..., Any], what: str) -> Call:
-        """Raises TypeError for a function that cannot be called with a state."""
+        """Raises TypeError for a function that cannot be called with a state.
+
+        A Runnable of langchain-core is called in a worker thread, as its async side is asyncio's.
+        """
+        if is_runnable(function):
+            return cls(cast(Any, function).invoke, False, (("config", "config"),))
         if not callable(function):
             raise TypeError(f"{what} must be a function; got {function!r}")
-        return cls(function, _is_async(function), _asks(function, what))
+        return cls(function, is_async(function), _asks(function, what))
+
+    def arguments(self, given: Any) -> tuple[Sequence[Any], Mapping[str, Any]]:
+        """What the function is called with, beside what it asks for."""
+        return (given,), {}
 
     def __call__(self, state: Any, task: TaskContext) -> Any:
         if not self.asks:
@@ -54,28 +80,31 @@ class Call:
 
 @attrs.frozen
 class Branch:
-    """A conditional edge: a function that says where to go. `schema`: what it reads, None for what
-    its node reads."""
+    """A conditional edge: a function that says where to go from the node `source`. `schema`: what
+    it reads, None for what its node reads."""
 
+    source: str
     call: Call
     path_map: Mapping[Any, str] | None
     schema: Schema | None = None
 
-    def targets(self, chosen: Any) -> tuple[str | Send, ...]:
+    def targets(self, chosen: Any, channels: Mapping[str, Channel]) -> tuple[str | Send, ...]:
         """The function's answer as targets. Raises InvalidUpdateError for what is none."""
         many = chosen if isinstance(chosen, (list, tuple)) else (chosen,)
-        return tuple(self._target(one) for one in many)
+        return own_targets(tuple(self._target(one) for one in many), channels)
 
     def _target(self, one: Any) -> str | Send:
         if isinstance(one, Send):
             return one
-        if self.path_map is not None and one in self.path_map:
+        if self.path_map is None:
+            if isinstance(one, str):
+                return one
+        elif isinstance(one, Hashable) and one in self.path_map:
             return self.path_map[one]
-        if isinstance(one, str) and self.path_map is None:
-            return one
-        known = "" if self.path_map is None else f" (its path map has {list(self.path_map)})"
+        name = getattr(self.call.function, "__name__", repr(self.call.function))
+        known = "" if self.path_map is None else f"; its path map has {list(self.path_map)}"
         raise InvalidUpdateError(
-            f"The conditional edge {self.call.function!r} answered {one!r}, "
+            f"The conditional edge {name!r} from node {self.source!r} answered {_shown(one)}, "
             f"which is no target{known}"
         )
 
@@ -86,7 +115,8 @@ class Node:
 
     `edges`: static targets. `joins`: the edges from several nodes that this one is a source of.
     `schema`: what it reads. `defer`: it runs only when nothing else is left to run.
-    `destinations`: where its Commands may go, with the label of each in drawings.
+    `destinations`: where its Commands may go, with the label of each in drawings. `writer`: makes
+    its writes of what it returned, where that is no update of state keys.
     """
 
     name: str
@@ -98,16 +128,21 @@ class Node:
     timeout: TimeoutPolicy | None = None
     cache: CachePolicy | None = None
     error_handler: Call | None = None
+    writer: Callable[[Any], Pairs] | None = None
     metadata: Mapping[str, Any] = attrs.field(factory=dict)
     destinations: Mapping[str, str | None] = attrs.field(factory=dict)
     edges: tuple[str, ...] = ()
     joins: tuple[str, ...] = ()
     branches: tuple[Branch, ...] = ()
 
+    def read(self, returned: Any, channels: Mapping[str, Any]) -> Update:
+        """What the node returned, as `read_update` gives it, which it raises as."""
+        if self.writer is not None:
+            return self.writer(returned), (), []
+        return read_update(returned, self.name, channels)
 
-def read_update(
-    returned: Any, node: str, channels: Mapping[str, Any]
-) -> tuple[Pairs, tuple[str | Send, ...], list[Command[Any]]]:
+
+def read_update(returned: Any, node: str, channels: Mapping[str, Any]) -> Update:
     """What a node returned, as (writes, targets, commands for the graph around this one).
 
     Keys that the state does not have are passed over, as LangGraph does. Raises InvalidUpdateError
@@ -116,12 +151,18 @@ def read_update(
     match returned:
         case None:
             return (), (), []
-        case dict():
+        case dict() if ROOT not in channels:
             return _pairs(returned, channels), (), []
         case Command(graph=Command.PARENT):
             return (), (), [returned]
         case Command(graph=None):
-            return _command_pairs(returned.update, node, channels), returned.targets(), []
+            goto = own_targets(_goto(returned, node), channels)
+            return _command_pairs(returned.update, node, channels), goto, []
+        case Command():
+            raise InvalidUpdateError(
+                f"{_who(node)} a Command with graph={returned.graph!r}; it is None for this graph "
+                f"or Command.PARENT for the one around it"
+            )
         case [*several] if any(isinstance(one, Command) for one in several):
             parts = [read_update(one, node, channels) for one in several]
             return (
@@ -129,14 +170,21 @@ def read_update(
                 tuple(target for _, targets, _ in parts for target in targets),
                 [command for _, _, outer in parts for command in outer],
             )
+        case _ if ROOT in channels:
+            return ((ROOT, isolated(returned)),), (), []
         case _:
-            instance = None if isinstance(returned, (Command, Send)) else as_update(returned)
-            if instance is not None and any(key in channels for key in instance):
-                return _pairs(instance, channels), (), []
+            if not isinstance(returned, (Command, Send)) and has_keys(returned, channels):
+                return _pairs(as_update(returned) or {}, channels), (), []
             raise InvalidUpdateError(
-                f"Node {node!r} returned {_shown(returned)}; expected a dict of state keys, "
-                f"a Command or None"
+                f"{_who(node)} {_shown(returned)}; expected a dict of state keys, a Command or None"
             )
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """What a function is called."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return getattr(function, "__name__", type(function).__name__)
 
 
 def check_targets(targets: tuple[str | Send, ...], node: str, known: Mapping[str, Any]) -> None:
@@ -145,19 +193,63 @@ def check_targets(targets: tuple[str | Send, ...], node: str, known: Mapping[str
         name = target.node if isinstance(target, Send) else target
         is_end = name == END and not isinstance(target, Send)
         if (name not in known or name == START) and not is_end:
-            raise NodeNotFoundError(
-                f"Node {node!r} leads to {name!r}, which is no node of the graph"
-            )
+            who = "The Command given as input" if node == INPUT else f"Node {node!r}"
+            raise NodeNotFoundError(f"{who} leads to {name!r}, which is no node of the graph")
+
+
+def own_targets(
+    targets: tuple[str | Send, ...], channels: Mapping[str, Channel]
+) -> tuple[str | Send, ...]:
+    """Targets whose `Send`s share nothing with what they were made of, but for untracked keys."""
+    if all(isinstance(target, str) for target in targets):
+        return targets
+    untracked = [key for key, channel in channels.items() if not channel.tracked]
+    return tuple(
+        Send(target.node, isolated_state(target.arg, untracked))
+        if isinstance(target, Send)
+        else target
+        for target in targets
+    )
+
+
+def _goto(command: Command[Any], node: str) -> tuple[str | Send, ...]:
+    """Raises InvalidUpdateError for what is no target at all."""
+    goto = command.goto
+    if isinstance(goto, (str, Send, Sequence, NoneType)):
+        targets = command.targets()
+        if all(isinstance(target, (str, Send)) for target in targets):
+            return targets
+    raise InvalidUpdateError(
+        f"{_who(node)} a Command with goto={goto!r}; expected a node's name, a Send, or a list of "
+        f"these"
+    )
+
+
+def _who(node: str) -> str:
+    """The beginning of a sentence about what somebody gave."""
+    return {INPUT: "The input is", START: "The update is"}.get(node, f"Node {node!r} returned")
 
 
 def _pairs(update: Mapping[str, Any], channels: Mapping[str, Any]) -> Pairs:
-    return tuple([(key, isolated(value)) for key, value in update.items() if key in channels])
+    return _isolated_pairs(update.items(), channels)
+
+
+def _isolated_pairs(pairs: Iterable[tuple[str, Any]], channels: Mapping[str, Any]) -> Pairs:
+    return tuple(
+        [
+            (key, isolated(value) if channels[key].tracked else value)
+            for key, value in pairs
+            if key in channels
+        ]
+    )
 
 
 def _command_pairs(update: Any, node: str, channels: Mapping[str, Any]) -> Pairs:
     """A Command's `update`: None, a dict, an instance of a state type, or a list of pairs, whose
     keys may come more than once.
     """
+    if ROOT in channels:
+        return () if update is None else ((ROOT, isolated(update)),)
     if update is None or isinstance(update, dict):
         return _pairs(update or {}, channels)
     if (instance := as_update(update)) is not None:
@@ -166,10 +258,16 @@ def _command_pairs(update: Any, node: str, channels: Mapping[str, Any]) -> Pairs
         pairs = [(key, value) for key, value in update]
     except (TypeError, ValueError):
         raise InvalidUpdateError(
-            f"Node {node!r} returned a Command whose update is {_shown(update)}; "
+            f"{_who(node)} a Command whose update is {_shown(update)}; "
             f"expected a dict of state keys or a list of (key, value) pairs"
         ) from None
-    return tuple((key, isolated(value)) for key, value in pairs if key in channels)
+    return _isolated_pairs(pairs, channels)
+
+
+def is_runnable(action: Any) -> bool:
+    """Whether it is a Runnable of langchain-core: a chain, a chat model, a prompt."""
+    module = sys.modules.get("langchain_core.runnables")  # nobody has one without it
+    return module is not None and isinstance(action, module.Runnable)
 
 
 def _shown(value: Any) -> str:
@@ -177,7 +275,8 @@ def _shown(value: Any) -> str:
     return f"{text if len(text) <= 80 else text[:77] + '...'} ({type(value).__name__})"
 
 
-def _is_async(function: Any) -> bool:
+def is_async(function: Any) -> bool:
+    """Whether it is an async function, or an object or partial that is called as one."""
     while isinstance(function, functools.partial):
         function = function.func
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(

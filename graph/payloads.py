@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from .checkpoint import Planned, StateSnapshot, StateTask
-from .control import START, Interrupt
+from .control import PREVIOUS, START, Interrupt
+from .parts import CheckpointPayload, CheckpointTask, DebugPayload, TaskPayload, TaskResultPayload
 
 __all__ = ["checkpoint_payload", "result_payload", "task_payload", "triggers", "wrapped"]
 
@@ -27,15 +28,15 @@ _OF_PLACE: Final = frozenset(
 )
 
 
-def task_payload(planned: Planned, given: Any, metadata: Mapping[str, Any]) -> dict[str, Any]:
+def task_payload(planned: Planned, given: Any, metadata: Mapping[str, Any]) -> TaskPayload:
     """A task that starts. `given`: what its node reads. `metadata`: of its config."""
     shown = {key: value for key, value in metadata.items() if key not in _OF_PLACE}
-    payload = {
-        "id": planned.id,
-        "name": planned.node,
-        "input": given,
-        "triggers": triggers(planned),
-    }
+    payload = TaskPayload(
+        id=planned.id,
+        name=planned.node,
+        input=given,
+        triggers=tuple(metadata["langgraph_triggers"]),
+    )
     return {**payload, "metadata": shown} if shown else payload
 
 
@@ -45,10 +46,12 @@ def result_payload(
     *,
     error: Exception | None = None,
     interrupts: Sequence[Interrupt] = (),
-) -> dict[str, Any]:
+) -> TaskResultPayload:
     """What a task came to. A key that it wrote more than once has `{"$writes": [...]}`."""
     by_key: dict[str, list[Any]] = {}
     for key, value in writes:
+        if key == PREVIOUS:
+            continue
         by_key.setdefault(key, []).append(value)
     return {
         "id": planned.id,
@@ -62,7 +65,7 @@ def result_payload(
     }
 
 
-def checkpoint_payload(state: StateSnapshot) -> dict[str, Any]:
+def checkpoint_payload(state: StateSnapshot) -> CheckpointPayload:
     """A checkpoint as the run has come to it; `next` has finished tasks too."""
     about = state.metadata or {}
     return {
@@ -75,7 +78,12 @@ def checkpoint_payload(state: StateSnapshot) -> dict[str, Any]:
     }
 
 
-def wrapped(kind: str, step: int, timestamp: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+def wrapped(
+    kind: Literal["checkpoint", "task", "task_result"],
+    step: int,
+    timestamp: str,
+    payload: CheckpointPayload | TaskPayload | TaskResultPayload,
+) -> DebugPayload:
     """A payload as mode `debug` shows it; `kind`: `checkpoint`, `task` or `task_result`."""
     return {"step": step, "timestamp": timestamp, "type": kind, "payload": payload}
 
@@ -87,14 +95,13 @@ def triggers(planned: Planned) -> tuple[str, ...]:
     return (f"branch:to:{planned.node}",)
 
 
-def _task(task: StateTask) -> dict[str, Any]:
-    shown: dict[str, Any] = {"id": task.id, "name": task.name}
+def _task(task: StateTask) -> CheckpointTask:
+    shown = CheckpointTask(id=task.id, name=task.name, state=task.state)
     if task.error is not None:
-        return {**shown, "error": task.error.repr, "state": task.state}
+        return {**shown, "error": task.error.repr}
     if task.result and task.name != START:
         shown["result"] = task.result
-    interrupts = tuple(_interrupt(one) for one in task.interrupts)
-    return {**shown, "interrupts": interrupts, "state": task.state}
+    return {**shown, "interrupts": tuple(_interrupt(one) for one in task.interrupts)}
 
 
 def _interrupt(interrupt: Interrupt) -> dict[str, Any]:

@@ -10,9 +10,10 @@ from typing import Any
 import attrs
 
 from .channels import MISSING, Channel
-from .checkpoint import Planned
-from .control import END, Send
+from .checkpoint import PendingWrites, Planned
+from .control import END, ROOT, START, Send
 from .nodes import Node
+from .root import shown
 
 __all__ = [
     "Advance",
@@ -20,9 +21,11 @@ __all__ = [
     "Outcome",
     "Topology",
     "advance",
+    "apply_step",
     "apply_writes",
     "handler_of",
     "plan_targets",
+    "settled",
 ]
 
 
@@ -36,15 +39,18 @@ class Outcome:
     handled: bool = False
 
     @property
-    def result(self) -> dict[str, Any] | list[dict[str, Any]] | None:
-        """What the task wrote, as the stream shows it; None if nothing, and several dicts where it
-        wrote a key more than once."""
+    def result(self) -> Any:
+        """What the task wrote, as the stream shows it; None if nothing, and a list where it wrote a
+        key more than once."""
+        if not self.writes:
+            return None
         parts: list[dict[str, Any]] = [{}]
         for key, value in self.writes:
             if key in parts[-1]:
                 parts.append({})
             parts[-1][key] = value
-        return parts if len(parts) > 1 else parts[0] or None
+        several = [shown(part) for part in parts]
+        return several if len(several) > 1 else several[0]
 
 
 @attrs.frozen
@@ -71,6 +77,11 @@ class Topology:
     fading: tuple[str, ...] = attrs.field(init=False)
     untracked: tuple[str, ...] = attrs.field(init=False)
     deferred: tuple[str, ...] = attrs.field(init=False)
+
+    @property
+    def whole(self) -> bool:
+        """Whether inputs are one value, without keys, and results too."""
+        return self.inputs in ((START,), (ROOT,))
 
     @fading.default
     def _fading(self) -> tuple[str, ...]:
@@ -122,6 +133,37 @@ def apply_writes(
     return changed, tuple(by_key)
 
 
+def settled(
+    graph: Topology,
+    values: Mapping[str, Any],
+    planned: Sequence[Planned],
+    pending: Mapping[str, PendingWrites],
+) -> Mapping[str, Any]:
+    """`values` with what those of the `planned` tasks have written that are finished, while their
+    siblings are not. As they are where the writes of these cannot be applied by themselves."""
+    writes = [
+        (task.node, key, value)
+        for task in planned
+        if (so_far := pending.get(task.id)) is not None
+        for key, value in so_far.writes or ()
+    ]
+    try:
+        return apply_writes(graph.channels, values, writes)[0] if writes else values
+    except Exception:  # a reducer's own too; the super-step says so when it comes to its end
+        return values
+
+
+def apply_step(
+    graph: Topology, values: Mapping[str, Any], writes: Iterable[tuple[str, str, Any]]
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """As `apply_writes`, of a super-step: what fades and was not written is gone."""
+    after, changed = apply_writes(graph.channels, values, writes)
+    gone = tuple(key for key in graph.fading if key in after and key not in changed)
+    for key in gone:
+        del after[key]
+    return after, (*changed, *gone)
+
+
 def advance(
     graph: Topology,
     values: Mapping[str, Any],
@@ -135,15 +177,10 @@ def advance(
     `finished`: in task order. `also`: targets that no task named, of a Command given as input.
     `beside`: tasks that stay planned.
     """
-    values, changed = apply_writes(
-        graph.channels,
-        values,
-        [(task.node, key, value) for task, outcome in finished for key, value in outcome.writes],
-    )
-    for key in graph.fading:
-        if key in values and key not in changed:
-            del values[key]
-            changed = (*changed, key)
+    writes = [
+        (task.node, key, value) for task, outcome in finished for key, value in outcome.writes
+    ]
+    values, changed = apply_step(graph, values, writes)
     targets: list[str | Send] = list(also)
     arrived = dict(joins)
     for task, outcome in finished:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import attrs
 
 from .channels import initial_values
 from .checkpoint import PAUSE_TASK, RUN_TASK, Checkpoint, PendingWrites, Planned, Saved, TaskError
-from .control import START, Command, Interrupt, Send
+from .control import END, START, Command, Interrupt, Send
 from .errors import EmptyInputError, InvalidUpdateError
+from .isolation import isolated, isolated_state
 from .job import Job
-from .nodes import check_targets, read_update
-from .plan import Advance, Outcome, Topology, apply_writes, handler_of, plan_targets
+from .nodes import INPUT, check_targets, read_update
+from .plan import Advance, Outcome, Topology, apply_writes, handler_of, plan_targets, settled
 from .resume import answers_of, waiting
-from .schema import as_update
+from .root import shown
+from .schema import as_update, has_keys
 from .untracked import TrackedLog
 
-__all__ = ["Position"]
+__all__ = ["Position", "input_values"]
 
 
 @attrs.define(eq=False)
@@ -45,15 +48,21 @@ class Position:
     def ns(self) -> str:
         return "|".join(self.job.ns) if self.job.ns else ""
 
-    def values(self) -> dict[str, Any]:
+    def values(self) -> Any:
         """The state, in the order of its declaration."""
         values = self.at.values
-        return {key: values[key] for key in self.graph.channels if key in values}
+        return shown({key: values[key] for key in self.graph.channels if key in values})
 
-    def output(self) -> dict[str, Any]:
-        """The part of the state that a result has."""
-        values = self.at.values
-        return {key: values[key] for key in self.graph.outputs if key in values}
+    def given(self) -> Any:
+        """What nodes read that read all there is."""
+        return self.at.values[START] if START in self.at.values else self.values()
+
+    def output(self) -> Any:
+        """The part of the state that a result has, with what finished tasks have written."""
+        values = settled(self.graph, self.at.values, self.at.next, self.pending)
+        if self.graph.outputs == (END,):
+            return values.get(END)
+        return shown({key: values[key] for key in self.graph.outputs if key in values})
 
     def waiting(self) -> tuple[Interrupt, ...]:
         """The questions that planned tasks wait on, in task order."""
@@ -99,15 +108,7 @@ class Position:
             return True
         if isinstance(given, Command):
             return self._begin_command(given, saved, forks)
-        if not isinstance(given, Mapping):
-            instance = as_update(given)
-            if instance is None or not any(key in self.graph.inputs for key in instance):
-                raise InvalidUpdateError(
-                    f"The input of a graph is a dict of state keys, an instance of its state "
-                    f"type, a Command or None; got {type(given).__name__}"
-                )
-            given = instance
-        self.begin_turn(given, saved)
+        self.begin_turn(input_values(self.graph, given), saved)
         return False
 
     def take_up(self, saved: Saved) -> None:
@@ -120,24 +121,52 @@ class Position:
         self.dirty = tuple(values)
 
     def begin_turn(self, given: Mapping[str, Any], saved: Saved | None) -> None:
-        """A new turn: START is to take the input in; what was planned before is dropped."""
-        arg = {key: given[key] for key in given if key in self.graph.inputs}
-        self._input(saved, (Planned(START, arg=arg),))
+        """A new turn: START is to take the input in, or the one node of an entrypoint; what was
+        planned before is dropped. `given`: see `input_values`.
+        """
+        own = isolated_state(given, self.graph.untracked)
+        if START in own:
+            self._input(saved, tuple(map(Planned, self.graph.nodes[START].edges)), own)
+        else:
+            self._input(saved, (Planned(START, arg=shown(own)),))
 
-    def _input(self, saved: Saved | None, planned: tuple[Planned, ...]) -> None:
+    def _input(
+        self,
+        saved: Saved | None,
+        planned: tuple[Planned, ...],
+        written: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
         before = saved.checkpoint if saved else None
         values = before.values if before else initial_values(self.graph.channels)
-        changed = () if before else tuple(values)
-        self.append_checkpoint(before, source="input", values=values, changed=changed, next=planned)
+        changed = (*(() if before else values), *written)
+        values = {**values, **written}
+        self.append_checkpoint(
+            before,
+            source="input",
+            values=values,
+            changed=changed,
+            next=planned,
+            joins=self.half_joins(before),
+        )
+
+    def half_joins(self, before: Checkpoint | None) -> dict[str, tuple[str, ...]]:
+        """What a new turn keeps of the joins: who has arrived, but no deferred node that waited."""
+        arrived = before.joins if before is not None else {}
+        return {name: arrived[name] for name in self.graph.joins if name in arrived}
 
     def _begin_command(
         self, command: Command[Any], saved: Saved | None, forks: bool
     ) -> bool | None:
         plain = attrs.evolve(command, resume=None)
-        writes, goto, outer = read_update(plain, "__input__", self.graph.channels)
+        if command.resume is not None and self.job.log is None:
+            raise RuntimeError(
+                "A Command with resume needs a thread that waits: compile the graph with "
+                "checkpointer=InMemorySaver()"
+            )
+        writes, goto, outer = read_update(plain, INPUT, self.graph.channels)
         if outer:
             raise InvalidUpdateError("A Command given as input cannot address a parent graph")
-        check_targets(goto, "__input__", self.graph.nodes)
+        check_targets(goto, INPUT, self.graph.nodes)
         if saved is None:
             if not writes and not goto:
                 raise EmptyInputError(
@@ -145,13 +174,13 @@ class Position:
                 )
             # As in LangGraph: on an empty thread an update is an input too.
             if writes:
-                self._input(None, (Planned(START, arg=dict(writes)),))
+                self._input(None, (Planned(START, arg=shown(dict(writes))),))
                 self.goto = goto
             else:
                 self._input(None, plan_targets(goto))
             return False
         if command.resume is not None:
-            self.answers = answers_of(command.resume, waiting(saved), self.job.bound)
+            self.answers = answers_of(isolated(command.resume), waiting(saved), self.job.bound)
             if not self.answers and not writes and not goto:
                 self.take_up(saved)
                 return None
@@ -177,7 +206,7 @@ class Position:
     def _edit(self, writes: tuple[tuple[str, Any], ...], goto: tuple[str | Send, ...]) -> None:
         """What a Command writes, and where it goes beside the tasks that are planned."""
         before = self.at
-        named = (("__input__", key, value) for key, value in writes)
+        named = ((INPUT, key, value) for key, value in writes)
         values, changed = apply_writes(self.graph.channels, before.values, named)
         planned = plan_targets(goto, beside=before.next)
         self._rebase("update", before.step + 1, values, changed, planned)
@@ -202,8 +231,9 @@ class Position:
             joins=before.joins,
             ran=before.ran,
         )
-        for task in planned:
-            if (so_far := pending.get(task.id)) is not None:
+        kept = {task.id for task in planned}
+        for so_far in pending.values():
+            if so_far.task_id in kept or so_far.caller in kept:
                 self.append(attrs.evolve(so_far, checkpoint_id=self.at.id, error=None))
 
     # What it leaves behind.
@@ -218,6 +248,22 @@ class Position:
         node = what.pop("node", planned.node)
         self.append(self._record(planned.id, node=node, **what))
 
+    def append_answers(self, planned: Planned, answers: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Record what those who asked have been answered, the task itself and the calls it made;
+        what it asked or died of before is over. Returns all answers that the task itself has had.
+        """
+        before = self.pending[planned.id]
+        resumes = {planned.id: before.resumes}
+        for asked in before.interrupts:
+            asker = asked.ns[-1].rpartition(":")[2]
+            if asked.id in answers and (so_far := self.pending.get(asker)) is not None:
+                earlier = resumes.get(asker, so_far.resumes)
+                resumes[asker] = (*earlier, answers[asked.id])
+        for asker, given in resumes.items():
+            so_far = self.pending[asker]
+            self.append(attrs.evolve(so_far, resumes=given, interrupts=(), error=None))
+        return resumes[planned.id]
+
     def append_failure(self, error: Exception) -> None:
         """Record why the run failed, unless a task's record says so already."""
         if all(writes.error is None for writes in self.pending.values()):
@@ -230,6 +276,12 @@ class Position:
     def hand_over(self) -> None:
         if self.job.log is not None:
             self.job.log.hand_over()
+
+    async def flush(self) -> None:
+        """Wait until all that was left is durable."""
+        self.hand_over()
+        if self.job.log is not None:
+            await self.job.log.flush()
 
     def move(self, after: Advance, source: str, ran: tuple[str, ...]) -> None:
         """Append the checkpoint that a super-step or an update has led to."""
@@ -278,3 +330,17 @@ class Position:
         return PendingWrites(
             checkpoint_id=self.at.id, ns=self.ns, task_id=task_id, node=node, **what
         )
+
+
+def input_values(graph: Topology, given: Any) -> dict[str, Any]:
+    """The input of a turn, by key. Raises InvalidUpdateError for what the graph does not take."""
+    if graph.whole:
+        return dict.fromkeys(graph.inputs, given)
+    if not isinstance(given, Mapping):
+        if not has_keys(given, graph.inputs):
+            raise InvalidUpdateError(
+                f"The input of a graph is a dict of state keys, an instance of its state "
+                f"type, a Command or None; got {type(given).__name__}"
+            )
+        given = as_update(given) or {}
+    return {key: given[key] for key in given if key in graph.inputs}

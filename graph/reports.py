@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 import trio
@@ -12,11 +12,12 @@ from . import messages
 from .checkpoint import Planned, Saved
 from .control import START, Interrupt
 from .payloads import checkpoint_payload, result_payload, task_payload, wrapped
-from .plan import handler_of
+from .plan import handler_of, settled
 from .snapshot import snapshot
 
 if TYPE_CHECKING:
     from .execute import Execution
+    from .parts import CheckpointPayload, TaskPayload, TaskResultPayload
     from .plan import Outcome
     from .task import Task
 
@@ -53,6 +54,14 @@ class Reports:
         if self.wants("values"):
             self.emit("values", self.run.position.values())
 
+    def settled(self) -> None:
+        """The state with what the finished tasks of a paused super-step have written, if any."""
+        if self.wants("values"):
+            position = self.run.position
+            values = settled(self.run.graph, position.at.values, position.at.next, position.pending)
+            if values is not position.at.values:
+                self.emit("values", {k: values[k] for k in self.run.graph.channels if k in values})
+
     def custom(self, data: Any) -> None:
         """The stream writer that nodes are given."""
         self._live(self.emit, "custom", data)
@@ -65,7 +74,7 @@ class Reports:
         configurable = run.job.config.get("configurable", {})
         thread_id = run.job.metadata.get("thread_id") or configurable.get("thread_id", "")
         saved = Saved(position.at, position.pending)
-        state = snapshot(saved, thread_id, run.graph.channels, run.graph.nodes)
+        state = snapshot(saved, thread_id, run.graph, is_past=True)
         self._debug("checkpoints", "checkpoint", position.at.step, checkpoint_payload(state))
 
     def started(self, tasks: Sequence[Task]) -> None:
@@ -75,7 +84,7 @@ class Reports:
         for task in tasks:
             if task.planned.node == START:
                 continue
-            given = task.planned.arg if task.planned.takes_arg else self.run.position.values()
+            given = task.planned.arg if task.planned.takes_arg else self.run.position.given()
             if self.wants("messages"):
                 self.run.job.seen.update(messages.known(given))
             if self.wants("tasks", "debug"):
@@ -114,6 +123,11 @@ class Reports:
         if self.wants("messages"):
             self._live(self._message, chunk, messages.metadata_of(task.config), False)
 
+    def pushed(self, task: Task, message: Any) -> None:
+        """What a node gives to `push_message`."""
+        if self.wants("messages"):
+            self._live(self._message, message, messages.metadata_of(task.config), False)
+
     def hear(self, task: Task) -> None:
         """Pass on what chat models say in the task that is about to run."""
         if task.node.call is not None and self.wants("messages"):
@@ -137,7 +151,13 @@ class Reports:
             shown = result_payload(planned, *what, **more)
             self._debug("tasks", "task_result", self._step, shown)
 
-    def _debug(self, mode: str, kind: str, step: int, payload: dict[str, Any]) -> None:
+    def _debug(
+        self,
+        mode: str,
+        kind: Literal["checkpoint", "task", "task_result"],
+        step: int,
+        payload: CheckpointPayload | TaskPayload | TaskResultPayload,
+    ) -> None:
         self.emit(mode, payload)
         if self.wants("debug"):
             timestamp = self.run.job.world.timestamp()

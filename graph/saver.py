@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import attrs
 import trio
 
@@ -57,6 +59,6 @@ class InMemorySaver:
     def __init__(self) -> None:
         self._logs: dict[str, InMemoryLog] = {}
 
-    def log(self, thread_id: str) -> CheckpointLog:
+    def log(self, thread_id: str, declared: Collection[type] = ()) -> CheckpointLog:
         """The log of a thread; an empty one where it is new."""
         return self._logs.setdefault(thread_id, InMemoryLog())

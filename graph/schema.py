@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import inspect
 from collections import abc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, Any, NotRequired, Required, get_args, get_origin, get_type_hints
 from typing import NotRequired as NotRequiredExt
 from typing import Required as RequiredExt
@@ -15,10 +15,13 @@ import attrs
 from typing_extensions import is_typeddict
 
 from .channels import BinaryOperatorAggregate, Channel, LastValue
+from .chat import MessageReducer
+from .control import ROOT
 from .isolation import isolated
 from .managed import ManagedValue
+from .objects import is_pydantic
 
-__all__ = ["Schema", "as_update", "declared_state", "is_state_type"]
+__all__ = ["Schema", "as_update", "declared_state", "has_keys", "is_state_type"]
 
 _WRAPPERS = {Required, NotRequired, RequiredExt, NotRequiredExt}
 # What an abstract annotation starts out as.
@@ -49,14 +52,20 @@ class Schema:
         """The schema of a TypedDict, dataclass, attrs class or Pydantic model.
 
         `Annotated[type, reducer]` folds with the reducer, a function of two arguments;
-        `Annotated[type, channel]` is that channel; any other key holds the last value. Raises
-        TypeError for a type that declares no keys.
+        `Annotated[type, channel]` is that channel; any other key holds the last value. Such an
+        annotation by itself declares a state that is one value. Raises TypeError for a type that
+        declares neither.
         """
         names = _names(kind)
+        if names is None and get_origin(kind) is Annotated:
+            channel = _channel(ROOT, kind)
+            if isinstance(channel, Channel):
+                return cls.of_value(ROOT, channel)
         if names is None:
             raise TypeError(
-                f"The state of a graph is declared as a TypedDict, a dataclass, an attrs class or "
-                f"a Pydantic model; got {kind!r}"
+                f"The state of a graph is declared as a TypedDict, a dataclass, an attrs class, a "
+                f"Pydantic model, or one value with its reducer, Annotated[<type>, <reducer>]; got "
+                f"{kind!r}"
             )
         hints = get_type_hints(kind, include_extras=True)
         declared = {key: _channel(key, hints[key]) for key in names}
@@ -67,19 +76,35 @@ class Schema:
             build=None if is_typeddict(kind) else lambda given: _built(kind, names, given),
         )
 
+    @classmethod
+    def of_value(cls, key: str, channel: Channel) -> Schema:
+        """The schema of a state without keys: a node is given the value of the one channel."""
+        return cls(Any, {key: channel}, {}, lambda given: given.get(key))
+
     def select(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The values of this schema's keys, in the order of its declaration."""
         return {key: values[key] for key in self.channels if key in values}
 
-    def read(self, values: Mapping[str, Any], remaining: int) -> Any:
-        """What a node is given: a copy of its own. `remaining`: see `ManagedValue`.
+    def read(self, values: Mapping[str, Any], remaining: int, node: str) -> Any:
+        """What `node` is given: a copy of its own, but for what is untracked.
 
-        Raises what the type raises for values that it does not take.
+        `remaining`: see `ManagedValue`. Raises what the type raises for values that it does not
+        take, with a note that says so.
         """
-        given = {key: isolated(values[key]) for key in self.channels if key in values}
+        given = {
+            key: isolated(values[key]) if channel.tracked else values[key]
+            for key, channel in self.channels.items()
+            if key in values
+        }
         for key, manager in self.managed.items():
             given[key] = manager.get(remaining)
-        return given if self.build is None else self.build(given)
+        if self.build is None:
+            return given
+        try:
+            return self.build(given)
+        except Exception as error:
+            error.add_note(f"Raised when the state was read as {self.kind.__name__}, for {node!r}")
+            raise
 
 
 def is_state_type(kind: Any) -> bool:
@@ -101,6 +126,12 @@ def declared_state(function: Callable[..., Any]) -> Any:
     return hint if is_state_type(hint) else None
 
 
+def has_keys(value: Any, keys: Collection[str]) -> bool:
+    """Whether it is an instance of a state type that declares one of these keys."""
+    names = _names(type(value))
+    return names is not None and any(key in keys for key in names)
+
+
 def as_update(value: Any) -> dict[str, Any] | None:
     """The values by key of an instance of a state type; None for anything else.
 
@@ -111,7 +142,7 @@ def as_update(value: Any) -> dict[str, Any] | None:
     if names is None:
         return None
     update = {key: getattr(value, key) for key in names}
-    if _is_pydantic(kind):
+    if is_pydantic(kind):
         return {k: v for k, v in update.items() if v is not None or k in value.model_fields_set}
     return update
 
@@ -120,19 +151,13 @@ def _names(kind: Any) -> Mapping[str, str] | None:
     """The keys of a state type, with the names that its constructor has for them."""
     if is_typeddict(kind):
         return {key: key for key in get_type_hints(kind)}
-    if _is_pydantic(kind):
+    if is_pydantic(kind):
         return {key: key for key in kind.model_fields}
     if attrs.has(kind):
         return {field.name: field.alias or field.name for field in attrs.fields(kind) if field.init}
     if dataclasses.is_dataclass(kind):
         return {field.name: field.name for field in dataclasses.fields(kind) if field.init}
     return None
-
-
-def _is_pydantic(kind: Any) -> bool:
-    return isinstance(getattr(kind, "__pydantic_fields__", None), dict) and hasattr(
-        kind, "model_fields_set"
-    )
 
 
 def _built(kind: Any, names: Mapping[str, str], given: dict[str, Any]) -> Any:
@@ -161,7 +186,8 @@ def _channel(key: str, hint: Any) -> Channel | type[ManagedValue]:
             f"got {reducer!r}"
         )
     kind = get_origin(declared) or declared
-    return BinaryOperatorAggregate(_CONCRETE.get(kind, kind), reducer)
+    operator = MessageReducer.declared(reducer, declared)
+    return BinaryOperatorAggregate(_CONCRETE.get(kind, kind), operator)
 
 
 def _takes_two(function: Callable[..., Any]) -> bool:

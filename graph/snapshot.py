@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from .checkpoint import Planned, Saved, StateSnapshot, StateTask
 from .control import START
 from .isolation import isolated
 from .nodes import Node
+from .plan import Topology, settled
+from .root import shown
 
 __all__ = ["empty_snapshot", "snapshot"]
 
 
 def snapshot(
-    saved: Saved, thread_id: str, channels: Iterable[str], nodes: Mapping[str, Node]
+    saved: Saved, thread_id: str, graph: Topology, *, is_past: bool = False
 ) -> StateSnapshot:
-    """`next` leaves out tasks that have finished and wait for their siblings."""
+    """A checkpoint as it stands: with what tasks have written that are finished and wait for their
+    siblings; `next` leaves these out. `is_past`: as it was when it was made."""
     checkpoint = saved.checkpoint
-    tasks = tuple(_task(planned, saved, thread_id, nodes) for planned in checkpoint.next)
+    tasks = tuple(_task(planned, saved, thread_id, graph.nodes) for planned in checkpoint.next)
+    values = checkpoint.values
+    if not is_past:
+        values = settled(graph, values, checkpoint.next, saved.pending)
     open_tasks = (
         task.node
         for task in checkpoint.next
-        if (so_far := saved.pending.get(task.id)) is None or so_far.writes is None
+        if is_past or (so_far := saved.pending.get(task.id)) is None or so_far.writes is None
     )
     parents = checkpoint.metadata.get("parents", {})
     return StateSnapshot(
-        values={
-            key: isolated(checkpoint.values[key]) for key in channels if key in checkpoint.values
-        },
+        values=shown({key: isolated(values[key]) for key in graph.channels if key in values}),
         next=tuple(open_tasks),
         config=_config(thread_id, checkpoint.ns, checkpoint.id, parents),
         metadata={
@@ -68,9 +72,9 @@ def _task(planned: Planned, saved: Saved, thread_id: str, nodes: Mapping[str, No
     so_far = saved.pending.get(planned.id)
     result: Any = None
     if planned.node == START:
-        result = planned.arg
+        result = isolated(planned.arg)
     elif so_far is not None and so_far.writes is not None:
-        result = dict(so_far.writes)
+        result = isolated(shown(dict(so_far.writes)))
     state = None
     node = nodes.get(planned.node)
     if node is not None and node.subgraph is not None:
@@ -81,7 +85,7 @@ def _task(planned: Planned, saved: Saved, thread_id: str, nodes: Mapping[str, No
         name=planned.node,
         path=planned.path,
         error=so_far.error if so_far is not None else None,
-        interrupts=so_far.interrupts if so_far is not None else (),
+        interrupts=isolated(so_far.interrupts) if so_far is not None else (),
         state=state,
         result=result,
     )

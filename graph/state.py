@@ -5,31 +5,39 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from datetime import timedelta
 from itertools import pairwise
-from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
+from typing import Any, Generic, Self, cast
 
 import attrs
 
+from .annotations import destinations_of, literal_answers
 from .cache import BaseCache
 from .channels import Channel, LastValue
 from .checkpoint import Checkpointer
-from .compiled import CompiledStateGraph
-from .control import END, START, Command, RetryPolicy
+from .compiled import CompiledStateGraph, ContextT, InputT, OutputT, StateT
+from .control import END, START, RetryPolicy
+from .declared import declared_types
 from .job import Breakpoints
 from .managed import ManagedValue
-from .nodes import Branch, Call, Node
+from .nodes import Branch, Call, Node, is_runnable
 from .plan import Join, Topology
-from .policies import CachePolicy, TimeoutPolicy
+from .policies import CachePolicy, TimeoutPolicy, retry_policies
 from .schema import Schema, declared_state
 from .store import BaseStore
+from .validation import (
+    check_breakpoints,
+    check_cache_policy,
+    check_edges,
+    check_key,
+    check_name,
+    check_parts,
+)
 
 __all__ = ["StateGraph"]
 
 Action = Callable[..., Any] | CompiledStateGraph
 
-_SEPARATORS = ("|", ":")  # they part the names in a checkpoint namespace
 
-
-class StateGraph:
+class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
     """A graph whose nodes read a shared state and return updates of it.
 
     `state_schema`: a TypedDict, dataclass, attrs class or Pydantic model; `Annotated[type,
@@ -61,7 +69,7 @@ class StateGraph:
         self._nodes: dict[str, Node] = {START: Node(name=START, schema=state)}
         self._edges: list[tuple[str, str]] = []
         self._joins: dict[str, Join] = {}
-        self._branches: list[tuple[str, Branch]] = []
+        self._branches: list[Branch] = []
         self._defaults: dict[str, Any] = {}  # of a node's policies
 
     def add_node(
@@ -81,19 +89,20 @@ class StateGraph:
         """Add a node: `async def` functions run on the event loop, plain ones in worker threads.
 
         `node`: its name, or the function itself, named after it. `action`: a function of the state
-        (and, by name or annotation, of `config`, `runtime`, `writer`, `store`), or a compiled
-        graph. `retry_policy`: the first that fits a failure counts. `cache_policy`: remember what
-        it did in the cache given to `compile`. `error_handler`: called with the state and a
-        `NodeError` when the node has failed for good; its update counts in place of the node's, and
-        only its Commands lead on. `timeout`: seconds an attempt may take, or a `TimeoutPolicy`.
-        `destinations`: where its Commands may go, for drawings, or a mapping to labels; a
-        `Command[Literal[...]]` return annotation says the same. `input_schema`: the state type that
-        it reads, by default what its first parameter is annotated with, or else the graph's; keys
-        that are new become part of the state, but not of inputs and results. `defer`: run it only
-        when nothing else is left to run.
+        (and, by name or annotation, of `config`, `runtime`, `writer`, `store`), a compiled graph,
+        or a Runnable of langchain-core, which is invoked in a worker thread. `metadata`: becomes
+        part of that of the node's config and of its messages. `retry_policy`: the first that fits a
+        failure counts. `cache_policy`: remember what it did in the cache given to `compile`.
+        `error_handler`: called with the state and a `NodeError` when the node has failed for good;
+        its update counts in place of the node's, and only its Commands lead on. `timeout`: seconds
+        an attempt may take, or a `TimeoutPolicy`. `destinations`: where its Commands may go, for
+        drawings, or a mapping to labels; a `Command[Literal[...]]` return annotation says the same.
+        `input_schema`: the state type that it reads, by default what its first parameter is
+        annotated with, or else the graph's; keys that are new become part of the state, but not of
+        inputs and results. `defer`: run it only when nothing else is left to run.
 
         Raises ValueError for a name that is taken, reserved or not usable, TypeError for an action
-        that cannot be called.
+        or a policy that is none.
         """
         if isinstance(node, str):
             name = node
@@ -101,13 +110,8 @@ class StateGraph:
             name, action = _name_of(node), node
         if action is None:
             raise TypeError(f"Node {name!r} needs an action: a function or a compiled graph")
-        if name in (START, END):
-            raise ValueError(f"Node name {name!r} is reserved")
-        if name in self._nodes:
-            raise ValueError(f"There is a node {name!r} already")
-        for separator in _SEPARATORS:
-            if separator in name:
-                raise ValueError(f"Node name {name!r} may not contain {separator!r}")
+        check_name(name, self._nodes)
+        check_cache_policy(cache_policy)
         call = subgraph = None
         reads = input_schema
         if isinstance(action, CompiledStateGraph):
@@ -121,12 +125,12 @@ class StateGraph:
             defer=defer,
             call=call,
             subgraph=subgraph,
-            retry=_policies(retry_policy),
+            retry=retry_policies(retry_policy),
             timeout=TimeoutPolicy.coerce(timeout),
             cache=cache_policy,
             error_handler=_handler(error_handler, f"The error handler of node {name!r}"),
             metadata=dict(metadata or {}),
-            destinations=_destinations(destinations, action),
+            destinations=destinations_of(destinations, action),
         )
         return self
 
@@ -161,8 +165,9 @@ class StateGraph:
         They are as in `add_node`; those not given stay as they were. Graphs called as nodes keep
         their own defaults for what is inside them.
         """
+        check_cache_policy(cache_policy)
         given = {
-            "retry": _policies(retry_policy),
+            "retry": retry_policies(retry_policy),
             "cache": cache_policy,
             "error_handler": _handler(error_handler, "The error handler of nodes"),
             "timeout": TimeoutPolicy.coerce(timeout),
@@ -173,8 +178,11 @@ class StateGraph:
     def add_edge(self, start_key: str | Sequence[str], end_key: str) -> Self:
         """Run `end_key` after `start_key`; after all of them, where a list is given.
 
-        Raises ValueError for an edge out of END or into START.
+        Raises ValueError for an edge out of END or into START, TypeError for a source that is no
+        name.
         """
+        if not isinstance(start_key, (str, Sequence)):
+            raise TypeError(f"An edge starts at a node's name or at several; got {start_key!r}")
         sources = (start_key,) if isinstance(start_key, str) else tuple(dict.fromkeys(start_key))
         if END in sources:
             raise ValueError("END cannot be the start of an edge")
@@ -198,17 +206,21 @@ class StateGraph:
 
         `path_map`: from what `path` answers to node names, or just the names it may answer. A
         `Literal` return annotation says the same.
+
+        Raises ValueError for the same function twice, TypeError for what is no function.
         """
         if source == END:
             raise ValueError("END cannot be the start of an edge")
         if path_map is None:
-            path_map = _literal_answers(path)
+            path_map = literal_answers(path)
         if path_map is not None and not isinstance(path_map, Mapping):
             path_map = {name: name for name in path_map}
         call = Call.of(path, f"The conditional edge from {source!r}")
+        if any(one.source == source and one.call.function == path for one in self._branches):
+            raise ValueError(f"Node {source!r} has this conditional edge already: {path!r}")
         reads = declared_state(path)
         schema = None if reads is None else self._schema(reads)
-        self._branches.append((source, Branch(call, path_map, schema)))
+        self._branches.append(Branch(source, call, path_map, schema))
         return self
 
     def set_entry_point(self, key: str) -> Self:
@@ -226,6 +238,16 @@ class StateGraph:
     def set_finish_point(self, key: str) -> Self:
         """Same as `add_edge(key, END)`."""
         return self.add_edge(key, END)
+
+    def validate(self, interrupt: Sequence[str] | None = None) -> Self:
+        """Check the edges, as `compile` does, and that the nodes of `interrupt` exist.
+
+        Raises ValueError for what is wrong.
+        """
+        joined = [(start, join.target) for join in self._joins.values() for start in join.sources]
+        check_edges(self._nodes, [*self._edges, *joined], self._branches)
+        check_breakpoints(self._nodes, interrupt=interrupt)
+        return self
 
     def compile(
         self,
@@ -245,17 +267,14 @@ class StateGraph:
         or "*" for all.
 
         Raises ValueError for edges from or to unknown nodes, a graph with no way in, and
-        breakpoints at unknown nodes.
+        breakpoints at unknown nodes; TypeError for a checkpointer, cache or store that is none.
         """
-        self._check()
+        self.validate()
+        check_breakpoints(
+            self._nodes, interrupt_before=interrupt_before, interrupt_after=interrupt_after
+        )
+        check_parts(checkpointer, store, cache)
         nodes = {name: self._wired(node) for name, node in self._nodes.items()}
-        for when, breaks in (
-            ("interrupt_before", interrupt_before),
-            ("interrupt_after", interrupt_after),
-        ):
-            for node in () if breaks in (None, "*") else breaks or ():
-                if node not in nodes or node == START:
-                    raise ValueError(f"{when} names {node!r}, which is no node of the graph")
         return CompiledStateGraph(
             name=name or "LangGraph",
             topology=Topology(
@@ -267,6 +286,7 @@ class StateGraph:
             ),
             state_schema=self.state_schema,
             context_schema=self.context_schema,
+            declared=self._declared(),
             builder=self,
             checkpointer=checkpointer,
             cache=cache,
@@ -275,12 +295,23 @@ class StateGraph:
             interrupt_after=interrupt_after or (),
         )
 
+    def _declared(self) -> frozenset[type]:
+        """The classes that its schemas name, and those of the graphs called as nodes."""
+        inner = [node.subgraph.declared for node in self._nodes.values() if node.subgraph]
+        return declared_types([*self._schemas, self.context_schema]).union(*inner)
+
+    def output_of(self, values: Mapping[str, Any]) -> Any:
+        """Values as an instance of the class that declares the output; as they are where a
+        TypedDict does. Raises what the class raises for values that it does not take."""
+        schema = self._schemas[self.output_schema]
+        return values if schema.build is None else schema.build(schema.select(values))
+
     def _schema(self, kind: type[Any], *, managed: bool = True) -> Schema:
         """The schema of a state type, whose keys become part of the state.
 
         Raises ValueError for a key that is declared otherwise already; a plain one is as before.
         """
-        if kind in self._schemas:
+        if isinstance(kind, Hashable) and kind in self._schemas:
             return self._schemas[kind]
         schema = Schema.of(kind)
         name = getattr(kind, "__name__", repr(kind))
@@ -290,6 +321,7 @@ class StateGraph:
                 f"result can have"
             )
         for key, channel in schema.channels.items():
+            check_key(key)
             known = self.channels.get(key, channel)
             if key in self._managed or (known != channel and not isinstance(channel, LastValue)):
                 raise ValueError(
@@ -314,82 +346,17 @@ class StateGraph:
             **{name: policy for name, policy in defaults.items() if not getattr(node, name)},
             edges=tuple(end for start, end in self._edges if start == node.name),
             joins=tuple(key for key, join in self._joins.items() if node.name in join.sources),
-            branches=tuple(branch for source, branch in self._branches if source == node.name),
+            branches=tuple(branch for branch in self._branches if branch.source == node.name),
         )
-
-    def _check(self) -> None:
-        edges = [
-            *self._edges,
-            *((source, join.target) for join in self._joins.values() for source in join.sources),
-        ]
-        for start, end in edges:
-            if start not in self._nodes:
-                raise ValueError(f"The edge {start!r} -> {end!r} starts at an unknown node")
-            if end not in self._nodes and end != END:
-                raise ValueError(f"The edge {start!r} -> {end!r} ends at an unknown node")
-        for source, branch in self._branches:
-            if source not in self._nodes:
-                raise ValueError(f"A conditional edge starts at an unknown node: {source!r}")
-            for end in (branch.path_map or {}).values():
-                if end not in self._nodes and end != END:
-                    raise ValueError(
-                        f"A conditional edge from {source!r} ends at an unknown node: {end!r}"
-                    )
-        for node in self._nodes.values():
-            for end in node.destinations:
-                if end not in self._nodes and end != END:
-                    raise ValueError(f"Node {node.name!r} has an unknown destination: {end!r}")
-        starts = {start for start, _ in edges} | {source for source, _ in self._branches}
-        if START not in starts:
-            raise ValueError("The graph has no way in: add an edge from START to a node")
 
 
 def _name_of(action: Callable[..., Any] | CompiledStateGraph) -> str:
     if isinstance(action, CompiledStateGraph):
         return action.name
+    if is_runnable(action):
+        return str(cast(Any, action).get_name())
     return getattr(action, "__name__", type(action).__name__)
 
 
 def _handler(given: Callable[..., Any] | None, what: str) -> Call | None:
     return None if given is None else Call.of(given, what)
-
-
-def _policies(given: RetryPolicy | Sequence[RetryPolicy] | None) -> tuple[RetryPolicy, ...]:
-    if given is None:
-        return ()
-    return (given,) if isinstance(given, RetryPolicy) else tuple(given)
-
-
-def _destinations(
-    given: Mapping[str, str] | Sequence[str] | None, action: Action
-) -> Mapping[str, str | None]:
-    if given is None:
-        answer = _return_type(action)
-        commands = [one for one in (answer, *get_args(answer)) if get_origin(one) is Command]
-        given = [name for command in commands for name in _names_in(get_args(command)[0])]
-    return dict(given) if isinstance(given, Mapping) else dict.fromkeys(given)
-
-
-def _literal_answers(path: Callable[..., Any]) -> dict[Hashable, str] | None:
-    answer = _return_type(path)
-    if get_origin(answer) is not Literal:
-        return None
-    return {name: name for name in _names_in(answer)}
-
-
-def _names_in(literal: Any) -> list[str]:
-    """The strings of a Literal."""
-    if get_origin(literal) is not Literal:
-        return []
-    return [name for name in get_args(literal) if isinstance(name, str)]
-
-
-def _return_type(function: Any) -> Any:
-    try:
-        return get_type_hints(function).get("return")
-    except (
-        NameError,
-        TypeError,
-        AttributeError,
-    ):  # no annotations, or some that cannot be resolved
-        return None

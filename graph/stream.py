@@ -4,24 +4,33 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from types import TracebackType
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol, get_args
 
 import attrs
 import trio
 
 from .isolation import isolated
 
-__all__ = ["SILENT", "STREAM_MODES", "Chunks", "Sink", "Stream", "stream_modes"]
+__all__ = [
+    "SILENT",
+    "STREAM_MODES",
+    "Chunks",
+    "Sink",
+    "Stream",
+    "StreamMode",
+    "Version",
+    "check_version",
+    "stream_modes",
+]
 
-STREAM_MODES: Final = (
-    "values",
-    "updates",
-    "messages",
-    "custom",
-    "tasks",
-    "checkpoints",
-    "debug",
-)
+StreamMode = Literal["values", "updates", "messages", "custom", "tasks", "checkpoints", "debug"]
+Version = Literal["v1", "v2"]
+
+STREAM_MODES: Final = get_args(StreamMode)
+
+
+# From mode, namespace and data to the chunk that a reader gets.
+Shape = Callable[[str, tuple[str, ...], Any], Any]
 
 
 class Sink(Protocol):
@@ -63,20 +72,34 @@ def stream_modes(given: str | Collection[str]) -> tuple[str, ...]:
     return modes
 
 
+def check_version(given: str) -> None:
+    """Raises ValueError for a version of streams that there is not."""
+    if given not in get_args(Version):
+        raise ValueError(f"version must be 'v1' or 'v2'; got {given!r}")
+
+
+def _pairs(subgraphs: bool, single: bool) -> Shape:
+    """The shape of version v1: a chunk, behind its namespace and mode if there may be several."""
+
+    def shape(mode: str, ns: tuple[str, ...], data: Any) -> Any:
+        parts = (*((ns,) if subgraphs else ()), *(() if single else (mode,)), data)
+        return parts if len(parts) > 1 else data
+
+    return shape
+
+
 class Chunks:
     """The chunks of a run under way: iterate with `async for`."""
 
-    def __init__(self, modes: Collection[str], subgraphs: bool, single: bool) -> None:
+    def __init__(self, modes: Collection[str], subgraphs: bool, shape: Shape) -> None:
         self.modes = modes
         self.subgraphs = subgraphs
-        self._single = single
+        self._shape = shape
         self._send, self._receive = trio.open_memory_channel[Any](float("inf"))
         self._error: Exception | None = None
 
     def emit(self, mode: str, ns: tuple[str, ...], data: Any) -> None:
-        chunk = isolated(data)
-        parts = (*((ns,) if self.subgraphs else ()), *(() if self._single else (mode,)), chunk)
-        self._send.send_nowait(parts if len(parts) > 1 else chunk)
+        self._send.send_nowait((mode, ns, isolated(data)))
 
     async def follow(self, run: Callable[[Chunks], Awaitable[object]]) -> None:
         """Run to the end; an error waits for the reader, behind the chunks before it."""
@@ -92,12 +115,13 @@ class Chunks:
 
     async def __anext__(self) -> Any:
         try:
-            return await self._receive.receive()
+            event = await self._receive.receive()
         except trio.EndOfChannel:
             if self._error is not None:
                 error, self._error = self._error, None
                 raise error from None
             raise StopAsyncIteration from None
+        return self._shape(*event)  # here, so that what it raises is the reader's and not the run's
 
 
 class Stream:
@@ -111,10 +135,11 @@ class Stream:
         run: Callable[[Chunks], Awaitable[object]],
         stream_mode: str | Collection[str],
         subgraphs: bool,
+        shape: Shape | None = None,
     ) -> None:
         self._run = run
-        modes = stream_modes(stream_mode)
-        self._chunks = Chunks(modes, subgraphs, single=isinstance(stream_mode, str))
+        shape = shape or _pairs(subgraphs, single=isinstance(stream_mode, str))
+        self._chunks = Chunks(stream_modes(stream_mode), subgraphs, shape)
         self._nurseries = trio.open_nursery()
         self._nursery: trio.Nursery | None = None
 

@@ -65,9 +65,13 @@ class SuperStep:
             async with trio.open_nursery() as nursery:
                 for task in self.tasks:
                     nursery.start_soon(self._carry_out_beside, task, nursery)
-        finally:
+        except BaseException:
+            self.record()  # also where all have finished, and there is no time for the rest
+            raise
+        else:
             if len(self.finished) < len(self.run.position.at.next):
                 self.record()
+        finally:
             for task in self.tasks[self._next :]:  # those cut short have nothing to say
                 if (say := self._to_say.pop(task.planned, None)) is not None:
                     say()

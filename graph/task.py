@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 import trio
 
+from .calls import Calls
 from .checkpoint import Planned
 from .context import (
     ExecutionInfo,
@@ -18,18 +19,28 @@ from .context import (
     reset_current_task,
     set_current_task,
 )
-from .control import Interrupt, Send
-from .errors import AsyncioNodeError, GraphBubbleUp, GraphInterrupt, NodeError, ParentCommand
-from .isolation import isolated
-from .nodes import Branch, Call, Node, check_targets, read_update
-from .plan import Outcome, apply_writes
+from .control import PREVIOUS, Interrupt, Send
+from .errors import (
+    AsyncioNodeError,
+    GraphBubbleUp,
+    GraphInterrupt,
+    InvalidUpdateError,
+    NodeError,
+    ParentCommand,
+)
+from .isolation import isolated, isolated_state
+from .nodes import Branch, Call, Node, check_targets
+from .plan import Outcome, apply_step
 from .policies import TimeoutPolicy
+from .root import shown
 from .timelimit import TimeLimit
 
 if TYPE_CHECKING:
     from .execute import Execution
 
 __all__ = ["Task"]
+
+T = TypeVar("T")
 
 
 @attrs.define(eq=False)
@@ -49,24 +60,50 @@ class Task:
     heard: RunnableConfig | None = None
     attempt: int = 1
     error: NodeError | None = None
+    # Of a call, which is no node of the graph: what it runs, and who made it.
+    node: Node = attrs.field()
+    caller: Task | None = None
     cached: bool = attrs.field(init=False, default=False)
     _first_started: float = 0.0
     _asked: int = attrs.field(init=False, default=0)
     _limit: TimeLimit | None = attrs.field(init=False, default=None)
     _over: bool = attrs.field(init=False, default=False)
+    _pushed: list[tuple[str, Any]] = attrs.field(init=False, factory=list)
+    _nursery: trio.Nursery | None = attrs.field(init=False, default=None)
+    _calls: Calls | None = attrs.field(init=False, default=None)
+
+    @node.default
+    def _node(self) -> Node:
+        return self.run.graph.nodes[self.planned.node]
 
     @property
     def id(self) -> str:
         return self.planned.id
 
     @property
-    def node(self) -> Node:
-        return self.run.graph.nodes[self.planned.node]
+    def root(self) -> str:
+        """The id of the planned task that this one is part of."""
+        return self.id if self.caller is None else self.caller.root
 
     @property
     def path(self) -> tuple[str, ...]:
         """Where this task is, outermost graph first."""
-        return (*self.run.job.ns, f"{self.planned.node}:{self.id}")
+        around = self.run.job.ns if self.caller is None else self.caller.path
+        return (*around, f"{self.planned.node}:{self.id}")
+
+    @property
+    def calls(self) -> Calls:
+        if self._calls is None:
+            if self._nursery is None:
+                raise RuntimeError("Tasks and steps are for nodes of a running graph")
+            self._calls = Calls(self, self._nursery)
+        return self._calls
+
+    def calling(self, node: Node, planned: Planned) -> Task:
+        """A call that this task makes, with the answers that it has had."""
+        so_far = self.run.position.pending.get(planned.id)
+        resumes = () if so_far is None else so_far.resumes
+        return Task(self.run, planned, self.values, resumes, node=node, caller=self)
 
     @property
     def config(self) -> RunnableConfig:
@@ -81,6 +118,7 @@ class Task:
             self.run.runtime,
             stream_writer=self._write_custom,
             heartbeat=self._heartbeat,
+            previous=isolated(self.values.get(PREVIOUS)),
             execution_info=ExecutionInfo(
                 checkpoint_id=self.run.position.at.id,
                 checkpoint_ns="|".join(self.path),
@@ -100,24 +138,40 @@ class Task:
     def _heartbeat(self) -> None:
         if self._limit is not None and not self._over:
             self._limit.refresh()
+        if self.caller is not None:
+            self.caller._heartbeat()
 
     def progress(self) -> None:
-        """Something happened that shows that the node is getting on."""
+        """Something happened that shows that the node is getting on, and who called it."""
         if self._limit is not None and not self._over:
             self._limit.refresh_on_progress()
+        if self.caller is not None:
+            self.caller.progress()
+
+    def check_time(self, what: str) -> None:
+        """Raises RuntimeError where the task is over: a thread that it left behind goes on."""
+        if self._over:
+            raise RuntimeError(f"{what} in node {self.node.name!r} came after its time")
 
     def ask(self, value: Any) -> Any:
-        if self._over:
-            raise RuntimeError(f"interrupt() in node {self.node.name!r} came after its time")
+        self.check_time("interrupt()")
         at = self._asked
         self._asked += 1
         if at < len(self.resumes):
-            return self.resumes[at]
+            return isolated(self.resumes[at])
         ident = blake2b(f"{self.id}\0{at}".encode(), digest_size=16).hexdigest()
-        raise GraphInterrupt([Interrupt(value, ident, self.path)])
+        raise GraphInterrupt([Interrupt(isolated(value), ident, self.path)])
 
     def emit_message(self, chunk: Any) -> None:
         self.run.reports.chunk(self, chunk)
+
+    def push_message(self, message: Any) -> None:
+        if not self._over:
+            self.run.reports.pushed(self, message)
+
+    def push_write(self, key: str, value: Any) -> None:
+        if not self._over and key in self.run.graph.channels:
+            self._pushed.append((key, isolated(value)))
 
     async def perform(self) -> Outcome:
         """Run the node and its conditional edges, trying again as its policies say; where it fails
@@ -132,8 +186,10 @@ class Task:
             return known
         self.run.reports.hear(self)
         self._first_started = trio.current_time()
+        nursery = trio.lowlevel.current_task().parent_nursery
         current = self
         while True:
+            current._nursery = nursery
             token = set_current_task(current)
             try:
                 outcome = await (
@@ -173,14 +229,15 @@ class Task:
         node = self.node.name
         current = attrs.evolve(self, error=NodeError(node, failure))
         current._asked = self._asked  # what the node was answered is not for the handler
+        current._nursery = self._nursery
         token = set_current_task(current)
         try:
-            state = isolated(self.planned.arg if self.planned.takes_arg else self.values)
+            state = self._own(self.planned.arg if self.planned.takes_arg else self.values)
             if handler.is_async:
-                returned = await _on_trio(self.node, handler(state, current))
+                work = _on_trio(self.node, handler(state, current))
             else:
-                returned = await self.run.job.world.run_blocking(handler, state, current)
-            writes, goto = self._read(returned)
+                work = self.run.job.world.run_blocking(handler, state, current)
+            writes, goto = self._read(await current._to_the_end(work))
         finally:
             current._over = True
             reset_current_task(token)
@@ -196,9 +253,25 @@ class Task:
             reset_current_task(token)
 
     async def _attempt(self) -> Outcome:
+        return await self._to_the_end(self._run_node())
+
+    async def _to_the_end(self, work: Awaitable[T]) -> T:
+        """What `work` comes to, once the calls that it has made are over too."""
+        try:
+            done = await work
+        except BaseException as error:
+            if self._calls is not None:
+                await self._calls.close(error)
+            raise
+        if self._calls is not None:
+            await self._calls.close()
+        return done
+
+    async def _run_node(self) -> Outcome:
         node = self.node
         if node.subgraph is not None:
-            state = self.planned.arg if self.planned.takes_arg else node.schema.select(self.values)
+            values = node.schema.select(self.values)
+            state = self.planned.arg if self.planned.takes_arg else shown(values)
             returned = await self.run.call_subgraph(self, node.subgraph, state)
         elif node.call is None:  # START: the input is what it writes
             returned = self.planned.arg
@@ -217,18 +290,22 @@ class Task:
     def _given(self) -> Any:
         """What the node gets for its state."""
         if self.planned.takes_arg:
-            return isolated(self.planned.arg)
-        return self.node.schema.read(self.values, self.run.remaining)
+            return self._own(self.planned.arg)
+        return self.node.schema.read(self.values, self.run.remaining, self.node.name)
+
+    def _own(self, state: Any) -> Any:
+        return isolated_state(state, self.run.graph.untracked)
 
     def _branch_state(self, branch: Branch, values: Mapping[str, Any]) -> Any:
-        return (branch.schema or self.node.schema).read(values, self.run.remaining)
+        schema = branch.schema or self.node.schema
+        return schema.read(values, self.run.remaining, self.node.name)
 
     def _attempt_in_thread(self, call: Call) -> Outcome:
         writes, goto = self._read(call(self._given(), self))
         values = self._view(writes) if self.node.branches else {}
         for branch in self.node.branches:
             view = self._branch_state(branch, values)
-            goto = (*goto, *branch.targets(branch.call(view, self)))
+            goto = (*goto, *branch.targets(branch.call(view, self), self.run.graph.channels))
         check_targets(goto, self.node.name, self.run.graph.nodes)
         return Outcome(writes, goto)
 
@@ -240,7 +317,8 @@ class Task:
         goto: list[str | Send] = []
         for branch in branches:
             view = self._branch_state(branch, values)
-            goto += branch.targets(await self._ask_branch(branch, view))
+            chosen = await self._ask_branch(branch, view)
+            goto += branch.targets(chosen, self.run.graph.channels)
         return tuple(goto)
 
     async def _ask_branch(self, branch: Branch, view: Any) -> Any:
@@ -249,14 +327,19 @@ class Task:
         return await self.run.job.world.run_blocking(branch.call, view, self)
 
     def _read(self, returned: Any) -> tuple[tuple[tuple[str, Any], ...], tuple[str | Send, ...]]:
-        writes, goto, outer = read_update(returned, self.planned.node, self.run.graph.channels)
+        writes, goto, outer = self.node.read(returned, self.run.graph.channels)
         for command in outer:
+            if not self.run.job.ns:
+                raise InvalidUpdateError(
+                    f"Node {self.node.name!r} returned a Command for the graph around this one, "
+                    f"and there is none"
+                )
             raise ParentCommand(command)
-        return writes, goto
+        return (*self._pushed, *writes), goto
 
     def _view(self, writes: tuple[tuple[str, Any], ...]) -> Mapping[str, Any]:
         named = ((self.planned.node, key, value) for key, value in writes)
-        values, _ = apply_writes(self.run.graph.channels, self.values, named)
+        values, _ = apply_step(self.run.graph, self.values, named)
         return values
 
 

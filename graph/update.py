@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -12,9 +12,10 @@ from .control import END, START, StateUpdate
 from .errors import InvalidUpdateError
 from .execute import Execution
 from .job import Job
-from .nodes import check_targets, read_update
+from .nodes import INPUT, check_targets, read_update
 from .plan import Advance, Outcome, Topology, advance, apply_writes
-from .position import Position
+from .position import Position, input_values
+from .root import shown
 from .task import Task
 from .world import entered_world
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from .compiled import CompiledStateGraph
 
 __all__ = ["check_updates", "take_in", "update_state"]
-
-_INPUT = "__input__"
 
 
 async def update_state(
@@ -40,7 +39,7 @@ async def update_state(
     last, or there are several updates; ValueError for no updates.
     """
     assert job.log is not None
-    check_updates(updates, compiled.topology.nodes)
+    check_updates(updates, compiled.topology)
     run = Execution(compiled, job)
     position, graph = run.position, run.graph
     saved = await job.log.load(position.ns, job.checkpoint_id)
@@ -51,14 +50,14 @@ async def update_state(
     else:
         position.take_up_nothing()
     values, as_node = updates[0]
-    if as_node == _INPUT:
-        position.begin_turn(values, saved)
+    if as_node == INPUT:
+        position.begin_turn(input_values(graph, values), saved)
         return position.at
     at = position.at
     finished = [(task, outcome) for task in at.next if (outcome := position.outcome(task))]
     waiting = [task.afresh() for task in at.next if position.outcome(task) is None]
     node = as_node or _writer(at.ran, in_the_middle=bool(finished))
-    outcomes = [_outcome(update, node, graph) for update in updates]
+    outcomes = [_outcome(update, update.as_node or node or START, graph) for update in updates]
     with entered_world(job.world):
         if node == END:
             after = Advance(at.values, (), (), {})
@@ -85,50 +84,52 @@ async def update_state(
 
 
 async def take_in(compiled: CompiledStateGraph, job: Job) -> Checkpoint:
-    """Append the job's input, a dict, as one `input` checkpoint without running a node.
+    """Append the job's input as one `input` checkpoint without running a node.
 
     As by any new turn, what was planned before is dropped. START stays planned, so that its edges
     are followed if the thread is gone on with.
     """
     assert job.log is not None
-    position = Position(compiled.topology, job)
+    position, channels = Position(compiled.topology, job), compiled.topology.channels
     saved = await job.log.load(position.ns)
+    given = input_values(compiled.topology, job.input)
+    if START in given:  # an entrypoint has nothing that the input could become part of
+        position.begin_turn(given, saved)
+        return position.at
     if saved is not None:
         position.take_up(saved)
     else:
         position.take_up_nothing()
-    channels, inputs = compiled.topology.channels, compiled.topology.inputs
-    given = {key: value for key, value in dict(job.input).items() if key in inputs}
-    writes, _, _ = read_update(given, START, channels)
+    writes, _, _ = read_update(shown(given), START, channels)
     with entered_world(job.world):
         named = ((START, key, value) for key, value in writes)
         values, changed = apply_writes(channels, position.at.values, named)
-    position.move(Advance(values, changed, (Planned(START, arg={}),), {}), "input", ())
+    planned, joins = (Planned(START),), position.half_joins(position.at)
+    position.move(Advance(values, changed, planned, joins), "input", ())
     return position.at
 
 
-def check_updates(updates: Sequence[StateUpdate], nodes: Mapping[str, Any]) -> None:
+def check_updates(updates: Sequence[StateUpdate], graph: Topology) -> None:
     """Raises ValueError or InvalidUpdateError for updates that cannot be one super-step."""
     if not updates:
         raise ValueError("A super-step of updates needs at least one")
     for values, as_node in updates:
         if as_node is None and len(updates) > 1:
             raise InvalidUpdateError("Each of several updates must say as_node whose it is")
-        if as_node in (END, _INPUT) and len(updates) > 1:
+        if as_node in (END, INPUT) and len(updates) > 1:
             raise InvalidUpdateError(f"An update as_node={as_node!r} must be alone")
-        if as_node == _INPUT and not isinstance(values, Mapping):
-            raise InvalidUpdateError(
-                f"An input is a dict of state keys; got {type(values).__name__}"
-            )
-        if as_node is not None and as_node not in (*nodes, END, _INPUT):
+        if as_node == INPUT:
+            input_values(graph, values)
+        if as_node is not None and as_node not in (*graph.nodes, END, INPUT):
             raise InvalidUpdateError(f"as_node={as_node!r} is no node of the graph")
 
 
-def _outcome(update: StateUpdate, node: str | None, graph: Topology) -> Outcome:
+def _outcome(update: StateUpdate, node: str, graph: Topology) -> Outcome:
     """What an update writes, and where a Command in it leads."""
-    writes, goto, outer = read_update(
-        update.values, update.as_node or node or START, graph.channels
-    )
+    if node in graph.nodes:
+        writes, goto, outer = graph.nodes[node].read(update.values, graph.channels)
+    else:
+        writes, goto, outer = read_update(update.values, node, graph.channels)
     if outer:
         raise InvalidUpdateError("A state update cannot address a parent graph")
     return Outcome(writes, goto)

@@ -6,7 +6,7 @@ It is handed in, so that a test can turn time and a simulation can replay a seed
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar, Token
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
@@ -15,7 +15,7 @@ import attrs
 import trio
 import uuid_utils
 
-__all__ = ["World", "current_world", "entered_world", "world_of_program"]
+__all__ = ["World", "current_world", "entered_world", "wait_from_thread", "world_of_program"]
 
 T = TypeVar("T")
 
@@ -79,6 +79,7 @@ class World:
         if self._limiter is None:
             self._limiter = trio.CapacityLimiter(self.threads)
         place = _Place(self._limiter)
+        token = _own_place.set(place)  # the thread sees it
         try:
             return await trio.to_thread.run_sync(
                 function,
@@ -87,6 +88,7 @@ class World:
                 limiter=place,  # type: ignore[arg-type]
             )
         finally:
+            _own_place.reset(token)
             place.give_back()
 
 
@@ -110,6 +112,24 @@ class _Place:
         if self.taken:
             self.taken = False
             self.limiter.release_on_behalf_of(self)
+
+
+_own_place: ContextVar[_Place | None] = ContextVar("greenroom_place", default=None)
+
+
+def wait_from_thread(function: Callable[..., Awaitable[T]], *args: object) -> T:
+    """Await something on the loop, from a thread of `run_blocking`.
+
+    The thread's place is free from then on: what it waits for may need one itself.
+    """
+
+    async def wait() -> T:
+        if place is not None:
+            place.give_back()
+        return await function(*args)
+
+    place = _own_place.get()
+    return trio.from_thread.run(wait)
 
 
 _current: ContextVar[World | None] = ContextVar("greenroom_world", default=None)

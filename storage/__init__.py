@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .codec import Unstorable, decode, encode, to_json
+from .codec import Types, Unstorable, decode, encode, to_json
 from .contract import (
     AppendEvents,
     AppendLog,
@@ -26,11 +26,11 @@ from .contract import (
     RecordExists,
     StaleEpoch,
     Storage,
-    StorageError,
     StorageHeld,
     ThreadQuery,
     TruncateLog,
 )
+from .errors import StorageError
 from .log import ThreadLog, decode_page, read_history, read_saved
 from .memory import MemoryStorage
 from .records import (
@@ -92,6 +92,7 @@ __all__ = [
     "ThreadQuery",
     "ThreadStatus",
     "TruncateLog",
+    "Types",
     "Unstorable",
     "decode",
     "decode_page",

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 import attrs
 
+from .codec.types import Types
+from .errors import StorageError
 from .records import Assistant, Event, ItemRow, LogRow, Run, RunStatus, Thread, ThreadStatus
 
 __all__ = [
@@ -42,10 +45,6 @@ __all__ = [
     "ThreadQuery",
     "TruncateLog",
 ]
-
-
-class StorageError(Exception):
-    """The store could not do what it was asked; nothing was changed."""
 
 
 class StorageHeld(StorageError):
@@ -270,12 +269,16 @@ class LogPage:
 
     `checkpoints`: those asked for and all that reading them needs, from the full snapshot on.
     `writes`: the pending writes of the checkpoints asked for. `wanted`: the ids asked for, newest
-    first.
+    first. `lists`: the `list` and `splice` records of the long lists that the checkpoints asked for
+    name, as far as the last of those checkpoints. `list` records of one list that follow each other
+    may come as one `array`, at the position of the first, where no splice and no checkpoint asked
+    for lies between them.
     """
 
     wanted: tuple[str, ...]
     checkpoints: tuple[LogRow, ...]
     writes: tuple[LogRow, ...]
+    lists: tuple[LogRow, ...] = ()
 
 
 @attrs.frozen
@@ -295,6 +298,12 @@ class Storage(ABC):
     """
 
     blocking: ClassVar[bool] = True
+
+    @cached_property
+    def types(self) -> Types:
+        """The classes that stored objects come back as: who serves the storage declares them, and
+        reads hand them to `rows.from_row`."""
+        return Types()
 
     @abstractmethod
     def open(self) -> None:

@@ -1,27 +1,37 @@
 """Records of the log as bytes: a checkpoint as what changed since its parent.
 
-`{"about": …, "values": {channel: value}, "grown": {channel: [new elements]}, "gone": [channel],
-"metadata": …}`. A channel that is in none of these is as it was at the parent, and so is metadata
-that is not there. A full snapshot has all its channels in `values`. Values are in the stored form
-of `codec`.
+`{"about": …, "nth": 3, "values": {channel: value}, "grown": {channel: [new elements]},
+"lists": {channel: id}, "gone": [channel], "metadata": …}`. A channel that is in none of these is as
+it was at the parent, and so is metadata that is not there; a full snapshot, the first of a chain,
+has them all. `lists` are those that have records of their own. Values are in the stored form of
+`codec`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import attrs
 import msgspec
 
 from greenroom.graph.checkpoint import Checkpoint, PendingWrites, Planned, Saved, TaskError
-from greenroom.graph.control import Interrupt, Send
+from greenroom.graph.control import START, Interrupt, Send
 
-from .codec import Unstorable, decode, encode
+from .codec import Types, Unstorable, decode, kept
 from .contract import LogPage, StorageError
+from .lists import Edit, LongList, elements_of, following
 from .records import LogRow
 
-__all__ = ["Folded", "Unfolded", "encode_checkpoint", "encode_writes", "unfold"]
+__all__ = [
+    "Encoded",
+    "Folded",
+    "Unfolded",
+    "decode_writes",
+    "encode_checkpoint",
+    "encode_writes",
+    "unfold",
+]
 
 S = TypeVar("S")
 _AS_AT_PARENT: Final = msgspec.Raw()
@@ -31,24 +41,29 @@ _AS_AT_PARENT: Final = msgspec.Raw()
 class Folded:
     """A checkpoint's channels and metadata in stored form: what its child is compared with."""
 
-    values: Mapping[str, bytes]
+    values: Mapping[str, bytes | LongList]
     metadata: bytes
-    # The object that `metadata` was made of; a run's checkpoints all have the same.
-    _source: Mapping[str, Any] | None = None
+    # The object that `metadata` was made of, which a run's checkpoints share, and whether it comes
+    # back as plain data in part.
+    source: Mapping[str, Any] | None = None
+    plain: bool = False
 
-    def metadata_of(self, checkpoint: Checkpoint) -> bytes:
-        """The stored form of another checkpoint's metadata."""
-        if checkpoint.metadata is self._source:
-            return self.metadata
-        return encode(dict(checkpoint.metadata), "checkpoint.metadata")
+    def metadata_of(self, checkpoint: Checkpoint, types: Types) -> tuple[bytes, bool]:
+        """The same of another checkpoint."""
+        if checkpoint.metadata is self.source:
+            return self.metadata, self.plain
+        raw, unknown = kept(dict(checkpoint.metadata), "checkpoint.metadata", types)
+        types.tell(unknown, "a checkpoint's metadata")
+        return raw, bool(unknown)
 
 
-@attrs.frozen
-class _Stored:
+class _Stored(msgspec.Struct, forbid_unknown_fields=True):
     about: msgspec.Raw
-    values: dict[str, msgspec.Raw]
-    grown: dict[str, msgspec.Raw] = attrs.field(factory=dict)
-    gone: list[str] = attrs.field(factory=list)
+    nth: int
+    values: dict[str, msgspec.Raw] = {}
+    grown: dict[str, msgspec.Raw] = {}
+    lists: dict[str, int] = {}
+    gone: list[str] = []
     metadata: msgspec.Raw = _AS_AT_PARENT
 
 
@@ -61,76 +76,153 @@ class _StoredWrites:
 _encoder = msgspec.json.Encoder()
 _checkpoint_decoder = msgspec.json.Decoder(_Stored)
 _writes_decoder = msgspec.json.Decoder(_StoredWrites)
+
+
 _NOTHING = Folded({}, b"")
 
 
-def encode_checkpoint(checkpoint: Checkpoint, parent: Folded | None) -> tuple[bytes, Folded]:
-    """A checkpoint as stored, and what its child is compared with. `parent`: None for a full
-    snapshot.
+@attrs.define
+class Encoded:
+    """A checkpoint as stored, and the edits of long lists before it. `input`: what START is given.
+    `plain`: the channels that were encoded now and come back as plain data in part; `plain_next`,
+    `plain_metadata`: whether these do so too."""
+
+    data: bytes
+    input: bytes | None
+    edits: Sequence[Edit]
+    folded: Folded
+    plain: Collection[str]
+    plain_next: bool
+    plain_metadata: bool
+
+    def as_read(self, checkpoint: Checkpoint, plain: Mapping[str, Any], types: Types) -> Checkpoint:
+        """The checkpoint as it comes back. `plain`: the values that are plain data."""
+        if plain:
+            checkpoint = attrs.evolve(checkpoint, values={**checkpoint.values, **plain})
+        if self.plain_next:
+            about = decode(_checkpoint_decoder.decode(self.data).about, types)
+            planned = _next(checkpoint.id, about, self.input, types)
+            checkpoint = attrs.evolve(checkpoint, next=planned)
+        if self.plain_metadata:
+            metadata = decode(self.folded.metadata, types)
+            checkpoint = attrs.evolve(checkpoint, metadata=metadata)
+        return checkpoint
+
+
+def encode_checkpoint(
+    checkpoint: Checkpoint, parent: Folded | None, types: Types, *, seq: int, nth: int
+) -> Encoded:
+    """A checkpoint as stored. `parent`: None where it is not known. `seq`: the position of the
+    first record that it takes. `nth`: its place in the chain; 1 for a full snapshot.
 
     Raises Unstorable, naming the channel.
     """
     before = _NOTHING if parent is None else parent
-    raws = dict(before.values)
-    gone = [channel for channel in raws if channel not in checkpoint.values]
+    forms = dict(before.values)
+    gone = [channel for channel in forms if channel not in checkpoint.values]
     for channel in gone:
-        del raws[channel]
-    values: dict[str, msgspec.Raw] = {}
-    grown: dict[str, msgspec.Raw] = {}
+        del forms[channel]
+    plain = []
+    changed = []
+    edits: list[Edit] = []
     for channel in checkpoint.values if parent is None else checkpoint.changed:
         if channel not in checkpoint.values:
             continue
-        old = raws.get(channel)
-        raw = encode(checkpoint.values[channel], channel)
-        if raw == old:
-            continue
-        raws[channel] = raw
-        if old is not None and _grew(old, raw):
-            grown[channel] = msgspec.Raw(b"[" + raw[len(old) :])
-        else:
-            values[channel] = msgspec.Raw(raw)
-    metadata = before.metadata_of(checkpoint)
-    stored: dict[str, Any] = {"about": _about(checkpoint), "values": values}
-    if grown:
-        stored["grown"] = grown
-    if gone:
-        stored["gone"] = gone
-    if metadata != before.metadata:
+        old, value = forms.get(channel), checkpoint.values[channel]
+        form, edit, unknown = following(old, value, channel, types, seq + len(edits))
+        if unknown:
+            types.tell(unknown, f"channel {channel!r}")
+            plain.append(channel)
+        if form is not old:
+            forms[channel] = form
+            changed.append(channel)
+        if edit is not None:
+            edits.append(edit)
+    full = nth == 1
+    about, given, plain_next = _about(checkpoint, types, full=full)
+    stored: dict[str, Any] = {"about": about, "nth": nth}
+    if full:
+        changed, gone = list(forms), []
+    values: dict[str, msgspec.Raw] = {}
+    grown: dict[str, msgspec.Raw] = {}
+    lists: dict[str, int] = {}
+    for channel in changed:
+        form, old = forms[channel], before.values.get(channel)
+        if isinstance(form, bytes):
+            if not full and isinstance(old, bytes) and _grew(old, form):
+                grown[channel] = msgspec.Raw(b"[" + form[len(old) :])
+            elif full or form != old:
+                values[channel] = msgspec.Raw(form)
+        elif full or not isinstance(old, LongList) or old.id != form.id:
+            lists[channel] = form.id
+    metadata, plain_metadata = before.metadata_of(checkpoint, types)
+    stored |= {
+        name: part
+        for name, part in (
+            ("values", values),
+            ("grown", grown),
+            ("lists", lists),
+            ("gone", gone),
+        )
+        if part
+    }
+    if full or metadata != before.metadata:
         stored["metadata"] = msgspec.Raw(metadata)
     try:
         data = _encoder.encode(stored)
     except UnicodeEncodeError as error:
         raise Unstorable(f"checkpoint: a name in it is no text: {error}") from None
-    return data, Folded(raws, metadata, checkpoint.metadata)
+    folded = Folded(forms, metadata, checkpoint.metadata, plain_metadata)
+    return Encoded(data, given, edits, folded, plain, plain_next, plain_metadata)
 
 
-def _about(checkpoint: Checkpoint) -> dict[str, Any]:
-    """What a checkpoint says beside values. Only what tasks were sent is the user's."""
-    return {
-        "parent": checkpoint.parent_id,
+def _about(
+    checkpoint: Checkpoint, types: Types, *, full: bool
+) -> tuple[dict[str, Any], bytes | None, bool]:
+    """What a checkpoint says beside values, what START is given, and whether what tasks are given
+    comes back as plain data in part. The parent of one that is no full snapshot is the one before
+    it."""
+    plain = False
+    given: bytes | None = None
+    planned: list[tuple[Any, ...]] = []
+    for task in checkpoint.next:
+        arg = None
+        if task.arg is not None:
+            raw, unknown = kept(task.arg, task.node, types)
+            types.tell(unknown, "what a task is given")
+            plain = plain or bool(unknown)
+            if task.node == START:
+                given = raw
+            else:
+                arg = msgspec.Raw(raw)
+        # Only a task that an earlier checkpoint had planned says so.
+        origin = () if task.origin == checkpoint.id else (task.origin,)
+        planned.append((task.node, task.index, arg, *origin))
+    about: dict[str, Any] = {
         "step": checkpoint.step,
         "source": checkpoint.source,
         "created_at": checkpoint.created_at,
-        "changed": checkpoint.changed,
-        "next": [
-            (
-                task.node,
-                task.index,
-                None if task.arg is None else msgspec.Raw(encode(task.arg, task.node)),
-                # Only of a task that an earlier checkpoint had planned.
-                *(() if task.origin == checkpoint.id else (task.origin,)),
-            )
-            for task in checkpoint.next
-        ],
-        "joins": checkpoint.joins,
-        "ran": checkpoint.ran,
     }
+    if full and checkpoint.parent_id is not None:
+        about["parent"] = checkpoint.parent_id
+    about |= {
+        name: part
+        for name, part in (
+            ("changed", checkpoint.changed),
+            ("next", planned),
+            ("joins", checkpoint.joins),
+            ("ran", checkpoint.ran),
+        )
+        if part
+    }
+    return about, given, plain
 
 
-def encode_writes(writes: PendingWrites) -> bytes:
-    """A task's pending writes as stored. Raises Unstorable, naming the channel or the task."""
+def encode_writes(writes: PendingWrites, types: Types) -> tuple[bytes, bool]:
+    """A task's pending writes as stored, and whether they come back as they are, and not as plain
+    data in part. Raises Unstorable, naming the channel or the task."""
     error = writes.error
-    about = {
+    about: dict[str, Any] = {
         "task_id": writes.task_id,
         "node": writes.node,
         "goto": [[to.node, to.arg] if isinstance(to, Send) else to for to in writes.goto],
@@ -146,24 +238,41 @@ def encode_writes(writes: PendingWrites) -> bytes:
         ],
         "error": None if error is None else [error.type, error.message, error.repr],
     }
-    pairs = writes.writes
-    stored = _StoredWrites(
-        msgspec.Raw(encode(about, writes.node)),
-        None if pairs is None else [(key, msgspec.Raw(encode(value, key))) for key, value in pairs],
-    )
-    return _encoder.encode(stored)
+    if writes.caller:
+        about["caller"] = writes.caller
+    told, unknown = kept(about, writes.node, types)
+    types.tell(unknown, f"what node {writes.node!r} asks, is told or sends")
+    exact = not unknown
+    pairs: list[tuple[str, msgspec.Raw]] | None = None
+    if writes.writes is not None:
+        pairs = []
+        for key, value in writes.writes:
+            # A call's result is no channel's: errors name the call.
+            name = writes.node if writes.caller else key
+            raw, unknown = kept(value, name, types)
+            types.tell(unknown, f"channel {name!r}")
+            exact = exact and not unknown
+            pairs.append((key, msgspec.Raw(raw)))
+    return _encoder.encode(_StoredWrites(msgspec.Raw(told), pairs)), exact
 
 
 @attrs.frozen
 class Unfolded:
-    """A checkpoint whose channels have been put together. `length`: of its chain back to the full
-    snapshot."""
+    """A checkpoint whose channels have been put together.
+
+    `parent_id`: of the checkpoint before. `values`: channels in stored form, or the ids of the long
+    lists that they are. `lists`: the records of those, by id. `length`: of its chain back to the
+    full snapshot.
+    """
 
     row: LogRow
-    stored: _Stored
-    folded: Folded
+    about: msgspec.Raw
+    parent_id: str | None
+    values: Mapping[str, bytes | int]
+    metadata: bytes
     length: int
     pending: Sequence[LogRow] = ()
+    lists: Mapping[int, Sequence[LogRow]] = attrs.field(factory=dict)
 
     @property
     def seq(self) -> int:
@@ -173,25 +282,54 @@ class Unfolded:
     def base_seq(self) -> int:
         return self.row.base_seq or self.row.seq
 
-    def saved(self) -> Saved:
-        """The checkpoint and its pending writes, decoded; a later write replaces an earlier one."""
-        about = decode(self.stored.about)
+    def saved(self, types: Types) -> Saved:
+        """The checkpoint and its pending writes, decoded; a later write replaces an earlier one.
+
+        Raises StorageError, naming the record and the channel that cannot be read.
+        """
+        about = _decoded(self.row, "what it is about", self.about, types)
         checkpoint = Checkpoint(
             id=self.row.checkpoint_id,
             ns=self.row.ns,
-            parent_id=about["parent"],
+            parent_id=about.get("parent", self.parent_id),
             step=about["step"],
             source=about["source"],
             created_at=about["created_at"],
-            values={channel: decode(raw) for channel, raw in self.folded.values.items()},
-            changed=tuple(about["changed"]),
-            next=tuple(_planned(self.row.checkpoint_id, *task) for task in about["next"]),
-            joins={name: tuple(arrived) for name, arrived in about["joins"].items()},
-            ran=tuple(about["ran"]),
-            metadata=decode(self.folded.metadata),
+            values={
+                channel: _decoded(self.row, f"channel {channel!r}", self._raw(form), types)
+                for channel, form in self.values.items()
+            },
+            changed=tuple(about.get("changed", ())),
+            next=_next(self.row.checkpoint_id, about, self.row.input, types),
+            joins={name: tuple(arrived) for name, arrived in about.get("joins", {}).items()},
+            ran=tuple(about.get("ran", ())),
+            metadata=_decoded(self.row, "metadata", self.metadata, types),
         )
-        pending = [_decode_writes(row) for row in self.pending]
+        pending = [decode_writes(row, types) for row in self.pending]
         return Saved(checkpoint, {writes.task_id: writes for writes in pending})
+
+    def folded(self, checkpoint: Checkpoint) -> Folded:
+        """What a child is compared with. `checkpoint`: this one, decoded."""
+        forms: dict[str, bytes | LongList] = {}
+        for channel, form in self.values.items():
+            if isinstance(form, bytes):
+                forms[channel] = form
+            else:
+                elements = checkpoint.values[channel]
+                forms[channel] = LongList.of(form, elements, self._records(form))
+        return Folded(forms, self.metadata)
+
+    def _raw(self, form: bytes | int) -> bytes:
+        return form if isinstance(form, bytes) else elements_of(self._records(form))
+
+    def _records(self, list_id: int) -> list[LogRow]:
+        records = [row for row in self.lists.get(list_id, ()) if row.seq < self.seq]
+        if not records or records[0].seq != list_id:
+            raise StorageError(
+                f"The log of thread {self.row.thread_id} is damaged: "
+                f"the list at {list_id} of checkpoint {self.row.checkpoint_id} is not there"
+            )
+        return records
 
 
 def unfold(page: LogPage) -> list[Unfolded]:
@@ -199,31 +337,42 @@ def unfold(page: LogPage) -> list[Unfolded]:
 
     Raises StorageError if the page lacks what they are made of.
     """
+    lists: dict[int, list[LogRow]] = {}
+    for row in page.lists:
+        lists.setdefault(row.base_seq or row.seq, []).append(row)
     done: dict[str, Unfolded] = {}
+    before: Unfolded | None = None
     for row in page.checkpoints:
         stored = _read(_checkpoint_decoder, row)
         if row.base_seq == row.seq:
-            parent = None
-        else:
-            parent = done.get(decode(stored.about)["parent"])
-            if parent is None:
-                continue  # of a branch that begins before this page and was not asked for
-        before = _NOTHING if parent is None else parent.folded
-        raws = dict(before.values)
+            before = None
+        elif before is None or before.length + 1 != stored.nth:
+            raise StorageError(
+                f"The log of thread {row.thread_id} is damaged: checkpoint {row.checkpoint_id} "
+                f"lacks the one before it"
+            )
+        values = {} if before is None else dict(before.values)
         for channel in stored.gone:
-            del raws[channel]
+            del values[channel]
+        values |= stored.lists
         for channel, tail in stored.grown.items():
-            raws[channel] = _extended(raws[channel], bytes(tail))
-        for channel, raw in stored.values.items():
-            raws[channel] = bytes(raw)
-        length = 1 if parent is None else parent.length + 1
-        pending = [w for w in page.writes if w.checkpoint_id == row.checkpoint_id]
-        metadata = bytes(stored.metadata) or before.metadata
-        folded = Folded(raws, metadata)
-        done[row.checkpoint_id] = Unfolded(row, stored, folded, length, pending)
+            short = values[channel]
+            assert isinstance(short, bytes)
+            values[channel] = _extended(short, bytes(tail))
+        values |= {channel: bytes(raw) for channel, raw in stored.values.items()}
+        before = done[row.checkpoint_id] = Unfolded(
+            row,
+            stored.about,
+            None if before is None else before.row.checkpoint_id,
+            values,
+            bytes(stored.metadata) or (b"" if before is None else before.metadata),
+            stored.nth,
+            [writes for writes in page.writes if writes.checkpoint_id == row.checkpoint_id],
+            lists,
+        )
     missing = [wanted for wanted in page.wanted if wanted not in done]
     if missing:
-        raise StorageError(f"The log is damaged: checkpoint {missing[0]} lacks an ancestor")
+        raise StorageError(f"The log is damaged: checkpoint {missing[0]} is not there")
     return [done[wanted] for wanted in page.wanted]
 
 
@@ -241,22 +390,41 @@ def _read(decoder: msgspec.json.Decoder[S], row: LogRow) -> S:
     try:
         return decoder.decode(row.data)
     except msgspec.MsgspecError as error:
+        raise _damaged(row, error) from error
+
+
+def _damaged(row: LogRow, error: Exception) -> StorageError:
+    return StorageError(f"The log of thread {row.thread_id} is damaged at {row.seq}: {error}")
+
+
+def _decoded(row: LogRow, what: str, data: bytes | msgspec.Raw, types: Types) -> Any:
+    try:
+        return decode(data, types)
+    except StorageError as error:
         raise StorageError(
-            f"The log of thread {row.thread_id} is damaged at {row.seq}: {error}"
+            f"Record {row.seq} of the log of thread {row.thread_id} cannot be read: {what}: {error}"
         ) from error
 
 
-def _planned(checkpoint_id: str, node: str, index: int | None, arg: Any, *origin: str) -> Planned:
-    return Planned(node, index, arg, *(origin or (checkpoint_id,)))
+def _next(
+    checkpoint_id: str, about: Mapping[str, Any], given: bytes | None, types: Types
+) -> tuple[Planned, ...]:
+    planned = []
+    for node, index, arg, *origin in about.get("next", ()):
+        if node == START and given is not None:
+            arg = decode(given, types)
+        planned.append(Planned(node, index, arg, *(origin or (checkpoint_id,))))
+    return tuple(planned)
 
 
 def _plain(mapping: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return None if mapping is None else dict(mapping)
 
 
-def _decode_writes(row: LogRow) -> PendingWrites:
+def decode_writes(row: LogRow, types: Types) -> PendingWrites:
+    """Raises StorageError, naming the record and the channel that cannot be read."""
     stored = _read(_writes_decoder, row)
-    about: dict[str, Any] = decode(stored.about)
+    about: dict[str, Any] = _decoded(row, "what a task has come to", stored.about, types)
     return PendingWrites(
         checkpoint_id=row.checkpoint_id,
         ns=row.ns,
@@ -264,7 +432,10 @@ def _decode_writes(row: LogRow) -> PendingWrites:
         node=about["node"],
         writes=None
         if stored.writes is None
-        else tuple((channel, decode(raw)) for channel, raw in stored.writes),
+        else tuple(
+            (channel, _decoded(row, f"channel {channel!r}", raw, types))
+            for channel, raw in stored.writes
+        ),
         goto=tuple(Send(*to) if isinstance(to, list) else to for to in about["goto"]),
         resumes=tuple(about["resumes"]),
         interrupts=tuple(
@@ -277,4 +448,5 @@ def _decode_writes(row: LogRow) -> PendingWrites:
             for one in about["interrupts"]
         ),
         error=None if about["error"] is None else TaskError(*about["error"]),
+        caller=about.get("caller", ""),
     )

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from typing import Final, Literal, Self
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal, Self
 
 import attrs
 import trio
 
 from greenroom.graph.checkpoint import Checkpoint, PendingWrites, Saved
 
+from .codec import Types, decode
+from .codec.types import PLAIN
 from .contract import AppendLog, InsertThread, LogPage, Operation, Storage, TruncateLog
-from .delta import Folded, Unfolded, encode_checkpoint, encode_writes, unfold
+from .delta import (
+    Folded,
+    Unfolded,
+    decode_writes,
+    encode_checkpoint,
+    encode_writes,
+    unfold,
+)
+from .lists import LongList
 from .records import LogRow, Thread
 from .session import Commit, StorageSession
 
@@ -30,12 +40,12 @@ SNAPSHOT_EVERY: Final = 50  # checkpoints that reading one may have to fold
 PAGE: Final = 20  # checkpoints read at a time in search of one
 
 
-def decode_page(page: LogPage) -> list[Saved]:
+def decode_page(page: LogPage, types: Types = PLAIN) -> list[Saved]:
     """The checkpoints that a page was read for, newest first, with their pending writes.
 
-    Raises StorageError if the page is damaged.
+    `types`: the storage's own. Raises StorageError if the page is damaged.
     """
-    return [one.saved() for one in unfold(page)]
+    return [one.saved(types) for one in unfold(page)]
 
 
 def read_saved(
@@ -43,7 +53,7 @@ def read_saved(
 ) -> Saved | None:
     """One checkpoint of a thread, the newest where no id is given, without a `ThreadLog`."""
     page = storage.read_checkpoint(thread_id, ns, checkpoint_id)
-    return None if page is None else decode_page(page)[0]
+    return None if page is None else decode_page(page, storage.types)[0]
 
 
 def read_history(
@@ -55,15 +65,16 @@ def read_history(
     limit: int | None = None,
 ) -> list[Saved]:
     """The checkpoints of a thread, newest first, without a `ThreadLog`."""
-    return decode_page(storage.read_history(thread_id, ns, before=before, limit=limit))
+    page = storage.read_history(thread_id, ns, before=before, limit=limit)
+    return decode_page(page, storage.types)
 
 
 @attrs.define
 class _Head:
-    """The newest checkpoint of a namespace.
+    """The newest checkpoint of a namespace, as it would be read from storage.
 
     `seq`: of its newest record, pending writes included. `length`: of the chain back to the full
-    snapshot at `base_seq`.
+    snapshot at `base_seq`. `plain`: the values that came to be plain data when they were appended.
     """
 
     checkpoint: Checkpoint
@@ -72,14 +83,15 @@ class _Head:
     seq: int
     base_seq: int
     length: int
+    plain: Mapping[str, Any] = attrs.field(factory=dict)
 
     @classmethod
-    def of(cls, one: Unfolded) -> Self:
-        saved = one.saved()
+    def of(cls, one: Unfolded, types: Types) -> Self:
+        saved = one.saved(types)
         return cls(
             saved.checkpoint,
             dict(saved.pending),
-            one.folded,
+            one.folded(saved.checkpoint),
             max([one.seq, *(row.seq for row in one.pending)]),
             one.base_seq,
             one.length,
@@ -100,9 +112,10 @@ class LogEnd:
 class ThreadLog:
     """The `CheckpointLog` of one thread, for its actor alone: nobody else may append to it.
 
-    A checkpoint is stored as its changed channels, and of a list that grew only what was added;
-    every 50 checkpoints, and where a branch begins, as a full snapshot. Values are encoded when
-    they are appended: an object that is changed in place later is not stored again.
+    A checkpoint is stored as its changed channels; every 50 checkpoints, and where a branch begins,
+    as a full snapshot. Of a long list only what changed is stored: see `lists`. Values are encoded
+    when they are appended: an object that is changed in place later is not stored again. Objects
+    whose class nobody declares are plain data from then on, in memory too.
     """
 
     def __init__(
@@ -111,6 +124,7 @@ class ThreadLog:
         self.thread_id = thread_id
         self.next_seq = next_seq
         self.session = session
+        self._types = session.storage.types
         self._heads: dict[str, _Head] = {} if head is None else {"": head}
         self._rows: list[LogRow] = []
         self._commits: deque[Commit] = deque()
@@ -137,7 +151,7 @@ class ThreadLog:
     async def load(self, ns: str = "", checkpoint_id: str | None = None) -> Saved | None:
         """A checkpoint of a namespace, the newest where no id is given; None where there is none.
 
-        The newest comes from memory, with the objects that were appended.
+        The newest comes from memory.
         """
         head = self._heads.get(ns)
         if head is not None and checkpoint_id in (None, head.checkpoint.id):
@@ -178,7 +192,6 @@ class ThreadLog:
         else:
             self._append_writes(record)
         self._unsaved.add(record.ns)
-        self.next_seq += 1
 
     def take(self) -> list[Operation]:
         """What was appended and not yet handed over, for the caller to commit with more."""
@@ -231,34 +244,59 @@ class ThreadLog:
         parent = self._heads.get(ns)
         if parent is not None and parent.checkpoint.id != checkpoint.parent_id:
             parent = None  # a branch, whose parent may be far back
-        if parent is None or parent.length >= SNAPSHOT_EVERY:
-            base_seq, length = self.next_seq, 1
-            data, folded = encode_checkpoint(checkpoint, None)
-        else:
-            base_seq, length = parent.base_seq, parent.length + 1
-            data, folded = encode_checkpoint(checkpoint, parent.folded)
-        self._add_row("checkpoint", ns, checkpoint.id, base_seq, data)
+        length = 1 if parent is None or parent.length >= SNAPSHOT_EVERY else parent.length + 1
+        made = encode_checkpoint(
+            checkpoint,
+            None if parent is None else parent.folded,
+            self._types,
+            seq=self.next_seq,
+            nth=length,
+        )
+        for edit in made.edits:
+            self._add_row(edit.kind, ns, "", edit.list_id, edit.data)
+        seq = self.next_seq
+        base_seq = parent.base_seq if parent is not None and length > 1 else seq
+        lists = [form.id for form in made.folded.values.values() if isinstance(form, LongList)]
+        self._add_row(
+            "checkpoint",
+            ns,
+            checkpoint.id,
+            base_seq,
+            made.data,
+            lists=tuple(lists),
+            input=made.input,
+            run_id=checkpoint.metadata.get("run_id") if made.input is not None else None,
+        )
+        plain = _carried(parent, made.folded) if parent is not None and parent.plain else {}
+        for channel in made.plain:
+            form = made.folded.values[channel]
+            assert isinstance(form, bytes), "a list with plain data in it is stored whole"
+            plain[channel] = decode(form, self._types)
+        checkpoint = made.as_read(checkpoint, plain, self._types)
         # What ran inside this namespace is over.
         inner = f"{ns}|" if ns else ""
         for other in [other for other in self._heads if other.startswith(inner)]:
             del self._heads[other]
-        self._heads[ns] = _Head(checkpoint, {}, folded, self.next_seq, base_seq, length)
+        self._heads[ns] = _Head(checkpoint, {}, made.folded, seq, base_seq, length, plain)
 
     def _append_writes(self, writes: PendingWrites) -> None:
-        data = encode_writes(writes)
+        data, exact = encode_writes(writes, self._types)
         self._add_row("writes", writes.ns, writes.checkpoint_id, None, data)
+        if not exact:
+            writes = decode_writes(self._rows[-1], self._types)
         head = self._heads.get(writes.ns)
         if head is not None and head.checkpoint.id == writes.checkpoint_id:
             head.pending[writes.task_id] = writes
-            head.seq = self.next_seq
+            head.seq = self.next_seq - 1
 
     def _add_row(
         self,
-        kind: Literal["checkpoint", "writes"],
+        kind: Literal["checkpoint", "writes", "list", "splice"],
         ns: str,
         checkpoint_id: str,
         base_seq: int | None,
         data: bytes,
+        **more: Any,
     ) -> None:
         self._rows.append(
             LogRow(
@@ -269,8 +307,10 @@ class ThreadLog:
                 checkpoint_id=checkpoint_id,
                 base_seq=base_seq,
                 data=data,
+                **more,
             )
         )
+        self.next_seq += 1
 
     def _check(self) -> None:
         """Raise what a hand-over has failed with: from then on there would be a gap in the log."""
@@ -297,11 +337,20 @@ def _extend(operations: list[Operation], more: Sequence[Operation]) -> None:
         operations.extend(more)
 
 
+def _carried(parent: _Head, made: Folded) -> dict[str, Any]:
+    """The plain values of channels that did not change."""
+    return {
+        channel: value
+        for channel, value in parent.plain.items()
+        if made.values.get(channel) is parent.folded.values[channel]
+    }
+
+
 def read_end(storage: Storage, thread_id: str) -> LogEnd:
     """Where the log of a thread has come to."""
     seq = storage.last_log_seq(thread_id)
     page = storage.read_checkpoint(thread_id, "") if seq else None
-    return LogEnd(seq, None if page is None else _Head.of(unfold(page)[0]))
+    return LogEnd(seq, None if page is None else _Head.of(unfold(page)[0], storage.types))
 
 
 def _read_head_before(storage: Storage, thread_id: str, seq: int) -> _Head | None:
@@ -311,6 +360,6 @@ def _read_head_before(storage: Storage, thread_id: str, seq: int) -> _Head | Non
         earlier = tuple(row for row in page.writes if row.seq < seq)
         for one in unfold(attrs.evolve(page, writes=earlier)):
             if one.seq < seq:
-                return _Head.of(one)
+                return _Head.of(one, storage.types)
         page = storage.read_history(thread_id, "", before=page.wanted[-1], limit=PAGE)
     return None

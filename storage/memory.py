@@ -12,7 +12,7 @@ from typing import Any, ClassVar, TypeVar
 import attrs
 import msgspec
 
-from .codec import encode_json
+from .codec import Types, encode_json
 from .contract import (
     AppendEvents,
     AppendLog,
@@ -171,10 +171,10 @@ class MemoryStorage(Storage):
     def get_thread(self, thread_id: str) -> Thread | None:
         with self._lock:
             kept = self._threads.get(thread_id)
-        return None if kept is None else from_row(Thread, kept.row)
+        return None if kept is None else from_row(Thread, kept.row, self.types)
 
     def search_threads(self, query: ThreadQuery) -> list[Thread]:
-        return _search(Thread, self._matching_threads(query), query)
+        return _search(Thread, self._matching_threads(query), query, self.types)
 
     def count_threads(self, query: ThreadQuery) -> int:
         return len(self._matching_threads(query))
@@ -196,7 +196,7 @@ class MemoryStorage(Storage):
         with self._lock:
             kept = self._threads.get(thread_id)
             row = None if kept is None else kept.runs.get(run_id)
-        return None if row is None else from_row(Run, row)
+        return None if row is None else from_row(Run, row, self.types)
 
     def list_runs(
         self,
@@ -208,13 +208,13 @@ class MemoryStorage(Storage):
     ) -> list[Run]:
         rows = [row for row in self._runs(thread_id) if status in (None, row["status"])]
         rows.reverse()
-        return [from_row(Run, row) for row in _cut(rows, limit, offset)]
+        return [from_row(Run, row, self.types) for row in _cut(rows, limit, offset)]
 
     def unfinished_runs(self, thread_id: str | None = None) -> list[Run]:
         with self._lock:
             threads = list(self._threads) if thread_id is None else [thread_id]
         return [
-            from_row(Run, row)
+            from_row(Run, row, self.types)
             for one in threads
             for row in self._runs(one)
             if row["status"] in UNFINISHED
@@ -232,10 +232,10 @@ class MemoryStorage(Storage):
     def get_assistant(self, assistant_id: str) -> Assistant | None:
         with self._lock:
             row = self._assistants.get(assistant_id)
-        return None if row is None else from_row(Assistant, row)
+        return None if row is None else from_row(Assistant, row, self.types)
 
     def search_assistants(self, query: AssistantQuery) -> list[Assistant]:
-        return _search(Assistant, self._matching_assistants(query), query)
+        return _search(Assistant, self._matching_assistants(query), query, self.types)
 
     def count_assistants(self, query: AssistantQuery) -> int:
         return len(self._matching_assistants(query))
@@ -340,22 +340,30 @@ def _page(log: Sequence[LogRow], ns: str, wanted: Sequence[LogRow]) -> LogPage:
     if not wanted:
         return LogPage((), (), ())
     ids = {row.checkpoint_id for row in wanted}
+    lists = {list_id for row in wanted for list_id in row.lists}
     first = min(row.base_seq or row.seq for row in wanted)
     last = max(row.seq for row in wanted)
-    rows = [row for row in log[bisect_left(log, first, key=_seq) :] if row.ns == ns]
+    rows = [row for row in log[bisect_left(log, min([first, *lists]), key=_seq) :] if row.ns == ns]
     return LogPage(
         tuple(row.checkpoint_id for row in wanted),
-        tuple(row for row in rows if row.kind == "checkpoint" and row.seq <= last),
+        tuple(row for row in rows if row.kind == "checkpoint" and first <= row.seq <= last),
         tuple(row for row in rows if row.kind == "writes" and row.checkpoint_id in ids),
+        tuple(
+            row
+            for row in rows
+            if row.kind in ("list", "splice") and row.base_seq in lists and row.seq < last
+        ),
     )
 
 
-def _search(kind: type[R], rows: list[Row], query: ThreadQuery | AssistantQuery) -> list[R]:
+def _search(
+    kind: type[R], rows: list[Row], query: ThreadQuery | AssistantQuery, types: Types
+) -> list[R]:
     columns = COLUMNS[kind]
     if query.sort_by not in columns:
         raise StorageError(f"{kind.__name__} records cannot be sorted by {query.sort_by!r}")
     rows.sort(key=itemgetter(query.sort_by, columns[0]), reverse=query.descending)
-    return [from_row(kind, row) for row in _cut(rows, query.limit, query.offset)]
+    return [from_row(kind, row, types) for row in _cut(rows, query.limit, query.offset)]
 
 
 def _wanted(metadata: Mapping[str, Any] | None) -> Any:

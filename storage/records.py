@@ -93,19 +93,28 @@ class Assistant:
 class LogRow:
     """One record of a thread's checkpoint log, encoded.
 
-    `seq`: its position in the thread's log, from 1, increasing. `kind`: `checkpoint` or `writes`.
-    `checkpoint_id`: the checkpoint itself, or the one that the writes belong to. `base_seq`: for a
-    checkpoint, the position of the full snapshot that reading it starts from (its own `seq` if it
-    is one); None for writes. `data`: JSON.
+    `seq`: its position in the thread's log, from 1, increasing. `kind`: `checkpoint`, `writes`, or
+    `list` and `splice` for a part of a long list. `checkpoint_id`: the checkpoint itself, or the
+    one that the writes belong to; empty for lists. `base_seq`: for a checkpoint, the position of
+    the full snapshot that reading it starts from (its own `seq` if it is one); for a list, the
+    position of its first record; None for writes. `data`: JSON, but for `list`, where it is JSON
+    values joined by commas; `array`, which is only read, is `count` such records. `lists`: for a
+    checkpoint, the long lists in its state, by `base_seq`. `input`: what its START is to take in,
+    JSON; `run_id`: the run that it may be the input of, so that the same bytes need not be stored
+    twice.
     """
 
     thread_id: str
     seq: int
-    kind: Literal["checkpoint", "writes"]
+    kind: Literal["checkpoint", "writes", "list", "splice", "array"]
     ns: str
     checkpoint_id: str
     base_seq: int | None
     data: bytes
+    lists: tuple[int, ...] = ()
+    count: int = attrs.field(default=1, eq=False)
+    input: bytes | None = None
+    run_id: str | None = attrs.field(default=None, eq=False)
 
 
 @attrs.frozen(kw_only=True)

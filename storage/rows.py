@@ -14,7 +14,8 @@ import msgspec
 from cattrs import Converter
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
-from .codec import decode, encode, encode_json
+from .codec import Types, decode, encode, encode_json
+from .codec.types import PLAIN
 from .contract import StorageError
 from .records import Assistant, Run, Thread
 
@@ -26,17 +27,34 @@ R = TypeVar("R", Thread, Run, Assistant)
 
 def to_row(record: Thread | Run | Assistant) -> Row:
     """A record's columns by name. Raises Unstorable, naming the field."""
-    row: Row = _converter.unstructure(record)
+    if not isinstance(record, Run):
+        row: Row = _converter.unstructure(record)
+        return row
+    # Apart, because the log refers to it: see `LogRow.input`.
+    kwargs = {key: value for key, value in record.kwargs.items() if key != "input"}
+    row = _converter.unstructure(attrs.evolve(record, kwargs=kwargs))
+    is_given = "input" in record.kwargs
+    row["input"] = encode(record.kwargs["input"], "input").decode() if is_given else None
     return row
 
 
-def from_row(kind: type[R], row: Row) -> R:
-    """The record that was made into `row`. StorageError if the row is damaged."""
+def from_row(kind: type[R], row: Row, types: Types = PLAIN) -> R:
+    """The record that was made into `row`. StorageError if the row is damaged, or holds an object
+    that does not fit its class.
+
+    `types`: the storage's own.
+    """
     try:
-        return _converter.structure(row, kind)
+        typed: dict[str, Any] = {
+            name: None if (text := row[name]) is None else decode(text.encode(), types)
+            for name in _TYPED[kind]
+        }
+        if row.get("input") is not None:
+            typed["kwargs"] = {"input": typed.pop("input"), **typed["kwargs"]}
+        return _converter.structure({**row, **typed}, kind)
     except Exception as error:
         key = next(iter(row.values()), None)
-        raise StorageError(f"The stored {kind.__name__} {key} is damaged: {error}") from error
+        raise StorageError(f"The stored {kind.__name__} {key} cannot be read: {error}") from error
 
 
 def contains(have: Any, want: Any) -> bool:
@@ -85,7 +103,7 @@ def _column(name: str) -> Any:
         )
     return override(
         unstruct_hook=lambda value: None if value is None else encode(value, name).decode(),
-        struct_hook=lambda text, _: None if text is None else decode(text.encode()),
+        struct_hook=lambda value, _: value,  # `from_row` has decoded it
     )
 
 
@@ -94,9 +112,12 @@ _JSON = {
     Run: ("kwargs", "metadata", "bound", "error"),
     Assistant: ("config", "context", "metadata"),
 }
+_TYPED = {kind: set(names) - {"metadata", "bound"} for kind, names in _JSON.items()}
+_TYPED[Run].add("input")
 COLUMNS: Mapping[type, tuple[str, ...]] = {
     kind: tuple(field.name for field in attrs.fields(kind)) for kind in _JSON
 }
+COLUMNS = {**COLUMNS, Run: (*COLUMNS[Run], "input")}
 
 _converter = Converter(detailed_validation=False)
 for _scalar in (str, int):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Collection
 from typing import Final
 from weakref import WeakKeyDictionary
 
@@ -94,6 +95,10 @@ class StorageSaver:
     def __init__(self, session: StorageSession) -> None:
         self._session = session
 
-    def log(self, thread_id: str) -> CheckpointLog:
-        """The log of a thread as storage has it; a new one is created with its first record."""
+    def log(self, thread_id: str, declared: Collection[type] = ()) -> CheckpointLog:
+        """The log of a thread as storage has it; a new one is created with its first record.
+
+        `declared`: the classes that stored objects may come back as, for all graphs on the session.
+        """
+        self._session.storage.types.declare(declared)
         return _OpenedLog(self._session, thread_id)

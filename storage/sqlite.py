@@ -206,11 +206,15 @@ class SqliteStorage(Storage):
 
     def get_thread(self, thread_id: str) -> Thread | None:
         with self._reading() as db:
-            return _one(sqlite_read.select(db, Thread, "WHERE thread_id = ?", thread_id))
+            return _one(
+                sqlite_read.select(db, self.types, Thread, "WHERE thread_id = ?", thread_id)
+            )
 
     def search_threads(self, query: ThreadQuery) -> list[Thread]:
         with self._reading() as db:
-            return sqlite_read.search(db, Thread, sqlite_read.thread_filter(query), query)
+            return sqlite_read.search(
+                db, self.types, Thread, sqlite_read.thread_filter(query), query
+            )
 
     def count_threads(self, query: ThreadQuery) -> int:
         with self._reading() as db:
@@ -219,7 +223,7 @@ class SqliteStorage(Storage):
     def get_run(self, thread_id: str, run_id: str) -> Run | None:
         with self._reading() as db:
             where = "WHERE t.thread_id = ? AND r.run_id = ?"
-            return _one(sqlite_read.select(db, Run, where, thread_id, run_id))
+            return _one(sqlite_read.select(db, self.types, Run, where, thread_id, run_id))
 
     def list_runs(
         self,
@@ -230,11 +234,11 @@ class SqliteStorage(Storage):
         offset: int = 0,
     ) -> list[Run]:
         with self._reading() as db:
-            return sqlite_read.runs_page(db, thread_id, status, limit, offset)
+            return sqlite_read.runs_page(db, self.types, thread_id, status, limit, offset)
 
     def unfinished_runs(self, thread_id: str | None = None) -> list[Run]:
         with self._reading() as db:
-            return sqlite_read.unfinished_runs(db, thread_id)
+            return sqlite_read.unfinished_runs(db, self.types, thread_id)
 
     def last_run_seq(self, thread_id: str) -> int:
         with self._reading() as db:
@@ -242,11 +246,17 @@ class SqliteStorage(Storage):
 
     def get_assistant(self, assistant_id: str) -> Assistant | None:
         with self._reading() as db:
-            return _one(sqlite_read.select(db, Assistant, "WHERE assistant_id = ?", assistant_id))
+            return _one(
+                sqlite_read.select(
+                    db, self.types, Assistant, "WHERE assistant_id = ?", assistant_id
+                )
+            )
 
     def search_assistants(self, query: AssistantQuery) -> list[Assistant]:
         with self._reading() as db:
-            return sqlite_read.search(db, Assistant, sqlite_read.assistant_filter(query), query)
+            return sqlite_read.search(
+                db, self.types, Assistant, sqlite_read.assistant_filter(query), query
+            )
 
     def count_assistants(self, query: AssistantQuery) -> int:
         with self._reading() as db:

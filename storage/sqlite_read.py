@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from . import sqlite_items
-from .codec import encode_json
+from .codec import Types, encode_json
 from .contract import AssistantQuery, LogPage, StorageError, ThreadQuery
 from .records import Assistant, Event, LogRow, Run, Thread
 from .rows import COLUMNS, contains, from_row
@@ -53,14 +53,17 @@ def prepare(connection: sqlite3.Connection) -> None:
     sqlite_items.prepare(connection)
 
 
-def select(connection: sqlite3.Connection, kind: type[R], rest: str, *values: Any) -> list[R]:
+def select(
+    connection: sqlite3.Connection, types: Types, kind: type[R], rest: str, *values: Any
+) -> list[R]:
     """Records; `rest` is the SQL after the FROM clause."""
     rows = connection.execute(f"{_SELECT[kind]} {rest}", values)
-    return [from_row(kind, dict(zip(COLUMNS[kind], row, strict=True))) for row in rows]
+    return [from_row(kind, dict(zip(COLUMNS[kind], row, strict=True)), types) for row in rows]
 
 
 def search(
     connection: sqlite3.Connection,
+    types: Types,
     kind: type[R],
     where: Filter,
     query: ThreadQuery | AssistantQuery,
@@ -73,6 +76,7 @@ def search(
     clause, values = where
     return select(
         connection,
+        types,
         kind,
         f"{clause} ORDER BY {query.sort_by} {way}, {key} {way} LIMIT ? OFFSET ?",
         *values,
@@ -89,6 +93,7 @@ def count(connection: sqlite3.Connection, table: str, where: Filter) -> int:
 
 def runs_page(
     connection: sqlite3.Connection,
+    types: Types,
     thread_id: str,
     status: str | None,
     limit: int | None,
@@ -99,15 +104,17 @@ def runs_page(
         where += " AND r.status = ?"
         values.append(status)
     rest = f"{where} ORDER BY r.seq DESC LIMIT ? OFFSET ?"
-    return select(connection, Run, rest, *values, _limit(limit), offset)
+    return select(connection, types, Run, rest, *values, _limit(limit), offset)
 
 
-def unfinished_runs(connection: sqlite3.Connection, thread_id: str | None) -> list[Run]:
+def unfinished_runs(
+    connection: sqlite3.Connection, types: Types, thread_id: str | None
+) -> list[Run]:
     # The statuses are literals, so that SQLite sees that its partial index serves.
     where = "WHERE r.status IN ('pending', 'running')"
     if thread_id is None:
-        return select(connection, Run, f"{where} ORDER BY r.thread, r.seq")
-    return select(connection, Run, f"{where} AND t.thread_id = ? ORDER BY r.seq", thread_id)
+        return select(connection, types, Run, f"{where} ORDER BY r.thread, r.seq")
+    return select(connection, types, Run, f"{where} AND t.thread_id = ? ORDER BY r.seq", thread_id)
 
 
 def last_seq(connection: sqlite3.Connection, table: str, thread_id: str) -> int:
@@ -200,7 +207,11 @@ _EVENTS: Final = """
     SELECT t.thread_id, r.run_id, e.event_id, e.name, e.data
     FROM events e JOIN runs r ON r.id = e.run JOIN threads t ON t.id = e.thread
 """
-_ROW: Final = "SELECT seq, kind, ns, checkpoint_id, base_seq, data FROM log"
+_ROW: Final = """
+    SELECT seq, kind, ns, checkpoint_id, base_seq, data, lists,
+        CASE WHEN run IS NULL THEN input ELSE (SELECT r.input FROM runs r WHERE r.id = run) END
+    FROM log
+"""
 # The unary plus keeps SQLite from the index on `ns`, which finds every checkpoint of the thread.
 _BY_ID: Final = "thread = ? AND checkpoint_id = ? AND kind = 'checkpoint' AND +ns = ?"
 
@@ -273,7 +284,63 @@ def _page(
         " AND kind = 'writes' AND +ns = ? ORDER BY seq",
         (thread, encode_json(list(ids)).decode(), ns),
     )
-    return LogPage(ids, _log_rows(thread_id, checkpoints), _log_rows(thread_id, writes))
+    rows = _log_rows(thread_id, checkpoints)
+    asked = [row for row in rows if row.checkpoint_id in ids]
+    lists = sorted({list_id for row in asked for list_id in row.lists})
+    seqs = [row.seq for row in asked]
+    parts = [
+        part
+        for list_id in lists
+        for part in _list_rows(connection, thread_id, thread, ns, list_id, min(seqs), max(seqs))
+    ]
+    return LogPage(ids, rows, _log_rows(thread_id, writes), tuple(parts))
+
+
+_PARTS: Final = "thread = ? AND base_seq = ? AND kind IN ('list', 'splice')"
+# What all checkpoints asked for share is put together by the database: by far the quickest.
+_JOINED: Final = f"""
+    SELECT count(*) - 1, CAST(group_concat(piece, '') AS BLOB)
+    FROM (
+        SELECT * FROM (
+            SELECT CASE seq WHEN base_seq THEN '[' ELSE ',' END || data AS piece
+            FROM log WHERE {_PARTS} AND kind = 'list' AND seq < ? ORDER BY seq
+        )
+        UNION ALL SELECT ']'
+    )
+"""
+
+
+def _list_rows(
+    connection: sqlite3.Connection,
+    thread_id: str,
+    thread: int | None,
+    ns: str,
+    list_id: int,
+    first: int,
+    last: int,
+) -> list[LogRow]:
+    """The records of a list before `last`; those that follow each other before `first` as one."""
+    query = f"SELECT min(seq) FROM log WHERE {_PARTS} AND kind = 'splice' AND seq < ?"
+    (splice,) = connection.execute(query, (thread, list_id, first)).fetchone()
+    until = first if splice is None else splice
+    count, data = connection.execute(_JOINED, (thread, list_id, until)).fetchone()
+    rest = connection.execute(
+        f"{_ROW} WHERE {_PARTS} AND seq >= ? AND seq < ? ORDER BY seq",
+        (thread, list_id, until, last),
+    )
+    if not count:
+        return list(_log_rows(thread_id, rest))
+    joined = LogRow(
+        thread_id=thread_id,
+        seq=list_id,
+        kind="array",
+        ns=ns,
+        checkpoint_id="",
+        base_seq=list_id,
+        data=data,
+        count=count,
+    )
+    return [joined, *_log_rows(thread_id, rest)]
 
 
 def _thread(connection: sqlite3.Connection, thread_id: str) -> int | None:
@@ -291,8 +358,10 @@ def _log_rows(thread_id: str, rows: sqlite3.Cursor) -> tuple[LogRow, ...]:
             checkpoint_id=checkpoint_id,
             base_seq=base_seq,
             data=data,
+            lists=() if lists is None else tuple(msgspec.json.decode(lists)),
+            input=None if given is None else given.encode(),
         )
-        for seq, kind, ns, checkpoint_id, base_seq, data in rows
+        for seq, kind, ns, checkpoint_id, base_seq, data, lists, given in rows
     )
 
 

@@ -103,6 +103,21 @@ def tables(db: Database) -> None:
         db.execute(statement)
 
 
+def parts(db: Database) -> None:
+    """Long lists have records of their own in the log; a run's input is stored once."""
+    for statement in (
+        "ALTER TABLE runs ADD COLUMN input TEXT",
+        "UPDATE runs SET input = kwargs -> '$.input', kwargs = json_remove(kwargs, '$.input')",
+        "ALTER TABLE log ADD COLUMN run INTEGER",
+        "ALTER TABLE log ADD COLUMN input TEXT",
+        "CREATE INDEX log_inputs ON log (run) WHERE run IS NOT NULL",
+        "ALTER TABLE log ADD COLUMN lists TEXT",
+        """CREATE INDEX log_lists ON log (thread, base_seq, kind, seq)
+            WHERE kind IN ('list', 'splice')""",
+    ):
+        db.execute(statement)
+
+
 def items(db: Database) -> None:
     """The user's store. `namespace`: as of `namespaces.to_text`. `places`: where to find `text`."""
     for statement in (
@@ -129,7 +144,7 @@ def items(db: Database) -> None:
         db.execute(statement)
 
 
-MIGRATIONS: Final = (tables, items)  # in order; a released one is never changed
+MIGRATIONS: Final = (tables, parts, items)  # in order; a released one is never changed
 
 _migrations: Final = Migrations("greenroom.storage")
 for _step in MIGRATIONS:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 
 from sqlite_utils import Database
 
 from . import sqlite_items
+from .codec import encode_json
 from .contract import (
     AppendEvents,
     AppendLog,
@@ -27,7 +28,7 @@ from .contract import (
     StorageError,
     TruncateLog,
 )
-from .records import Assistant, Run, Thread
+from .records import Assistant, LogRow, Run, Thread
 from .rows import COLUMNS, to_row
 
 __all__ = ["apply"]
@@ -65,8 +66,8 @@ _PUT_ASSISTANT: Final = f"""
     ON CONFLICT (assistant_id) DO UPDATE SET {_set(_assistant_columns[1:], "excluded.")}
 """
 _APPEND_LOG: Final = """
-    INSERT INTO log (thread, seq, kind, ns, checkpoint_id, base_seq, data)
-    SELECT id, ?, ?, ?, ?, ?, ? FROM threads WHERE thread_id = ?
+    INSERT INTO log (thread, seq, kind, ns, checkpoint_id, base_seq, data, lists)
+    SELECT id, ?, ?, ?, ?, ?, ?, ? FROM threads WHERE thread_id = ?
 """
 _APPEND_EVENTS: Final = """
     INSERT INTO events (thread, run, event_id, name, data)
@@ -83,9 +84,38 @@ _DELETE_THREAD: Final = (
 _RUN: Final = f"(SELECT id FROM runs WHERE thread = {_THREAD} AND run_id = ?)"
 _DELETE_RUN: Final = (
     f"DELETE FROM events WHERE run = {_RUN}",
+    # What the log took from the run becomes its own.
+    "UPDATE log SET input = (SELECT r.input FROM runs r WHERE r.id = log.run), run = NULL"
+    f" WHERE run = {_RUN}",
     f"DELETE FROM runs WHERE id = {_RUN}",
 )
 _TRUNCATE_LOG: Final = f"DELETE FROM log WHERE thread = {_THREAD} AND seq >= ?"
+
+
+# Where it is the input of a run, the log only names the run.
+_APPEND_INPUT: Final = """
+    INSERT INTO log (thread, seq, kind, ns, checkpoint_id, base_seq, data, lists, run, input)
+    SELECT t.id, ?, ?, ?, ?, ?, ?, ?, r.id, CASE WHEN r.id IS NULL THEN ? END
+    FROM threads t LEFT JOIN runs r ON r.thread = t.id AND r.run_id = ? AND r.input = ?
+    WHERE t.thread_id = ?
+"""
+
+
+def _append(db: Database, rows: Sequence[LogRow]) -> None:
+    db.conn.executemany(
+        _APPEND_LOG, [(*_log_values(row), row.thread_id) for row in rows if row.input is None]
+    )
+    for row in rows:
+        if row.input is not None:
+            given = row.input.decode()
+            values = (*_log_values(row), given, row.run_id, given, row.thread_id)
+            db.conn.execute(_APPEND_INPUT, values)
+
+
+def _log_values(row: LogRow) -> tuple[Any, ...]:
+    lists = encode_json(list(row.lists)).decode() if row.lists else None
+    place = (row.seq, row.kind, row.ns, row.checkpoint_id, row.base_seq)
+    return (*place, row.data, lists)
 
 
 _LAST_SEQ = """
@@ -126,13 +156,7 @@ def apply(db: Database, operation: Operation) -> None:
             if follows is not None:
                 _check_follows(db, rows[0].thread_id, follows)
             try:
-                db.conn.executemany(
-                    _APPEND_LOG,
-                    [
-                        (r.seq, r.kind, r.ns, r.checkpoint_id, r.base_seq, r.data, r.thread_id)
-                        for r in rows
-                    ],
-                )
+                _append(db, rows)
             except sqlite3.IntegrityError:
                 where = ", ".join(f"{row.seq} of thread {row.thread_id}" for row in rows)
                 raise StorageError(f"A position of the log is taken among {where}") from None

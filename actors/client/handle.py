@@ -9,6 +9,7 @@ from typing import Any, Final
 import attrs
 
 from greenroom.graph.resume import waiting
+from greenroom.graph.root import shown
 from greenroom.storage import Storage
 from greenroom.storage.log import read_saved
 from greenroom.storage.records import Run
@@ -44,12 +45,11 @@ class RunHandle:
     def resumable(self) -> bool:
         return bool(self.run["kwargs"]["resumable"])
 
-    async def result(self) -> dict[str, Any]:
+    async def result(self) -> Any:
         """The thread's values when the run is over, with `__interrupt__` where it paused and
         `__error__` (`error`, `message`) alone where it failed."""
         if self._stream is not None:
-            result: dict[str, Any] = await self._stream.wait()
-            return result
+            return await self._stream.wait()
         return await self._past_result()
 
     async def events(
@@ -120,7 +120,7 @@ class RunHandle:
                 return
             after = batch[-1].id
 
-    async def _past_result(self) -> dict[str, Any]:
+    async def _past_result(self) -> Any:
         def read(storage: Storage) -> tuple[Run | None, Any]:
             run = storage.get_run(self.thread_id, self.run_id)
             return run, read_saved(storage, self.thread_id)
@@ -132,7 +132,7 @@ class RunHandle:
             return {}
         interrupts = waiting(saved)
         # As the reference: of a run that paused a while ago, only the questions.
-        return result_view({} if interrupts else saved.checkpoint.values, interrupts)
+        return result_view({} if interrupts else shown(saved.checkpoint.values), interrupts)
 
 
 def _only(batch: list[StreamPart], modes: set[str] | None) -> list[StreamPart]:

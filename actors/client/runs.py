@@ -6,9 +6,11 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, get_args
 
+from greenroom.graph import CompiledStateGraph
+from greenroom.graph.isolation import isolated
 from greenroom.graph.job import Durability
 from greenroom.storage import Storage, Unstorable
-from greenroom.storage.codec import encode
+from greenroom.storage.codec import decode, kept
 from greenroom.storage.records import UNFINISHED, Assistant, Run, RunStatus
 
 from ..active import command_of
@@ -54,8 +56,9 @@ class RunsClient:
         raise_error: bool = True,
         on_disconnect: str | None = None,
         **request: Any,
-    ) -> dict[str, Any]:
-        """Run to the end and return the thread's values, with `__interrupt__` where it paused.
+    ) -> Any:
+        """Run to the end and return the thread's values, with `__interrupt__` where it paused; of
+        an entrypoint, what it returned.
 
         Raises RunFailed where the run failed, or returns `{"__error__": …}` if `raise_error` is
         False. `on_disconnect`: `continue` (default) or `cancel` the run if the wait is cancelled.
@@ -132,7 +135,7 @@ class RunsClient:
         """
         ident = check_uuid("thread_id", thread_id)
         assistant = await self._assistants.resolve(assistant_id)
-        self._house.graph(assistant.graph_id)
+        graph = self._house.graph(assistant.graph_id)
         strategy = check_choice(
             "multitask_strategy", multitask_strategy or DEFAULT_STRATEGY, STRATEGIES
         )
@@ -144,10 +147,10 @@ class RunsClient:
         if (at := _checkpoint_id(checkpoint, checkpoint_id)) is not None:
             settings["configurable"]["checkpoint_id"] = at
         if command is not None:
-            command_of(check_mapping("command", command))
+            command_of(_object("command", command))
         now = self._house.world.timestamp()
         kwargs = {
-            "input": None if input is None else _input(input),
+            "input": None if input is None else _input(input, graph),
             "command": command,
             "config": settings,
             "context": shown,
@@ -162,10 +165,7 @@ class RunsClient:
             "checkpoint_during": checkpoint_during,
             "durability": durability or "async",
         }
-        try:
-            encode(kwargs)
-        except Unstorable as error:
-            raise Invalid(str(error)) from error
+        kwargs = self._as_kept(kwargs)
         run = Run(
             run_id=self._house.world.record_id(),
             thread_id=ident,
@@ -194,6 +194,19 @@ class RunsClient:
             accepted.stream,
             from_start=follow,
         )
+
+    def _as_kept(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """What a run is asked to do, as it would be after a restart. Raises Invalid."""
+        types = self._house.session.storage.types
+        try:
+            data, unknown = kept(kwargs, "", types)
+        except Unstorable as error:
+            raise Invalid(str(error)) from error
+        if not unknown:
+            return kwargs
+        types.tell(unknown, "a run's input or command")
+        plain: dict[str, Any] = decode(data, types)
+        return plain
 
     async def attach(self, thread_id: str, run_id: str) -> RunHandle:
         """A handle on a run that was started before. Raises NotFound."""
@@ -237,9 +250,7 @@ class RunsClient:
         """A run. Raises NotFound."""
         return run_view(await self._find(thread_id, run_id))
 
-    async def join(
-        self, thread_id: str, run_id: str, *, raise_error: bool = True
-    ) -> dict[str, Any]:
+    async def join(self, thread_id: str, run_id: str, *, raise_error: bool = True) -> Any:
         """Wait until a run is over; returns the thread's newest values, raises as `wait`."""
         return _raised(await (await self.attach(thread_id, run_id)).result(), raise_error)
 
@@ -321,9 +332,14 @@ def _checkpoint_id(checkpoint: Mapping[str, Any] | None, checkpoint_id: str | No
     return None if given is None else check_uuid("checkpoint_id", given)
 
 
-def _input(given: Any) -> dict[str, Any]:
+def _input(given: Any, graph: CompiledStateGraph) -> Any:
+    return isolated(given) if graph.topology.whole else _object("input", given)
+
+
+def _object(name: str, given: Any) -> dict[str, Any]:
+    """What may hold any value that can be stored."""
     if not isinstance(given, Mapping):
-        raise Invalid(f"input: {given!r} is not an object of state keys")
+        raise Invalid(f"{name}: {given!r} is not an object")
     return dict(given)
 
 
@@ -341,8 +357,8 @@ def _cancels(on_disconnect: str | None) -> bool:
     return bool(check_choice("on_disconnect", given, ("cancel", "continue")) == "cancel")
 
 
-def _raised(result: dict[str, Any], raise_error: bool) -> dict[str, Any]:
-    error = result.get("__error__")
+def _raised(result: Any, raise_error: bool) -> Any:
+    error = result.get("__error__") if isinstance(result, dict) else None
     if raise_error and error is not None:
         raise RunFailed(error["error"], error["message"])
     return result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
 import attrs
@@ -10,8 +10,10 @@ import attrs
 from greenroom.graph import CompiledStateGraph, NodeNotFoundError, StateSnapshot
 from greenroom.graph.checkpoint import Saved
 from greenroom.graph.isolation import isolated
+from greenroom.graph.root import shown
 from greenroom.graph.snapshot import empty_snapshot
 from greenroom.storage import RecordExists, Storage
+from greenroom.storage.codec import as_json
 from greenroom.storage.contract import InsertThread, ThreadQuery
 from greenroom.storage.log import read_history, read_saved
 from greenroom.storage.records import Thread, ThreadStatus
@@ -161,7 +163,7 @@ class ThreadsClient:
                 raise NotFound(f"Checkpoint {wanted!r} not found on thread {thread_id!r}")
             return state_view(empty_snapshot(thread.thread_id, ns), inner={})
         graph = self._graph(thread, ns)
-        state = graph.snapshot(saved, thread.thread_id)
+        state = graph.snapshot(saved, thread.thread_id, is_past=wanted is not None)
         inner = await self._inner(thread, state) if subgraphs else {}
         return state_view(state, inner=inner)
 
@@ -215,7 +217,7 @@ class ThreadsClient:
             wanted = limit - len(found)
             page = await self._history(thread.thread_id, ns, start, wanted)
             for saved in page:
-                state = state_view(graph.snapshot(saved, thread.thread_id), inner={})
+                state = state_view(graph.snapshot(saved, thread.thread_id, is_past=True), inner={})
                 if contains(state["metadata"], dict(metadata or {})):
                     found.append(state)
             if len(page) < wanted:
@@ -279,12 +281,13 @@ class ThreadsClient:
         self, query: ThreadQuery, values: Mapping[str, Any]
     ) -> list[tuple[Thread, Saved | None]]:
         found: list[tuple[Thread, Saved | None]] = []
+        wanted = as_json(dict(values))
         while True:
             page = await self._page(attrs.evolve(query, limit=_PAGE))
             found += [
                 (thread, head)
                 for thread, head in page
-                if head is not None and contains(head.checkpoint.values, values)
+                if head is not None and contains(_as_shown(head, wanted), wanted)
             ]
             if len(page) < _PAGE:
                 return found
@@ -310,9 +313,15 @@ class ThreadsClient:
         )
 
 
-def _values(head: Saved | None) -> dict[str, Any] | None:
+def _values(head: Saved | None) -> Any:
     """The state that a thread shows, as the caller's own."""
-    return isolated(dict(head.checkpoint.values)) if head is not None else None
+    return isolated(shown(head.checkpoint.values)) if head is not None else None
+
+
+def _as_shown(head: Saved, keys: Iterable[str]) -> Any:
+    """Some keys of the state, as clients see them: what they search by is JSON too."""
+    values = head.checkpoint.values
+    return as_json({key: values[key] for key in keys if key in values})
 
 
 def _place(checkpoint: Mapping[str, Any] | None, checkpoint_id: str | None) -> Place:

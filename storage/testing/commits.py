@@ -8,6 +8,8 @@ from threading import Event as ThreadingEvent
 
 import pytest
 
+from greenroom.graph.control import Send
+
 from ..codec import Unstorable
 from ..contract import (
     AppendEvents,
@@ -16,6 +18,7 @@ from ..contract import (
     DeleteRun,
     DeleteThread,
     InsertThread,
+    Lease,
     Operation,
     PutAssistant,
     PutRun,
@@ -68,6 +71,23 @@ class CommitContract(OpenStorage):
         assert opened.storage.get_thread("t") == thread
         assert opened.storage.get_run("t", "r") == run
         assert opened.storage.get_assistant("a") == assistant
+
+    def test_objects_in_a_record_come_back_as_themselves_if_their_class_is_declared(
+        self, opened: Open
+    ) -> None:
+        kwargs = {"input": {"lease": Lease("me", 1), "send": Send("node", {1, 2})}}
+        opened.commit(InsertThread(make_thread()), PutRun(make_run(kwargs=kwargs)))
+        undeclared = opened.storage.get_run("t", "r")
+        assert undeclared is not None
+        assert undeclared.kwargs["input"]["lease"] == {"owner": "me", "epoch": 1}
+        opened.storage.types.declare([Lease])
+        runs = [
+            opened.storage.get_run("t", "r"),
+            *opened.storage.list_runs("t"),
+            *opened.storage.unfinished_runs("t"),
+            *opened.storage.unfinished_runs(),
+        ]
+        assert runs == [make_run(kwargs=kwargs)] * 4
 
     def test_what_is_not_there_is_none(self, opened: Open) -> None:
         opened.commit(InsertThread(make_thread()))

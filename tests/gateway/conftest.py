@@ -15,7 +15,16 @@ import trio
 from greenroom.actors import Greenroom
 from greenroom.gateway import create_app
 from greenroom.gateway.server import listen, serve_connections
-from greenroom.graph import END, START, CompiledStateGraph, StateGraph, get_stream_writer, interrupt
+from greenroom.graph import (
+    END,
+    START,
+    CompiledStateGraph,
+    StateGraph,
+    entrypoint,
+    get_stream_writer,
+    interrupt,
+    task,
+)
 from greenroom.storage import MemoryStorage
 
 NIL = "00000000-0000-4000-8000-000000000000"
@@ -52,6 +61,7 @@ def graphs(gate: Gate) -> dict[str, CompiledStateGraph]:
         "fails": chain(fail=fail),
         "talks": chain(talk=talk),
         "floods": chain(flood=flood),
+        "program": entrypoint()(program),
     }
 
 
@@ -63,6 +73,16 @@ def chain(**nodes: Any) -> CompiledStateGraph:
     for source, target in itertools.pairwise(names):
         builder.add_edge(source, target)
     return builder.compile()
+
+
+@task
+async def double(number: int) -> int:
+    return number * 2
+
+
+async def program(numbers: list[int]) -> Any:
+    doubled = [double(number) for number in numbers]
+    return [interrupt("sure?"), *[await number for number in doubled]]
 
 
 def says(word: str) -> Any:

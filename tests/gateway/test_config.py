@@ -18,6 +18,7 @@ from greenroom.gateway.config import (
     read_config,
 )
 from greenroom.graph import CompiledStateGraph
+from greenroom.graph.declared import type_name
 
 GRAPH = """
 from __future__ import annotations
@@ -281,3 +282,26 @@ def test_an_import_that_fails_shows_its_last_frame(folder: Path, source: str, te
         loaded(folder, dependencies=["."])
 
     assert str(caught.value).endswith(text.format(folder=folder))
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> list[Path]:
+    """Two, of the same content."""
+    for folder in (found := [tmp_path / "here", tmp_path / "there"]):
+        folder.mkdir()
+        (folder / "agent.py").write_text(GRAPH)
+    return found
+
+
+def test_stored_objects_are_known_wherever_the_configuration_lies(folders: list[Path]) -> None:
+    names = []
+    for folder in folders:
+        graph = loaded(folder)["agent"]
+        names.append(type_name(graph.state_schema))
+        del sys.modules[graph.state_schema.__module__]  # it is another process that serves the next
+    assert names[0] == names[1]
+
+
+def test_files_of_the_same_name_in_two_configurations_are_two_modules(folders: list[Path]) -> None:
+    schemas = [loaded(folder)["agent"].state_schema for folder in folders]
+    assert [sys.modules[schema.__module__].State for schema in schemas] == schemas

@@ -195,7 +195,9 @@ def of_a_newer_version(folder: Path) -> None:
     with serving(folder) as server:
         server.end(signal.SIGTERM)
     with sqlite3.connect(folder / "greenroom.db") as db:
-        db.execute("UPDATE _sqlite_migrations SET name = name || '_of_the_future'")
+        db.execute(
+            "UPDATE _sqlite_migrations SET name = 'm9999_of_the_future' WHERE name = 'tables'"
+        )
     db.close()
 
 

@@ -51,6 +51,21 @@ async def test_a_run_pauses_and_is_resumed(http: httpx.AsyncClient, thread: str)
     assert resumed.json() == {"log": ["yes"]}
 
 
+async def test_an_entrypoint_takes_and_answers_any_json(
+    http: httpx.AsyncClient, thread: str
+) -> None:
+    start = {"assistant_id": "program", "input": [1, 2]}
+    resume = {"assistant_id": "program", "command": {"resume": "yes"}}
+    paused = (await http.post(f"{thread}/runs/wait", json=start)).json()
+    assert [question["value"] for question in paused["__interrupt__"]] == ["sure?"]
+    assert (await http.get(f"{thread}/state")).json()["values"] is None
+    resumed = await http.post(f"{thread}/runs/wait", json=resume)
+    assert resumed.json() == ["yes", 2, 4]
+    assert (await http.get(resumed.headers["location"])).json() == ["yes", 2, 4]
+    assert (await http.get(f"{thread}/state")).json()["values"] == ["yes", 2, 4]
+    assert (await http.get(thread)).json()["values"] == ["yes", 2, 4]
+
+
 async def test_a_breakpoint_is_gone_on_from_with_input_null_or_left_out(
     http: httpx.AsyncClient, thread: str
 ) -> None:

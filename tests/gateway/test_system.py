@@ -39,9 +39,9 @@ async def test_assistants_are_searched_and_counted(http: httpx.AsyncClient) -> N
 
     assert page.json() == [{"name": "abc"}, {"name": "ask"}]
     assert page.headers["x-pagination-next"] == "2"
-    assert page.headers["x-pagination-total"] == "6"
+    assert page.headers["x-pagination-total"] == "7"
     assert [row["name"] for row in one.json()] == ["ask"]
-    assert (await http.post("/assistants/count", json={})).json() == 6
+    assert (await http.post("/assistants/count", json={})).json() == 7
     assert refusal(await http.post("/assistants/search", json={"graph_id": "nope"}))[0] == 404
 
 

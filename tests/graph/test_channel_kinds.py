@@ -65,6 +65,17 @@ async def test_a_value_that_fades_is_seen_in_the_next_super_step_and_gone_after(
     assert history == [None, None, 1, 0, None]
 
 
+async def test_a_conditional_edge_sees_what_is_left_after_its_node(wire: Any) -> None:
+    seen: list[Any] = []
+    given = {"brief": 1, "agreed": 1, "loose": 1, "news": ["in"], "all_news": ["in"]}
+    graph = wire({"a": lambda state: {"loose": 2}}, (START, "a"), state=State, checkpointer=None)
+    builder = graph.builder.add_conditional_edges(
+        "a", lambda state: seen.append(state) or "__end__"
+    )
+    await builder.compile().ainvoke(given)
+    assert seen == [{"log": [], "loose": 2, "all_news": ["in"]}]
+
+
 async def test_a_value_of_the_last_super_step_is_in_the_result(wire: Any) -> None:
     graph = wire({"a": lambda state: {"brief": 1}}, (START, "a"), state=State, checkpointer=None)
     assert (await graph.ainvoke({}))["brief"] == 1

@@ -58,6 +58,14 @@ async def test_there_is_a_checkpoint_after_the_input_and_after_every_step(
     ]  # fmt: skip
 
 
+async def test_an_older_checkpoint_shows_all_nodes_that_ran_side_by_side_after_it(
+    wire: Any, thread: Any
+) -> None:
+    graph = wire("abc", (START, "a"), (START, "b"), (["a", "b"], "c"))
+    await graph.ainvoke({}, thread)
+    assert [s.next for s in await history(graph, thread)] == [(), ("c",), ("a", "b"), (START,)]
+
+
 async def test_each_checkpoint_names_its_parent(wire: Any, thread: Any) -> None:
     graph = wire("abc", *EDGES)
     await graph.ainvoke({}, thread)

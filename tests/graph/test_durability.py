@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Collection
 from contextlib import suppress
 from typing import Annotated, Any, TypedDict
 
@@ -110,7 +111,7 @@ class Noted(InMemorySaver):
         super().__init__()
         self.order: list[str] = []
 
-    def log(self, thread_id: str) -> Any:
+    def log(self, thread_id: str, declared: Collection[type] = ()) -> Any:
         kept, order = super().log(thread_id), self.order
 
         class Log:

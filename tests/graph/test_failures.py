@@ -170,8 +170,8 @@ async def test_a_value_that_the_log_cannot_take_is_the_failure_of_its_node(
             self.log.append(record)
 
     class Saver(InMemorySaver):
-        def log(self, thread_id: str) -> Any:
-            return Choosy(super().log(thread_id))
+        def log(self, thread_id: str, declared: Any = ()) -> Any:
+            return Choosy(super().log(thread_id, declared))
 
     async def slow(state: Any) -> None:
         await trio.sleep(60)

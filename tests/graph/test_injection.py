@@ -137,3 +137,14 @@ async def test_a_node_learns_where_it_is_at_work_and_at_which_attempt(
     assert first.checkpoint_ns == f"n:{first.task_id}"
     assert first.node_first_attempt_time is not None
     assert second == attrs.evolve(first, node_attempt=2)
+
+
+async def test_the_metadata_of_a_node_is_part_of_its_config_and_of_its_messages() -> None:
+    def node(state: Any, config: RunnableConfig) -> dict[str, Any]:
+        return {"value": config["metadata"]["kind"], "log": [{"type": "ai", "content": "x"}]}
+
+    builder = StateGraph(State).add_node("a", node, metadata={"kind": "writer"})
+    graph = builder.add_edge(START, "a").compile()
+    async with graph.astream({}, {"metadata": {"kind": "run"}}, stream_mode="messages") as chunks:
+        assert [about["kind"] async for _, about in chunks] == ["writer"]
+    assert (await graph.ainvoke({}))["value"] == "writer"

@@ -12,11 +12,13 @@ from greenroom.graph import (
     END,
     START,
     Command,
+    InMemorySaver,
     InvalidUpdateError,
     NodeNotFoundError,
     Send,
     StateGraph,
 )
+from greenroom.graph.job import Job
 
 
 async def visited(graph: Any, given: Any = None) -> list[Any]:
@@ -57,6 +59,22 @@ async def test_an_edge_from_several_nodes_waits_anew_each_turn(wire: Any, thread
     graph = wire("abcd", *edges)
     await graph.ainvoke({}, thread)
     assert (await graph.ainvoke({}, thread))["log"] == list("abcdabcd")
+
+
+@pytest.mark.parametrize("taken_in", [False, True])
+async def test_a_source_that_has_arrived_is_waited_for_no_more_in_the_next_turn(
+    says: Any, thread: Any, taken_in: bool
+) -> None:
+    saver, builder = InMemorySaver(), StateGraph(State)
+    for name in "abc":
+        builder.add_node(name, says(name))
+    builder.add_conditional_edges(START, lambda state: state["log"][-1])
+    graph = builder.add_edge(["a", "b"], "c").compile(checkpointer=saver)
+    assert await graph.ainvoke({"log": ["a"]}, thread) == {"log": ["a", "a"]}
+    if taken_in:  # the input of a run that did not get to begin
+        await graph.take_in(Job(input={"log": ["b"]}, log=saver.log("1")))
+    result = await graph.ainvoke(None if taken_in else {"log": ["b"]}, thread)
+    assert result == {"log": ["a", "a", "b", "b", "c"]}
 
 
 async def test_a_source_named_twice_is_waited_for_once(wire: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import operator
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, NotRequired, Required, TypedDict
 
 import attrs
 import pydantic
@@ -102,9 +102,49 @@ async def test_a_model_validates_on_the_way_into_a_node(wire: Any) -> None:
         {"a": lambda state: seen.append(state.number)}, (START, "a"), state=Model, checkpointer=None
     )
     assert await graph.ainvoke({"number": "3"}) == {"number": "3", "log": []}
-    with pytest.raises(pydantic.ValidationError, match="number"):
+    with pytest.raises(pydantic.ValidationError, match="number") as caught:
         await graph.ainvoke({"number": "three"})
+    assert caught.value.__notes__ == ["Raised when the state was read as Model, for 'a'"]
     assert seen == [3]
+
+
+async def test_what_a_node_writes_is_validated_where_it_is_read(wire: Any) -> None:
+    nodes = {"a": lambda state: {"number": "three"}, "b": lambda state: None}
+    graph = wire(nodes, (START, "a"), ("a", "b"), state=Model, checkpointer=None)
+    with pytest.raises(pydantic.ValidationError) as caught:
+        await graph.ainvoke({})
+    assert caught.value.__notes__ == ["Raised when the state was read as Model, for 'b'"]
+
+
+class Wrapped(TypedDict):
+    needed: Required[Annotated[list[Any], operator.add]]
+    optional: Annotated[NotRequired[int], "described"]
+    maybe: NotRequired[Annotated[list[Any], operator.add]]
+
+
+class AllOptional(pydantic.BaseModel):
+    note: str | None = None
+
+
+async def test_an_instance_that_sets_nothing_is_an_input_and_an_update(wire: Any) -> None:
+    graph = wire(
+        {"a": lambda state: AllOptional(), "b": lambda state: {"note": repr(state)}},
+        (START, "a"),
+        ("a", "b"),
+        state=AllOptional,
+        checkpointer=None,
+    )
+    assert await graph.ainvoke(AllOptional()) == {"note": "AllOptional(note=None)"}
+
+
+async def test_required_and_optional_keys_keep_their_reducers(wire: Any) -> None:
+    graph = wire(
+        {"a": lambda state: {"needed": [2], "maybe": [state.get("optional")]}},
+        (START, "a"),
+        state=Wrapped,
+        checkpointer=None,
+    )
+    assert await graph.ainvoke({"needed": [1]}) == {"needed": [1, 2], "maybe": [None]}
 
 
 async def test_a_send_brings_what_it_was_given(wire: Any) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import operator
-from typing import Annotated, TypedDict
+from typing import Annotated, Any, TypedDict
 
 import trio
 
-from greenroom.graph import END, START, BaseStore, StateGraph, interrupt
+from greenroom.graph import END, START, BaseStore, StateGraph, interrupt, step
 
 
 class GatedState(TypedDict):
@@ -70,6 +70,43 @@ questions_builder.add_edge("delete_files", "pay")
 questions_builder.add_edge("pay", END)
 
 questions = questions_builder.compile()
+
+
+class Purchase(TypedDict):
+    gate: str
+    till: str
+    receipt: str
+
+
+def charge(till: str, *, idempotency_key: str) -> str:
+    with open(till, "a") as file:
+        file.write(f"{idempotency_key}\n")
+    return f"paid under {idempotency_key}"
+
+
+async def buy(state: Purchase) -> dict[str, str]:
+    receipt = await step("charge", charge, state["till"])
+    await trio.Path(f"{state['till']}.paid").touch()
+    await opened(state["gate"])
+    return {"receipt": receipt}
+
+
+async def buy_in_doubt(state: Purchase) -> dict[str, str]:
+    async def charge_and_wait(*, idempotency_key: str) -> str:
+        receipt = charge(state["till"], idempotency_key=idempotency_key)
+        await opened(state["gate"])
+        return receipt
+
+    return {"receipt": await step("charge", charge_and_wait)}
+
+
+def shop(node: Any) -> Any:
+    builder = StateGraph(Purchase).add_node("buy", node)
+    return builder.add_edge(START, "buy").compile()
+
+
+buying = shop(buy)
+buying_in_doubt = shop(buy_in_doubt)
 
 
 class User(TypedDict, total=False):

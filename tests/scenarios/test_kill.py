@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from .server import Server, until
 
@@ -135,3 +136,42 @@ def test_a_kill_loses_no_finished_state_and_leaves_the_file_free(
         *everything_done("one"),
         *everything_done("two"),
     ]
+
+
+@pytest.mark.parametrize("durability", ["async", "exit"])
+def test_a_step_made_before_a_kill_is_not_made_again(
+    server: Server, http: httpx.Client, tmp_path: Path, durability: str
+) -> None:
+    gate, till = tmp_path / "gate", tmp_path / "till"
+    thread = new_thread(http)
+    bought = {"input": {"gate": str(gate), "till": str(till)}, "durability": durability}
+    run_id = http.post(f"{thread}/runs", json={"assistant_id": "buying", **bought}).json()["run_id"]
+    until((tmp_path / "till.paid").exists, "the node to have paid")
+
+    server.kill()
+    server.start()
+    gate.touch()
+
+    done = http.get(f"{thread}/runs/{run_id}/join").json()
+    [key] = till.read_text().split()
+    assert done["receipt"] == f"paid under {key}"
+
+
+def test_a_step_in_the_middle_of_which_the_process_was_killed_is_made_again_under_the_same_key(
+    server: Server, http: httpx.Client, tmp_path: Path
+) -> None:
+    gate, till = tmp_path / "gate", tmp_path / "till"
+    thread = new_thread(http)
+    bought = {"gate": str(gate), "till": str(till)}
+    body = {"assistant_id": "buying_in_doubt", "input": bought}
+    run_id = http.post(f"{thread}/runs", json=body).json()["run_id"]
+    until(lambda: till.exists() and till.read_text(), "the step to be under way")
+
+    server.kill()
+    server.start()
+    gate.touch()
+
+    done = http.get(f"{thread}/runs/{run_id}/join").json()
+    first, second = till.read_text().split()
+    assert first == second
+    assert done["receipt"] == f"paid under {first}"

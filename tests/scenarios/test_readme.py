@@ -1,4 +1,4 @@
-"""What the README tells a newcomer to type works, and answers what it says."""
+"""What the documentation tells a newcomer to type works, and answers what it says."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from .server import PROJECT, Server
 EXAMPLES = PROJECT / "examples"
 
 
-def snippets(language: str) -> list[str]:
-    text = (PROJECT / "README.md").read_text()
+def snippets(language: str, page: str = "README.md") -> list[str]:
+    text = (PROJECT / page).read_text()
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
 
 
@@ -34,10 +34,11 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def run(*command: str, folder: Path) -> list[str]:
+    path = filter(None, [str(EXAMPLES), os.environ.get("PYTHONPATH")])
     done = subprocess.run(
         command,
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(EXAMPLES)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
         capture_output=True,
         text=True,
         timeout=50,
@@ -77,6 +78,14 @@ def test_the_walk_with_no_server(tmp_path: Path) -> None:
     _, answer = run(sys.executable, "-c", script, folder=tmp_path)
 
     assert f"# {answer}" in script
+
+
+def test_the_example_of_steps(tmp_path: Path) -> None:
+    [script] = snippets("python", "docs/steps.md")
+
+    charging, done = run(sys.executable, "-c", script, folder=tmp_path)
+
+    assert f"# {charging}\n# {done}" in script
 
 
 def test_the_embedded_example(tmp_path: Path) -> None:

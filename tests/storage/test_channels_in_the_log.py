@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Collection
 from typing import Annotated, Any, TypedDict
 
 import attrs
@@ -42,7 +43,7 @@ class Saver:
     session: StorageSession
     opened: ThreadLog
 
-    def log(self, thread_id: str) -> ThreadLog:
+    def log(self, thread_id: str, declared: Collection[type] = ()) -> ThreadLog:
         return self.opened
 
     async def reopen(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import json
 import math
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from zoneinfo import ZoneInfo
 import attrs
 import msgspec
 import pytest
+from langchain_core.messages import AIMessage
 
 from greenroom.graph import Overwrite
 from greenroom.storage import StorageError, Unstorable, decode, encode, to_json
@@ -22,6 +24,10 @@ from greenroom.storage.codec import MAX_DEPTH, encode_json
 
 class Colour(enum.StrEnum):
     RED = "red"
+
+
+class Name(str):
+    __slots__ = ()
 
 
 class OddZone(tzinfo):
@@ -87,8 +93,10 @@ LOOKALIKES = [
 @pytest.mark.parametrize("value", PLAIN + TAGGED + LOOKALIKES, ids=repr)
 def test_a_value_comes_back_with_its_types(value):
     back = decode(encode(value))
-    assert repr(back) == repr(value)  # tells 1 from 1.0 and True, and -0.0 from 0.0
     assert type(back) is type(value)
+    if isinstance(value, (set, frozenset)):  # in any order
+        back, value = sorted(map(repr, back)), sorted(map(repr, value))
+    assert repr(back) == repr(value)  # tells 1 from 1.0 and True, and -0.0 from 0.0
 
 
 def test_nan_comes_back():
@@ -106,11 +114,11 @@ def test_a_plain_value_is_stored_as_plain_json(value):
     [
         ([0, {"when": OddZone()}], "messages[1].when: a tests.storage.test_codec.OddZone cannot"),
         (datetime(2026, 1, 1, tzinfo=OddZone()), "messages: a tests.storage.test_codec.OddZone"),
-        (Colour.RED, "messages: a tests.storage.test_codec.Colour cannot be stored"),
+        (Name("x"), "messages: a tests.storage.test_codec.Name cannot be stored"),
         (OrderedDict(a=1), "messages: a collections.OrderedDict cannot be stored"),
         ({"f": len}, "messages.f: a builtin_function_or_method cannot be stored"),
         ({(1, 2): object()}, "messages.(1, 2): an object cannot be stored"),
-        ({1, Colour.RED}, "cannot be stored"),
+        ({1, Name("x")}, "cannot be stored"),
         ({"\ud800": object()}, r"messages.\ud800: an object cannot be stored"),
     ],
 )
@@ -217,3 +225,9 @@ def test_json_for_clients_refuses_endless_values_cleanly():
     for endless in (value, nested(100_000), {"\ud800": value}):
         with pytest.raises(Unstorable, match="too deeply"):
             to_json(endless)
+
+
+def test_a_message_object_goes_to_clients_as_its_dictionary() -> None:
+    told = json.loads(to_json({"messages": [AIMessage("hi", id="1")]}))
+    (message,) = told["messages"]
+    assert (message["type"], message["content"], message["id"]) == ("ai", "hi", "1")

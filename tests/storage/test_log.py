@@ -286,11 +286,43 @@ async def test_a_page_that_lacks_an_ancestor_is_damage(session, log):
     await log.flush()
     page = await session.read(Storage.read_checkpoint, "t", "", "c3")
     torn = LogPage(page.wanted, page.checkpoints[1:], page.writes)
-    with pytest.raises(StorageError, match="c3 lacks an ancestor"):
+    with pytest.raises(StorageError, match="lacks the one before it"):
         decode_page(torn)
-    broken = attrs.evolve(page.checkpoints[2], data=b"{")
-    with pytest.raises(StorageError, match="log of thread t is damaged at 3"):
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "text"),
+    [
+        (b"{", b"", "log of thread t is damaged at 3"),
+        (b'"about":{', b'"about":[],"x":{', "log of thread t is damaged at 3"),
+        (
+            b'"changed":',
+            b'"next":[{"~":"x"}],"changed":',
+            "Record 3 of the log of thread t cannot be read",
+        ),
+        (b'"n":3', b'"n":{"~":"x","=":1}', "Record 3 .* cannot be read: channel 'n': .*damaged"),
+    ],
+)
+async def test_a_damaged_checkpoint_fails_with_its_place(session, log, good, bad, text):
+    chain(log, 3)
+    await log.flush()
+    page = await session.read(Storage.read_checkpoint, "t", "", "c3")
+    newest = page.checkpoints[2]
+    broken = attrs.evolve(newest, data=newest.data.replace(good, bad, 1))
+    assert broken != newest
+    with pytest.raises(StorageError, match=text):
         decode_page(LogPage(page.wanted, (*page.checkpoints[:2], broken), ()))
+
+
+async def test_damaged_writes_fail_with_their_place(session, log):
+    chain(log, 1)
+    log.append(writes("c1", writes=(("k", 1),)))
+    await log.flush()
+    page = await session.read(Storage.read_checkpoint, "t", "", "c1")
+    data = page.writes[0].data.replace(b'["k",1]', b'["k",{"~":"int","=":"z"}]')
+    broken = LogPage(page.wanted, page.checkpoints, (attrs.evolve(page.writes[0], data=data),))
+    with pytest.raises(StorageError, match=r"Record 2 of .* cannot be read: channel 'k': "):
+        decode_page(broken)
 
 
 # Pending writes.

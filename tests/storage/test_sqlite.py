@@ -105,7 +105,7 @@ def test_the_schema_has_a_column_for_every_field(start):
         stored = {row[1] for row in storage._writer.execute(f"PRAGMA table_info({table})")}
         fields = {field.name for field in attrs.fields(kind)}
         assert fields - {"thread_id"} <= stored
-        assert stored - fields <= {"id", "thread"}
+        assert stored - fields <= {"id", "thread", "input"}
 
 
 # One holder at a time.
@@ -323,7 +323,7 @@ def test_a_damaged_record_is_named(start):
     storage, epoch = start()
     insert(storage, epoch, "t")
     storage._writer.execute("UPDATE threads SET status = 'asleep'")
-    with pytest.raises(StorageError, match="The stored Thread t is damaged"):
+    with pytest.raises(StorageError, match="The stored Thread t cannot be read"):
         storage.get_thread("t")
 
 
