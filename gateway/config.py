@@ -29,6 +29,7 @@ __all__ = ["Config", "ConfigError", "find_config", "load_graphs", "load_store", 
 logger = logging.getLogger(__name__)
 
 FILE_NAMES: Final = ("greenroom.json", "langgraph.json")
+PREFIX: Final = "greenroom_graphs_"  # of the names of modules that hold graphs
 
 
 class ConfigError(Exception):
@@ -195,11 +196,12 @@ def _named(config: Config, key: str, source: str) -> tuple[Any, str]:
 def _import(path: Path, where: str) -> ModuleType:
     if not path.is_file():
         raise ConfigError(f"{where}: there is no file {path}")
+    for name, known in sys.modules.items():
+        if name.startswith(PREFIX) and known.__file__ == str(path):
+            return known
     # Under a name of its own, so that a user's `json.py` hides nothing; in `sys.modules`, because
     # annotations are resolved there.
-    name = f"greenroom_graphs_{re.sub(r'[^a-zA-Z0-9]', '_', str(path))}"
-    if (known := sys.modules.get(name)) is not None and known.__file__ == str(path):
-        return known
+    name = PREFIX + re.sub(r"[^a-zA-Z0-9]", "_", str(path))
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
