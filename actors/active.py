@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 import attrs
 import trio
 
-from greenroom.graph import Command, CompiledStateGraph, RunnableConfig, Send
+from greenroom.graph import BaseStore, Command, CompiledStateGraph, RunnableConfig, Send
 from greenroom.graph.checkpoint import Checkpoint, PendingWrites, Saved
 from greenroom.graph.job import Finish, Job
 from greenroom.graph.world import World
@@ -66,6 +66,7 @@ class ActiveRun:
     run: Run
     graph: CompiledStateGraph
     session: StorageSession
+    store: BaseStore
     log: ThreadLog
     stream: RunStream
     world: World
@@ -136,6 +137,7 @@ class ActiveRun:
             durability=kwargs["durability"],
             bound=self.run.bound,
             metadata=checkpoint_metadata(self.run),
+            store=self.store if self.graph.store is None else None,
         )
 
     # What it leaves behind.

@@ -183,6 +183,7 @@ class ThreadRuns:
             run=started,
             graph=graph,
             session=self.house.session,
+            store=self.house.store,
             log=log,
             stream=self.streams[run.run_id],
             world=self.house.world,

@@ -13,7 +13,7 @@ import trio
 
 from greenroom.graph import CompiledStateGraph
 from greenroom.graph.world import World
-from greenroom.storage import Storage, StorageSession
+from greenroom.storage import Storage, StorageSession, StorageStore
 from greenroom.storage.records import Assistant
 
 from .active import ActiveRun
@@ -57,6 +57,7 @@ class Supervisor:
     """
 
     session: StorageSession
+    store: StorageStore
     graphs: Mapping[str, CompiledStateGraph]
     nursery: trio.Nursery
     world: World

@@ -13,11 +13,14 @@ from typing import Final, TypeVar
 import attrs
 from sqlite_utils import Database
 
-from . import sqlite_read, sqlite_write
+from . import sqlite_items, sqlite_read, sqlite_write
 from .contract import (
     AssistantQuery,
+    FoundItem,
+    ItemQuery,
     Lease,
     LogPage,
+    NamespaceQuery,
     Operation,
     StaleEpoch,
     Storage,
@@ -25,7 +28,7 @@ from .contract import (
     StorageHeld,
     ThreadQuery,
 )
-from .records import Assistant, Event, Run, RunStatus, Thread
+from .records import Assistant, Event, ItemRow, Run, RunStatus, Thread
 from .sqlite_files import FileLock, check_file, connect, create_file, explain
 from .sqlite_schema import migrate
 
@@ -286,6 +289,22 @@ class SqliteStorage(Storage):
     ) -> list[Event]:
         with self._reading() as db:
             return sqlite_read.thread_events(db, thread_id, after, limit)
+
+    def get_item(self, namespace: tuple[str, ...], key: str, now: str) -> ItemRow | None:
+        with self._reading() as db:
+            return sqlite_items.get(db, namespace, key, now)
+
+    def search_items(self, query: ItemQuery) -> list[FoundItem]:
+        with self._reading() as db:
+            return sqlite_items.search(db, query)
+
+    def list_namespaces(self, query: NamespaceQuery) -> list[tuple[str, ...]]:
+        with self._reading() as db:
+            return sqlite_items.list_namespaces(db, query)
+
+    def next_expiry(self) -> str | None:
+        with self._reading() as db:
+            return sqlite_items.next_expiry(db)
 
 
 def _one(found: list[T]) -> T | None:

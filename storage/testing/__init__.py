@@ -13,11 +13,13 @@ module in the conftest beside it.
 from __future__ import annotations
 
 from .commits import CommitContract
+from .items import ItemContract
 from .logs import LogContract
 from .making import (
     make_assistant,
     make_checkpoint_row,
     make_event,
+    make_item,
     make_run,
     make_thread,
     make_writes_row,
@@ -29,12 +31,13 @@ __all__ = [
     "make_assistant",
     "make_checkpoint_row",
     "make_event",
+    "make_item",
     "make_run",
     "make_thread",
     "make_writes_row",
 ]
 
 
-class StorageContract(CommitContract, SearchContract, LogContract):
+class StorageContract(CommitContract, SearchContract, LogContract, ItemContract):
     """The whole suite. `new_storage` makes storage objects over the same data, one after the other;
     where the data lives in the object, it returns the same one."""

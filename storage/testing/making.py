@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import attrs
+import msgspec
 import pytest
 
 from ..contract import Operation, Storage
-from ..records import Assistant, Event, LogRow, Run, Thread
+from ..records import Assistant, Event, ItemRow, LogRow, Run, Thread
 
 __all__ = [
     "Open",
@@ -17,6 +18,7 @@ __all__ = [
     "make_assistant",
     "make_checkpoint_row",
     "make_event",
+    "make_item",
     "make_run",
     "make_thread",
     "make_writes_row",
@@ -83,6 +85,15 @@ def make_event(event_id: int, run_id: str = "r", thread_id: str = "t") -> Event:
     return Event(
         thread_id=thread_id, event_id=event_id, run_id=run_id, name="values", data=b'{"n":1}'
     )
+
+
+def make_item(
+    namespace: tuple[str, ...], key: str, value: Mapping[str, Any] | None = None, **changes: Any
+) -> ItemRow:
+    time = changes.pop("time", "2026-01-01T00:00:00.000000+00:00")
+    given = {"created_at": time, "updated_at": time, **changes}
+    data = msgspec.json.encode(value or {})
+    return ItemRow(namespace=namespace, key=key, value=data, **given)
 
 
 @attrs.frozen

@@ -12,19 +12,30 @@ from contextlib import closing
 
 import attrs
 import pytest
+from sqlite_utils import Database, Migrations
 
 from greenroom.storage import (
     AppendLog,
     InsertThread,
+    ItemQuery,
+    NamespaceQuery,
+    PutItem,
     SqliteStorage,
     StaleEpoch,
     StorageError,
     StorageHeld,
     ThreadQuery,
     TruncateLog,
+    sqlite_items,
+    sqlite_schema,
 )
 from greenroom.storage.rows import COLUMNS
-from greenroom.storage.testing import StorageContract, make_checkpoint_row, make_thread
+from greenroom.storage.testing import (
+    StorageContract,
+    make_checkpoint_row,
+    make_item,
+    make_thread,
+)
 
 
 class TestSqliteStorage(StorageContract):
@@ -372,3 +383,91 @@ def test_no_read_of_a_thread_or_of_unfinished_runs_scans_a_table(start):
     scans = {row[3] for row in plans if "SCAN" in row[3]}
     assert plans
     assert scans <= {"SCAN r USING INDEX runs_unfinished"}
+
+
+def plans_of(storage, read):
+    """How SQLite carries out the statements of a read."""
+    plans = []
+
+    def explain(statement):
+        if statement.lstrip().startswith("SELECT"):
+            plans.extend(row[3] for row in reader.execute(f"EXPLAIN QUERY PLAN {statement}"))
+
+    reader = storage._take_reader()
+    reader.set_trace_callback(explain)
+    storage._readers.append(reader)
+    read()
+    reader.set_trace_callback(None)
+    assert plans
+    return plans
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {},
+        {"filter": {"n": {"$gt": 1}, "odd key": [1]}},
+        {"words": ("soup",)},
+        {"vector": (1.0, 0.0)},
+    ],
+)
+def test_a_search_below_a_prefix_looks_at_no_other_item(start, query):
+    storage, epoch = start()
+    items = [
+        PutItem(make_item(("users", str(n)), "k", {"n": n}), "soup", ((1.0, 0.0),))
+        for n in range(50)
+    ]
+    assert storage.commit([items], epoch) == [None]
+    plans = plans_of(
+        storage, lambda: storage.search_items(ItemQuery(now="", prefix=("users", "7"), **query))
+    )
+    assert [plan for plan in plans if plan.startswith("SEARCH items USING INDEX")]
+    assert not [plan for plan in plans if plan.startswith("SCAN") and "item_texts" not in plan]
+    assert not [plan for plan in plans if "item_vectors" in plan and "INDEX" not in plan]
+
+
+def test_a_search_by_words_looks_at_no_words_of_other_prefixes(start):
+    storage, epoch = start()
+    items = [PutItem(make_item((str(n), "mem"), "k"), "soup of the day") for n in range(50)]
+    assert storage.commit([items], epoch) == [None]
+    [put] = storage.search_items(ItemQuery(now="", prefix=("7",), words=("soup",)))
+    matched = storage._writer.execute(
+        "SELECT count(*) FROM item_texts WHERE item_texts MATCH ?",
+        [sqlite_items._match(ItemQuery(now="", prefix=("7",), words=("soup",)))],
+    ).fetchone()
+    assert put.score is not None
+    assert matched == (1,)
+
+
+def test_no_read_of_an_item_of_namespaces_or_of_what_expires_scans_items(start):
+    storage, epoch = start()
+    assert storage.commit([[PutItem(make_item(("a", "b"), "k"))]], epoch) == [None]
+    plans = []
+    for read in (
+        lambda: storage.get_item(("a", "b"), "k", ""),
+        lambda: storage.list_namespaces(NamespaceQuery(now="", prefix=("a", "*"), suffix=("b",))),
+        storage.next_expiry,
+    ):
+        plans += plans_of(storage, read)
+    assert {plan.partition(" (")[0] for plan in plans} == {
+        "SEARCH items USING INDEX sqlite_autoindex_items_1",
+        "SEARCH items USING COVERING INDEX items_expiry",
+    }
+
+
+def test_a_file_from_before_there_was_a_store_is_migrated_with_all_it_has(start, path):
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        before = Migrations("greenroom.storage")
+        before()(sqlite_schema.tables)
+        before.apply(Database(connection))
+    with closing(sqlite3.connect(path)) as connection:
+        columns = "(thread_id, created_at, updated_at, state_updated_at, metadata, config, status,"
+        connection.execute(
+            f"INSERT INTO threads {columns} interrupts) VALUES"
+            " ('t', '2026', '2026', '2026', '{}', '{}', 'idle', '{}')"
+        )
+        connection.commit()
+    storage, epoch = start()
+    assert storage.get_thread("t").created_at == "2026"
+    assert storage.commit([[PutItem(make_item(("a",), "k"))]], epoch) == [None]
+    assert storage.get_item(("a",), "k", "") == make_item(("a",), "k")
