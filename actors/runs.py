@@ -12,7 +12,7 @@ from greenroom.graph import START
 from greenroom.graph.job import Job
 from greenroom.graph.resume import waiting
 from greenroom.storage import Storage
-from greenroom.storage.contract import InsertThread, Operation, PutRun
+from greenroom.storage.contract import AppendLog, InsertThread, Operation, PutRun
 from greenroom.storage.contract import DeleteRun as DropRun
 from greenroom.storage.records import Run, RunStatus
 
@@ -292,6 +292,9 @@ class ThreadRuns:
             self.state.record_failure(failure)
             self.streams[run.run_id].publish("error", error_view(failure))
         left = [*(active.unkept_events() if active is not None else ()), *log.take()]
+        if not any(isinstance(operation, AppendLog) for operation in left):
+            # Nothing in this commit would be refused if records on their way were: they go first.
+            await log.flush()
         await self._close(run, status, error=failure, warning=warning, left=left)
 
     def _took_in(self, run: Run) -> bool:
