@@ -102,7 +102,8 @@ class FaultyStorage(_Reads):  # type: ignore[misc]
     `skip`: how many of these pass first. `times`: how often it strikes then; None for always.
 
     `blocking`: whether calls may wait, as in `Storage`; by default as `storage` has it.
-    `applied`: the groups that were applied, in order. `crashed`: set when it has died.
+    `applied`: the groups that were applied, in order, but for empty ones. `crashed`: set when it
+    has died.
     """
 
     def __init__(self, storage: Storage, *, blocking: bool | None = None) -> None:
@@ -228,7 +229,7 @@ class FaultyStorage(_Reads):  # type: ignore[misc]
     def _pass(self, groups: Groups, epoch: int) -> list[StorageError | None]:
         answers = self.storage.commit(groups, epoch)
         for group, answer in zip(groups, answers, strict=True):
-            if answer is None:
+            if answer is None and group:
                 self.applied.append(tuple(group))
         return answers
 
