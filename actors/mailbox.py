@@ -44,6 +44,10 @@ class Reply(Generic[T]):
         self._value: T | None = None
         self._error: Exception | None = None
 
+    @property
+    def sent(self) -> bool:
+        return self._there.is_set()
+
     def send(self, value: T) -> None:
         if not self._there.is_set():
             self._value = value
