@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
+import attrs
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
 from greenroom.actors import Greenroom
 from greenroom.graph import START, CompiledStateGraph, StateGraph, interrupt
-from greenroom.storage import AppendLog, DeleteRun, Operation, PutRun, SqliteStorage, StorageError
+from greenroom.storage import (
+    AppendLog,
+    DeleteRun,
+    DeleteThread,
+    InsertThread,
+    MemoryStorage,
+    Operation,
+    PutRun,
+    PutThread,
+    SqliteStorage,
+    StorageError,
+)
 from greenroom.storage.testing import FaultyStorage
 
 from .stage import (
@@ -56,6 +71,235 @@ async def killed(storage: FaultyStorage, nursery: trio.Nursery) -> None:
     nursery.cancel_scope.cancel()
 
 
+# What is in which commit.
+
+
+def shown(group: Sequence[Operation]) -> str:
+    """`PutRun pending, AppendLog 2`: the operations of a group, and what they say."""
+
+    def one(operation: Operation) -> str:
+        match operation:
+            case PutRun(run):
+                detail = f" {run.status}" + (f" to {run.stop}" if run.stop else "")
+            case PutThread(thread):
+                detail = f" {thread.status}"
+            case AppendLog(rows):
+                detail = f" {len(rows)}"
+            case _:
+                detail = ""
+        return type(operation).__name__ + detail
+
+    return ", ".join(map(one, group))
+
+
+@attrs.define
+class Commits:
+    """The groups that have been applied since it was last asked."""
+
+    storage: FaultyStorage
+    seen: int = 0
+
+    def new(self) -> list[str]:
+        groups = self.storage.applied[self.seen :]
+        self.seen += len(groups)
+        return [shown(group) for group in groups]
+
+
+@pytest.fixture
+async def memory() -> FaultyStorage:
+    return FaultyStorage(MemoryStorage())  # commits each group when it is handed over
+
+
+ACCEPTED = "PutRun pending, PutThread busy"
+
+
+@pytest.mark.parametrize(
+    ("durability", "later"),
+    [
+        # The input and the state that it leads to; then a checkpoint for each super-step.
+        ("sync", ["PutRun running, AppendLog 2", "AppendLog 1", "AppendLog 1, PutRun success"]),
+        ("async", ["PutRun running, AppendLog 2", "AppendLog 1", "AppendLog 1, PutRun success"]),
+        ("exit", ["PutRun running", "AppendLog 1, PutRun success"]),
+    ],
+)
+async def test_a_run_is_stored_when_accepted_at_its_first_records_each_step_and_its_end(
+    memory: FaultyStorage, durability: str, later: list[str]
+) -> None:
+    commits = Commits(memory)
+    async with Greenroom({"agent": chain(a=says("a"), b=says("b"))}, storage=memory) as room:
+        client = room.client
+        assert commits.new() == ["PutAssistant"]
+        thread_id = await new_thread(client)
+        assert commits.new() == ["InsertThread"]
+        run = await client.runs.create(thread_id, "agent", input=text("x"), durability=durability)
+        assert commits.new()[0] == ACCEPTED
+        await client.runs.join(thread_id, run["run_id"])
+        commits = Commits(memory, seen=3)
+        assert commits.new() == [*later[:-1], f"{later[-1]}, PutThread idle"]
+
+        other = str(UUID(int=1))
+        await client.runs.create(other, "agent", input=text("x"), if_not_exists="create")
+        assert commits.new()[0] == f"InsertThread, {ACCEPTED}"
+
+
+async def test_events_that_are_kept_are_stored_with_the_records_of_their_super_step(
+    memory: FaultyStorage,
+) -> None:
+    commits = Commits(memory, seen=2)
+    async with Greenroom({"agent": chain(a=says("a"), b=says("b"))}, storage=memory) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        await client.runs.wait(thread_id, "agent", input=text("x"), stream_resumable=True)
+        assert commits.new() == [
+            ACCEPTED,
+            "AppendEvents, PutRun running, AppendLog 2",
+            "AppendEvents, AppendLog 1",
+            "AppendEvents, AppendLog 1, PutRun success, PutThread idle",
+        ]
+
+
+async def test_edits_are_one_commit_each(memory: FaultyStorage) -> None:
+    commits = Commits(memory, seen=2)
+    async with Greenroom({"agent": chain(a=says("a"))}, storage=memory) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        await client.runs.wait(thread_id, "agent", input=text("x"))
+        commits.new()
+        await client.threads.update(thread_id, metadata={"a": 1})
+        await client.threads.update_state(thread_id, {"log": ["y"]})
+        [run] = await client.runs.list(thread_id)
+        await client.runs.delete(thread_id, run["run_id"])
+        await client.threads.delete(thread_id)
+        expected = ["PutThread idle", "AppendLog 1, PutThread idle", "DeleteRun", "DeleteThread"]
+        assert commits.new() == expected
+
+
+@pytest.mark.parametrize("by", ["cancel", "strategy"])
+@pytest.mark.parametrize("how", ["interrupt", "rollback"])
+async def test_a_stop_is_stored_before_it_is_made_and_the_end_of_the_run_before_the_next_one(
+    memory: FaultyStorage, by: str, how: str
+) -> None:
+    hold = Hold()
+    async with Greenroom({"agent": chain(hold=hold.node)}, storage=memory) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        run = await client.runs.create(thread_id, "agent", input=text("slow"))
+        await hold.reached.wait()
+        commits = Commits(memory, seen=len(memory.applied))
+        if by == "cancel":
+            await client.runs.cancel(thread_id, run["run_id"], action=how, wait=True)
+            first, rest = f"PutRun running to {how}", []
+        else:
+            await client.runs.wait(thread_id, "agent", input=text("x"), multitask_strategy=how)
+            first = f"PutRun running to {how}, {ACCEPTED}"
+            rest = [
+                "PutRun running, AppendLog 2",
+                "AppendLog 1, PutRun success, PutThread idle",
+            ]
+        left = "busy" if rest else "interrupted" if how == "interrupt" else "idle"
+        end = {
+            "interrupt": f"PutRun interrupted to interrupt, PutThread {left}",
+            "rollback": f"TruncateLog, DeleteRun, PutThread {left}",
+        }[how]
+        assert commits.new() == [first, end, *rest]
+
+
+# When the caller is answered.
+
+
+@pytest.mark.parametrize("at", ["before", "after"])
+async def test_nobody_is_answered_before_storage_has_said_yes(
+    storage: FaultyStorage, at: Any
+) -> None:
+    graphs = {"agent": chain(a=says("a"))}
+    async with Greenroom(graphs, storage=storage) as room, trio.open_nursery() as nursery:
+        client, thread_id = room.client, await new_thread(room.client)
+        run = await client.runs.create(thread_id, "agent", input=text("w"))
+        await client.runs.join(thread_id, run["run_id"])
+        other = str(UUID(int=7))
+        calls: list[tuple[Callable[[], Any], Any]] = [
+            (client.threads.create, is_a(InsertThread)),
+            (lambda: client.threads.create(thread_id=other), is_a(InsertThread)),
+            (lambda: client.threads.update(thread_id, metadata={"a": 1}), is_a(PutThread)),
+            (lambda: client.threads.update_state(thread_id, {"log": ["y"]}), is_a(AppendLog)),
+            (
+                lambda: client.runs.create(thread_id, "agent", input=text("x")),
+                put_run(status="pending"),
+            ),
+            (
+                lambda: client.runs.wait(thread_id, "agent", input=text("z")),
+                put_run(status="success"),
+            ),
+            (lambda: client.runs.delete(thread_id, run["run_id"]), is_a(DeleteRun)),
+            (lambda: client.threads.delete(thread_id), is_a(DeleteThread)),
+        ]
+        answered: list[int] = []
+
+        async def ask(number: int, call: Callable[[], Any]) -> None:
+            await call()
+            answered.append(number)
+
+        for number, (call, meant) in enumerate(calls):
+            gate = storage.hold(at, meant)
+            nursery.start_soon(ask, number, call)
+            await gate.reached()
+            await wait_all_tasks_blocked()
+            assert answered == list(range(number))
+            gate.open()
+            while len(answered) == number:
+                await trio.lowlevel.checkpoint()
+
+
+@pytest.mark.parametrize(("durability", "begins"), [("sync", False), ("async", True)])
+async def test_only_sync_waits_for_storage_before_a_node_begins(
+    storage: FaultyStorage, durability: str, begins: bool
+) -> None:
+    hold = Hold()
+    gate = storage.hold("before", is_a(AppendLog))
+    async with Greenroom({"agent": chain(hold=hold.node)}, storage=storage) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        run = await client.runs.create(
+            thread_id, "agent", input=text("slow"), durability=durability
+        )
+        await gate.reached()
+        await wait_all_tasks_blocked()
+        assert hold.reached.is_set() is begins
+        gate.open()
+        hold.open()
+        values = await client.runs.join(thread_id, run["run_id"])
+        assert values["log"] == ["slow", "did slow"]
+
+
+@pytest.mark.parametrize("durability", ["sync", "async", "exit"])
+async def test_what_a_kill_costs_is_the_work_since_the_last_checkpoint_that_was_stored(
+    storage: FaultyStorage, file: Path, caplog: pytest.LogCaptureFixture, durability: str
+) -> None:
+    began: list[str] = []
+
+    def node(name: str) -> Any:
+        async def node(state: State) -> State:
+            began.append(name)
+            await client.threads.update(thread_id, metadata={"at": name})  # all before is stored
+            if name == "c" and not storage.crashed.is_set():
+                storage.crash("before")
+                with suppress(StorageError):
+                    await client.threads.update(thread_id, metadata={"at": "nowhere"})
+                await trio.sleep_forever()
+            return {"log": [name]}
+
+        return node
+
+    graphs = {"agent": chain(a=node("a"), b=node("b"), c=node("c"))}
+    async with trio.open_nursery() as nursery, Greenroom(graphs, storage=storage) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        run = await client.runs.create(thread_id, "agent", input=text("x"), durability=durability)
+        await killed(storage, nursery)
+
+    async with Greenroom(graphs, storage=SqliteStorage(file)) as room:
+        client = room.client
+        values = await client.runs.join(thread_id, run["run_id"])
+        assert values["log"] == ["x", "a", "b", "c"]
+    again = ["a", "b", "c"] if durability == "exit" else ["c"]
+    assert began == ["a", "b", "c", *again]
+
+
 # In the order in which it was promised.
 
 
@@ -79,9 +323,13 @@ async def test_a_stop_that_came_before_the_first_records_of_a_run_outlives_a_kil
         nursery.start_soon(send, "one")
         await gate.reached()
         storage.crash("before", is_a(DeleteRun) if how == "rollback" else ends_a_run)
+        stop = storage.hold("before", put_run(stop=how))
         nursery.start_soon(send, "two", how)
         await wait_all_tasks_blocked()
         gate.open()
+        await stop.reached()
+        await hold.reached.wait()  # its first records are handed over, behind the stop
+        stop.open()
         await killed(storage, nursery)
     assert hold.order == ["one begins", "one ends"]
 
