@@ -13,7 +13,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from greenroom.actors import Greenroom
+from greenroom.actors import Greenroom, RunFailed
 from greenroom.graph import START, CompiledStateGraph, StateGraph, interrupt
 from greenroom.storage import (
     AppendLog,
@@ -298,6 +298,43 @@ async def test_what_a_kill_costs_is_the_work_since_the_last_checkpoint_that_was_
         assert values["log"] == ["x", "a", "b", "c"]
     again = ["a", "b", "c"] if durability == "exit" else ["c"]
     assert began == ["a", "b", "c", *again]
+
+
+async def test_a_run_that_kills_its_process_at_once_is_given_up_after_four_starts(
+    file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One that nobody could count, and three that were counted."""
+    graphs, made = {"agent": chain(a=says("a"))}, dict[str, Any]()
+    for _ in range(4):
+        storage = FaultyStorage(SqliteStorage(file))
+        storage.crash("before", is_a(AppendLog))
+        async with trio.open_nursery() as nursery, Greenroom(graphs, storage=storage) as room:
+            client = room.client
+            if not made:
+                thread_id = await new_thread(client)
+                made = await client.runs.create(thread_id, "agent", input=text("x"))
+            await killed(storage, nursery)
+
+    async with Greenroom(graphs, storage=SqliteStorage(file)) as room:
+        with pytest.raises(RunFailed, match="started 3 times"):
+            await room.client.runs.join(thread_id, made["run_id"])
+
+
+async def test_a_run_that_cannot_read_where_it_is_to_start_from_fails(
+    storage: FaultyStorage,
+) -> None:
+    async with Greenroom({"agent": chain(a=says("a"))}, storage=storage) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        await client.runs.wait(thread_id, "agent", input=text("x"))
+        oldest = (await client.threads.get_history(thread_id))[-1]["checkpoint"]
+        storage.fail("read", lambda name: name == "read_checkpoint")
+
+        with pytest.raises(RunFailed, match="StorageError: the disk is full"):
+            await client.runs.wait(thread_id, "agent", checkpoint=oldest)
+
+        assert await statuses(client, thread_id) == ["success", "error"]
+        values = await client.runs.wait(thread_id, "agent", checkpoint=oldest)
+        assert values["log"] == ["x", "a"]
 
 
 # In the order in which it was promised.
