@@ -16,6 +16,7 @@ __all__ = ["Crashed", "FaultyStorage", "Gate", "Point"]
 Point = Literal["before", "middle", "after", "read"]
 Groups = Sequence[Sequence[Operation]]
 
+PATIENCE: Final = 10.0  # seconds
 _NOT_READS: Final = {"open", "close", "acquire_lease", "commit"}
 
 
@@ -24,7 +25,9 @@ class Crashed(StorageError):
 
 
 class Gate:
-    """Where a call stands until it is let through."""
+    """Where a call stands until it is let through; for ten seconds at most, so that a test that has
+    failed comes to its end.
+    """
 
     def __init__(self) -> None:
         self._stands = Event()
@@ -39,7 +42,8 @@ class Gate:
 
     def __call__(self) -> None:
         self._stands.set()
-        self._opened.wait()
+        if not self._opened.wait(PATIENCE):
+            raise StorageError(f"Nobody opened the gate for {PATIENCE:g} s")
 
 
 def _anything(_: Any) -> bool:

@@ -63,6 +63,7 @@ class Stage:
         """Until storage has what the tasks beside this one have come to."""
         if self.clock is not None:
             await wait_all_tasks_blocked()
+            await self.stored()  # what was handed over before is a commit of its own
             self.clock.jump(1)
             await wait_all_tasks_blocked()
             await self.stored()

@@ -67,7 +67,8 @@ def put_run(*, status: str | None = None, stop: str | None = None) -> Any:
 
 async def killed(storage: FaultyStorage, nursery: trio.Nursery) -> None:
     """Wait until the storage has crashed, and leave what cannot go on."""
-    await trio.to_thread.run_sync(storage.crashed.wait)
+    with trio.fail_after(30):
+        await trio.to_thread.run_sync(storage.crashed.wait, abandon_on_cancel=True)
     nursery.cancel_scope.cancel()
 
 
