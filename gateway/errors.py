@@ -80,8 +80,6 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 
 async def _on_storage_error(request: Request, error: Exception) -> Response:
-    if isinstance(error, Unstorable):
-        return detail(422, str(error))
     # Why is the operator's to know: it may name a path or an address.
     logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
     return detail(503, "The storage failed; try again later")
