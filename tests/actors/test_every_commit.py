@@ -31,6 +31,10 @@ from .session_script import CountingWorld, Found, Ledger, Script, Stage, make_gr
 
 # Set to have recoveries die at each of their own commits as well, and not at one of them.
 ALL = "GREENROOM_TEST_ALL_COMMITS" in os.environ
+# So slowly that nothing is ever stored because time has passed, and a recovery that comes to no end
+# is given up all the same.
+SLOWLY = 0.01
+PATIENCE = 15 * SLOWLY
 
 
 @attrs.frozen
@@ -82,6 +86,11 @@ def everything(storage: Storage) -> list[Any]:
 
 async def recover(storage: Storage) -> None:
     """Serve it until every run has come to its end."""
+    with trio.fail_after(PATIENCE):
+        await serve_to_the_end(storage)
+
+
+async def serve_to_the_end(storage: Storage) -> None:
     async with Greenroom(make_graphs(), storage=storage) as room:
         for run in await room._session.read(Storage.unfinished_runs):
             with suppress(NotFound):  # it was to be rolled back
@@ -124,6 +133,7 @@ async def test_whatever_was_acknowledged_outlives_a_death_at_any_commit(
     tmp_path: Path, mock_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     played = await play(tmp_path, mock_clock)
+    mock_clock.rate = SLOWLY
     model = MemoryStorage()
     epoch = model.acquire_lease("the model").epoch
     deaths = 0
