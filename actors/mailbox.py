@@ -46,6 +46,7 @@ class Reply(Generic[T]):
 
     @property
     def sent(self) -> bool:
+        """Whether it has been answered, well or not."""
         return self._there.is_set()
 
     def send(self, value: T) -> None:

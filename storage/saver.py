@@ -46,13 +46,13 @@ class _OpenedLog:
             raise StorageError(
                 f"Another run has written to thread {self.thread_id} since this one began"
             )
+        self._log.append(record)
         if self._at == 1:
             now = getattr(record, "created_at", "")
             thread = Thread(
                 thread_id=self.thread_id, created_at=now, updated_at=now, state_updated_at=now
             )
             self._log.precede(InsertThread(thread))
-        self._log.append(record)
         self._at = self._log.next_seq
 
     def hand_over(self) -> None:

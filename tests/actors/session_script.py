@@ -64,7 +64,7 @@ class Stage:
         if self.clock is not None:
             await wait_all_tasks_blocked()
             await self.stored()  # what was handed over before is a commit of its own
-            self.clock.jump(1)
+            self.clock.jump(0.01)
             await wait_all_tasks_blocked()
             await self.stored()
 

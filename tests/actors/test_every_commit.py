@@ -31,10 +31,10 @@ from .session_script import CountingWorld, Found, Ledger, Script, Stage, make_gr
 
 # Set to have recoveries die at each of their own commits as well, and not at one of them.
 ALL = "GREENROOM_TEST_ALL_COMMITS" in os.environ
-# So slowly that nothing is ever stored because time has passed, and a recovery that comes to no end
-# is given up all the same.
+# So slowly that nothing is stored because time has passed, and what comes to no end is given up
+# all the same.
 SLOWLY = 0.01
-PATIENCE = 15 * SLOWLY
+PATIENCE = 20 * SLOWLY
 
 
 @attrs.frozen
@@ -131,8 +131,9 @@ def opened(image: Path) -> Iterator[Storage]:
 async def test_whatever_was_acknowledged_outlives_a_death_at_any_commit(
     tmp_path: Path, mock_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    played = await play(tmp_path, mock_clock)
     mock_clock.rate = SLOWLY
+    with trio.fail_after(PATIENCE):
+        played = await play(tmp_path, mock_clock)
     model = MemoryStorage()
     epoch = model.acquire_lease("the model").epoch
     deaths = 0
