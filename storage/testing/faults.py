@@ -17,7 +17,7 @@ Point = Literal["before", "middle", "after", "read"]
 Groups = Sequence[Sequence[Operation]]
 
 PATIENCE: Final = 10.0  # seconds
-_NOT_READS: Final = {"open", "close", "acquire_lease", "commit"}
+_OWN: Final = {"blocking", "open", "close", "acquire_lease", "commit"}
 
 
 class Crashed(StorageError):
@@ -80,7 +80,11 @@ class _Trap(tuple[Any, ...]):
         raise StorageError("The group stopped in the middle")
 
 
-def _passed_on(name: str) -> Callable[..., Any]:
+def _passed_on(name: str) -> Any:
+    """A read, with its faults; what is no call is the storage's own."""
+    if name not in Storage.__abstractmethods__:
+        return property(lambda self: getattr(self.storage, name))
+
     def read(self: FaultyStorage, *args: Any, **kwargs: Any) -> Any:
         self._check_alive()
         self._strike("read", [name])
@@ -90,11 +94,11 @@ def _passed_on(name: str) -> Callable[..., Any]:
     return read
 
 
-_reads = {name: _passed_on(name) for name in Storage.__abstractmethods__ - _NOT_READS}
-_Reads: Any = type("_Reads", (Storage,), _reads)
+_public = {name for name in vars(Storage) if not name.startswith("_")}
+_PassesOn: Any = type("_PassesOn", (Storage,), {n: _passed_on(n) for n in _public - _OWN})
 
 
-class FaultyStorage(_Reads):  # type: ignore[misc]
+class FaultyStorage(_PassesOn):  # type: ignore[misc]
     """Passes everything on to `storage`, and fails, stands still or dies where it is told to.
 
     A fault strikes at a point: `before` a group of operations is applied; in the `middle`, when the
@@ -112,7 +116,7 @@ class FaultyStorage(_Reads):  # type: ignore[misc]
 
     def __init__(self, storage: Storage, *, blocking: bool | None = None) -> None:
         self.storage = storage
-        self.blocking = storage.blocking if blocking is None else blocking  # type: ignore[misc]
+        self.blocking = storage.blocking if blocking is None else blocking
         self.applied: list[tuple[Operation, ...]] = []
         self.crashed = Event()
         self._faults: list[_Fault] = []
