@@ -106,6 +106,11 @@ def make_graphs(stage: Stage | None = None) -> dict[str, CompiledStateGraph]:
     return {"steps": steps, "fan": fan.compile()}
 
 
+def said(word: str, nodes: Collection[str] = "abc") -> list[str]:
+    """What a run leaves in the log that comes as far as the last of these nodes."""
+    return [word, *(f"{node} {word}" for node in nodes)]
+
+
 @attrs.frozen
 class Found:
     """What a storage holds when every run has come to its end."""
@@ -145,6 +150,8 @@ class Promise:
 
 @attrs.define(eq=False)
 class Ledger:
+    """Everything that the caller was told. `storage` knows how many commits there were."""
+
     storage: FaultyStorage
     promises: list[Promise] = attrs.field(factory=list)
     words: dict[str, str] = attrs.field(factory=dict)  # what each run said, by run
@@ -165,10 +172,10 @@ class Ledger:
         for promise in self.promises:
             if promise.since <= commit <= promise.until:
                 assert promise.holds(found), f"told by commit {promise.since}: {promise.text}"
-        for thread_id, said in found.logs.items():
-            assert len(set(said)) == len(said), f"said twice on {thread_id}: {said}"
+        for thread_id, log in found.logs.items():
+            assert len(set(log)) == len(log), f"said twice on {thread_id}: {log}"
             assert found.threads[thread_id].status != "busy"
-        everything = [entry for said in found.logs.values() for entry in said]
+        everything = [entry for log in found.logs.values() for entry in log]
         for run in found.runs.values():
             assert run.status not in UNFINISHED
             ids = found.events[run.run_id]
@@ -176,6 +183,8 @@ class Ledger:
             word = run.kwargs["input"] and run.kwargs["input"]["text"]
             if word and run.status != "interrupted":
                 assert word in everything, f"the input of run {word} is lost"
+            if word and run.status == "success" and run.metadata["graph_id"] == "steps":
+                assert set(said(word)) <= set(everything), f"run {word} is not complete"
         for run_id, word in self.words.items():
             if run_id not in found.runs and run_id not in self.deleted:
                 assert not [entry for entry in everything if word in entry.split()]
@@ -187,10 +196,6 @@ class Accepted:
     thread_id: str
     word: str
     promise: Promise
-
-
-def said(word: str, nodes: Collection[str] = "abc") -> list[str]:
-    return [word, *(f"{node} {word}" for node in nodes)]
 
 
 @attrs.define(eq=False)
