@@ -336,6 +336,30 @@ async def test_mail_that_comes_while_an_actor_is_down_is_answered_when_it_is_up(
         assert hold.order[0::2] == [f"{word} begins" for word in ("slow", "slow", "two", "three")]
 
 
+async def test_while_storage_is_down_all_who_ask_are_told_so_at_once(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    faulty = FaultyStorage(MemoryStorage())
+    async with Greenroom({"agent": chain(a=says("a"))}, storage=faulty) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        faulty.fail("before", times=None)
+        started, told = trio.current_time(), list[int]()
+
+        async def ask(number: int) -> None:
+            with pytest.raises(StorageError, match="the disk is full"):
+                await client.threads.update(thread_id, metadata={"a": number})
+            told.append(number)
+
+        async with trio.open_nursery() as nursery:
+            for number in range(20):
+                nursery.start_soon(ask, number)
+
+        assert len(told) == 20
+        assert trio.current_time() - started < 1  # the first comes alone, the second with the rest
+        faulty.heal()
+        assert (await client.threads.update(thread_id, metadata={"a": 1}))["metadata"]["a"] == 1
+
+
 async def test_an_actor_that_crashes_again_and_again_is_started_ever_more_slowly(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
