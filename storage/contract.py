@@ -306,7 +306,8 @@ class Storage(ABC):
     """A storage backend.
 
     `commit` and the lease calls come from one thread at a time; reads may come from any number of
-    threads at once, and see what was committed. `blocking`: False if no call ever waits for a disk
+    threads at once, and see what was committed. They need no lease: what another process holds can
+    be read. `blocking`: False if no call ever waits for a disk
     or a network, so that it may be made on the event loop.
     """
 

@@ -1,4 +1,4 @@
-"""What every storage backend must do, as pytest tests.
+"""What every storage backend must do, as pytest tests, and faults to test with.
 
 Subclass `StorageContract` in a test module, under a name that pytest collects, and say how a
 storage is made. For readable failures, call `pytest.register_assert_rewrite` with the name of this
@@ -8,11 +8,14 @@ module in the conftest beside it.
         @pytest.fixture
         def new_storage(self, tmp_path):
             return lambda: MyStorage(tmp_path / "data")
+
+`FaultyStorage` wraps any storage and fails, waits or dies where a test wants it to.
 """
 
 from __future__ import annotations
 
 from .commits import CommitContract
+from .faults import Crashed, FaultyStorage, Gate
 from .items import ItemContract
 from .logs import LogContract
 from .making import (
@@ -27,6 +30,9 @@ from .making import (
 from .searches import SearchContract
 
 __all__ = [
+    "Crashed",
+    "FaultyStorage",
+    "Gate",
     "StorageContract",
     "make_assistant",
     "make_checkpoint_row",

@@ -118,6 +118,13 @@ class OpenStorage:
         raise NotImplementedError("override the fixture `new_storage`")
 
     @pytest.fixture
+    def lose_lease(self) -> Callable[[Storage], None]:
+        """Has a holder lose its lease as the world takes it away from this backend, unheard: a lock
+        that is forgotten, a lease that runs out. By default the holder lets go of it.
+        """
+        return lambda storage: storage.close()
+
+    @pytest.fixture
     def opened(self, new_storage: Callable[[], Storage]) -> Iterator[Open]:
         storage = new_storage()
         storage.open()

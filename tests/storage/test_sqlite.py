@@ -43,6 +43,10 @@ class TestSqliteStorage(StorageContract):
     def new_storage(self, tmp_path):
         return lambda: SqliteStorage(tmp_path / "greenroom.db")
 
+    @pytest.fixture
+    def lose_lease(self):
+        return lambda storage: storage._lock.release()  # as when the file system forgets a lock
+
 
 @pytest.fixture
 def path(tmp_path):
@@ -177,15 +181,78 @@ def test_a_child_process_does_not_keep_the_lock(start):
             child.kill()
 
 
-def test_a_holder_that_lost_its_lock_commits_nothing_more(start):
-    first, stale = start(owner="first")
-    insert(first, stale, "before")
-    first._lock.release()  # as when the file system forgets a lock
-    second, epoch = start(owner="second")
+def test_a_file_that_another_process_holds_can_be_read(holder, path):
+    storage = SqliteStorage(path)
+    storage.open()
+    assert storage.get_thread("00000") == make_thread("00000")
+    before = count(storage)
+    while count(storage) == before:  # it goes on, and is seen to
+        assert holder.poll() is None
     with pytest.raises(StaleEpoch):
-        first.commit([[InsertThread(make_thread("lost"))]], stale)
-    insert(second, epoch, "after")
-    assert count(second) == count(first) == 2
+        storage.commit([[InsertThread(make_thread("ours"))]], 1)
+    storage.close()
+    assert holder.poll() is None
+
+
+def test_what_a_killed_process_left_can_be_read_and_stays_as_it_is(holder, path):
+    holder.kill()
+    holder.wait()
+    before = {name: data for name, data in files(path.parent).items() if "-shm" not in name}
+    storage = SqliteStorage(path)
+    storage.open()
+    assert count(storage) > 0
+    storage.close()
+    after = {name: data for name, data in files(path.parent).items() if "-shm" not in name}
+    assert after == before
+
+
+def test_a_file_that_is_not_there_cannot_be_read_and_is_not_made(path):
+    storage = SqliteStorage(path)
+    storage.open()
+    with pytest.raises(StorageError, match=r"greenroom\.db cannot be opened"):
+        count(storage)
+    storage.close()
+    assert files(path.parent) == {}
+
+
+@pytest.mark.parametrize(
+    ("sql", "reason"),
+    [
+        ("DROP TABLE _sqlite_migrations", "holds no data of Greenroom's"),
+        ("INSERT INTO _sqlite_migrations VALUES (99, 'greenroom.storage', 'next', '')", "newer"),
+    ],
+)
+def test_a_file_of_another_schema_cannot_be_read(start, path, sql, reason):
+    storage, _ = start()
+    storage._writer.execute(sql)
+    storage._writer.conn.commit()
+    storage.close()
+    storage.open()
+    with pytest.raises(StorageError, match=reason):
+        count(storage)
+
+
+def test_a_file_of_an_older_version_cannot_be_read_until_it_was_served(start, path, monkeypatch):
+    storage, epoch = start()
+    insert(storage, epoch, "t")
+    storage.close()
+
+    def tomorrow(db):
+        pass
+
+    steps, later = (*sqlite_schema.MIGRATIONS, tomorrow), Migrations("greenroom.storage")
+    for step in steps:
+        later()(step)
+    monkeypatch.setattr(sqlite_schema, "MIGRATIONS", steps)
+    monkeypatch.setattr(sqlite_schema, "_migrations", later)
+    storage.open()
+    with pytest.raises(StorageError, match="older version of Greenroom: serve it once"):
+        count(storage)
+    storage.close()
+    served, _ = start()
+    served.close()
+    storage.open()
+    assert count(storage) == 1
 
 
 def test_a_page_is_of_one_moment_whatever_is_committed_meanwhile(start):
