@@ -106,7 +106,7 @@ class ActiveRun:
                 outcome = Finished(await self.graph.perform(self._job()))
         except Exception as error:
             outcome = Failed(error)
-        except trio.Cancelled:
+        except BaseException:  # cancelled, by itself or in a group of tasks that were side by side
             # Not by us: the runtime is left. The run goes on from here at the next start.
             if self.open:
                 with suppress(StorageError):
