@@ -6,6 +6,10 @@ only the tests of `properties`, in a process of their own, want that.
 
 from __future__ import annotations
 
+import pytest
 from trio._core import _run
+
+# Before any test module imports it.
+pytest.register_assert_rewrite("greenroom.storage.testing")
 
 _run._ALLOW_DETERMINISTIC_SCHEDULING = False
