@@ -1,4 +1,4 @@
-"""Trio's tasks take turns as they do anywhere.
+"""Trio's tasks take turns as they do anywhere, and the contract suite says what fails in it.
 
 pytest-trio imports Hypothesis wherever it is installed, and then has trio shuffle its tasks for it;
 only the tests of `properties`, in a process of their own, want that.
