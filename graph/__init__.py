@@ -52,6 +52,8 @@ from .errors import (
     GraphInterrupt,
     GraphRecursionError,
     InvalidAnswerError,
+    InvalidItemError,
+    InvalidNamespaceError,
     InvalidResumeError,
     InvalidUpdateError,
     NodeError,
@@ -92,7 +94,6 @@ from .state import StateGraph
 from .steps import step
 from .store import (
     BaseStore,
-    InvalidNamespaceError,
     Item,
     SearchItem,
     TTLConfig,
@@ -148,6 +149,7 @@ __all__ = [
     "IndexConfig",
     "Interrupt",
     "InvalidAnswerError",
+    "InvalidItemError",
     "InvalidNamespaceError",
     "InvalidResumeError",
     "InvalidUpdateError",

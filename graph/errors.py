@@ -18,6 +18,8 @@ __all__ = [
     "GraphInterrupt",
     "GraphRecursionError",
     "InvalidAnswerError",
+    "InvalidItemError",
+    "InvalidNamespaceError",
     "InvalidResumeError",
     "InvalidUpdateError",
     "NodeError",
@@ -42,6 +44,14 @@ class InvalidUpdateError(GraphError):
 
 class EmptyInputError(GraphError):
     """A run without input on a thread that has nothing to go on with."""
+
+
+class InvalidItemError(GraphError, ValueError):
+    """An item that a store cannot keep, or a search that it cannot do."""
+
+
+class InvalidNamespaceError(GraphError, ValueError):
+    """A namespace that no item can have."""
 
 
 class InvalidResumeError(GraphError):

@@ -14,8 +14,7 @@ from .context import RunnableConfig, coerced, configurable, merged_config
 from .control import START, Command
 from .job import Breakpoints, Inner, Job
 from .line import Line, newest
-from .position import input_values
-from .root import shown
+from .root import input_values, shown
 from .stream import SILENT, Sink
 
 if TYPE_CHECKING:

@@ -27,11 +27,10 @@ from .plan import (
     settled,
 )
 from .resume import answers_of, idle_answers, waiting
-from .root import shown
-from .schema import as_update, has_keys
+from .root import input_values, shown
 from .untracked import TrackedLog
 
-__all__ = ["Position", "input_values"]
+__all__ = ["Position"]
 
 
 @attrs.define(eq=False)
@@ -403,17 +402,3 @@ class Position:
         return PendingWrites(
             checkpoint_id=self.at.id, ns=self.ns, task_id=task_id, node=node, **what
         )
-
-
-def input_values(graph: Topology, given: Any) -> dict[str, Any]:
-    """The input of a turn, by key. Raises InvalidUpdateError for what the graph does not take."""
-    if graph.whole:
-        return dict.fromkeys(graph.inputs, given)
-    if not isinstance(given, Mapping):
-        if not has_keys(given, graph.inputs):
-            raise InvalidUpdateError(
-                f"The input of a graph is a dict of state keys, an instance of its state "
-                f"type, a Command or None; got {type(given).__name__}"
-            )
-        given = as_update(given) or {}
-    return {key: given[key] for key in given if key in graph.inputs}

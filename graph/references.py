@@ -11,8 +11,6 @@ from typing import Any, TypeVar
 import attrs
 
 from .compiled import CompiledStateGraph
-from .declared import declared_types
-from .injection import hints_of
 from .nodes import Node
 from .tasks import TaskFunction
 
@@ -39,16 +37,13 @@ def with_references(node: Node) -> Node:
 
 
 def declared_inside(node: Node) -> frozenset[type]:
-    """The classes that the graphs inside a node declare, and that its tasks say they return."""
+    """The classes that the graphs inside a node declare, those that its tasks call included."""
     found: set[type] = set()
     if node.subgraph is not None:
         found.update(node.subgraph.declared)
     for one in (node, *node.tasks.values()):
         for graph in one.calls:
             found.update(graph.declared)
-    for one in node.tasks.values():
-        if one.call is not None:
-            found |= declared_types([hints_of(one.call.function).get("return")])
     return frozenset(found)
 
 

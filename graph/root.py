@@ -6,12 +6,17 @@ The value has a channel of a reserved name all the same; callers see it without.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .checkpoint import RETURN
 from .control import END, ROOT, START
+from .errors import InvalidUpdateError
+from .schema import as_update, has_keys
 
-__all__ = ["asking", "shown"]
+if TYPE_CHECKING:
+    from .plan import Topology
+
+__all__ = ["asking", "input_values", "shown"]
 
 
 def shown(values: Mapping[str, Any]) -> Any:
@@ -27,3 +32,17 @@ def shown(values: Mapping[str, Any]) -> Any:
 def asking(values: Any, interrupts: Sequence[Any]) -> dict[str, Any]:
     """A result of a run that has paused to ask."""
     return {**(values if isinstance(values, dict) else {}), "__interrupt__": interrupts}
+
+
+def input_values(graph: Topology, given: Any) -> dict[str, Any]:
+    """The input of a turn, by key. Raises InvalidUpdateError for what the graph does not take."""
+    if graph.whole:
+        return dict.fromkeys(graph.inputs, given)
+    if not isinstance(given, Mapping):
+        if not has_keys(given, graph.inputs):
+            raise InvalidUpdateError(
+                f"The input of a graph is a dict of state keys, an instance of its state "
+                f"type, a Command or None; got {type(given).__name__}"
+            )
+        given = as_update(given) or {}
+    return {key: given[key] for key in given if key in graph.inputs}

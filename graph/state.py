@@ -266,8 +266,8 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
         its own, and so does a graph around this one. Inside another graph, None (default) starts
         afresh for each task that calls it, True goes on from where it was left on the thread, and
         False keeps nothing: resumed, it starts anew. `cache`: for nodes with a `CachePolicy`.
-        `store`: what nodes are given; a server may bring its own. `interrupt_before`,
-        `interrupt_after`: nodes to pause at, or "*" for all.
+        `store`: what nodes are given; a server gives its own where there is none.
+        `interrupt_before`, `interrupt_after`: nodes to pause at, or "*" for all.
 
         Raises ValueError for edges from or to unknown nodes, a graph with no way in, and
         breakpoints at unknown nodes; TypeError for a checkpointer, cache or store that is none.

@@ -17,7 +17,7 @@ from .channels import LastValue
 from .checkpoint import RETURN
 from .context import TaskContext, current_task
 from .control import RetryPolicy
-from .injection import GIVEN, wanted
+from .injection import GIVEN, register_result, wanted
 from .isolation import isolated
 from .nodes import Call, Node, check_function, is_async, name_of
 from .policies import CachePolicy, TimeoutPolicy
@@ -148,6 +148,8 @@ def task(
         called = name or name_of(function)
         what = f"Task {called!r}"
         check_name(called, kind="Task")
+        # What it returns is recorded beside the state, which no schema tells of.
+        register_result(function)
         node = Node(
             name=called,
             schema=_RESULT,

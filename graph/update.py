@@ -14,8 +14,8 @@ from .execute import Execution
 from .job import Job
 from .nodes import INPUT, check_targets, read_update
 from .plan import Advance, Outcome, Topology, advance, apply_writes
-from .position import Position, input_values
-from .root import shown
+from .position import Position
+from .root import input_values, shown
 from .task import Task
 from .work import leave
 from .world import entered_world

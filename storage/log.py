@@ -13,7 +13,7 @@ from greenroom.graph.checkpoint import Checkpoint, PendingWrites, Saved
 
 from .codec import Types, decode
 from .codec.types import PLAIN
-from .contract import AppendLog, InsertThread, LogPage, Operation, PackList, Storage, TruncateLog
+from .contract import AppendLog, LogPage, Operation, PackList, Storage, TruncateLog
 from .delta import (
     Folded,
     Unfolded,
@@ -23,7 +23,7 @@ from .delta import (
     unfold,
 )
 from .lists import LOOSE, LongList
-from .records import LogRow, Thread
+from .records import LogRow
 from .session import Commit, StorageSession
 
 __all__ = [
@@ -129,7 +129,7 @@ class ThreadLog:
         self._rows: list[LogRow] = []
         self._commits: deque[Commit] = deque()
         self._unsaved: set[str] = set()  # namespaces with records that may not be durable
-        self._first: list[Operation] = []  # to go before the first records
+        self._first: list[Operation] = []  # to go before the next records
         self._failure: Exception | None = None
 
     @classmethod
@@ -176,9 +176,11 @@ class ThreadLog:
         self._reap()
         return self._failure is None
 
-    def create(self, thread: Thread) -> None:
-        """Have the thread itself created together with its first records."""
-        self._first = [InsertThread(thread)]
+    def precede(self, *operations: Operation) -> None:
+        """Have these committed together with the next records and before them, whoever hands them
+        over: storage has both or neither. They replace those that were given before.
+        """
+        self._first = list(operations)
 
     def append(self, record: Checkpoint | PendingWrites) -> None:
         """Add a record, encoding it at once. It is durable after `flush()`.
@@ -198,7 +200,7 @@ class ThreadLog:
         self._check()
         first, self._first = self._first, []
         rows, self._rows = self._rows, []
-        return [*first, AppendLog(tuple(rows), follows=rows[0].seq - 1)] if rows else []
+        return [*first, AppendLog(tuple(rows), follows=rows[0].seq - 1)] if rows else first
 
     def packs(self) -> list[Operation]:
         """What keeps long lists quick to read, once nothing of what was appended will be
@@ -236,12 +238,14 @@ class ThreadLog:
             self._unsaved.clear()
 
     async def truncate(self, from_seq: int) -> Operation:
-        """Forget the records from `from_seq` on; the caller commits the operation returned.
+        """Forget the records from `from_seq` on, and what was to precede them; the caller commits
+        the operation returned.
 
         `head` is then the checkpoint before, with the pending writes that it had. Other reads see
         what was forgotten until the operation is committed. Raises as `append` does.
         """
         self._rows = [row for row in self._rows if row.seq < from_seq]
+        self._first = []
         await self.flush()
         head = self._heads.get("")
         if head is not None and head.seq >= from_seq:

@@ -10,6 +10,7 @@ __all__ = [
     "UNFINISHED",
     "Assistant",
     "Event",
+    "ItemRow",
     "LogRow",
     "Run",
     "RunStatus",
@@ -125,3 +126,19 @@ class Event:
     run_id: str
     name: str
     data: bytes
+
+
+@attrs.frozen(kw_only=True)
+class ItemRow:
+    """One item of the user's store. `value`: JSON, an object.
+
+    `ttl`: minutes that it lives after it was put or, where that is wanted, read; None for ever.
+    """
+
+    namespace: tuple[str, ...]
+    key: str
+    value: bytes
+    created_at: str
+    updated_at: str
+    ttl: float | None = None
+    expires_at: str | None = None

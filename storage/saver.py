@@ -11,7 +11,7 @@ import attrs
 
 from greenroom.graph.checkpoint import Checkpoint, CheckpointLog, PendingWrites, Saved
 
-from .contract import StorageError
+from .contract import InsertThread, StorageError
 from .log import ThreadLog
 from .records import Thread
 from .session import StorageSession
@@ -47,17 +47,13 @@ class _OpenedLog:
             raise StorageError(
                 f"Another run has written to thread {self.thread_id} since this one began"
             )
+        self._log.append(record)
         if self._at == 1:
             now = getattr(record, "created_at", "")
-            self._log.create(
-                Thread(
-                    thread_id=self.thread_id,
-                    created_at=now,
-                    updated_at=now,
-                    state_updated_at=now,
-                )
+            thread = Thread(
+                thread_id=self.thread_id, created_at=now, updated_at=now, state_updated_at=now
             )
-        self._log.append(record)
+            self._log.precede(InsertThread(thread))
         self._at = self._log.next_seq
 
     def hand_over(self) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from . import sqlite_items
 from .codec import Types, encode_json
 from .contract import AssistantQuery, LogPage, StorageError, ThreadQuery
 from .records import Assistant, Event, LogRow, Run, Thread
@@ -49,6 +50,7 @@ def prepare(connection: sqlite3.Connection) -> None:
     """Add to a connection the functions that filters call."""
     connection.create_function("json_contains", 2, _json_contains, deterministic=True)
     connection.create_function("casefold", 1, str.casefold, deterministic=True)
+    sqlite_items.prepare(connection)
 
 
 def select(

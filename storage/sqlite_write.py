@@ -8,16 +8,21 @@ from typing import Any, Final
 
 from sqlite_utils import Database
 
+from . import sqlite_items
 from .codec import encode_json
 from .contract import (
     AppendEvents,
     AppendLog,
+    DeleteExpired,
+    DeleteItem,
     DeleteRun,
     DeleteThread,
     InsertThread,
     Operation,
     PackList,
+    ProlongItem,
     PutAssistant,
+    PutItem,
     PutRun,
     PutThread,
     RecordExists,
@@ -191,3 +196,5 @@ def apply(db: Database, operation: Operation) -> None:
             except sqlite3.IntegrityError:
                 where = f"{events[0].event_id} to {events[-1].event_id}"
                 raise StorageError(f"An event id is taken among {where}") from None
+        case PutItem() | DeleteItem() | ProlongItem() | DeleteExpired():
+            sqlite_items.apply(db.conn, operation)
