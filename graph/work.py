@@ -75,6 +75,8 @@ async def _run(task: Task) -> Outcome:
         return await task.run.job.world.run_blocking(_run_in_thread, task, node.call)
     else:
         returned = await task.run.job.world.run_blocking(node.call, _given(task), task)
+    if not node.branches:  # as mostly
+        return _checked(task, *_read(task, returned))
     return await _led(task, returned)
 
 
@@ -85,8 +87,7 @@ def _run_in_thread(task: Task, call: Call) -> Outcome:
     for branch in node.branches:
         view = _branch_state(task, branch, values)
         goto = (*goto, *branch.targets(branch.call(view, task), task.run.graph.channels))
-    check_targets(goto, node.name, task.run.graph.nodes)
-    return Outcome(writes, goto)
+    return _checked(task, writes, goto)
 
 
 async def _led(task: Task, returned: Any) -> Outcome:
@@ -94,7 +95,12 @@ async def _led(task: Task, returned: Any) -> Outcome:
     writes, goto = _read(task, returned)
     if task.node.branches:
         goto = (*goto, *await _leave(task, writes))
-    check_targets(goto, task.node.name, task.run.graph.nodes)
+    return _checked(task, writes, goto)
+
+
+def _checked(task: Task, writes: Writes, goto: Targets) -> Outcome:
+    if goto:
+        check_targets(goto, task.node.name, task.run.graph.nodes)
     return Outcome(writes, goto)
 
 
