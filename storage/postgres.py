@@ -9,12 +9,13 @@ from typing import Any, Final
 
 import attrs
 import psycopg
-from psycopg.errors import DuplicateSchema, DuplicateTable, UniqueViolation
+from psycopg.errors import DuplicateSchema, DuplicateTable, LockNotAvailable, UniqueViolation
 
 from .contract import Lease, Operation, StaleEpoch, StorageError, StorageHeld
 from .postgres_connection import Address, Connection, is_lost
-from .postgres_lease import HeldLease, begin
+from .postgres_lease import HeldLease, Refusals
 from .postgres_read import PostgresReads
+from .postgres_schema import LEASE_CHANGED, LOG_ENDS_ELSEWHERE
 from .postgres_write import refusal, send
 
 __all__ = ["PostgresStorage"]
@@ -23,7 +24,6 @@ LEASE_TIME: Final = 30.0  # seconds
 IDLE_READERS: Final = 8  # connections kept open for the next read
 
 Groups = Sequence[Sequence[Operation]]
-Refusals = list[StorageError | None]
 
 
 def _address(dsn: str) -> Address:
@@ -87,65 +87,68 @@ class PostgresStorage(PostgresReads):
         with self._writing() as connection:
             try:
                 return self._commit(connection, lease, groups)
-            except StaleEpoch:
+            except LockNotAvailable:
+                connection.rollback()
+                lease.cut_off_earlier(connection)
                 raise
             except Exception as error:
-                if isinstance(error, psycopg.Error) and is_lost(error):
-                    raise
-            # One of them cannot be: each by itself, to find out which.
+                self._check_failure(error)
             connection.rollback()
-            return self._commit_one_by_one(connection, lease, groups)
+            try:
+                return self._commit_one_by_one(connection, lease, groups)
+            except psycopg.Error as error:
+                if error.sqlstate != LEASE_CHANGED:
+                    raise
+            connection.rollback()
+            return lease.settle(connection)
 
     def _commit(self, connection: Connection, lease: HeldLease, groups: Groups) -> Refusals:
-        """All in one go: two round trips, however many they are."""
-        checks = []
-        with connection.pipeline():
-            begin(connection, self.lease_time)
-            renewed = lease.renew(connection)
+        """All in one go and one round trip, if nothing is refused."""
+        answer: Refusals = [None] * len(groups)
+        with connection.together():
+            lease.begin_commit(connection)
             cursor = connection.cursor()
             for group in groups:
                 for operation in group:
-                    checks.append(send(cursor, operation))
-        if renewed.rowcount == 0:
-            connection.rollback()
-            return lease.settle(connection)
-        for check in checks:
-            if check is not None:
-                check()
-        return _finish(connection, lease, [None] * len(groups))
+                    send(cursor, operation)
+            lease.end_commit(connection, answer)
+        lease.counted()
+        return answer
 
     def _commit_one_by_one(
         self, connection: Connection, lease: HeldLease, groups: Groups
     ) -> Refusals:
-        with connection.pipeline():
-            begin(connection, self.lease_time)
-            renewed = lease.renew(connection)
-        if renewed.rowcount == 0:
-            connection.rollback()
-            return lease.settle(connection)
-        return _finish(connection, lease, [self._apply(connection, group) for group in groups])
+        """Each by itself, to find out which of them cannot be."""
+        lease.begin_commit(connection)
+        answer = [self._apply(connection, group) for group in groups]
+        lease.end_commit(connection, answer)
+        lease.counted()
+        return answer
 
     def _apply(self, connection: Connection, group: Sequence[Operation]) -> StorageError | None:
         connection.execute("SAVEPOINT one")
         for operation in group:
             try:
-                with connection.pipeline():
-                    check = send(connection.cursor(), operation)
-                if check is not None:
-                    check()
+                send(connection.cursor(), operation)
             except Exception as error:
-                if isinstance(error, psycopg.Error) and is_lost(error):
-                    raise
+                self._check_failure(error)
                 connection.execute("ROLLBACK TO one")
                 return self._refusal(operation, error)
         connection.execute("RELEASE one")
         return None
+
+    def _check_failure(self, error: Exception) -> None:
+        """Raise what is no refusal of an operation."""
+        if isinstance(error, psycopg.Error) and is_lost(error):
+            raise error
 
     def _refusal(self, operation: Operation, error: Exception) -> StorageError:
         if isinstance(error, StorageError):
             return error
         if isinstance(error, UniqueViolation):
             return refusal(operation)
+        if isinstance(error, psycopg.Error) and error.sqlstate == LOG_ENDS_ELSEWHERE:
+            return StorageError(error.diag.message_primary)
         if isinstance(error, psycopg.Error):
             refused = self.address.explain(error)
         else:
@@ -197,10 +200,3 @@ class PostgresStorage(PostgresReads):
             return self._readers.pop()
         except IndexError:
             return None
-
-
-def _finish(connection: Connection, lease: HeldLease, answer: Refusals) -> Refusals:
-    lease.in_doubt = answer
-    connection.execute("COMMIT")
-    lease.counted()
-    return answer

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -35,6 +37,25 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         return super().wait(gen, interval, ANSWER_TIME if timeout is None else timeout)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Statements are sent without waiting for their answers, which are there in the end.
+
+        Raises what the first of them failed with that did.
+        """
+        failure: Exception | None = None
+        try:
+            with self.pipeline():
+                try:
+                    yield
+                except Exception as error:
+                    failure = error  # whatever the end comes to is no news then
+        except psycopg.Error:
+            if failure is None:
+                raise
+        if failure is not None:
+            raise failure
 
 
 @attrs.frozen

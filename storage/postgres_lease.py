@@ -11,65 +11,71 @@ from psycopg.errors import LockNotAvailable
 from .contract import StaleEpoch, StorageError, StorageHeld
 from .postgres_schema import exists, migrate
 
-__all__ = ["HeldLease", "begin"]
+__all__ = ["HeldLease", "Refusals"]
 
 LOCK_TIME: Final = 2.0  # seconds to wait for what another transaction has locked
 
 _BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
-# For this transaction alone. One whose client has vanished gives back its locks; and what is
-# acknowledged is on disk even where the database is set up not to wait for that.
+# For this transaction alone. What is acknowledged is on disk even where the database is set up not
+# to wait for that.
 _SETTINGS: Final = """
     SELECT set_config('lock_timeout', %s, true),
-        set_config('idle_in_transaction_session_timeout', %s, true),
         set_config('synchronous_commit', coalesce(
             nullif(current_setting('synchronous_commit'), 'off'), 'on'
         ), true)
 """
-_LOOK: Final = "SELECT owner, epoch, commits, ends_at > clock_timestamp() FROM greenroom.lease"
+_LOOK: Final = """
+    SELECT owner, epoch, commits, attempt, ends_at > clock_timestamp() FROM greenroom.lease
+"""
 _TAKE: Final = """
     UPDATE greenroom.lease
     SET owner = %s, epoch = epoch + 1, ends_at = clock_timestamp() + %s * interval '1 second'
     RETURNING epoch, commits
 """
-_RENEW: Final = """
-    UPDATE greenroom.lease
-    SET commits = commits + 1, ends_at = clock_timestamp() + %s * interval '1 second'
-    WHERE epoch = %s AND commits = %s
+_RENEW: Final = "SELECT greenroom.renew_lease(%s, %s, %s, %s)"
+# A transaction whose client has fallen silent would keep the lease locked for hours: the server
+# tells neither a frozen process nor a broken line from one that is thinking.
+_CUT_OFF: Final = """
+    SELECT pg_terminate_backend(l.pid) FROM greenroom.lease JOIN pg_locks l
+    ON l.locktype = 'transactionid' AND l.transactionid = lease.xmax AND l.granted
 """
+_CUT_OFF_HOLDER: Final = f"{_CUT_OFF} WHERE ends_at <= clock_timestamp()"
+_CUT_OFF_MYSELF: Final = f"{_CUT_OFF} WHERE ends_at > clock_timestamp() AND epoch = %s"
 _RELEASE: Final = "UPDATE greenroom.lease SET ends_at = clock_timestamp() WHERE epoch = %s"
 
 Connection = psycopg.Connection[tuple[Any, ...]]
+Refusals = list[StorageError | None]  # of each group, why it was refused
 
 
-def begin(connection: Connection, lease_time: float) -> None:
+def _begin(connection: Connection) -> None:
     """Begin a transaction that writes."""
     connection.execute(_BEGIN)
-    times = (LOCK_TIME, lease_time / 3)
-    connection.execute(_SETTINGS, [f"{time * 1000:.0f}ms" for time in times])
+    connection.execute(_SETTINGS, [f"{LOCK_TIME * 1000:.0f}ms"])
 
 
 @attrs.define
 class HeldLease:
     """A lease as its holder knows it. `lasts`: seconds. `commits`: how many the store has counted,
-    over all holders. `in_doubt`: what is to be answered for the next one, if the store turns out to
-    have it.
+    over all holders. `in_doubt`: what the attempts at the next one are to be answered with, by
+    their numbers.
 
-    A commit adds one to the count that it found, so that one whose answer was lost can be made
-    again: either it is not there, or the count shows that it is.
+    A commit raises the count that its holder knows, so that of all attempts at it one alone can
+    succeed, however late the server sees them. The row tells which one did.
     """
 
     place: str
     epoch: int
     lasts: float
     commits: int
-    in_doubt: list[StorageError | None] | None = None
+    in_doubt: dict[int, Refusals] = attrs.field(init=False, factory=dict)
+    _attempts: int = attrs.field(init=False, default=0)
 
     @classmethod
     def take(cls, connection: Connection, place: str, owner: str, lasts: float) -> HeldLease:
         """Take a lease that nobody holds, bringing the schema up to date. Raises StorageHeld, and
         what `migrate` does.
         """
-        begin(connection, lasts)
+        _begin(connection)
         if exists(connection, "class", "greenroom.lease"):
             _check_free(connection, place)
         migrate(connection, place)
@@ -78,50 +84,59 @@ class HeldLease:
         assert row is not None
         return cls(place, row[0], lasts, row[1])
 
-    def renew(self, connection: Connection) -> psycopg.Cursor[tuple[Any, ...]]:
-        """Send the renewal, the first statement of every commit. It must change one row; until the
-        transaction ends nobody else can take the lease.
-        """
-        return connection.execute(_RENEW, [self.lasts, self.epoch, self.commits])
+    def begin_commit(self, connection: Connection) -> None:
+        """Begin a transaction, renewing the lease: nobody else can take it before the end."""
+        self._attempts += 1
+        _begin(connection)
+        connection.execute(_RENEW, [self.epoch, self.commits, self._attempts, self.lasts])
 
-    def release(self, connection: Connection) -> None:
-        """Let the next holder in at once."""
-        connection.execute(_RELEASE, [self.epoch])
+    def end_commit(self, connection: Connection, answer: Refusals) -> None:
+        """Commit; `answer` is what it is answered with, also if that shows only later."""
+        self.in_doubt[self._attempts] = answer
+        connection.execute("COMMIT")
 
     def counted(self) -> None:
-        """A commit is certain."""
+        """The commit is certain."""
         self.commits += 1
-        self.in_doubt = None
+        self.in_doubt.clear()
 
-    def settle(self, connection: Connection) -> list[StorageError | None]:
-        """What became of the commit before, where a renewal has changed nothing.
+    def settle(self, connection: Connection) -> Refusals:
+        """The answer of the attempt that succeeded, where the lease is not as it was.
 
-        Raises StaleEpoch if the lease is somebody else's.
+        Raises StaleEpoch if it is somebody else's.
         """
         row = connection.execute(_LOOK).fetchone()
         if row is None or row[1] != self.epoch:
             by = "" if row is None else f" by {row[0]}"
             raise StaleEpoch(f"{self.place} was taken over{by}")
-        found: int = row[2]
-        if found != self.commits + 1 or self.in_doubt is None:
+        _, _, commits, attempt, _ = row
+        if commits != self.commits + 1 or attempt not in self.in_doubt:
             raise StaleEpoch(
-                f"{self.place} counts {found} commits where there were {self.commits}: "
+                f"{self.place} counts {commits} commits where there were {self.commits}: "
                 "it is not what it was"
             )
-        answer = self.in_doubt
+        answer = self.in_doubt[attempt]
         self.counted()
         return answer
 
+    def cut_off_earlier(self, connection: Connection) -> None:
+        """End an earlier connection of this holder that the server still waits for."""
+        connection.execute(_CUT_OFF_MYSELF, [self.epoch])
+
+    def release(self, connection: Connection) -> None:
+        """Let the next holder in at once."""
+        connection.execute(_RELEASE, [self.epoch])
+
 
 def _check_free(connection: Connection, place: str) -> None:
-    """Lock the lease. Raises StorageHeld if it has not run out."""
+    """Lock the lease. Raises StorageHeld if it has not run out, or a commit is in its way."""
     try:
         row = connection.execute(f"{_LOOK} FOR UPDATE").fetchone()
-    except LockNotAvailable:  # the holder is in the middle of a commit
+        locked = True
+    except LockNotAvailable:
         connection.rollback()
+        connection.execute(_CUT_OFF_HOLDER)
         row = connection.execute(_LOOK).fetchone()
-        held = True
-    else:
-        held = row is not None and row[3]
-    if row is not None and held:
+        locked = False
+    if row is not None and (row[4] or not locked):
         raise StorageHeld(f"{place} is in use by {row[0]}", renewals=row[2])

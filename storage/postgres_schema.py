@@ -13,7 +13,10 @@ import psycopg
 
 from .contract import StorageError
 
-__all__ = ["exists", "migrate"]
+__all__ = ["LEASE_CHANGED", "LOG_ENDS_ELSEWHERE", "exists", "migrate"]
+
+LEASE_CHANGED: Final = "GR001"  # what the functions below raise, so that the transaction ends there
+LOG_ENDS_ELSEWHERE: Final = "GR002"
 
 _TABLES: Final = """
 CREATE TABLE greenroom.lease (
@@ -21,10 +24,11 @@ CREATE TABLE greenroom.lease (
     owner text NOT NULL,
     epoch bigint NOT NULL,
     commits bigint NOT NULL,
+    attempt bigint NOT NULL,
     ends_at timestamptz NOT NULL
 ) WITH (fillfactor = 10);
 
-INSERT INTO greenroom.lease VALUES (1, '', 0, 0, '-infinity');
+INSERT INTO greenroom.lease VALUES (1, '', 0, 0, 0, '-infinity');
 
 CREATE TABLE greenroom.threads (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -44,7 +48,7 @@ CREATE INDEX ON greenroom.threads (updated_at, thread_id);
 CREATE INDEX ON greenroom.threads (state_updated_at, thread_id);
 CREATE INDEX ON greenroom.threads (status, thread_id);
 CREATE INDEX ON greenroom.threads (status, created_at, thread_id);
-CREATE INDEX ON greenroom.threads USING gin ((metadata::jsonb) jsonb_path_ops);
+CREATE INDEX threads_metadata ON greenroom.threads USING gin ((metadata::jsonb) jsonb_path_ops);
 
 CREATE TABLE greenroom.runs (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -109,6 +113,33 @@ CREATE TABLE greenroom.assistants (
     context text NOT NULL,
     metadata text NOT NULL
 );
+
+CREATE FUNCTION greenroom.renew_lease(
+    its_epoch bigint, its_commits bigint, its_attempt bigint, lasts double precision
+) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE greenroom.lease SET
+        commits = commits + 1,
+        attempt = its_attempt,
+        ends_at = clock_timestamp() + lasts * interval '1 second'
+    WHERE epoch = its_epoch AND commits = its_commits;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'The lease is not as its holder knows it' USING ERRCODE = 'GR001';
+    END IF;
+END $$;
+
+CREATE FUNCTION greenroom.check_log_end(its_thread text, expected bigint)
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    found_end bigint;
+BEGIN
+    SELECT (SELECT max(seq) FROM greenroom.log WHERE thread = t.id) INTO found_end
+    FROM greenroom.threads t WHERE t.thread_id = its_thread;
+    IF FOUND AND coalesce(found_end, 0) <> expected THEN
+        RAISE EXCEPTION 'The log of thread % ends at %, not %',
+            its_thread, coalesce(found_end, 0), expected USING ERRCODE = 'GR002';
+    END IF;
+END $$;
 """
 
 MIGRATIONS: Final = (_TABLES,)  # number 1 and on; a released one is never changed

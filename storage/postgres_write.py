@@ -1,11 +1,11 @@
-"""Operations as PostgreSQL statements, sent without waiting for each answer.
+"""Operations as PostgreSQL statements.
 
 What belongs to a thread is written only where the thread exists.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Final
 
 import psycopg
@@ -27,9 +27,7 @@ from .contract import (
 from .records import Assistant, Run, Thread
 from .rows import COLUMNS, to_row
 
-__all__ = ["Check", "refusal", "send"]
-
-Check = Callable[[], None]  # raises StorageError for what the answer of a statement forbids
+__all__ = ["refusal", "send"]
 
 
 def _names(columns: Iterable[str]) -> str:
@@ -67,9 +65,7 @@ _PUT_ASSISTANT: Final = f"""
     ON CONFLICT (assistant_id) DO UPDATE SET {_new_values(_assistant_columns[1:])}
 """
 _THREAD: Final = "(SELECT id FROM greenroom.threads WHERE thread_id = %s)"
-_LAST_SEQ: Final = f"""
-    SELECT max(l.seq) FROM {_THREAD} t LEFT JOIN greenroom.log l ON l.thread = t.id GROUP BY t.id
-"""
+_CHECK_LOG_END: Final = "SELECT greenroom.check_log_end(%s, %s)"
 _APPEND_LOG: Final = """
     INSERT INTO greenroom.log (thread, seq, kind, ns, checkpoint_id, base_seq, data)
     SELECT id, %s, %s, %s, %s, %s, %s FROM greenroom.threads WHERE thread_id = %s
@@ -94,11 +90,11 @@ _DELETE_RUN: Final = (
 _TRUNCATE_LOG: Final = f"DELETE FROM greenroom.log WHERE thread = {_THREAD} AND seq >= %s"
 
 
-def send(cursor: psycopg.Cursor[tuple[Any, ...]], operation: Operation) -> Check | None:
-    """Send one operation in the transaction and the pipeline that are open.
+def send(cursor: psycopg.Cursor[tuple[Any, ...]], operation: Operation) -> None:
+    """Carry out one operation inside the transaction that is open, or send it on its way where
+    answers are not waited for.
 
-    Returns what is to be looked at once the answers are there, if anything. Raises Unstorable for a
-    record that cannot be kept.
+    Raises Unstorable for a record that cannot be kept.
     """
     match operation:
         case InsertThread(thread):
@@ -117,29 +113,16 @@ def send(cursor: psycopg.Cursor[tuple[Any, ...]], operation: Operation) -> Check
             folded = {"folded_name": assistant.name.casefold()}
             cursor.execute(_PUT_ASSISTANT, {**to_row(assistant), **folded})
         case AppendLog(rows, follows):
-            check = None if follows is None else _follows(cursor, rows[0].thread_id, follows)
+            if follows is not None:
+                cursor.execute(_CHECK_LOG_END, (rows[0].thread_id, follows))
             for row in rows:
                 position = (row.seq, row.kind, row.ns, row.checkpoint_id, row.base_seq)
                 cursor.execute(_APPEND_LOG, (*position, row.data, row.thread_id))
-            return check
         case TruncateLog(thread_id, from_seq):
             cursor.execute(_TRUNCATE_LOG, (thread_id, from_seq))
         case AppendEvents(events):
             for e in events:
                 cursor.execute(_APPEND_EVENTS, (e.event_id, e.name, e.data, e.thread_id, e.run_id))
-    return None
-
-
-def _follows(cursor: psycopg.Cursor[tuple[Any, ...]], thread_id: str, follows: int) -> Check:
-    answer = cursor.connection.execute(_LAST_SEQ, (thread_id,))
-
-    def check() -> None:
-        row = answer.fetchone()
-        if row is not None and (row[0] or 0) != follows:
-            text = f"The log of thread {thread_id} ends at {row[0] or 0}"
-            raise StorageError(f"{text}, not {follows}")
-
-    return check
 
 
 def refusal(operation: Operation) -> StorageError:

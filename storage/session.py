@@ -83,16 +83,17 @@ class Commit:
 class StorageSession:
     """What a process holds while it serves a store; an async context manager.
 
-    Takes the lease on entry, waiting for one that is not renewed to run out. Commits are applied in the order in which they were submitted, all
-    that wait in one call of `storage.commit`. On exit everything submitted is committed, also when
-    the exit is a cancellation, and the storage is closed.
+    Takes the lease on entry; one that is not renewed is waited for until it runs out. Commits are
+    applied in the order in which they were submitted, all that wait in one call of
+    `storage.commit`. On exit everything submitted is committed, also when the exit is a
+    cancellation, and the storage is closed.
 
     `owner`: what a second process is told about this one; by default its process id and host.
     `run_blocking`: how blocking calls are run; by default in threads of the session's own: one that
     writes, and up to 8 that read. A storage that does not block is called on the event loop.
-    `stale`: set when somebody else has taken the lease, or may soon do so because it could not be
-    renewed. Work must stop then; `why` says it. `away`: why storage cannot be reached at the moment;
-    commits and reads wait meanwhile.
+    `stale`: set when somebody else has taken the lease, or may soon because it could not be
+    renewed; work must stop then. `why`: the reason. `away`: why storage cannot be reached at the
+    moment, if so; commits and reads wait meanwhile.
     """
 
     def __init__(
@@ -116,7 +117,7 @@ class StorageSession:
         self._gatherer: trio.CancelScope | None = None
         self._queue: SimpleQueue[list[Commit] | None] = SimpleQueue()
         self._queued = trio.Event()  # for the writer that is a task
-        self._renewing = trio.CancelScope()
+        self._renewing = trio.CancelScope(shield=True)  # also while the writer finishes
 
     @property
     def epoch(self) -> int:
