@@ -12,20 +12,17 @@ from typing import Any, Final, TypeVar
 
 from .codec import encode_json
 from .contract import AssistantQuery, LogPage, Storage, StorageError, ThreadQuery
-from .records import Assistant, Event, LogRow, Run, RunStatus, Thread
-from .rows import COLUMNS, from_row
+from .records import Assistant, Event, Run, RunStatus, Thread
+from .rows import COLUMNS, RUN_COLUMNS, Filter, all_of, from_values, to_event, to_log_row
 
 __all__ = ["PostgresReads"]
 
 R = TypeVar("R", Thread, Run, Assistant)
 Values = Sequence[Any]
-Filter = tuple[str, list[Any]]  # a WHERE clause, or nothing, and its values
 
 _SELECT: Final[Mapping[type, str]] = {
     Thread: f"SELECT {', '.join(COLUMNS[Thread])} FROM greenroom.threads",
-    Run: "SELECT {} FROM greenroom.runs r JOIN greenroom.threads t ON t.id = r.thread".format(
-        ", ".join("t.thread_id" if name == "thread_id" else f"r.{name}" for name in COLUMNS[Run])
-    ),
+    Run: f"SELECT {RUN_COLUMNS} FROM greenroom.runs r JOIN greenroom.threads t ON t.id = r.thread",
     Assistant: f"SELECT {', '.join(COLUMNS[Assistant])} FROM greenroom.assistants",
 }
 _THREAD: Final = "(SELECT id FROM greenroom.threads WHERE thread_id = %s)"
@@ -65,7 +62,7 @@ class PostgresReads(Storage):
     def _select(self, kind: type[R], rest: str, *values: Any) -> list[R]:
         """Records; `rest` is the SQL after the FROM clause."""
         rows = self._fetch(f"{_SELECT[kind]} {rest}", values)
-        return [from_row(kind, dict(zip(COLUMNS[kind], row, strict=True))) for row in rows]
+        return [from_values(kind, row) for row in rows]
 
     def _one(self, kind: type[R], rest: str, *values: Any) -> R | None:
         found = self._select(kind, rest, *values)
@@ -159,7 +156,7 @@ class PostgresReads(Storage):
 
     def _page(self, thread_id: str, chosen: str, values: Values) -> LogPage:
         rows = self._fetch(_PAGE.format(chosen), values)
-        found = [(_log_row(thread_id, row), row[-1]) for row in rows]
+        found = [(to_log_row(thread_id, row[:-1]), row[-1]) for row in rows]
         return LogPage(
             tuple(row.checkpoint_id for row, wanted in reversed(found) if wanted),
             tuple(row for row, _ in found if row.kind == "checkpoint"),
@@ -178,11 +175,7 @@ class PostgresReads(Storage):
 
     def _events(self, where: str, values: Values, after: int, limit: int) -> list[Event]:
         query = f"{_EVENTS} WHERE {where} AND e.event_id > %s ORDER BY e.event_id LIMIT %s"
-        rows = self._fetch(query, [*values, after, limit])
-        return [
-            Event(thread_id=thread_id, run_id=run_id, event_id=event_id, name=name, data=data)
-            for thread_id, run_id, event_id, name, data in rows
-        ]
+        return [to_event(row) for row in self._fetch(query, [*values, after, limit])]
 
 
 def _thread_filter(query: ThreadQuery) -> Filter:
@@ -193,7 +186,7 @@ def _thread_filter(query: ThreadQuery) -> Filter:
     if query.status is not None:
         conditions.append("status = %s")
         values.append(query.status)
-    return _all_of(conditions), values
+    return all_of(conditions), values
 
 
 def _assistant_filter(query: AssistantQuery) -> Filter:
@@ -204,26 +197,9 @@ def _assistant_filter(query: AssistantQuery) -> Filter:
     if query.name is not None:
         conditions.append("strpos(folded_name, %s) > 0")
         values.append(query.name.casefold())
-    return _all_of(conditions), values
+    return all_of(conditions), values
 
 
 def _metadata_filter(metadata: Mapping[str, Any] | None) -> tuple[list[str], list[Any]]:
     wanted = encode_json(dict(metadata or {}), "metadata").decode()
     return (["metadata::jsonb @> %s::jsonb"], [wanted]) if metadata else ([], [])
-
-
-def _all_of(conditions: list[str]) -> str:
-    return "WHERE " + " AND ".join(conditions) if conditions else ""
-
-
-def _log_row(thread_id: str, row: tuple[Any, ...]) -> LogRow:
-    seq, kind, ns, checkpoint_id, base_seq, data, _ = row
-    return LogRow(
-        thread_id=thread_id,
-        seq=seq,
-        kind=kind,
-        ns=ns,
-        checkpoint_id=checkpoint_id,
-        base_seq=base_seq,
-        data=data,
-    )

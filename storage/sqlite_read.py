@@ -12,8 +12,17 @@ import msgspec
 
 from .codec import encode_json
 from .contract import AssistantQuery, LogPage, StorageError, ThreadQuery
-from .records import Assistant, Event, LogRow, Run, Thread
-from .rows import COLUMNS, contains, from_row
+from .records import Assistant, Event, Run, Thread
+from .rows import (
+    COLUMNS,
+    RUN_COLUMNS,
+    Filter,
+    all_of,
+    contains,
+    from_values,
+    to_event,
+    to_log_row,
+)
 
 __all__ = [
     "assistant_filter",
@@ -32,13 +41,10 @@ __all__ = [
 ]
 
 R = TypeVar("R", Thread, Run, Assistant)
-Filter = tuple[str, list[Any]]  # a WHERE clause, or nothing, and its values
 
 _SELECT: Final[Mapping[type, str]] = {
     Thread: f"SELECT {', '.join(COLUMNS[Thread])} FROM threads",
-    Run: "SELECT {} FROM runs r JOIN threads t ON t.id = r.thread".format(
-        ", ".join("t.thread_id" if name == "thread_id" else f"r.{name}" for name in COLUMNS[Run])
-    ),
+    Run: f"SELECT {RUN_COLUMNS} FROM runs r JOIN threads t ON t.id = r.thread",
     Assistant: f"SELECT {', '.join(COLUMNS[Assistant])} FROM assistants",
 }
 _SIMPLE_KEY: Final = re.compile(r"[\w-]+", re.ASCII)
@@ -54,7 +60,7 @@ def prepare(connection: sqlite3.Connection) -> None:
 def select(connection: sqlite3.Connection, kind: type[R], rest: str, *values: Any) -> list[R]:
     """Records; `rest` is the SQL after the FROM clause."""
     rows = connection.execute(f"{_SELECT[kind]} {rest}", values)
-    return [from_row(kind, dict(zip(COLUMNS[kind], row, strict=True))) for row in rows]
+    return [from_values(kind, row) for row in rows]
 
 
 def search(
@@ -123,7 +129,7 @@ def thread_filter(query: ThreadQuery) -> Filter:
     if query.status is not None:
         conditions.append("status = ?")
         values.append(query.status)
-    return _all_of(conditions), values
+    return all_of(conditions), values
 
 
 def assistant_filter(query: AssistantQuery) -> Filter:
@@ -134,11 +140,7 @@ def assistant_filter(query: AssistantQuery) -> Filter:
     if query.name is not None:
         conditions.append("instr(casefold(name), ?)")
         values.append(query.name.casefold())
-    return _all_of(conditions), values
-
-
-def _all_of(conditions: list[str]) -> str:
-    return "WHERE " + " AND ".join(conditions) if conditions else ""
+    return all_of(conditions), values
 
 
 def _metadata_filter(metadata: Mapping[str, Any] | None) -> tuple[list[str], list[Any]]:
@@ -244,11 +246,7 @@ def thread_events(
 
 
 def _events(connection: sqlite3.Connection, rest: str, *values: Any) -> list[Event]:
-    rows = connection.execute(f"{_EVENTS} {rest}", values)
-    return [
-        Event(thread_id=thread_id, run_id=run_id, event_id=event_id, name=name, data=data)
-        for thread_id, run_id, event_id, name, data in rows
-    ]
+    return [to_event(row) for row in connection.execute(f"{_EVENTS} {rest}", values)]
 
 
 def _page(
@@ -271,27 +269,16 @@ def _page(
         " AND kind = 'writes' AND +ns = ? ORDER BY seq",
         (thread, encode_json(list(ids)).decode(), ns),
     )
-    return LogPage(ids, _log_rows(thread_id, checkpoints), _log_rows(thread_id, writes))
+    return LogPage(
+        ids,
+        tuple(to_log_row(thread_id, row) for row in checkpoints),
+        tuple(to_log_row(thread_id, row) for row in writes),
+    )
 
 
 def _thread(connection: sqlite3.Connection, thread_id: str) -> int | None:
     row = connection.execute("SELECT id FROM threads WHERE thread_id = ?", (thread_id,)).fetchone()
     return None if row is None else row[0]
-
-
-def _log_rows(thread_id: str, rows: sqlite3.Cursor) -> tuple[LogRow, ...]:
-    return tuple(
-        LogRow(
-            thread_id=thread_id,
-            seq=seq,
-            kind=kind,
-            ns=ns,
-            checkpoint_id=checkpoint_id,
-            base_seq=base_seq,
-            data=data,
-        )
-        for seq, kind, ns, checkpoint_id, base_seq, data in rows
-    )
 
 
 def _limit(limit: int | None) -> int:
