@@ -409,10 +409,9 @@ def test_no_read_of_a_thread_or_of_unfinished_runs_scans_a_table(plans):
 
 def test_threads_are_found_by_their_metadata_in_an_index(plans):
     storage, seen = plans
-    found = storage.search_threads(ThreadQuery(metadata={"number": 7}))
-    assert [thread.thread_id for thread in found] == ["7"]
     assert storage.count_threads(ThreadQuery(metadata={"number": 7})) == 1
-    assert [plan for plan in seen if "threads_metadata" not in plan] == []
+    (plan,) = seen
+    assert "Index Scan on threads_metadata" in plan
 
 
 @pytest.mark.parametrize("descending", [True, False])
