@@ -190,6 +190,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--peer", metavar="PYTHON", help="an interpreter that has langgraph")
     parser.add_argument("--rounds", type=int, default=3, help="per case and engine (default 3)")
+    parser.add_argument("--only", default="", metavar="TEXT", help="cases whose name has this text")
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
@@ -205,7 +206,8 @@ def main() -> None:
         (case, kept)
         for case in CASES
         for kept in KEPT
-        if not (case == "interrupt and resume" and kept == "nothing")
+        if args.only in f"{case}, {kept}"
+        and not (case == "interrupt and resume" and kept == "nothing")
     ]
     table = Table("case", "kept in", title="runs a second, medians", highlight=False)
     for column in (*engines, "ratio"):

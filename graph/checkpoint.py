@@ -29,19 +29,29 @@ RUN_TASK: Final = "__run__"  # it failed
 PAUSE_TASK: Final = "__pause__"  # it paused here at a breakpoint
 
 
-@attrs.frozen
+@attrs.define(unsafe_hash=True)
 class Planned:
-    """A task of the next super-step.
+    """A task of the next super-step. It is not changed once it is made.
 
     A node reached by an edge reads the state; one reached by `Send` reads `arg`; `START` takes
-    `arg`, the input, in. `index` tells the `Send`s of one super-step apart. `id`: shaped like a
-    UUID; empty until a checkpoint has the task.
+    `arg`, the input, in. `index` tells the `Send`s of one super-step apart. `origin`: the id of
+    the checkpoint that planned it first; empty until one has.
     """
 
     node: str
     index: int | None = None
     arg: Any = attrs.field(default=None, eq=False)  # node and index tell the tasks of a step apart
-    id: str = attrs.field(default="", eq=False)
+    origin: str = attrs.field(default="", eq=False)
+    _id: str = attrs.field(init=False, default="", eq=False)
+
+    @property
+    def id(self) -> str:
+        """Shaped like a UUID: the same for the same task of the same checkpoint, always."""
+        if not self._id:  # few are asked for theirs
+            name = f"{self.origin}\0{self.node}\0{self.index}".encode()
+            h = blake2b(name, digest_size=16).hexdigest()
+            self._id = f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}"
+        return self._id
 
     @property
     def takes_arg(self) -> bool:
@@ -54,12 +64,13 @@ class Planned:
             return ("__pregel_pull", self.node)
         return ("__pregel_push", self.index)
 
+    def afresh(self) -> Planned:
+        """The same node as a task of its own, which has come to nothing yet."""
+        return Planned(self.node, self.index, self.arg)
+
     def identified(self, checkpoint_id: str) -> Planned:
-        """With an id: the same for the same task of the same checkpoint, always."""
-        name = f"{checkpoint_id}\0{self.node}\0{self.index}".encode()
-        h = blake2b(name, digest_size=16).hexdigest()
-        ident = f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}"
-        return Planned(self.node, self.index, self.arg, ident)
+        """The task as that checkpoint plans it."""
+        return Planned(self.node, self.index, self.arg, checkpoint_id)
 
 
 @attrs.frozen(kw_only=True)

@@ -25,7 +25,7 @@ from .snapshot import empty_snapshot, snapshot
 from .store import BaseStore
 from .stream import Chunks, Stream
 from .update import check_updates, take_in, update_state
-from .world import World
+from .world import world_of_program
 
 if TYPE_CHECKING:
     from .state import StateGraph
@@ -383,7 +383,7 @@ class CompiledStateGraph:
             config=config,
             context=coerced(context, self.context_schema),
             log=log,
-            world=World(),
+            world=world_of_program(),
             checkpoint_id=checkpoint_id,
             interrupt_before=interrupt_before or (),
             interrupt_after=interrupt_after or (),

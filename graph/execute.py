@@ -7,25 +7,25 @@ owns the order of things: what is read, run, recorded and emitted, and when.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import trio
 
 from .cache import BaseCache, cache_key
-from .checkpoint import PendingWrites, Planned, TaskError
+from .checkpoint import PendingWrites, Planned
 from .context import RunnableConfig, Runtime
 from .control import START, Interrupt
 from .errors import GraphBubbleUp, GraphInterrupt, GraphRecursionError, ParentCommand
 from .job import Breakpoints, Finish, Job
 from .payloads import triggers
-from .plan import Outcome, Topology, advance, handler_of
+from .plan import Outcome, Topology, advance
 from .position import Position
-from .reports import InOrder, Reports
+from .reports import Reports
 from .schema import as_update
+from .superstep import SuperStep
 from .task import Task
-from .timelimit import places, within
+from .timelimit import places
 from .world import entered_world
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Execution:
     reports: Reports = attrs.field(init=False)
     # Answers for the tasks of the super-step under way, graphs called as nodes included.
     _answers: Mapping[str, Any] = attrs.field(init=False, factory=dict)
-    _places: trio.Semaphore | None = attrs.field(init=False)
+    places: trio.Semaphore | None = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.graph = self.compiled.topology
@@ -67,7 +67,7 @@ class Execution:
         limit = self.job.config.get("recursion_limit", DEFAULT_RECURSION_LIMIT)
         if not isinstance(limit, int) or limit < 1:
             raise ValueError(f"recursion_limit must be a whole number of at least 1; got {limit!r}")
-        self._places = places(self.job.config.get("max_concurrency"))
+        self.places = places(self.job.config.get("max_concurrency"))
         self.job.world.now()  # sets its clock going, for nodes that look at it from a thread
         resuming = await self._begin()
         if resuming is None:
@@ -105,8 +105,9 @@ class Execution:
             passed = position.has_passed_breakpoints()
         self.reports.checkpoint()
         while position.at.next:
-            await trio.lowlevel.checkpoint()  # a chain of nodes that never wait stops when told
             nodes = position.open_nodes()
+            if nodes:
+                await trio.lowlevel.checkpoint()  # a chain of nodes that never wait stops when told
             if not passed and self._is_breakpoint(position.at.ran, nodes):
                 position.append_pause()
                 return self._pause(())
@@ -129,25 +130,32 @@ class Execution:
         finished: dict[Planned, Outcome] = {}
         tasks: list[Task] = []
         self._answers, position.answers = position.answers, {}
-        left = False
+        left = works = False
         for planned in position.at.next:
             outcome = position.outcome(planned)
             if outcome is not None:
                 finished[planned] = outcome
             elif (task := self._task(planned)) is not None:
                 tasks.append(task)
+                works = works or planned.node != START
             else:
                 left = True
-        if any(task.planned.node != START for task in tasks):
+        if works:
             position.hand_over()  # an input goes with the state that it leads to
             if self.job.durability == "sync" and self.job.log is not None:
                 await self.job.log.flush()
-        if await self._perform(tasks, finished) or left:
+        step = SuperStep(self, tasks, finished)
+        if await step.perform() or left:
             return True
         at = position.at
         done = [(planned, finished[planned]) for planned in at.next]
-        after = advance(self.graph, at.values, at.joins, done, position.goto)
-        position.move(after, "loop", tuple(dict.fromkeys(planned.node for planned in at.next)))
+        ran = tuple(dict.fromkeys([planned.node for planned in at.next]))
+        try:
+            after = advance(self.graph, at.values, at.joins, done, position.goto)
+        except Exception:
+            step.record()
+            raise
+        position.move(after, "loop", ran)
         if any(outcome.writes for _, outcome in done):
             self.reports.values()
         self.reports.checkpoint()
@@ -156,7 +164,7 @@ class Execution:
     def _task(self, planned: Planned) -> Task | None:
         """A planned task, with its answers; None for one that was asked and is not answered now."""
         position = self.position
-        so_far = position.pending.get(planned.id)
+        so_far = position.pending.get(planned.id) if position.pending else None
         if so_far is None:
             return Task(self, planned, position.at.values)
         if self._answers and so_far.interrupts and not self._answered(so_far):
@@ -171,83 +179,6 @@ class Execution:
 
     def _answered(self, so_far: PendingWrites) -> bool:
         return any(interrupt.id in self._answers for interrupt in so_far.interrupts)
-
-    async def _perform(self, tasks: list[Task], finished: dict[Planned, Outcome]) -> bool:
-        """Run tasks, filling `finished`. Returns whether one has paused; raises the first
-        failure.
-        """
-        failures: dict[Planned, Exception] = {}
-        paused = False
-        alone = len(self.position.at.next) == 1
-        reports, in_order = self.reports, InOrder(tasks)
-        reports.started(tasks)
-
-        async def perform(task: Task, nursery: trio.Nursery | None = None) -> None:
-            nonlocal paused
-            planned = task.planned
-            try:
-                if self._places is None:
-                    outcome = await task.perform()
-                else:
-                    async with self._places:
-                        outcome = await task.perform()
-                reports.stamp(outcome)
-                node = handler_of(planned.node) if outcome.handled else planned.node
-                if not alone:
-                    # Its siblings may pause, fail or be cut short: it will not run again.
-                    self.position.append_outcome(
-                        planned, node=node, writes=outcome.writes, goto=outcome.goto
-                    )
-                    self.position.hand_over()
-            except GraphInterrupt as pause:
-                paused = True
-                self.position.append_outcome(
-                    planned, resumes=task.resumes, interrupts=pause.interrupts
-                )
-                in_order.put(task, partial(reports.paused, task, pause.interrupts))
-            except Exception as error:
-                failures[planned] = error
-                if not isinstance(error, GraphBubbleUp):
-                    in_order.put(task, partial(reports.failed, task, error))
-                if nursery is not None:
-                    nursery.cancel_scope.cancel()
-            else:
-                finished[planned] = outcome
-                in_order.put(task, partial(reports.finished, task, outcome))
-
-        async def perform_all() -> None:
-            if len(tasks) == 1:
-                await perform(tasks[0])
-                return
-            try:
-                async with trio.open_nursery() as nursery:
-                    for task in tasks:
-                        nursery.start_soon(perform, task, nursery)
-            finally:
-                in_order.flush()
-
-        if self.compiled.step_timeout is None:
-            await perform_all()
-        else:
-            with within(self.compiled.step_timeout):
-                await perform_all()
-        if failures:
-            self._fail([task for task in tasks if task.planned in failures], failures)
-        return paused
-
-    def _fail(self, tasks: list[Task], failures: Mapping[Planned, Exception]) -> None:
-        # What a sibling raised while it was cut short is not why the step failed.
-        tasks.sort(key=lambda task: _is_of_cleanup(failures[task.planned]))
-        first = failures[tasks[0].planned]
-        for task in tasks:
-            error = failures[task.planned]
-            if not isinstance(error, GraphBubbleUp):
-                self.position.append_outcome(
-                    task.planned, resumes=task.resumes, error=TaskError.of(error)
-                )
-            if error is not first:
-                first.add_note(f"Node {task.node.name!r} failed in the same super-step: {error!r}")
-        raise first
 
     async def call_subgraph(self, task: Task, inner: CompiledStateGraph, state: Any) -> Any:
         """Run a graph as a node: its output is the node's update."""
@@ -330,18 +261,11 @@ class Execution:
         """Whether to pause after the nodes that ran last, or before those that are next."""
         before = self.job.interrupt_before or self.compiled.interrupt_before
         after = self.job.interrupt_after or self.compiled.interrupt_after
+        if not before and not after:
+            return False
         ran = [node for node in ran if node != START]
         return _names_one(after, ran) or _names_one(before, nodes)
 
 
 def _names_one(breaks: Breakpoints, nodes: Sequence[str]) -> bool:
     return bool(nodes) if breaks == "*" else not set(breaks).isdisjoint(nodes)
-
-
-def _is_of_cleanup(error: BaseException | None) -> bool:
-    """Whether an error was raised while its task was being cancelled."""
-    while error is not None:
-        if isinstance(error, trio.Cancelled):
-            return True
-        error = error.__context__
-    return False

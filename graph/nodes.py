@@ -151,7 +151,7 @@ def check_targets(targets: tuple[str | Send, ...], node: str, known: Mapping[str
 
 
 def _pairs(update: Mapping[str, Any], channels: Mapping[str, Any]) -> Pairs:
-    return tuple((key, isolated(value)) for key, value in update.items() if key in channels)
+    return tuple([(key, isolated(value)) for key, value in update.items() if key in channels])
 
 
 def _command_pairs(update: Any, node: str, channels: Mapping[str, Any]) -> Pairs:

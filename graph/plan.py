@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 
-@attrs.frozen
+@attrs.define
 class Outcome:
     """What a task came to. `goto`: where its conditional edges and Commands lead; static edges are
     the graph's to know, and not taken where an error handler stepped in (`handled`)."""
@@ -85,7 +85,7 @@ class Topology:
         return tuple(name for name, node in self.nodes.items() if node.defer)
 
 
-@attrs.frozen
+@attrs.define
 class Advance:
     """The state after a super-step, the keys that changed, and what comes next."""
 
@@ -138,7 +138,7 @@ def advance(
     values, changed = apply_writes(
         graph.channels,
         values,
-        ((task.node, key, value) for task, outcome in finished for key, value in outcome.writes),
+        [(task.node, key, value) for task, outcome in finished for key, value in outcome.writes],
     )
     for key in graph.fading:
         if key in values and key not in changed:
@@ -150,10 +150,11 @@ def advance(
         targets += outcome.goto
         if outcome.handled:
             continue
-        targets += graph.nodes[task.node].edges
-        for name in graph.nodes[task.node].joins:
+        node = graph.nodes[task.node]
+        targets += node.edges
+        for name in node.joins:
             arrived[name] = tuple(dict.fromkeys((*arrived.get(name, ()), task.node)))
-    for name, join in graph.joins.items():
+    for name, join in graph.joins.items() if arrived else ():
         if len(arrived.get(name, ())) == len(join.sources):
             del arrived[name]
             targets.append(join.target)
@@ -190,6 +191,9 @@ def plan_targets(
 
     `beside`: tasks that are planned already, and stay.
     """
+    targets = list(targets)
+    if not beside and len(targets) == 1 and isinstance(targets[0], str):  # as mostly
+        return () if targets[0] == END else (Planned(targets[0]),)
     pulls = {task.node: task for task in beside if task.index is None}
     sends = [task for task in beside if task.index is not None]
     free = max((task.index for task in sends if task.index is not None), default=-1) + 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -43,7 +43,7 @@ class Position:
 
     @property
     def ns(self) -> str:
-        return "|".join(self.job.ns)
+        return "|".join(self.job.ns) if self.job.ns else ""
 
     def values(self) -> dict[str, Any]:
         """The state, in the order of its declaration."""
@@ -57,10 +57,12 @@ class Position:
 
     def waiting(self) -> tuple[Interrupt, ...]:
         """The questions that planned tasks wait on, in task order."""
-        return waiting(Saved(self.at, self.pending))
+        return waiting(Saved(self.at, self.pending)) if self.pending else ()
 
     def outcome(self, planned: Planned) -> Outcome | None:
         """What a planned task came to, if it has finished."""
+        if not self.pending:
+            return None
         so_far = self.pending.get(planned.id)
         if so_far is None or so_far.writes is None:
             return None
@@ -169,7 +171,7 @@ class Position:
         """A branch of its own. What its tasks came to stays behind, but for questions that are
         being answered: those tasks stay the same."""
         before = self.at
-        planned = before.next if self.answers else _afresh(before.next)
+        planned = before.next if self.answers else tuple(task.afresh() for task in before.next)
         self._rebase("fork", before.step, before.values, (), planned)
 
     def _edit(self, writes: tuple[tuple[str, Any], ...], goto: tuple[str | Send, ...]) -> None:
@@ -235,7 +237,9 @@ class Position:
             self.at,
             source=source,
             values=after.values,
-            changed=tuple(dict.fromkeys((*self.dirty, *after.changed))),
+            changed=tuple(dict.fromkeys((*self.dirty, *after.changed)))
+            if self.dirty
+            else after.changed,
             next=after.next,
             joins=after.joins,
             ran=ran,
@@ -253,28 +257,24 @@ class Position:
     ) -> None:
         if step is None:
             step = before.step + 1 if before is not None else -1
-        ident = self.job.world.checkpoint_id()
+        job = self.job
+        ident = job.world.checkpoint_id()
         made = Checkpoint(
             id=ident,
             ns=self.ns,
             parent_id=(before.id or None) if before is not None else None,
             step=step,
-            created_at=self.job.world.timestamp(),
+            created_at=job.world.timestamp() if job.log is not None else "",
             changed=changed,
-            next=tuple(task if task.id else task.identified(ident) for task in next),
-            metadata=self.job.metadata,
+            next=tuple([task if task.origin else task.identified(ident) for task in next]),
+            metadata=job.metadata,
             **parts,
         )
-        if self.job.log is not None:
-            self.job.log.append(made)
+        if job.log is not None:
+            job.log.append(made)
         self.at, self.pending = made, {}
 
     def _record(self, task_id: str, *, node: str = "", **what: Any) -> PendingWrites:
         return PendingWrites(
             checkpoint_id=self.at.id, ns=self.ns, task_id=task_id, node=node, **what
         )
-
-
-def _afresh(planned: Iterable[Planned]) -> tuple[Planned, ...]:
-    """The same nodes as tasks of their own, which have come to nothing yet."""
-    return tuple(attrs.evolve(task, id="") for task in planned)

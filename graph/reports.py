@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .plan import Outcome
     from .task import Task
 
-__all__ = ["InOrder", "Reports"]
+__all__ = ["Reports"]
 
 
 @attrs.define(eq=False)
@@ -70,7 +70,7 @@ class Reports:
 
     def started(self, tasks: Sequence[Task]) -> None:
         """Tasks that are about to run, in task order."""
-        if not self.wants("messages", "tasks", "debug"):
+        if not self.run.job.sink.modes or not self.wants("messages", "tasks", "debug"):
             return
         for task in tasks:
             if task.planned.node == START:
@@ -153,29 +153,3 @@ class Reports:
     @property
     def _step(self) -> int:
         return self.run.position.at.step + 1
-
-
-@attrs.define(eq=False)
-class InOrder:
-    """Lets what tasks running side by side report out in task order: each report waits for those of
-    the tasks before it.
-    """
-
-    tasks: Sequence[Task]
-    _reports: dict[Planned, Callable[[], None]] = attrs.field(factory=dict)
-    _next: int = 0
-
-    def put(self, task: Task, report: Callable[[], None]) -> None:
-        self._reports[task.planned] = report
-        while self._next < len(self.tasks):
-            ready = self._reports.pop(self.tasks[self._next].planned, None)
-            if ready is None:
-                return
-            self._next += 1
-            ready()
-
-    def flush(self) -> None:
-        """The step is over: tasks that were cut short have nothing to report."""
-        for task in self.tasks[self._next :]:
-            if (report := self._reports.pop(task.planned, None)) is not None:
-                report()

@@ -56,7 +56,7 @@ async def update_state(
         return position.at
     at = position.at
     finished = [(task, outcome) for task in at.next if (outcome := position.outcome(task))]
-    waiting = [attrs.evolve(task, id="") for task in at.next if position.outcome(task) is None]
+    waiting = [task.afresh() for task in at.next if position.outcome(task) is None]
     node = as_node or _writer(at.ran, in_the_middle=bool(finished))
     outcomes = [_outcome(update, node, graph) for update in updates]
     with entered_world(job.world):

@@ -1,14 +1,15 @@
 """Records of the log as bytes: a checkpoint as what changed since its parent.
 
-`{"about": …, "values": {channel: value}, "grown": {channel: [new elements]}, "gone": [channel]}`. A
-channel that is in none of these is as it was at the parent. A full snapshot has all its channels in
-`values`. Values are in the stored form of `codec`.
+`{"about": …, "values": {channel: value}, "grown": {channel: [new elements]}, "gone": [channel],
+"metadata": …}`. A channel that is in none of these is as it was at the parent, and so is metadata
+that is not there. A full snapshot has all its channels in `values`. Values are in the stored form
+of `codec`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import attrs
 import msgspec
@@ -16,14 +17,30 @@ import msgspec
 from greenroom.graph.checkpoint import Checkpoint, PendingWrites, Planned, Saved, TaskError
 from greenroom.graph.control import Interrupt, Send
 
-from .codec import decode, encode
+from .codec import Unstorable, decode, encode
 from .contract import LogPage, StorageError
 from .records import LogRow
 
-__all__ = ["Raws", "Unfolded", "encode_checkpoint", "encode_writes", "unfold"]
+__all__ = ["Folded", "Unfolded", "encode_checkpoint", "encode_writes", "unfold"]
 
 S = TypeVar("S")
-Raws = Mapping[str, bytes]  # the stored form of every channel
+_AS_AT_PARENT: Final = msgspec.Raw()
+
+
+@attrs.frozen
+class Folded:
+    """A checkpoint's channels and metadata in stored form: what its child is compared with."""
+
+    values: Mapping[str, bytes]
+    metadata: bytes
+    # The object that `metadata` was made of; a run's checkpoints all have the same.
+    _source: Mapping[str, Any] | None = None
+
+    def metadata_of(self, checkpoint: Checkpoint) -> bytes:
+        """The stored form of another checkpoint's metadata."""
+        if checkpoint.metadata is self._source:
+            return self.metadata
+        return encode(dict(checkpoint.metadata), "checkpoint.metadata")
 
 
 @attrs.frozen
@@ -32,6 +49,7 @@ class _Stored:
     values: dict[str, msgspec.Raw]
     grown: dict[str, msgspec.Raw] = attrs.field(factory=dict)
     gone: list[str] = attrs.field(factory=list)
+    metadata: msgspec.Raw = _AS_AT_PARENT
 
 
 @attrs.frozen
@@ -43,45 +61,70 @@ class _StoredWrites:
 _encoder = msgspec.json.Encoder()
 _checkpoint_decoder = msgspec.json.Decoder(_Stored)
 _writes_decoder = msgspec.json.Decoder(_StoredWrites)
+_NOTHING = Folded({}, b"")
 
 
-def encode_checkpoint(checkpoint: Checkpoint, before: Raws, *, full: bool) -> tuple[bytes, Raws]:
-    """A checkpoint as stored, and its channels. `before`: the parent's, none if it is not known.
+def encode_checkpoint(checkpoint: Checkpoint, parent: Folded | None) -> tuple[bytes, Folded]:
+    """A checkpoint as stored, and what its child is compared with. `parent`: None for a full
+    snapshot.
 
     Raises Unstorable, naming the channel.
     """
-    changed = set(checkpoint.changed)
-    raws: dict[str, bytes] = {}
+    before = _NOTHING if parent is None else parent
+    raws = dict(before.values)
+    gone = [channel for channel in raws if channel not in checkpoint.values]
+    for channel in gone:
+        del raws[channel]
     values: dict[str, msgspec.Raw] = {}
     grown: dict[str, msgspec.Raw] = {}
-    for channel, value in checkpoint.values.items():
-        old = before.get(channel)
-        if old is not None and channel not in changed:
-            raws[channel] = old
+    for channel in checkpoint.values if parent is None else checkpoint.changed:
+        if channel not in checkpoint.values:
             continue
-        raw = raws[channel] = encode(value, channel)
-        if full or raw == old:
+        old = raws.get(channel)
+        raw = encode(checkpoint.values[channel], channel)
+        if raw == old:
             continue
+        raws[channel] = raw
         if old is not None and _grew(old, raw):
             grown[channel] = msgspec.Raw(b"[" + raw[len(old) :])
         else:
             values[channel] = msgspec.Raw(raw)
-    if full:
-        values = {channel: msgspec.Raw(raw) for channel, raw in raws.items()}
-    gone = [] if full else [channel for channel in before if channel not in raws]
-    about = {
+    metadata = before.metadata_of(checkpoint)
+    stored: dict[str, Any] = {"about": _about(checkpoint), "values": values}
+    if grown:
+        stored["grown"] = grown
+    if gone:
+        stored["gone"] = gone
+    if metadata != before.metadata:
+        stored["metadata"] = msgspec.Raw(metadata)
+    try:
+        data = _encoder.encode(stored)
+    except UnicodeEncodeError as error:
+        raise Unstorable(f"checkpoint: a name in it is no text: {error}") from None
+    return data, Folded(raws, metadata, checkpoint.metadata)
+
+
+def _about(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What a checkpoint says beside values. Only what tasks were sent is the user's."""
+    return {
         "parent": checkpoint.parent_id,
         "step": checkpoint.step,
         "source": checkpoint.source,
         "created_at": checkpoint.created_at,
-        "changed": list(checkpoint.changed),
-        "next": [[task.node, task.index, task.arg, task.id] for task in checkpoint.next],
-        "joins": {name: list(arrived) for name, arrived in checkpoint.joins.items()},
-        "ran": list(checkpoint.ran),
-        "metadata": dict(checkpoint.metadata),
+        "changed": checkpoint.changed,
+        "next": [
+            (
+                task.node,
+                task.index,
+                None if task.arg is None else msgspec.Raw(encode(task.arg, task.node)),
+                # Only of a task that an earlier checkpoint had planned.
+                *(() if task.origin == checkpoint.id else (task.origin,)),
+            )
+            for task in checkpoint.next
+        ],
+        "joins": checkpoint.joins,
+        "ran": checkpoint.ran,
     }
-    stored = _Stored(msgspec.Raw(encode(about, "checkpoint")), values, grown, gone)
-    return _encoder.encode(stored), raws
 
 
 def encode_writes(writes: PendingWrites) -> bytes:
@@ -118,7 +161,7 @@ class Unfolded:
 
     row: LogRow
     stored: _Stored
-    raws: Raws
+    folded: Folded
     length: int
     pending: Sequence[LogRow] = ()
 
@@ -140,12 +183,12 @@ class Unfolded:
             step=about["step"],
             source=about["source"],
             created_at=about["created_at"],
-            values={channel: decode(raw) for channel, raw in self.raws.items()},
+            values={channel: decode(raw) for channel, raw in self.folded.values.items()},
             changed=tuple(about["changed"]),
-            next=tuple(Planned(*task) for task in about["next"]),
+            next=tuple(_planned(self.row.checkpoint_id, *task) for task in about["next"]),
             joins={name: tuple(arrived) for name, arrived in about["joins"].items()},
             ran=tuple(about["ran"]),
-            metadata=about["metadata"],
+            metadata=decode(self.folded.metadata),
         )
         pending = [_decode_writes(row) for row in self.pending]
         return Saved(checkpoint, {writes.task_id: writes for writes in pending})
@@ -165,7 +208,8 @@ def unfold(page: LogPage) -> list[Unfolded]:
             parent = done.get(decode(stored.about)["parent"])
             if parent is None:
                 continue  # of a branch that begins before this page and was not asked for
-        raws = {} if parent is None else dict(parent.raws)
+        before = _NOTHING if parent is None else parent.folded
+        raws = dict(before.values)
         for channel in stored.gone:
             del raws[channel]
         for channel, tail in stored.grown.items():
@@ -174,7 +218,9 @@ def unfold(page: LogPage) -> list[Unfolded]:
             raws[channel] = bytes(raw)
         length = 1 if parent is None else parent.length + 1
         pending = [w for w in page.writes if w.checkpoint_id == row.checkpoint_id]
-        done[row.checkpoint_id] = Unfolded(row, stored, raws, length, pending)
+        metadata = bytes(stored.metadata) or before.metadata
+        folded = Folded(raws, metadata)
+        done[row.checkpoint_id] = Unfolded(row, stored, folded, length, pending)
     missing = [wanted for wanted in page.wanted if wanted not in done]
     if missing:
         raise StorageError(f"The log is damaged: checkpoint {missing[0]} lacks an ancestor")
@@ -198,6 +244,10 @@ def _read(decoder: msgspec.json.Decoder[S], row: LogRow) -> S:
         raise StorageError(
             f"The log of thread {row.thread_id} is damaged at {row.seq}: {error}"
         ) from error
+
+
+def _planned(checkpoint_id: str, node: str, index: int | None, arg: Any, *origin: str) -> Planned:
+    return Planned(node, index, arg, *(origin or (checkpoint_id,)))
 
 
 def _plain(mapping: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -11,9 +11,9 @@ import trio
 
 from greenroom.graph.checkpoint import Checkpoint, PendingWrites, Saved
 
-from .contract import AppendLog, LogPage, Operation, Storage, TruncateLog
-from .delta import Raws, Unfolded, encode_checkpoint, encode_writes, unfold
-from .records import LogRow
+from .contract import AppendLog, InsertThread, LogPage, Operation, Storage, TruncateLog
+from .delta import Folded, Unfolded, encode_checkpoint, encode_writes, unfold
+from .records import LogRow, Thread
 from .session import Commit, StorageSession
 
 __all__ = [
@@ -68,7 +68,7 @@ class _Head:
 
     checkpoint: Checkpoint
     pending: dict[str, PendingWrites]
-    raws: Raws
+    folded: Folded
     seq: int
     base_seq: int
     length: int
@@ -79,7 +79,7 @@ class _Head:
         return cls(
             saved.checkpoint,
             dict(saved.pending),
-            one.raws,
+            one.folded,
             max([one.seq, *(row.seq for row in one.pending)]),
             one.base_seq,
             one.length,
@@ -115,6 +115,7 @@ class ThreadLog:
         self._rows: list[LogRow] = []
         self._commits: deque[Commit] = deque()
         self._unsaved: set[str] = set()  # namespaces with records that may not be durable
+        self._first: list[Operation] = []  # to go before the first records
         self._failure: Exception | None = None
 
     @classmethod
@@ -155,6 +156,16 @@ class ThreadLog:
         await self._settle(ns)
         return await self.session.read(read_history, self.thread_id, ns, before=before, limit=limit)
 
+    @property
+    def sound(self) -> bool:
+        """Whether nothing that was handed over has been refused, as far as is known."""
+        self._reap()
+        return self._failure is None
+
+    def create(self, thread: Thread) -> None:
+        """Have the thread itself created together with its first records."""
+        self._first = [InsertThread(thread)]
+
     def append(self, record: Checkpoint | PendingWrites) -> None:
         """Add a record, encoding it at once. It is durable after `flush()`.
 
@@ -172,14 +183,21 @@ class ThreadLog:
     def take(self) -> list[Operation]:
         """What was appended and not yet handed over, for the caller to commit with more."""
         self._check()
+        first, self._first = self._first, []
         rows, self._rows = self._rows, []
-        return [AppendLog(tuple(rows), follows=rows[0].seq - 1)] if rows else []
+        return [*first, AppendLog(tuple(rows), follows=rows[0].seq - 1)] if rows else []
 
     def hand_over(self, also: Sequence[Operation] = ()) -> None:
         """Start to make durable what was appended, in one group with `also`. Raises as `append`
         does.
         """
-        if operations := [*also, *self.take()]:
+        operations = [*also, *self.take()]
+        if not operations:
+            return
+        last = self._commits[-1] if self._commits else None
+        if last is not None and last.gathers and not also:
+            _extend(last.operations, operations)
+        else:
             self._commits.append(self.session.submit(operations))
 
     async def flush(self) -> None:
@@ -213,19 +231,18 @@ class ThreadLog:
         parent = self._heads.get(ns)
         if parent is not None and parent.checkpoint.id != checkpoint.parent_id:
             parent = None  # a branch, whose parent may be far back
-        before = {} if parent is None else parent.raws
         if parent is None or parent.length >= SNAPSHOT_EVERY:
             base_seq, length = self.next_seq, 1
+            data, folded = encode_checkpoint(checkpoint, None)
         else:
             base_seq, length = parent.base_seq, parent.length + 1
-        data, raws = encode_checkpoint(checkpoint, before, full=length == 1)
+            data, folded = encode_checkpoint(checkpoint, parent.folded)
         self._add_row("checkpoint", ns, checkpoint.id, base_seq, data)
         # What ran inside this namespace is over.
         inner = f"{ns}|" if ns else ""
-        self._heads = {
-            other: head for other, head in self._heads.items() if not other.startswith(inner)
-        }
-        self._heads[ns] = _Head(checkpoint, {}, raws, self.next_seq, base_seq, length)
+        for other in [other for other in self._heads if other.startswith(inner)]:
+            del self._heads[other]
+        self._heads[ns] = _Head(checkpoint, {}, folded, self.next_seq, base_seq, length)
 
     def _append_writes(self, writes: PendingWrites) -> None:
         data = encode_writes(writes)
@@ -257,16 +274,27 @@ class ThreadLog:
 
     def _check(self) -> None:
         """Raise what a hand-over has failed with: from then on there would be a gap in the log."""
-        while self._commits and self._commits[0].done:
-            commit = self._commits.popleft()
-            self._failure = self._failure or commit.error
+        self._reap()
         if self._failure is not None:
             raise self._failure
+
+    def _reap(self) -> None:
+        while self._commits and self._commits[0].done:
+            self._failure = self._failure or self._commits.popleft().error
 
     async def _settle(self, ns: str) -> None:
         """Make what was appended to a namespace visible to reads of storage."""
         if ns in self._unsaved:
             await self.flush()
+
+
+def _extend(operations: list[Operation], more: Sequence[Operation]) -> None:
+    """Add records to those of the hand-over before, as one operation where that is possible."""
+    last, first = operations[-1], more[0]
+    if isinstance(last, AppendLog) and isinstance(first, AppendLog):
+        operations[-1] = AppendLog(last.rows + first.rows, follows=last.follows)
+    else:
+        operations.extend(more)
 
 
 def read_end(storage: Storage, thread_id: str) -> LogEnd:

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from typing import Final
+from weakref import WeakKeyDictionary
+
 import attrs
 
 from greenroom.graph.checkpoint import Checkpoint, CheckpointLog, PendingWrites, Saved
 
-from .contract import InsertThread
-from .log import LogEnd, ThreadLog, read_end
+from .contract import StorageError
+from .log import ThreadLog
 from .records import Thread
 from .session import StorageSession
 
 __all__ = ["StorageSaver"]
 
+KEPT: Final = 256  # threads whose head stays in memory
+
+# By session, and not by saver, so that all graphs that use it see the same heads.
+_kept: WeakKeyDictionary[StorageSession, OrderedDict[str, ThreadLog]] = WeakKeyDictionary()
+
 
 @attrs.define(eq=False)
 class _OpenedLog:
-    """A thread's log that is opened by the first read, which every run begins with."""
+    """A thread's log for one run, opened by the first read, which every run begins with."""
 
     session: StorageSession
     thread_id: str
     _log: ThreadLog | None = None
+    _at: int = 0  # where the log has come to, as far as this run knows
 
     async def load(self, ns: str = "", checkpoint_id: str | None = None) -> Saved | None:
         return await (await self._opened()).load(ns, checkpoint_id)
@@ -32,15 +42,22 @@ class _OpenedLog:
 
     def append(self, record: Checkpoint | PendingWrites) -> None:
         assert self._log is not None, "a run reads its log before it writes"
-        if self._log.next_seq == 1:
-            thread = Thread(
-                thread_id=self.thread_id,
-                created_at=(now := getattr(record, "created_at", "")),
-                updated_at=now,
-                state_updated_at=now,
+        if self._log.next_seq != self._at:
+            raise StorageError(
+                f"Another run has written to thread {self.thread_id} since this one began"
             )
-            self.session.submit([InsertThread(thread)])
+        if self._at == 1:
+            now = getattr(record, "created_at", "")
+            self._log.create(
+                Thread(
+                    thread_id=self.thread_id,
+                    created_at=now,
+                    updated_at=now,
+                    state_updated_at=now,
+                )
+            )
         self._log.append(record)
+        self._at = self._log.next_seq
 
     def hand_over(self) -> None:
         if self._log is not None:
@@ -52,8 +69,15 @@ class _OpenedLog:
 
     async def _opened(self) -> ThreadLog:
         if self._log is None:
-            end: LogEnd = await self.session.read(read_end, self.thread_id)
-            self._log = ThreadLog.going_on(self.session, self.thread_id, end)
+            kept = _kept.setdefault(self.session, OrderedDict())
+            log = kept.get(self.thread_id)
+            if log is None or not log.sound:
+                log = await ThreadLog.open(self.session, self.thread_id)
+            kept[self.thread_id] = log
+            kept.move_to_end(self.thread_id)
+            if len(kept) > KEPT:
+                kept.popitem(last=False)
+            self._log, self._at = log, log.next_seq
         return self._log
 
 
@@ -63,7 +87,8 @@ class StorageSaver:
         async with StorageSession(SqliteStorage("graph.db")) as session:
             graph = builder.compile(checkpointer=StorageSaver(session))
 
-    One run at a time on each thread is the caller's to see to; actors do it by themselves.
+    One run at a time on each thread is the caller's to see to (a second one fails with StorageError
+    when it writes); actors do it by themselves.
     """
 
     def __init__(self, session: StorageSession) -> None:

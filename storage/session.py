@@ -6,6 +6,7 @@ import logging
 import os
 import platform
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any, Concatenate, Final, ParamSpec, Protocol, Self, TypeVar
@@ -22,14 +23,14 @@ from .contract import (
     StorageError,
     StorageHeld,
 )
+from .readers import Readers
 
 __all__ = ["Commit", "RunBlocking", "StorageSession"]
 
 logger = logging.getLogger(__name__)
 
-READERS: Final = 8  # threads that read at the same time
 BATCH: Final = 256  # groups of one commit at most
-COMPANY: Final = 0.001  # seconds that a commit which nobody waits for waits for others
+COMPANY: Final = 0.002  # seconds that a commit which nobody waits for waits for others
 FIRST_WAIT: Final = 0.1  # seconds before storage that is away is asked again, doubled each time
 LONGEST_WAIT: Final = 2.0  # seconds
 LOOK: Final = 1.0  # seconds between looks whether a lease has been renewed
@@ -41,6 +42,10 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+async def _in_thread(function: Callable[..., T], *args: Any) -> T:
+    return await trio.to_thread.run_sync(function, *args)
+
+
 class RunBlocking(Protocol):
     """Runs a function that may block, and waits for it."""
 
@@ -49,16 +54,16 @@ class RunBlocking(Protocol):
 
 @attrs.define(eq=False)
 class Commit:
-    """Operations on their way to storage. `done`: applied durably, or refused."""
+    """Operations on their way to storage. `gathers`: still open for more. `done`: applied durably,
+    or refused.
+    """
 
-    operations: Sequence[Operation]
+    operations: list[Operation]
     _hurry: Callable[[], None]
-    _finished: trio.Event = attrs.field(init=False, factory=trio.Event)
+    gathers: bool = attrs.field(init=False, default=False)
+    done: bool = attrs.field(init=False, default=False)
+    _waited_for: trio.Event | None = attrs.field(init=False, default=None)
     _error: Exception | None = attrs.field(init=False, default=None)
-
-    @property
-    def done(self) -> bool:
-        return self._finished.is_set()
 
     @property
     def error(self) -> Exception | None:
@@ -70,14 +75,21 @@ class Commit:
 
         Being cancelled here cancels the wait, not the commit.
         """
-        self._hurry()
-        await self._finished.wait()
+        if self.done:
+            await trio.lowlevel.checkpoint()
+        else:
+            self._hurry()
+            if self._waited_for is None:
+                self._waited_for = trio.Event()
+            await self._waited_for.wait()
         if self._error is not None:
             raise self._error
 
     def _finish(self, error: Exception | None) -> None:
         self._error = error
-        self._finished.set()
+        self.done = True
+        if self._waited_for is not None:
+            self._waited_for.set()
 
 
 class StorageSession:
@@ -90,7 +102,7 @@ class StorageSession:
 
     `owner`: what a second process is told about this one; by default its process id and host.
     `run_blocking`: how blocking calls are run; by default in threads of the session's own: one that
-    writes, and up to 8 that read. A storage that does not block is called on the event loop.
+    writes, and up to 4 that read. A storage that does not block is called on the event loop.
     `stale`: set when somebody else has taken the lease, or may soon because it could not be
     renewed; work must stop then. `why`: the reason. `away`: why storage cannot be reached at the
     moment, if so; commits and reads wait meanwhile.
@@ -111,8 +123,7 @@ class StorageSession:
         self._lease: Lease | None = None
         self._closed = False
         self._threaded = storage.blocking and run_blocking is None
-        self._run_blocking: RunBlocking = run_blocking or self._in_thread
-        self._readers = trio.CapacityLimiter(READERS)
+        self._run_blocking: RunBlocking = run_blocking or _in_thread
         self._gathering: list[Commit] = []
         self._gatherer: trio.CancelScope | None = None
         self._queue: SimpleQueue[list[Commit] | None] = SimpleQueue()
@@ -132,6 +143,7 @@ class StorageSession:
         nursery = self._nursery = await self._nursery_manager.__aenter__()
         if self._lease.lasts is not None:
             nursery.start_soon(self._keep_lease, began, self._lease.lasts)
+        self._readers = Readers(nursery)
         if self._threaded:
             nursery.start_soon(self._keep_writer_thread, trio.lowlevel.current_trio_token())
         elif self.storage.blocking:
@@ -150,6 +162,7 @@ class StorageSession:
             self._gatherer.cancel()
         self._queue.put(None)
         self._queued.set()
+        self._readers.close()
         self._nursery.cancel_scope.shield = True
         # The error is not told to the nursery: the writer finishes whatever happened outside.
         await self._nursery_manager.__aexit__(None, None, None)
@@ -159,16 +172,17 @@ class StorageSession:
     def submit(self, operations: Sequence[Operation]) -> Commit:
         """Queue a group of operations, to be applied wholly or not at all. Does not wait.
 
-        Until somebody waits for a commit, or a millisecond has passed, groups gather to be
+        Until somebody waits for a commit, or two milliseconds have passed, groups gather to be
         committed together. Neither the operations nor what their records hold may be changed
         afterwards.
         """
         if self._closed or self._lease is None:
             raise StorageError("The storage session is closed")
-        commit = Commit(operations, self._hurry)
+        commit = Commit(list(operations), self._hurry)
         if not self.storage.blocking:
             self._settle([commit], self._apply([commit]))
             return commit
+        commit.gathers = True
         self._gathering.append(commit)
         if self._gatherer is None:
             self._gatherer = trio.CancelScope()
@@ -190,15 +204,17 @@ class StorageSession:
         A read of the contract is named as `Storage.get_thread`. Sees every commit that is done. It
         is made again while storage is away; StorageAway once work must stop.
         """
+        if self._closed or self._lease is None:
+            raise StorageError("The storage session is closed")
         name = getattr(function, "__name__", "")
         if getattr(Storage, name, None) is function:  # abstract there: the backend's is meant
             function = getattr(type(self.storage), name)
         wait = FIRST_WAIT
         while True:
             try:
-                return await self._call(lambda: function(self.storage, *args, **kwargs))
+                return await self._read(partial(function, self.storage, *args, **kwargs))
             except StorageAway as away:
-                if self.stale.is_set():
+                if self.stale.is_set() or self._closed:
                     raise
                 wait = await self._wait_out(away, wait)
 
@@ -206,16 +222,16 @@ class StorageSession:
         """Ask storage something. Raises StorageAway at once if it does not answer."""
         if self.away is not None:
             raise self.away
-        await self._call(lambda: self.storage.get_assistant(""))
+        await self._read(lambda: self.storage.get_assistant(""))
+
+    async def _read(self, reading: Callable[[], T]) -> T:
+        return await (self._readers.run(reading) if self._threaded else self._call(reading))
 
     async def _call(self, function: Callable[[], T]) -> T:
         if self.storage.blocking:
             return await self._run_blocking(function)
         await trio.lowlevel.checkpoint()
         return function()
-
-    async def _in_thread(self, function: Callable[..., T], *args: Any) -> T:
-        return await trio.to_thread.run_sync(function, *args, limiter=self._readers)
 
     def _take(self) -> Lease:
         self.storage.open()
@@ -309,6 +325,8 @@ class StorageSession:
     def _hurry(self) -> None:
         """Give what has gathered to the writer."""
         if self._gathering:
+            for commit in self._gathering:
+                commit.gathers = False
             self._queue.put(self._gathering)
             self._gathering = []
             self._queued.set()

@@ -16,6 +16,7 @@ from greenroom.graph import (
     Command,
     GraphRecursionError,
     InMemorySaver,
+    InvalidUpdateError,
     RetryPolicy,
     StateGraph,
 )
@@ -135,6 +136,76 @@ async def test_siblings_that_had_finished_are_not_run_again(
     assert [(t.name, t.result) for t in state.tasks if t.result] == [("quick", {"log": ["worked"]})]
     assert (await graph.ainvoke(None, thread))["log"] == ["worked"] * 3
     assert [len(node.tried) for node in (quick, flaky, after)] == [1, 2, 1]
+
+
+async def test_what_a_task_came_to_is_kept_while_its_siblings_are_still_at_work(
+    wire: Any, thread: Any, says: Any, autojump_clock: Any
+) -> None:
+    async def slow(state: Any) -> None:
+        await trio.sleep(60)
+
+    graph = wire({"quick": says("quick"), "slow": slow}, (START, "quick"), (START, "slow"))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(graph.ainvoke, {"log": []}, thread)
+        await trio.sleep(1)
+        tasks = {task.name: task.result for task in (await graph.aget_state(thread)).tasks}
+        assert tasks == {"quick": {"log": ["quick"]}, "slow": None}
+
+
+async def test_a_value_that_the_log_cannot_take_is_the_failure_of_its_node(
+    wire: Any, thread: Any, says: Any, autojump_clock: Any
+) -> None:
+    class Choosy:
+        """A log that takes no word `bad` in what tasks came to."""
+
+        def __init__(self, log: Any) -> None:
+            self.log = log
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.log, name)
+
+        def append(self, record: Any) -> None:
+            if ("log", ["bad"]) in (getattr(record, "writes", None) or ()):
+                raise ValueError("log[0]: bad cannot be stored")
+            self.log.append(record)
+
+    class Saver(InMemorySaver):
+        def log(self, thread_id: str) -> Any:
+            return Choosy(super().log(thread_id))
+
+    async def slow(state: Any) -> None:
+        await trio.sleep(60)
+
+    graph = wire(
+        {"bad": says("bad"), "good": says("good"), "slow": slow},
+        *((START, name) for name in ("bad", "good", "slow")),
+        checkpointer=Saver(),
+    )
+    with pytest.raises(ValueError, match="bad cannot be stored"):
+        await graph.ainvoke({"log": []}, thread)
+    assert trio.current_time() < 1
+    tasks = {task.name: task for task in (await graph.aget_state(thread)).tasks}
+    assert tasks["bad"].error.message == "log[0]: bad cannot be stored"
+    assert tasks["good"].result == {"log": ["good"]}
+
+
+async def test_tasks_whose_writes_do_not_go_together_are_not_run_again(
+    wire: Any, thread: Any
+) -> None:
+    ran = []
+
+    def writes(word: str) -> Any:
+        async def node(state: Any) -> Any:
+            ran.append(word)
+            return {"value": word}
+
+        return node
+
+    graph = wire({"a": writes("a"), "b": writes("b")}, (START, "a"), (START, "b"))
+    for _ in range(2):
+        with pytest.raises(InvalidUpdateError, match="'value' was written more than once"):
+            await graph.ainvoke({"log": []} if not ran else None, thread)
+    assert sorted(ran) == ["a", "b"]
 
 
 async def test_of_several_failures_the_first_by_name_is_raised_with_notes_of_the_others(

@@ -7,9 +7,16 @@ from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 import pytest
+import trio
 
 from greenroom.graph import START, Command, StateGraph, interrupt
-from greenroom.storage import MemoryStorage, SqliteStorage, StorageSaver, StorageSession
+from greenroom.storage import (
+    MemoryStorage,
+    SqliteStorage,
+    StorageError,
+    StorageSaver,
+    StorageSession,
+)
 
 
 class State(TypedDict):
@@ -44,3 +51,61 @@ async def test_what_a_run_leaves_is_in_storage_when_it_returns(durability: str) 
     async with StorageSession(MemoryStorage()) as session:
         await graph_on(session).ainvoke({"log": ["x"]}, thread, durability=durability)
         assert (await graph_on(session).aget_state(thread)).next == ("ask",)
+
+
+async def test_a_second_run_on_a_thread_at_the_same_time_is_refused(tmp_path: Path) -> None:
+    thread = {"configurable": {"thread_id": "t"}}
+    entered, going_on = trio.Event(), trio.Event()
+
+    async def slow(state: State) -> dict[str, Any]:
+        entered.set()
+        await going_on.wait()
+        return {"log": ["slow"]}
+
+    async def quick(state: State) -> dict[str, Any]:
+        return {"log": ["quick"]}
+
+    def graph(name: str, node: Any, session: StorageSession) -> Any:
+        builder = StateGraph(State).add_node(name, node).add_edge(START, name)
+        return builder.compile(checkpointer=StorageSaver(session))
+
+    async with StorageSession(SqliteStorage(tmp_path / "graph.db")) as session:
+
+        async def first() -> None:
+            with pytest.raises(StorageError, match="Another run has written to thread t"):
+                await graph("slow", slow, session).ainvoke({"log": []}, thread)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(first)
+            await entered.wait()
+            await graph("quick", quick, session).ainvoke({"log": []}, thread)
+            going_on.set()
+        state = await graph("quick", quick, session).aget_state(thread)
+        assert state.values == {"log": ["quick"]}
+        assert await graph("quick", quick, session).ainvoke({"log": []}, thread) == {
+            "log": ["quick", "quick"]
+        }
+
+
+async def test_a_thread_whose_records_were_refused_is_read_anew(tmp_path: Path) -> None:
+    thread = {"configurable": {"thread_id": "t"}}
+
+    class Full(SqliteStorage):
+        """A disk that is full for a while."""
+
+        full = False
+
+        def commit(self, groups: Any, epoch: int) -> Any:
+            if self.full:
+                return [StorageError("the disk is full")] * len(groups)
+            return super().commit(groups, epoch)
+
+    storage = Full(tmp_path / "graph.db")
+    async with StorageSession(storage) as session:
+        graph = graph_on(session)
+        await graph.ainvoke({"log": ["one"]}, thread)
+        storage.full = True
+        with pytest.raises(StorageError, match="full"):
+            await graph.ainvoke(Command(resume="lost"), thread)
+        storage.full = False
+        assert await graph.ainvoke(Command(resume="Ada"), thread) == {"log": ["one", "Ada"]}

@@ -152,6 +152,8 @@ async def test_a_session_that_is_over_takes_nothing(session):
         pass
     with pytest.raises(StorageError, match="closed"):
         session.submit([insert(1)])
+    with pytest.raises(StorageError, match="closed"):
+        await ids(session)
 
 
 async def test_a_broken_operation_is_refused_and_the_session_goes_on(session):
@@ -188,6 +190,63 @@ async def test_a_waiter_that_is_cancelled_disturbs_nobody(gated):
         for commit in commits:
             await commit.wait()
         assert await ids(session) == ["0", "1", "2"]
+
+
+async def test_reads_go_on_beside_a_slow_one(gated):
+    slow, there = threading.Event(), threading.Event()
+
+    def wait(storage):
+        there.set()
+        slow.wait()
+        return "slow"
+
+    found = []
+
+    async def read_slowly(session):
+        found.append(await session.read(wait))
+
+    async with StorageSession(gated) as session, trio.open_nursery() as nursery:
+        nursery.start_soon(read_slowly, session)
+        await trio.to_thread.run_sync(there.wait)
+        for number in range(20):
+            found.append(await session.read(lambda _, number=number: number))
+        slow.set()
+    assert found == [*range(20), "slow"]
+
+
+async def test_a_read_that_fails_tells_its_reader(session):
+    def fail(storage):
+        raise ValueError("of the read")
+
+    async with session:
+        with pytest.raises(ValueError, match="of the read"):
+            await session.read(fail)
+        assert await ids(session) == []
+
+
+async def test_a_read_that_is_given_up_disturbs_nobody(gated):
+    there, going_on = threading.Event(), threading.Event()
+
+    def wait(storage):
+        there.set()
+        going_on.wait()
+
+    async with StorageSession(gated) as session:
+        with trio.CancelScope() as scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(session.read, wait)
+                await trio.to_thread.run_sync(there.wait)
+                scope.cancel()
+        going_on.set()
+        assert await ids(session) == []
+
+
+async def test_groups_that_nobody_waits_for_are_committed_by_themselves(gated, autojump_clock):
+    async with StorageSession(gated) as session:
+        commit = session.submit([insert(1)])
+        await trio.to_thread.run_sync(gated.entered.wait)
+        await commit.wait()
+        assert await ids(session) == ["1"]
 
 
 async def test_a_commit_that_finds_a_later_lease_says_so_to_the_session(tmp_path):

@@ -1,0 +1,234 @@
+"""What a storage backend does a second, beside the bare database doing the same work.
+
+    python benchmarks/storage.py
+    python benchmarks/storage.py --actors 64 --runs 20 --rounds 5
+
+Every actor has a thread and carries runs out on it, with the commits of a short run in between: the
+run is accepted, its records are handed over, its end is committed. `bare` executes the very
+statements that this took, transaction by transaction, on a fresh file with the same tables, indexes
+and settings, from one thread and with nothing in between. Rounds alternate; figures are medians.
+SQLite is at synchronous=FULL. Memory has no bare form.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sqlite3
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import trio
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from greenroom.storage import (
+    AppendLog,
+    InsertThread,
+    LogRow,
+    MemoryStorage,
+    Operation,
+    PutRun,
+    PutThread,
+    Run,
+    SqliteStorage,
+    Storage,
+    StorageSession,
+    Thread,
+    sqlite,
+)
+
+NOW = "2026-01-01T00:00:00.000000+00:00"
+RECORD = b'{"about":{"step":1,"source":"loop","next":[["answer",null,null]]},"values":{"x":"%s"}}'
+RECORD %= b"x" * 300
+
+Statement = tuple[str, str, Any]  # method of a connection, SQL, values
+
+
+class Recorder(sqlite3.Connection):
+    """A connection that remembers what it executed."""
+
+    statements: list[Statement]
+
+    def execute(self, sql: str, values: Any = (), /) -> sqlite3.Cursor:
+        self.statements.append(("execute", sql, values))
+        return super().execute(sql, values)
+
+    def executemany(self, sql: str, values: Any, /) -> sqlite3.Cursor:
+        values = list(values)
+        self.statements.append(("executemany", sql, values))
+        return super().executemany(sql, values)
+
+
+@attrs.frozen
+class Load:
+    """What the actors do. `groups`: commits in all."""
+
+    actors: int
+    runs: int
+
+    @property
+    def groups(self) -> int:
+        return self.actors * (1 + 3 * self.runs)
+
+    async def work(self, session: StorageSession) -> None:
+        async with trio.open_nursery() as nursery:
+            for number in range(self.actors):
+                nursery.start_soon(self._actor, session, f"thread-{number:04}")
+
+    async def _actor(self, session: StorageSession, thread_id: str) -> None:
+        thread = Thread(thread_id=thread_id, created_at=NOW, updated_at=NOW, state_updated_at=NOW)
+        await session.commit([InsertThread(thread)])
+        for number in range(self.runs):
+            accepted, under_way, ended = self._run(thread, number)
+            await session.commit(accepted)
+            commit = session.submit(under_way)
+            await session.commit(ended)
+            assert commit.done
+
+    def _run(self, thread: Thread, number: int) -> Sequence[Sequence[Operation]]:
+        run = Run(
+            run_id=f"{thread.thread_id}-{number:04}",
+            thread_id=thread.thread_id,
+            assistant_id="a",
+            seq=number + 1,
+            status="pending",
+            created_at=NOW,
+            updated_at=NOW,
+            multitask_strategy="enqueue",
+            kwargs={"input": {"messages": [{"role": "user", "content": "x" * 300}]}},
+        )
+        rows = [
+            LogRow(
+                thread_id=thread.thread_id,
+                seq=4 * number + at + 1,
+                kind="checkpoint",
+                ns="",
+                checkpoint_id=f"{thread.thread_id}-{number:04}-{at}",
+                base_seq=1,
+                data=RECORD,
+            )
+            for at in range(4)
+        ]
+        busy = attrs.evolve(thread, status="busy")
+        return (
+            [PutRun(run), PutThread(busy)],
+            [PutRun(attrs.evolve(run, status="running")), AppendLog(tuple(rows[:3]), 4 * number)],
+            [
+                AppendLog(tuple(rows[3:]), 4 * number + 3),
+                PutRun(attrs.evolve(run, status="success")),
+                PutThread(thread),
+            ],
+        )
+
+
+def seconds(load: Load, storage: Storage) -> float:
+    async def measured() -> float:
+        async with StorageSession(storage) as session:
+            began = time.perf_counter()
+            await load.work(session)
+            return time.perf_counter() - began
+
+    return trio.run(measured)
+
+
+def recorded(load: Load, folder: Path) -> list[Statement]:
+    """The statements that a load took on SQLite."""
+    statements: list[Statement] = []
+    connect: Callable[[Path], sqlite3.Connection] = sqlite.connect
+
+    def recording(path: Path) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            path, isolation_level=None, check_same_thread=False, factory=Recorder
+        )
+        connection.statements = statements
+        return connection
+
+    sqlite.connect = recording  # type: ignore[attr-defined]
+    try:
+        seconds(load, SqliteStorage(folder / "recorded.db"))
+    finally:
+        sqlite.connect = connect  # type: ignore[attr-defined]
+    start = next(
+        at for at, (_, sql, _) in enumerate(statements) if sql == "SELECT epoch FROM lease"
+    )
+    return statements[start + 2 :]  # the lease was taken
+
+
+def bare(statements: Sequence[Statement], path: Path) -> float:
+    """Seconds that plain `sqlite3` takes for them, on a fresh file."""
+
+    async def make() -> None:
+        async with StorageSession(SqliteStorage(path)):
+            pass
+
+    trio.run(make)
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA synchronous = FULL")
+    began = time.perf_counter()
+    for method, sql, values in statements:
+        if sql.startswith("SELECT"):
+            connection.execute(sql, values).fetchall()
+        else:
+            getattr(connection, method)(sql, values)
+    took = time.perf_counter() - began
+    connection.close()
+    return took
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--actors", type=int, default=64, help="at once (default 64)")
+    parser.add_argument("--runs", type=int, default=20, help="by each actor (default 20)")
+    parser.add_argument("--rounds", type=int, default=5, help="default 5")
+    args = parser.parse_args()
+
+    table = Table(title="commits a second, medians", highlight=False)
+    for column in ("actors", "storage", "groups", "a transaction", "greenroom", "bare", "of bare"):
+        table.add_column(column, justify="right")
+    folder = Path(tempfile.mkdtemp())
+    try:
+        loads = {1: Load(1, 10 * args.runs), args.actors: Load(args.actors, args.runs)}
+        rounds = [(actors, at) for actors in loads for at in range(args.rounds)]
+        found: dict[tuple[int, str], list[float]] = {}
+        sizes: dict[int, float] = {}
+        for actors, at in track(rounds, "measuring", transient=True):
+            load = loads[actors]
+            here = folder / f"{actors}-{at}"
+            here.mkdir()
+            statements = recorded(load, here)
+            commits = sum(sql == "COMMIT" for _, sql, _ in statements)
+            sizes[actors] = load.groups / commits
+            for name, took in (
+                ("memory", seconds(load, MemoryStorage())),
+                ("sqlite", seconds(load, SqliteStorage(here / "greenroom.db"))),
+                ("bare", bare(statements, here / "bare.db")),
+            ):
+                found.setdefault((actors, name), []).append(load.groups / took)
+        for actors, load in loads.items():
+            plain = statistics.median(found[actors, "bare"])
+            for name in ("memory", "sqlite"):
+                own = statistics.median(found[actors, name])
+                is_sqlite = name == "sqlite"
+                table.add_row(
+                    str(actors),
+                    name,
+                    f"{load.groups:,}",
+                    f"{sizes[actors]:.1f}" if is_sqlite else "",
+                    f"{own:,.0f}",
+                    f"{plain:,.0f}" if is_sqlite else "",
+                    f"{own / plain:.0%}" if is_sqlite else "",
+                )
+    finally:
+        shutil.rmtree(folder)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

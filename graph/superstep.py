@@ -1,0 +1,161 @@
+"""The tasks of a super-step, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import attrs
+import trio
+
+from .checkpoint import Planned, TaskError
+from .errors import GraphBubbleUp, GraphInterrupt
+from .plan import Outcome, handler_of
+from .task import Task
+from .timelimit import within
+
+if TYPE_CHECKING:
+    from .execute import Execution
+
+__all__ = ["SuperStep"]
+
+COMPANY: Final = 0.002  # seconds that a finished task's record waits for its siblings
+
+
+@attrs.define(eq=False)
+class SuperStep:
+    """Runs tasks at once, fills `finished`, and says what they come to in task order.
+
+    What a task came to is recorded when a sibling is still at work two milliseconds later, or
+    pauses, fails or is cut short: it will not run again. Where all finish together, their
+    checkpoint says it all.
+    """
+
+    run: Execution
+    tasks: Sequence[Task]
+    finished: dict[Planned, Outcome]
+    paused: bool = False
+    _failures: dict[Planned, Exception] = attrs.field(factory=dict)
+    _unrecorded: list[Planned] = attrs.field(factory=list)
+    _at_work: int = 0
+    _to_say: dict[Planned, Callable[[], None]] = attrs.field(factory=dict)
+    _next: int = 0  # the task whose turn it is to say something
+
+    async def perform(self) -> bool:
+        """Returns whether a task has paused; raises the first failure."""
+        self.run.reports.started(self.tasks)
+        if self.run.compiled.step_timeout is None:
+            await self._perform()
+        else:
+            with within(self.run.compiled.step_timeout):
+                await self._perform()
+        if self._failures:
+            self._fail([task for task in self.tasks if task.planned in self._failures])
+        return self.paused
+
+    async def _perform(self) -> None:
+        if len(self.tasks) == 1:
+            await self._carry_out(self.tasks[0])
+            if len(self.run.position.at.next) > 1:
+                self.record()
+            return
+        self._at_work = len(self.tasks)
+        try:
+            async with trio.open_nursery() as nursery:
+                for task in self.tasks:
+                    nursery.start_soon(self._carry_out_beside, task, nursery)
+        finally:
+            if len(self.finished) < len(self.run.position.at.next):
+                self.record()
+            for task in self.tasks[self._next :]:  # those cut short have nothing to say
+                if (say := self._to_say.pop(task.planned, None)) is not None:
+                    say()
+
+    async def _carry_out_beside(self, task: Task, nursery: trio.Nursery) -> None:
+        await self._carry_out(task)
+        self._at_work -= 1
+        if self._failures or not self._at_work:
+            nursery.cancel_scope.cancel()
+        elif len(self._unrecorded) == 1:
+            nursery.start_soon(self._record_later, nursery)
+
+    async def _carry_out(self, task: Task) -> None:
+        run, planned = self.run, task.planned
+        try:
+            if run.places is None:
+                outcome = await task.perform()
+            else:
+                async with run.places:
+                    outcome = await task.perform()
+            run.reports.stamp(outcome)
+        except GraphInterrupt as pause:
+            self.paused = True
+            run.position.append_outcome(planned, resumes=task.resumes, interrupts=pause.interrupts)
+            self._say(task, partial(run.reports.paused, task, pause.interrupts))
+        except Exception as error:
+            self._failures[planned] = error
+            if not isinstance(error, GraphBubbleUp):
+                self._say(task, partial(run.reports.failed, task, error))
+        else:
+            self.finished[planned] = outcome
+            self._unrecorded.append(planned)
+            self._say(task, partial(run.reports.finished, task, outcome))
+
+    async def _record_later(self, nursery: trio.Nursery) -> None:
+        await trio.sleep(COMPANY)
+        self.record()
+        if self._failures:
+            nursery.cancel_scope.cancel()
+
+    def record(self) -> None:
+        """Record what tasks came to, for the time when they are not run again."""
+        position = self.run.position
+        for planned in self._unrecorded:
+            outcome = self.finished[planned]
+            node = handler_of(planned.node) if outcome.handled else planned.node
+            try:
+                position.append_outcome(
+                    planned, node=node, writes=outcome.writes, goto=outcome.goto
+                )
+            except Exception as error:  # what it wrote cannot be stored
+                del self.finished[planned]
+                self._failures[planned] = error
+        self._unrecorded.clear()
+        position.hand_over()
+
+    def _say(self, task: Task, say: Callable[[], None]) -> None:
+        """Each in its turn: a task that is faster than those before it waits for them."""
+        if len(self.tasks) == 1:
+            say()
+            return
+        self._to_say[task.planned] = say
+        while self._next < len(self.tasks):
+            ready = self._to_say.pop(self.tasks[self._next].planned, None)
+            if ready is None:
+                return
+            self._next += 1
+            ready()
+
+    def _fail(self, tasks: list[Task]) -> None:
+        # What a sibling raised while it was cut short is not why the step failed.
+        tasks.sort(key=lambda task: _is_of_cleanup(self._failures[task.planned]))
+        first = self._failures[tasks[0].planned]
+        for task in tasks:
+            error = self._failures[task.planned]
+            if not isinstance(error, GraphBubbleUp):
+                self.run.position.append_outcome(
+                    task.planned, resumes=task.resumes, error=TaskError.of(error)
+                )
+            if error is not first:
+                first.add_note(f"Node {task.node.name!r} failed in the same super-step: {error!r}")
+        raise first
+
+
+def _is_of_cleanup(error: BaseException | None) -> bool:
+    """Whether an error was raised while its task was being cancelled."""
+    while error is not None:
+        if isinstance(error, trio.Cancelled):
+            return True
+        error = error.__context__
+    return False
