@@ -253,13 +253,21 @@ async def test_work_stops_while_a_third_of_the_lease_is_left(dsn, postgres, mock
             await session.read(Storage.get_thread, "x")
 
 
-async def test_leaving_while_the_server_is_away_ends_with_the_lease(dsn, postgres, mock_clock):
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_leaving_while_the_server_is_away_ends_with_the_lease(
+    dsn, postgres, mock_clock, cancelled
+):
     left = trio.Event()
 
     async def leave():
-        async with StorageSession(PostgresStorage(dsn, lease_time=60)) as session:
-            postgres.stop()
-            commits.append(session.submit([InsertThread(make_thread("lost"))]))
+        with trio.CancelScope() as scope:
+            async with StorageSession(PostgresStorage(dsn, lease_time=60)) as session:
+                postgres.stop()
+                commits.append(session.submit([InsertThread(make_thread("lost"))]))
+                await wait_all_tasks_blocked()
+                if cancelled:
+                    scope.cancel()
+                    await trio.sleep_forever()
         left.set()
 
     commits = []
