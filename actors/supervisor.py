@@ -13,7 +13,7 @@ import trio
 
 from greenroom.graph import CompiledStateGraph
 from greenroom.graph.world import World
-from greenroom.storage import Storage, StorageSession
+from greenroom.storage import StaleEpoch, Storage, StorageSession
 from greenroom.storage.records import Assistant
 
 from .active import ActiveRun
@@ -130,6 +130,9 @@ class Supervisor:
             actor = seat.actor = ThreadActor(self, thread_id, seat.mailbox, seat.streams)
             try:
                 await actor.live()
+            except StaleEpoch:  # the runtime is about to be left
+                seat.mailbox.refuse_all(Closed())
+                await trio.sleep_forever()
             except Exception as error:
                 logger.exception("the actor of thread %s crashed; it is started again", thread_id)
                 if not actor.loaded:  # what is asked of a thread that cannot be read has an answer

@@ -70,7 +70,7 @@ def _server_options(command: F) -> F:
             "--storage",
             default="greenroom.db",
             show_default=True,
-            help="`memory`, or the path of a SQLite file.",
+            help="`memory`, the path of a SQLite file, or postgresql://user:password@host/name.",
         ),
     )
     for option in reversed(options):
@@ -124,10 +124,24 @@ def _storage(name: str) -> tuple[Storage, str]:
         return MemoryStorage(), "in memory, until this process ends"
     scheme, separator, _ = name.partition("://")
     if separator and scheme in ("postgres", "postgresql"):
-        raise ConfigError("--storage: PostgreSQL comes in a later version; give a SQLite file")
+        return _postgres_storage(name)
     if separator:
-        raise ConfigError(f"--storage: expected `memory` or the path of a SQLite file, got {name}")
+        raise ConfigError(
+            "--storage: expected `memory`, the path of a SQLite file or postgresql://…, "
+            f"got {scheme}://…"
+        )
     return SqliteStorage(name), str(Path(name).resolve())
+
+
+def _postgres_storage(dsn: str) -> tuple[Storage, str]:
+    try:
+        from greenroom.storage.postgres import PostgresStorage
+    except ImportError as error:
+        raise ConfigError(
+            f"--storage: PostgreSQL needs psycopg ({error}): pip install 'greenroom[postgres]'"
+        ) from error
+    storage = PostgresStorage(dsn)
+    return storage, storage.address.name
 
 
 def _announce(url: str, graphs: list[str], place: str) -> None:

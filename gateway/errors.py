@@ -24,7 +24,7 @@ from greenroom.actors import (
 from greenroom.actors import errors as actor_errors
 from greenroom.graph import GraphError
 from greenroom.graph import errors as graph_errors
-from greenroom.storage import Unstorable
+from greenroom.storage import StaleEpoch, StorageAway, Unstorable
 
 __all__ = ["HANDLERS", "InternalErrors", "detail", "for_clients", "gone"]
 
@@ -79,7 +79,16 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     return detail(error.status_code, error.detail, error.headers)
 
 
-HANDLERS: Final = {GreenroomError: _on_greenroom_error, HTTPException: _on_http_exception}
+async def _on_storage_away(request: Request, error: Exception) -> Response:
+    return detail(503, "The storage cannot be reached at the moment")
+
+
+HANDLERS: Final = {
+    GreenroomError: _on_greenroom_error,
+    HTTPException: _on_http_exception,
+    StaleEpoch: _on_storage_away,
+    StorageAway: _on_storage_away,
+}
 
 
 class InternalErrors:

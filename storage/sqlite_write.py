@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Final
 
 from sqlite_utils import Database
 
-from .codec import encode_json
 from .contract import (
     AppendEvents,
     AppendLog,
@@ -24,7 +23,7 @@ from .contract import (
     TruncateLog,
 )
 from .records import Assistant, LogRow, Run, Thread
-from .rows import COLUMNS, to_row
+from .rows import COLUMNS, log_values, to_row
 
 __all__ = ["apply"]
 
@@ -98,19 +97,13 @@ _APPEND_INPUT: Final = """
 
 def _append(db: Database, rows: Sequence[LogRow]) -> None:
     db.conn.executemany(
-        _APPEND_LOG, [(*_log_values(row), row.thread_id) for row in rows if row.input is None]
+        _APPEND_LOG, [(*log_values(row), row.thread_id) for row in rows if row.input is None]
     )
     for row in rows:
         if row.input is not None:
             given = row.input.decode()
-            values = (*_log_values(row), given, row.run_id, given, row.thread_id)
+            values = (*log_values(row), given, row.run_id, given, row.thread_id)
             db.conn.execute(_APPEND_INPUT, values)
-
-
-def _log_values(row: LogRow) -> tuple[Any, ...]:
-    lists = encode_json(list(row.lists)).decode() if row.lists else None
-    place = (row.seq, row.kind, row.ns, row.checkpoint_id, row.base_seq)
-    return (*place, row.data, lists)
 
 
 _LAST_SEQ = """

@@ -39,11 +39,13 @@ def until(
 
 @attrs.define(kw_only=True)
 class Server:
-    """Serves `graphs` (name to `path:attribute`) from `folder`; the data file lies there too."""
+    """Serves `graphs` (name to `path:attribute`) from `folder`; the data file lies there too, where
+    no other `storage` is given."""
 
     folder: Path
     graphs: Mapping[str, str]
     env: Mapping[str, str] = attrs.field(factory=dict)
+    storage: str | None = None
     port: int = attrs.field(init=False, factory=lambda: free_port())
     process: subprocess.Popen[bytes] | None = attrs.field(init=False, default=None)
 
@@ -61,7 +63,12 @@ class Server:
         config.write_text(json.dumps({"graphs": dict(self.graphs)}))
         command = [
             *(str(Path(sys.executable).with_name("greenroom")), "serve", "--config", str(config)),
-            *("--port", str(self.port), "--storage", str(self.folder / "greenroom.db")),
+            *(
+                "--port",
+                str(self.port),
+                "--storage",
+                self.storage or str(self.folder / "greenroom.db"),
+            ),
         ]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(

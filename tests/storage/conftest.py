@@ -1,3 +1,38 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 import pytest
 
+if TYPE_CHECKING:
+    from .postgres_server import PostgresServer
+
 pytest.register_assert_rewrite("greenroom.storage.testing")
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One PostgreSQL server for all tests that need one."""
+    pytest.importorskip("psycopg", reason="psycopg is not installed")
+    from .postgres_server import find_binaries, running_server
+
+    binaries = find_binaries()
+    if binaries is None:
+        pytest.skip("there is no PostgreSQL server to be run")
+    with running_server(binaries) as server:
+        yield server
+
+
+@pytest.fixture
+def postgres(postgres_server: PostgresServer) -> Iterator[PostgresServer]:
+    """The server, up and running again whatever the test before has done to it."""
+    yield postgres_server
+    if postgres_server.process is None:
+        postgres_server.start()
+
+
+@pytest.fixture
+def dsn(postgres: PostgresServer) -> str:
+    """The address of an empty database."""
+    return postgres.emptied()
