@@ -88,7 +88,7 @@ class DeleteThread:
 
 @attrs.frozen
 class PutRun:
-    """Add or replace a run."""
+    """Add a run, or replace all of it but its input, which the log may refer to."""
 
     run: Run
 

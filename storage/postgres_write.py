@@ -44,6 +44,7 @@ def _new_values(columns: Iterable[str]) -> str:
 
 _thread_columns = COLUMNS[Thread]
 _run_columns = [column for column in COLUMNS[Run] if column != "thread_id"]
+_run_changes = [column for column in _run_columns if column not in ("run_id", "input")]
 _assistant_columns = [*COLUMNS[Assistant], "folded_name"]
 
 _INSERT_THREAD: Final = f"""
@@ -57,7 +58,7 @@ _PUT_THREAD: Final = f"""
 _PUT_RUN: Final = f"""
     INSERT INTO greenroom.runs (thread, {_names(_run_columns)})
     SELECT id, {_values(_run_columns)} FROM greenroom.threads WHERE thread_id = %(thread_id)s
-    ON CONFLICT (thread, run_id) DO UPDATE SET {_new_values(_run_columns[1:])}
+    ON CONFLICT (thread, run_id) DO UPDATE SET {_new_values(_run_changes)}
 """
 _PUT_ASSISTANT: Final = f"""
     INSERT INTO greenroom.assistants ({_names(_assistant_columns)})

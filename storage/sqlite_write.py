@@ -42,6 +42,7 @@ def _set(columns: Iterable[str], source: str) -> str:
 
 _thread_columns = COLUMNS[Thread]
 _run_columns = [column for column in COLUMNS[Run] if column != "thread_id"]
+_run_changes = [column for column in _run_columns if column not in ("run_id", "input")]
 _assistant_columns = COLUMNS[Assistant]
 
 _INSERT_THREAD: Final = (
@@ -53,7 +54,7 @@ _PUT_THREAD: Final = (
 _PUT_RUN: Final = f"""
     INSERT INTO runs (thread, {_names(_run_columns)})
     SELECT id, {_values(_run_columns)} FROM threads WHERE thread_id = :thread_id
-    ON CONFLICT (thread, run_id) DO UPDATE SET {_set(_run_columns[1:], "excluded.")}
+    ON CONFLICT (thread, run_id) DO UPDATE SET {_set(_run_changes, "excluded.")}
 """
 _PUT_ASSISTANT: Final = f"""
     INSERT INTO assistants ({_names(_assistant_columns)}) VALUES ({_values(_assistant_columns)})

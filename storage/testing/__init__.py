@@ -13,6 +13,8 @@ module in the conftest beside it.
 from __future__ import annotations
 
 from .commits import CommitContract
+from .inputs import InputContract
+from .lists import ListContract
 from .logs import LogContract
 from .making import (
     make_assistant,
@@ -35,6 +37,6 @@ __all__ = [
 ]
 
 
-class StorageContract(CommitContract, SearchContract, LogContract):
+class StorageContract(CommitContract, SearchContract, LogContract, ListContract, InputContract):
     """The whole suite. `new_storage` makes storage objects over the same data, one after the other;
     where the data lives in the object, it returns the same one."""

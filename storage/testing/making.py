@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 import pytest
@@ -17,6 +17,7 @@ __all__ = [
     "make_assistant",
     "make_checkpoint_row",
     "make_event",
+    "make_list_row",
     "make_run",
     "make_thread",
     "make_writes_row",
@@ -54,7 +55,13 @@ def make_assistant(assistant_id: str = "a", **changes: Any) -> Assistant:
 
 
 def make_checkpoint_row(
-    seq: int, checkpoint_id: str, *, base_seq: int | None = None, ns: str = "", thread_id: str = "t"
+    seq: int,
+    checkpoint_id: str,
+    *,
+    base_seq: int | None = None,
+    ns: str = "",
+    thread_id: str = "t",
+    **more: Any,
 ) -> LogRow:
     return LogRow(
         thread_id=thread_id,
@@ -64,6 +71,15 @@ def make_checkpoint_row(
         checkpoint_id=checkpoint_id,
         base_seq=seq if base_seq is None else base_seq,
         data=b"{}",
+        **more,
+    )
+
+
+def make_list_row(
+    seq: int, list_id: int, data: bytes, *, kind: Literal["list", "splice"] = "list", ns: str = ""
+) -> LogRow:
+    return LogRow(
+        thread_id="t", seq=seq, kind=kind, ns=ns, checkpoint_id="", base_seq=list_id, data=data
     )
 
 
