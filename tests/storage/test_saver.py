@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
@@ -11,8 +12,8 @@ import trio
 
 from greenroom.graph import START, Command, StateGraph, interrupt
 from greenroom.storage import (
-    MemoryStorage,
     SqliteStorage,
+    Storage,
     StorageError,
     StorageSaver,
     StorageSession,
@@ -32,13 +33,15 @@ def graph_on(session: StorageSession) -> Any:
     return builder.compile(checkpointer=StorageSaver(session))
 
 
-async def test_a_graph_used_alone_pauses_and_is_resumed_from_the_file(tmp_path: Path) -> None:
+async def test_a_graph_used_alone_pauses_and_is_resumed_by_the_next_process(
+    new_storage: Callable[[], Storage],
+) -> None:
     thread = {"configurable": {"thread_id": "t"}}
-    async with StorageSession(SqliteStorage(tmp_path / "graph.db")) as session:
+    async with StorageSession(new_storage()) as session:
         paused = await graph_on(session).ainvoke({"log": ["hello"]}, thread)
         assert [question.value for question in paused["__interrupt__"]] == ["name?"]
 
-    async with StorageSession(SqliteStorage(tmp_path / "graph.db")) as session:
+    async with StorageSession(new_storage()) as session:
         graph = graph_on(session)
         assert await graph.ainvoke(Command(resume="Ada"), thread) == {"log": ["hello", "Ada"]}
         history = [state.values["log"] async for state in graph.aget_state_history(thread)]
@@ -46,14 +49,16 @@ async def test_a_graph_used_alone_pauses_and_is_resumed_from_the_file(tmp_path: 
 
 
 @pytest.mark.parametrize("durability", ["sync", "async", "exit"])
-async def test_what_a_run_leaves_is_in_storage_when_it_returns(durability: str) -> None:
+async def test_what_a_run_leaves_is_in_storage_when_it_returns(
+    storage: Storage, durability: str
+) -> None:
     thread = {"configurable": {"thread_id": "t"}}
-    async with StorageSession(MemoryStorage()) as session:
+    async with StorageSession(storage) as session:
         await graph_on(session).ainvoke({"log": ["x"]}, thread, durability=durability)
         assert (await graph_on(session).aget_state(thread)).next == ("ask",)
 
 
-async def test_a_second_run_on_a_thread_at_the_same_time_is_refused(tmp_path: Path) -> None:
+async def test_a_second_run_on_a_thread_at_the_same_time_is_refused(storage: Storage) -> None:
     thread = {"configurable": {"thread_id": "t"}}
     entered, going_on = trio.Event(), trio.Event()
 
@@ -69,7 +74,7 @@ async def test_a_second_run_on_a_thread_at_the_same_time_is_refused(tmp_path: Pa
         builder = StateGraph(State).add_node(name, node).add_edge(START, name)
         return builder.compile(checkpointer=StorageSaver(session))
 
-    async with StorageSession(SqliteStorage(tmp_path / "graph.db")) as session:
+    async with StorageSession(storage) as session:
 
         async def first() -> None:
             with pytest.raises(StorageError, match="Another run has written to thread t"):
