@@ -21,6 +21,7 @@ from .postgres_write import refusal, send
 __all__ = ["PostgresStorage"]
 
 LEASE_TIME: Final = 30.0  # seconds
+SHORTEST_LEASE: Final = 1.0  # seconds; it is renewed after a sixth of it
 IDLE_READERS: Final = 8  # connections kept open for the next read
 
 Groups = Sequence[Sequence[Operation]]
@@ -30,22 +31,29 @@ def _address(dsn: str) -> Address:
     return Address.of(dsn)
 
 
+def _seconds(lease_time: float) -> float:
+    if not lease_time >= SHORTEST_LEASE:
+        expected = f"expected {SHORTEST_LEASE:g} s or more"
+        raise StorageError(f"lease_time: {expected}, got {lease_time!r}")
+    return lease_time
+
+
 @attrs.define(eq=False)
 class PostgresStorage(PostgresReads):
     """Keeps everything in the schema `greenroom` of the PostgreSQL database at `dsn`, a libpq
     address such as `postgresql://user:password@host:port/name`.
 
     One process at a time writes: the one that holds the lease, a row of the database. The lease
-    lasts `lease_time` seconds by the database's clock, and every commit renews it. Each commit
-    carries its epoch and is refused once another process has taken the lease. A holder that closes
-    is followed at once, one that died when its lease has run out.
+    lasts `lease_time` seconds (30; StorageError for less than 1) by the database's clock, and every
+    commit renews it. Each commit carries its epoch and is refused once another process has taken
+    the lease. A holder that closes is followed at once, one that died when its lease has run out.
 
     Nothing is kept in a session of the database: it works through a pooler that gives every
     transaction another one.
     """
 
     address: Address = attrs.field(converter=_address, alias="dsn")
-    lease_time: float = attrs.field(default=LEASE_TIME, kw_only=True)
+    lease_time: float = attrs.field(default=LEASE_TIME, kw_only=True, converter=_seconds)
     _lease: HeldLease | None = attrs.field(init=False, default=None)
     _writer: Connection | None = attrs.field(init=False, default=None)
     _readers: deque[Connection] = attrs.field(init=False, factory=deque)

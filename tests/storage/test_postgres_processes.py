@@ -24,10 +24,11 @@ def make_server(tmp_path, dsn):
     """A server of the database, not started yet."""
     made = []
 
-    def make(name):
+    def make(name, *options):
         (tmp_path / name).mkdir()
         served = {"gated": f"{graphs.__file__}:gated"}
-        made.append(Server(folder=tmp_path / name, graphs=served, storage=dsn))
+        folder = tmp_path / name
+        made.append(Server(folder=folder, graphs=served, storage=dsn, options=options))
         return made[-1]
 
     yield make
@@ -106,6 +107,13 @@ def test_a_server_that_is_killed_is_followed_when_its_lease_has_run_out(make_ser
         started.result()
     with second.client() as http:
         assert http.get(thread).status_code == 200
+
+
+def test_a_server_is_told_how_long_its_lease_lasts(make_server, postgres):
+    make_server("one", "--lease-time", "3600").start()
+    with postgres.connect() as db:
+        query = "SELECT ends_at > clock_timestamp() + interval '50 minutes' FROM greenroom.lease"
+        assert db.execute(query).fetchone() == (True,)
 
 
 def test_requests_wait_while_the_database_is_away_and_ok_says_so(make_server, postgres):
