@@ -13,9 +13,9 @@ from psycopg.errors import DuplicateSchema, DuplicateTable, LockNotAvailable, Un
 
 from .contract import Lease, Operation, StaleEpoch, StorageError, StorageHeld
 from .postgres_connection import Address, Connection, is_lost
+from .postgres_functions import LEASE_CHANGED, LOG_ENDS_ELSEWHERE
 from .postgres_lease import HeldLease, Refusals
 from .postgres_read import PostgresReads
-from .postgres_schema import LEASE_CHANGED, LOG_ENDS_ELSEWHERE
 from .postgres_write import refusal, send
 
 __all__ = ["PostgresStorage"]

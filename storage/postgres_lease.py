@@ -17,12 +17,13 @@ LOCK_TIME: Final = 2.0  # seconds to wait for what another transaction has locke
 
 _BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 # For this transaction alone. What is acknowledged is on disk even where the database is set up not
-# to wait for that.
+# to wait for that. Everything is found by its key, whatever size the database believes a table has.
 _SETTINGS: Final = """
     SELECT set_config('lock_timeout', %s, true),
         set_config('synchronous_commit', coalesce(
             nullif(current_setting('synchronous_commit'), 'off'), 'on'
-        ), true)
+        ), true),
+        set_config('enable_seqscan', 'off', true)
 """
 _LOOK: Final = """
     SELECT owner, epoch, commits, attempt, ends_at > clock_timestamp() FROM greenroom.lease

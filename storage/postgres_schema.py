@@ -12,11 +12,9 @@ from typing import Any, Final, Literal, LiteralString
 import psycopg
 
 from .contract import StorageError
+from .postgres_functions import FUNCTIONS
 
-__all__ = ["LEASE_CHANGED", "LOG_ENDS_ELSEWHERE", "exists", "migrate"]
-
-LEASE_CHANGED: Final = "GR001"  # what the functions below raise, so that the transaction ends there
-LOG_ENDS_ELSEWHERE: Final = "GR002"
+__all__ = ["exists", "migrate"]
 
 _TABLES: Final = """
 CREATE TABLE greenroom.lease (
@@ -119,33 +117,6 @@ CREATE TABLE greenroom.assistants (
     context text NOT NULL,
     metadata text NOT NULL
 );
-
-CREATE FUNCTION greenroom.renew_lease(
-    its_epoch bigint, its_commits bigint, its_attempt bigint, lasts double precision
-) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-    UPDATE greenroom.lease SET
-        commits = commits + 1,
-        attempt = its_attempt,
-        ends_at = clock_timestamp() + lasts * interval '1 second'
-    WHERE epoch = its_epoch AND commits = its_commits;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'The lease is not as its holder knows it' USING ERRCODE = 'GR001';
-    END IF;
-END $$;
-
-CREATE FUNCTION greenroom.check_log_end(its_thread text, expected bigint)
-RETURNS void LANGUAGE plpgsql AS $$
-DECLARE
-    found_end bigint;
-BEGIN
-    SELECT (SELECT max(seq) FROM greenroom.log WHERE thread = t.id) INTO found_end
-    FROM greenroom.threads t WHERE t.thread_id = its_thread;
-    IF FOUND AND coalesce(found_end, 0) <> expected THEN
-        RAISE EXCEPTION 'The log of thread % ends at %, not %',
-            its_thread, coalesce(found_end, 0), expected USING ERRCODE = 'GR002';
-    END IF;
-END $$;
 """
 
 MIGRATIONS: Final = (_TABLES,)  # number 1 and on; a released one is never changed
@@ -176,6 +147,7 @@ def migrate(connection: psycopg.Connection, place: str) -> None:
     for number, script in enumerate(MIGRATIONS[last:], last + 1):
         connection.execute(script.encode())
         connection.execute("INSERT INTO greenroom.migrations (number) VALUES (%s)", [number])
+    connection.execute(FUNCTIONS.encode())
 
 
 def exists(connection: psycopg.Connection, kind: Literal["class", "namespace"], name: str) -> bool:

@@ -5,7 +5,7 @@ What belongs to a thread is written only where the thread exists.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import psycopg
@@ -24,10 +24,14 @@ from .contract import (
     StorageError,
     TruncateLog,
 )
-from .records import Assistant, Run, Thread
+from .records import Assistant, LogRow, Run, Thread
 from .rows import COLUMNS, log_values, to_row
 
 __all__ = ["refusal", "send"]
+
+MANY: Final = 100  # records that one statement appends
+
+Cursor = psycopg.Cursor[tuple[Any, ...]]
 
 
 def _names(columns: Iterable[str]) -> str:
@@ -38,54 +42,31 @@ def _values(columns: Iterable[str]) -> str:
     return ", ".join(f"%({column})s" for column in columns)
 
 
+def _its_values(columns: Iterable[str]) -> str:
+    return ", ".join(f"its_{column} => %({column})s" for column in columns)
+
+
 def _new_values(columns: Iterable[str]) -> str:
     return ", ".join(f"{column} = excluded.{column}" for column in columns)
 
 
 _thread_columns = COLUMNS[Thread]
-_run_columns = [column for column in COLUMNS[Run] if column != "thread_id"]
-_run_changes = [column for column in _run_columns if column not in ("run_id", "input")]
 _assistant_columns = [*COLUMNS[Assistant], "folded_name"]
 
 _INSERT_THREAD: Final = f"""
     INSERT INTO greenroom.threads ({_names(_thread_columns)}) VALUES ({_values(_thread_columns)})
 """
-_PUT_THREAD: Final = f"""
-    UPDATE greenroom.threads
-    SET ({_names(_thread_columns[1:])}) = ({_values(_thread_columns[1:])})
-    WHERE thread_id = %(thread_id)s
-"""
-_PUT_RUN: Final = f"""
-    INSERT INTO greenroom.runs (thread, {_names(_run_columns)})
-    SELECT id, {_values(_run_columns)} FROM greenroom.threads WHERE thread_id = %(thread_id)s
-    ON CONFLICT (thread, run_id) DO UPDATE SET {_new_values(_run_changes)}
-"""
+_PUT_THREAD: Final = f"SELECT greenroom.put_thread({_its_values(_thread_columns)})"
+_PUT_RUN: Final = f"SELECT greenroom.put_run({_its_values(COLUMNS[Run])})"
 _PUT_ASSISTANT: Final = f"""
     INSERT INTO greenroom.assistants ({_names(_assistant_columns)})
     VALUES ({_values(_assistant_columns)})
     ON CONFLICT (assistant_id) DO UPDATE SET {_new_values(_assistant_columns[1:])}
 """
 _THREAD: Final = "(SELECT id FROM greenroom.threads WHERE thread_id = %s)"
-_CHECK_LOG_END: Final = "SELECT greenroom.check_log_end(%s, %s)"
-_APPEND_LOG: Final = """
-    INSERT INTO greenroom.log (thread, seq, kind, ns, checkpoint_id, base_seq, data, lists)
-    SELECT id, %s, %s, %s, %s, %s, %s, %s FROM greenroom.threads WHERE thread_id = %s
-"""
-# Where it is the input of a run, the log only names the run.
-_APPEND_INPUT: Final = """
-    INSERT INTO greenroom.log
-        (thread, seq, kind, ns, checkpoint_id, base_seq, data, lists, run, input)
-    SELECT t.id, %s, %s, %s, %s, %s, %s, %s, r.id, CASE WHEN r.id IS NULL THEN given.input END
-    FROM (SELECT %s::text AS input) AS given CROSS JOIN greenroom.threads t
-    LEFT JOIN greenroom.runs r ON r.thread = t.id AND r.run_id = %s AND r.input = given.input
-    WHERE t.thread_id = %s
-"""
-_APPEND_EVENTS: Final = """
-    INSERT INTO greenroom.events (thread, run, event_id, name, data)
-    SELECT t.id, r.id, %s, %s, %s
-    FROM greenroom.threads t JOIN greenroom.runs r ON r.thread = t.id
-    WHERE t.thread_id = %s AND r.run_id = %s
-"""
+_APPEND_LOG: Final = f"greenroom.append_log({', '.join(['%s'] * 9)})"
+_APPEND_INPUT: Final = f"greenroom.append_log({', '.join(['%s'] * 11)})"
+_APPEND_EVENT: Final = "SELECT greenroom.append_event(%s, %s, %s, %s, %s)"
 _DELETE_THREAD: Final = (
     f"DELETE FROM greenroom.events WHERE thread = {_THREAD}",
     f"DELETE FROM greenroom.log WHERE thread = {_THREAD}",
@@ -103,7 +84,7 @@ _DELETE_RUN: Final = (
 _TRUNCATE_LOG: Final = f"DELETE FROM greenroom.log WHERE thread = {_THREAD} AND seq >= %s"
 
 
-def send(cursor: psycopg.Cursor[tuple[Any, ...]], operation: Operation) -> None:
+def send(cursor: Cursor, operation: Operation) -> None:
     """Carry out one operation inside the transaction that is open, or send it on its way where
     answers are not waited for.
 
@@ -126,19 +107,27 @@ def send(cursor: psycopg.Cursor[tuple[Any, ...]], operation: Operation) -> None:
             folded = {"folded_name": assistant.name.casefold()}
             cursor.execute(_PUT_ASSISTANT, {**to_row(assistant), **folded})
         case AppendLog(rows, follows):
-            if follows is not None:
-                cursor.execute(_CHECK_LOG_END, (rows[0].thread_id, follows))
-            for row in rows:
-                if row.input is None:
-                    cursor.execute(_APPEND_LOG, (*log_values(row), row.thread_id))
-                else:
-                    given = (row.input.decode(), row.run_id, row.thread_id)
-                    cursor.execute(_APPEND_INPUT, (*log_values(row), *given))
+            for at in range(0, len(rows), MANY):
+                _append(cursor, rows[at : at + MANY], follows if at == 0 else None)
         case TruncateLog(thread_id, from_seq):
             cursor.execute(_TRUNCATE_LOG, (thread_id, from_seq))
         case AppendEvents(events):
             for e in events:
-                cursor.execute(_APPEND_EVENTS, (e.event_id, e.name, e.data, e.thread_id, e.run_id))
+                cursor.execute(_APPEND_EVENT, (e.thread_id, e.run_id, e.event_id, e.name, e.data))
+
+
+def _append(cursor: Cursor, rows: Sequence[LogRow], follows: int | None) -> None:
+    """Records as one statement, the first of which is to follow a position."""
+    calls: list[str] = []
+    values: list[Any] = []
+    for row in rows:
+        values += (row.thread_id, follows if row is rows[0] else None, *log_values(row))
+        if row.input is None:
+            calls.append(_APPEND_LOG)
+        else:
+            calls.append(_APPEND_INPUT)
+            values += (row.input.decode(), row.run_id)
+    cursor.execute(f"SELECT {', '.join(calls)}", values)
 
 
 def refusal(operation: Operation) -> StorageError:

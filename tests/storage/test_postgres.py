@@ -13,13 +13,17 @@ import psycopg
 from greenroom.storage import (
     AppendEvents,
     AppendLog,
+    DeleteRun,
+    DeleteThread,
     InsertThread,
     PutAssistant,
     PutRun,
+    PutThread,
     StaleEpoch,
     StorageError,
     StorageHeld,
     ThreadQuery,
+    TruncateLog,
 )
 from greenroom.storage.postgres import PostgresStorage
 from greenroom.storage.rows import COLUMNS
@@ -244,6 +248,23 @@ def test_a_schema_of_a_newer_version_is_refused_and_left_alone(start, db, dsn):
     assert (schema(db), db.execute("SELECT * FROM greenroom.lease").fetchall()) == before
 
 
+def test_functions_of_another_version_are_replaced_by_ones_own(start, db):
+    storage, _ = start()
+    storage.close()
+    found = db.execute(
+        "SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace = 'greenroom'::regnamespace"
+    ).fetchall()
+    assert len(found) == 5
+    for (name,) in found:
+        db.execute(f"DROP FUNCTION {name}")
+    storage, epoch = start()
+    insert(storage, epoch, "t")
+    log = [AppendLog((make_checkpoint_row(1, "c"),)), AppendEvents((make_event(1),))]
+    thread = PutThread(make_thread(status="busy"))
+    assert storage.commit([[PutRun(make_run()), thread, *log]], epoch) == [None]
+    assert storage.read_thread_events("t") == [make_event(1)]
+
+
 def test_tables_of_another_program_are_left_alone(db, dsn):
     db.execute("CREATE SCHEMA greenroom")
     db.execute("CREATE TABLE greenroom.runs (mine text)")
@@ -403,6 +424,39 @@ def test_no_read_of_a_thread_or_of_unfinished_runs_scans_a_table(plans):
     assert storage.read_thread_events("7")
     assert len(seen) == 12
     assert [plan for plan in seen if "Seq Scan" in plan] == []
+
+
+def test_no_commit_scans_a_table(start, db):
+    """Not even one that the database believes to be tiny, as it does for a while when it grows."""
+    storage, epoch = start()
+    insert(storage, epoch, "t", "u")
+    db.execute("ANALYZE")
+
+    def scans():
+        storage._writer.execute("SELECT pg_stat_force_next_flush()")
+        query = """
+            SELECT relname, seq_scan FROM pg_stat_user_tables
+            WHERE relname IN ('threads', 'runs', 'log', 'events', 'assistants') ORDER BY relname
+        """
+        return db.execute(query).fetchall()
+
+    before = scans()
+    assert len(before) == 5
+    run = make_run(kwargs={"input": 1})
+    for operation in (
+        PutThread(make_thread(status="busy")),
+        PutRun(run),
+        PutRun(run),
+        PutAssistant(make_assistant()),
+        AppendLog((make_checkpoint_row(1, "c", input=b"1", run_id="r"),), follows=0),
+        AppendLog((make_writes_row(2, "c"), make_checkpoint_row(3, "d")), follows=1),
+        AppendEvents((make_event(1),)),
+        TruncateLog("t", 3),
+        DeleteRun("t", "r"),
+        DeleteThread("t"),
+    ):
+        assert storage.commit([[operation]], epoch) == [None]
+    assert scans() == before
 
 
 def test_threads_are_found_by_their_metadata_in_an_index(plans):
