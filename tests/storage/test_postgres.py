@@ -32,6 +32,7 @@ from greenroom.storage.testing import (
     make_assistant,
     make_checkpoint_row,
     make_event,
+    make_list_row,
     make_run,
     make_thread,
     make_writes_row,
@@ -371,6 +372,25 @@ def test_one_object_is_one_user(start):
     storage, _ = start()
     with pytest.raises(StorageHeld, match="in use in this process"):
         storage.open()
+
+
+@pytest.fixture
+def without_index_scans(db):
+    """Rows come in the order in which they lie in the table."""
+    db.execute("ALTER DATABASE postgres SET enable_indexscan = off")
+    db.execute("ALTER DATABASE postgres SET enable_indexonlyscan = off")
+    yield
+    db.execute("ALTER DATABASE postgres RESET ALL")
+
+
+def test_a_list_is_in_order_whatever_way_the_database_reads_it(without_index_scans, start):
+    storage, epoch = start()
+    numbers = range(1, 9)
+    parts = [make_list_row(n, 1, b"%d" % n) for n in reversed(numbers)]
+    rows = (*parts, make_checkpoint_row(9, "c", lists=(1,)))
+    assert storage.commit([[InsertThread(make_thread()), AppendLog(rows)]], epoch) == [None]
+    (whole,) = storage.read_checkpoint("t", "").lists
+    assert whole.data == b"[1,2,3,4,5,6,7,8]"
 
 
 # Cost.
