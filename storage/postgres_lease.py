@@ -9,6 +9,7 @@ import psycopg
 from psycopg.errors import LockNotAvailable
 
 from .contract import StaleEpoch, StorageError, StorageHeld
+from .postgres_functions import FUNCTIONS
 from .postgres_schema import exists, migrate
 
 __all__ = ["HeldLease", "Refusals"]
@@ -80,6 +81,9 @@ class HeldLease:
         if exists(connection, "class", "greenroom.lease"):
             _check_free(connection, place)
         migrate(connection, place)
+        # Where nothing was there, somebody else may have made it all and taken it since.
+        _check_free(connection, place)
+        connection.execute(FUNCTIONS.encode())
         row = connection.execute(_TAKE, [owner, lasts]).fetchone()
         connection.execute("COMMIT")
         assert row is not None

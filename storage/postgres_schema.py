@@ -12,7 +12,6 @@ from typing import Any, Final, Literal, LiteralString
 import psycopg
 
 from .contract import StorageError
-from .postgres_functions import FUNCTIONS
 
 __all__ = ["exists", "migrate"]
 
@@ -147,7 +146,6 @@ def migrate(connection: psycopg.Connection, place: str) -> None:
     for number, script in enumerate(MIGRATIONS[last:], last + 1):
         connection.execute(script.encode())
         connection.execute("INSERT INTO greenroom.migrations (number) VALUES (%s)", [number])
-    connection.execute(FUNCTIONS.encode())
 
 
 def exists(connection: psycopg.Connection, kind: Literal["class", "namespace"], name: str) -> bool:

@@ -26,6 +26,7 @@ from greenroom.storage import (
     TruncateLog,
 )
 from greenroom.storage.postgres import PostgresStorage
+from greenroom.storage.postgres_schema import exists
 from greenroom.storage.rows import COLUMNS
 from greenroom.storage.testing import (
     StorageContract,
@@ -170,6 +171,27 @@ def test_many_who_come_at_once_make_one_schema_and_one_holder(dsn):
     refused = {one for one in came if one is not holder}
     assert refused == {f"{holder.address.name} is in use by holder {winner}"}
     holder.close()
+
+
+def test_a_database_that_another_makes_and_takes_in_the_meantime_is_not_taken(
+    start, dsn, monkeypatch
+):
+    seen = []
+
+    def look(connection, kind, name):
+        seen.append(name)
+        found = exists(connection, kind, name)
+        if len(seen) == 1:
+            start("the quicker one")
+        return found
+
+    late = PostgresStorage(dsn)
+    late.open()
+    monkeypatch.setattr("greenroom.storage.postgres_lease.exists", look)
+    with pytest.raises(StorageHeld, match="is in use by the quicker one"):
+        late.acquire_lease("the late one")
+    late.close()
+    assert seen[0] == "greenroom.lease"
 
 
 def test_a_holder_in_the_middle_of_a_commit_is_cut_off_when_its_lease_has_run_out(
