@@ -32,9 +32,11 @@ lint: $(VENV)/.test  ## Check style, formatting and the direction of imports
 typecheck: $(VENV)/.test  ## Check types
 	$(BIN)/mypy
 
-bench: $(VENV)/.test  ## Measure double-texting and the engine
+bench: $(VENV)/.test  ## Measure double-texting, the engine and the storage
 	$(BIN)/python benchmarks/double_texting.py
 	$(BIN)/python benchmarks/engine.py
+	$(BIN)/python benchmarks/storage.py
+	$(BIN)/python benchmarks/log_growth.py
 
 clean:  ## Remove what these commands made
 	rm -rf $(VENV) $(CLIENTS)/node_modules build dist src/*.egg-info

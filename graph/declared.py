@@ -24,13 +24,14 @@ from typing import (
 from typing_extensions import is_typeddict
 
 from .channels import Channel
-from .chat import add_messages
+from .chat import MessageReducer, add_messages
 from .objects import form_of, is_pydantic
 
 __all__ = [
     "Messages",
     "declared_types",
     "message_class",
+    "register_declared",
     "register_type",
     "registered",
     "type_name",
@@ -63,6 +64,12 @@ def register_type(kind: T, name: str | None = None) -> T:
     if name is not None:
         _registered[name] = kind
     return kind
+
+
+def register_declared(annotation: Any) -> None:
+    """Register the classes that an annotation speaks of, for what is in no graph's schemas."""
+    for kind in declared_types([annotation]):
+        _registered[type_name(kind)] = kind
 
 
 def registered(name: str) -> type | None:
@@ -156,7 +163,7 @@ def _find_meant(alias: Any, found: set[type]) -> None:
 def _is_add_messages(extra: Any) -> bool:
     while isinstance(extra, functools.partial):
         extra = extra.func
-    return extra is add_messages
+    return extra is add_messages or isinstance(extra, MessageReducer)
 
 
 def _is_any_message(kind: type) -> bool:

@@ -18,7 +18,8 @@ from .checkpoint import RETURN, Checkpointer
 from .compiled import CompiledStateGraph
 from .context import TaskContext, current_task
 from .control import END, PREVIOUS, START, RetryPolicy
-from .injection import GIVEN, hints_of, wanted
+from .declared import declared_types
+from .injection import GIVEN, hints_of, register_result, wanted
 from .isolation import isolated
 from .nodes import Call, Node, Pairs, is_async, name_of
 from .plan import Topology
@@ -153,6 +154,8 @@ def task(
         called = name or name_of(function)
         what = f"Task {called!r}"
         check_name(called, kind="Task")
+        # What it returns is recorded beside the state, which no schema tells of.
+        register_result(function)
         node = Node(
             name=called,
             schema=_RESULT,
@@ -266,6 +269,9 @@ class entrypoint:  # noqa: N801 - a decorator
             name=name,
             topology=topology,
             state_schema=signature.output_schema,
+            declared=declared_types(
+                [signature.input_schema, signature.output_schema, self._compiled["context_schema"]]
+            ),
             builder=signature,
             **self._compiled,
         )

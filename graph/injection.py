@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
 from .context import RunnableConfig, Runtime, StreamWriter, TaskContext
+from .declared import register_declared
 from .errors import NodeError
 from .store import BaseStore
 
-__all__ = ["GIVEN", "hints_of", "wanted"]
+__all__ = ["GIVEN", "hints_of", "register_result", "wanted"]
 
 GIVEN: Final[Mapping[str, Callable[[TaskContext], Any]]] = {
     "config": lambda task: task.config,
@@ -67,6 +68,12 @@ def hints_of(function: Callable[..., Any]) -> Mapping[str, Any]:
         return get_type_hints(function)
     except Exception:  # a name that exists for the type checker only, or no function of Python's
         return {}
+
+
+def register_result(function: Callable[..., Any]) -> None:
+    """Have the objects that a function is annotated to return come back from storage as
+    themselves."""
+    register_declared(hints_of(function).get("return"))
 
 
 def _of_annotation(annotation: Any) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import attrs
@@ -22,6 +22,7 @@ from .context import (
     set_current_task,
 )
 from .errors import NodeError
+from .injection import register_result
 from .isolation import isolated
 from .nodes import is_async
 from .world import current_world, wait_from_thread
@@ -55,8 +56,19 @@ def step(name: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any) 
     if not callable(function):
         raise TypeError(f"Step {name!r} needs a function; got {function!r}")
     task = current_task(f"step({name!r})")
+    _declare(function)
     made = _Step(task, task.calls, name, functools.partial(function, *args, **kwargs))
     return made.carry_out() if trio.lowlevel.in_trio_run() else made.carry_out_in_thread()
+
+
+def _declare(function: Any) -> None:
+    while isinstance(function, functools.partial):
+        function = function.func
+    with suppress(TypeError):  # something that is called and cannot be hashed
+        _declare_once(function)
+
+
+_declare_once = functools.lru_cache(maxsize=1024)(register_result)
 
 
 @attrs.define(eq=False)

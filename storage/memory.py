@@ -17,13 +17,21 @@ from .contract import (
     AppendEvents,
     AppendLog,
     AssistantQuery,
+    DeleteExpired,
+    DeleteItem,
     DeleteRun,
     DeleteThread,
+    FoundItem,
     InsertThread,
+    ItemQuery,
     Lease,
     LogPage,
+    NamespaceQuery,
     Operation,
+    PackList,
+    ProlongItem,
     PutAssistant,
+    PutItem,
     PutRun,
     PutThread,
     RecordExists,
@@ -34,7 +42,8 @@ from .contract import (
     ThreadQuery,
     TruncateLog,
 )
-from .records import UNFINISHED, Assistant, Event, LogRow, Run, RunStatus, Thread
+from .memory_items import MemoryItems
+from .records import UNFINISHED, Assistant, Event, ItemRow, LogRow, Run, RunStatus, Thread
 from .rows import COLUMNS, Row, contains, from_row, to_row
 
 __all__ = ["MemoryStorage"]
@@ -69,6 +78,7 @@ class MemoryStorage(Storage):
 
     _threads: dict[str, _Thread] = attrs.field(init=False, factory=dict)
     _assistants: dict[str, Row] = attrs.field(init=False, factory=dict)
+    _items: MemoryItems = attrs.field(init=False, factory=MemoryItems)
     _lease: Lease | None = attrs.field(init=False, default=None)
     _epoch: int = attrs.field(init=False, default=0)
     _lock: Lock = attrs.field(init=False, factory=Lock)
@@ -152,12 +162,16 @@ class MemoryStorage(Storage):
                     at = bisect_left(kept.log, from_seq, key=_seq)
                     undo.append(partial(kept.log.extend, kept.log[at:]))
                     del kept.log[at:]
+            case PackList():
+                pass  # records are as quick to read as one
             case AppendEvents(events):
                 for event in events:
                     kept = self._threads.get(event.thread_id)
                     if kept is not None and event.run_id in kept.runs:
                         place = f"Events of thread {event.thread_id}"
                         _insert(kept.events, event, _event_id, place, undo)
+            case PutItem() | DeleteItem() | ProlongItem() | DeleteExpired():
+                self._items.apply(operation, undo)
 
     def get_thread(self, thread_id: str) -> Thread | None:
         with self._lock:
@@ -293,6 +307,22 @@ class MemoryStorage(Storage):
             if kept is None:
                 return []
             return kept.events[bisect_right(kept.events, after, key=_event_id) :]
+
+    def get_item(self, namespace: tuple[str, ...], key: str, now: str) -> ItemRow | None:
+        with self._lock:
+            return self._items.get(namespace, key, now)
+
+    def search_items(self, query: ItemQuery) -> list[FoundItem]:
+        with self._lock:
+            return self._items.search(query)
+
+    def list_namespaces(self, query: NamespaceQuery) -> list[tuple[str, ...]]:
+        with self._lock:
+            return self._items.list_namespaces(query)
+
+    def next_expiry(self) -> str | None:
+        with self._lock:
+            return self._items.next_expiry()
 
 
 def _put(rows: dict[str, Row], key: str, row: Row, undo: Undo) -> None:

@@ -6,12 +6,12 @@ Every read is one statement: it sees one moment, costs one round trip and needs 
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from .codec import encode_json
-from .contract import AssistantQuery, LogPage, Storage, StorageError, ThreadQuery
+from .contract import AssistantQuery, LogPage, StorageError, ThreadQuery
+from .postgres_items import PostgresItems
 from .records import Assistant, Event, Run, RunStatus, Thread
 from .rows import COLUMNS, RUN_COLUMNS, Filter, all_of, from_values, to_event, to_log_row
 
@@ -68,24 +68,23 @@ _PAGE: Final = """
     SELECT s.list, 'array', s.ns, '', s.list, '['::bytea || j.data || ']'::bytea,
         NULL, NULL, j.count, false
     FROM shared s CROSS JOIN LATERAL (
-        SELECT count(*), string_agg(l.data, ',' ORDER BY l.seq) AS data FROM greenroom.log l
-        WHERE l.thread = s.thread AND l.base_seq = s.list AND l.kind = 'list' AND l.seq < s.until
+        SELECT count(*) FILTER (WHERE l.kind = 'list') AS count,
+            string_agg(l.data, ',' ORDER BY l.seq) AS data
+        FROM greenroom.log l
+        WHERE l.thread = s.thread AND l.base_seq = s.list AND l.kind IN ('list', 'pack')
+        AND l.seq < s.until
     ) j
-    WHERE j.count > 0
+    WHERE j.data IS NOT NULL
     UNION ALL
     SELECT l.seq, l.kind, l.ns, l.checkpoint_id, l.base_seq, l.data, NULL, NULL, 1, false
     FROM shared s JOIN greenroom.log l ON l.thread = s.thread AND l.base_seq = s.list
-    WHERE l.kind IN ('list', 'splice') AND l.seq >= s.until AND l.seq < s.last
+    WHERE l.kind IN ('list', 'pack', 'splice') AND l.seq >= s.until AND l.seq < s.last
     ORDER BY seq
 """
 
 
-class PostgresReads(Storage):
+class PostgresReads(PostgresItems):
     """The reads of the contract, by statements that `_fetch` carries out."""
-
-    @abstractmethod
-    def _fetch(self, query: str, values: Values) -> list[tuple[Any, ...]]:
-        """The rows of one statement."""
 
     def _select(self, kind: type[R], rest: str, *values: Any) -> list[R]:
         """Records; `rest` is the SQL after the FROM clause."""
@@ -189,7 +188,7 @@ class PostgresReads(Storage):
             tuple(row.checkpoint_id for row, wanted in reversed(found) if wanted),
             tuple(row for row, _ in found if row.kind == "checkpoint"),
             tuple(row for row, _ in found if row.kind == "writes"),
-            tuple(row for row, _ in found if row.kind in ("list", "splice", "array")),
+            tuple(row for row, _ in found if row.kind not in ("checkpoint", "writes")),
         )
 
     def read_events(

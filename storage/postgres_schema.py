@@ -89,7 +89,8 @@ CREATE TABLE greenroom.log (
 
 CREATE INDEX ON greenroom.log (thread, checkpoint_id);
 CREATE INDEX ON greenroom.log (thread, ns, seq) WHERE kind = 'checkpoint';
-CREATE INDEX ON greenroom.log (thread, base_seq, kind, seq) WHERE kind IN ('list', 'splice');
+CREATE INDEX ON greenroom.log (thread, base_seq, kind, seq)
+WHERE kind IN ('list', 'pack', 'splice');
 CREATE INDEX ON greenroom.log (run) WHERE run IS NOT NULL;
 
 CREATE TABLE greenroom.events (
@@ -116,6 +117,23 @@ CREATE TABLE greenroom.assistants (
     context text NOT NULL,
     metadata text NOT NULL
 );
+
+CREATE TABLE greenroom.items (
+    id bigint GENERATED ALWAYS AS IDENTITY,
+    namespace text COLLATE "C" NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    value text NOT NULL,
+    created_at text COLLATE "C" NOT NULL,
+    updated_at text COLLATE "C" NOT NULL,
+    ttl double precision,
+    expires_at text COLLATE "C",
+    words text NOT NULL,
+    vectors bytea[] NOT NULL,
+    PRIMARY KEY (namespace, key)
+);
+
+CREATE UNIQUE INDEX ON greenroom.items (id);
+CREATE INDEX ON greenroom.items (expires_at) WHERE expires_at IS NOT NULL;
 """
 
 MIGRATIONS: Final = (_TABLES,)  # number 1 and on; a released one is never changed

@@ -13,17 +13,23 @@ import psycopg
 from .contract import (
     AppendEvents,
     AppendLog,
+    DeleteExpired,
+    DeleteItem,
     DeleteRun,
     DeleteThread,
     InsertThread,
     Operation,
+    PackList,
+    ProlongItem,
     PutAssistant,
+    PutItem,
     PutRun,
     PutThread,
     RecordExists,
     StorageError,
     TruncateLog,
 )
+from .postgres_items import send_item
 from .records import Assistant, LogRow, Run, Thread
 from .rows import COLUMNS, log_values, to_row
 
@@ -81,6 +87,25 @@ _DELETE_RUN: Final = (
     f" WHERE r.id = l.run AND l.run = {_RUN}",
     f"DELETE FROM greenroom.runs WHERE id = {_RUN}",
 )
+_PACK_LIST: Final = """
+    WITH parts AS (
+        SELECT l.thread, l.seq, l.kind, l.data
+        FROM greenroom.log l JOIN greenroom.threads t ON t.id = l.thread
+        WHERE t.thread_id = %(thread_id)s AND l.base_seq = %(list)s
+        AND l.kind IN ('list', 'pack', 'splice')
+    ),
+    pack AS (
+        SELECT thread, min(seq) AS seq, string_agg(data, ',' ORDER BY seq) AS data FROM parts
+        WHERE kind = 'list' AND NOT EXISTS (SELECT 1 FROM parts WHERE kind = 'splice')
+        GROUP BY thread
+    ),
+    rest AS (
+        DELETE FROM greenroom.log l USING pack p
+        WHERE l.thread = p.thread AND l.base_seq = %(list)s AND l.kind = 'list' AND l.seq > p.seq
+    )
+    UPDATE greenroom.log l SET kind = 'pack', data = p.data FROM pack p
+    WHERE l.thread = p.thread AND l.seq = p.seq
+"""
 _TRUNCATE_LOG: Final = f"DELETE FROM greenroom.log WHERE thread = {_THREAD} AND seq >= %s"
 
 
@@ -111,9 +136,13 @@ def send(cursor: Cursor, operation: Operation) -> None:
                 _append(cursor, rows[at : at + MANY], follows if at == 0 else None)
         case TruncateLog(thread_id, from_seq):
             cursor.execute(_TRUNCATE_LOG, (thread_id, from_seq))
+        case PackList(thread_id, list_id):
+            cursor.execute(_PACK_LIST, {"thread_id": thread_id, "list": list_id})
         case AppendEvents(events):
             for e in events:
                 cursor.execute(_APPEND_EVENT, (e.thread_id, e.run_id, e.event_id, e.name, e.data))
+        case PutItem() | DeleteItem() | ProlongItem() | DeleteExpired():
+            send_item(cursor, operation)
 
 
 def _append(cursor: Cursor, rows: Sequence[LogRow], follows: int | None) -> None:

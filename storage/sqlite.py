@@ -13,11 +13,14 @@ from typing import Final, TypeVar
 import attrs
 from sqlite_utils import Database
 
-from . import sqlite_read, sqlite_write
+from . import sqlite_items, sqlite_read, sqlite_write
 from .contract import (
     AssistantQuery,
+    FoundItem,
+    ItemQuery,
     Lease,
     LogPage,
+    NamespaceQuery,
     Operation,
     StaleEpoch,
     Storage,
@@ -25,9 +28,9 @@ from .contract import (
     StorageHeld,
     ThreadQuery,
 )
-from .records import Assistant, Event, Run, RunStatus, Thread
+from .records import Assistant, Event, ItemRow, Run, RunStatus, Thread
 from .sqlite_files import FileLock, check_file, connect, create_file, explain
-from .sqlite_schema import migrate
+from .sqlite_schema import check, migrate
 
 __all__ = ["SqliteStorage"]
 
@@ -47,8 +50,8 @@ class SqliteStorage(Storage):
     One process at a time writes: it holds a lock on `path.lock` that the kernel takes back when it
     dies. Commits are durable over a power cut (WAL, `synchronous=FULL`). `open` only looks whether
     the file may be one of ours; it is made and migrated by `acquire_lease`, under the lock, so that
-    nobody who is refused the lease has changed anything. Reads need the schema, so the first
-    process to use a new file must have taken the lease.
+    nobody who is refused the lease has changed anything. Without the lease a file can be read, also
+    while another process holds it, if it has the schema of this version.
     """
 
     path: Path = attrs.field(converter=_real_path)
@@ -90,7 +93,7 @@ class SqliteStorage(Storage):
         return lease
 
     def _start_writer(self, owner: str) -> tuple[Database, Lease]:
-        connection = connect(self.path)
+        connection = connect(self.path, writes=True)
         try:
             migrate(connection, str(self.path))
             (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
@@ -197,8 +200,13 @@ class SqliteStorage(Storage):
             return self._readers.pop()
         except IndexError:
             connection = connect(self.path)
-            connection.execute("PRAGMA query_only = ON")
-            sqlite_read.prepare(connection)
+            try:
+                if self._writer is None:  # nobody has looked at the schema yet
+                    check(connection, str(self.path))
+                sqlite_read.prepare(connection)
+            except BaseException:
+                connection.close()
+                raise
             return connection
 
     def get_thread(self, thread_id: str) -> Thread | None:
@@ -286,6 +294,22 @@ class SqliteStorage(Storage):
     ) -> list[Event]:
         with self._reading() as db:
             return sqlite_read.thread_events(db, thread_id, after, limit)
+
+    def get_item(self, namespace: tuple[str, ...], key: str, now: str) -> ItemRow | None:
+        with self._reading() as db:
+            return sqlite_items.get(db, namespace, key, now)
+
+    def search_items(self, query: ItemQuery) -> list[FoundItem]:
+        with self._reading() as db:
+            return sqlite_items.search(db, query)
+
+    def list_namespaces(self, query: NamespaceQuery) -> list[tuple[str, ...]]:
+        with self._reading() as db:
+            return sqlite_items.list_namespaces(db, query)
+
+    def next_expiry(self) -> str | None:
+        with self._reading() as db:
+            return sqlite_items.next_expiry(db)
 
 
 def _one(found: list[T]) -> T | None:

@@ -2,6 +2,7 @@
 
 Rows are kept in the order in which they came; narrow unique indexes find them. Threads and runs are
 known to other tables by their integer `id`. No listing touches state: it is in `log` alone.
+The words and vectors that items are found by are apart from the items, by their `id`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from sqlite_utils import Database, Migrations
 
 from .contract import StorageError
 
-__all__ = ["migrate"]
+__all__ = ["check", "migrate"]
 
 
 def tables(db: Database) -> None:
@@ -112,12 +113,38 @@ def parts(db: Database) -> None:
         "CREATE INDEX log_inputs ON log (run) WHERE run IS NOT NULL",
         "ALTER TABLE log ADD COLUMN lists TEXT",
         """CREATE INDEX log_lists ON log (thread, base_seq, kind, seq)
-            WHERE kind IN ('list', 'splice')""",
+            WHERE kind IN ('list', 'pack', 'splice')""",
     ):
         db.execute(statement)
 
 
-MIGRATIONS: Final = (tables, parts)  # in order; a released one is never changed
+def items(db: Database) -> None:
+    """The user's store. `namespace`: as of `namespaces.to_text`. `places`: where to find `text`."""
+    for statement in (
+        """CREATE TABLE items (
+            id INTEGER PRIMARY KEY,
+            namespace TEXT NOT NULL,
+            key TEXT NOT NULL,
+            value TEXT NOT NULL,
+            created_at TEXT NOT NULL,
+            updated_at TEXT NOT NULL,
+            ttl REAL,
+            expires_at TEXT,
+            UNIQUE (namespace, key)
+        )""",
+        "CREATE INDEX items_expiry ON items (expires_at) WHERE expires_at IS NOT NULL",
+        """CREATE TABLE item_vectors (
+            id INTEGER PRIMARY KEY,
+            item INTEGER NOT NULL,
+            vector BLOB NOT NULL
+        )""",
+        "CREATE INDEX item_vectors_by_item ON item_vectors (item)",
+        "CREATE VIRTUAL TABLE item_texts USING fts5 (places, text)",
+    ):
+        db.execute(statement)
+
+
+MIGRATIONS: Final = (tables, parts, items)  # in order; a released one is never changed
 
 _migrations: Final = Migrations("greenroom.storage")
 for _step in MIGRATIONS:
@@ -130,11 +157,29 @@ def migrate(connection: sqlite3.Connection, path: str) -> None:
     Raises StorageError, with nothing changed, if a newer version has written the file.
     """
     db = Database(connection, execute_plugins=False)
+    _check_known(db, path)
+    with db.atomic():
+        _migrations.apply(db)
+
+
+def check(connection: sqlite3.Connection, path: str) -> None:
+    """Raise StorageError, with nothing changed, unless the schema is this version's."""
+    db = Database(connection, execute_plugins=False)
+    if not _check_known(db, path):
+        raise StorageError(f"{path} holds no data of Greenroom's")
+    if _migrations.pending(db):
+        raise StorageError(
+            f"{path} was written by an older version of Greenroom: serve it once with this one"
+        )
+
+
+def _check_known(db: Database, path: str) -> list[str]:
+    """The names of the migrations that were applied, all of which this version knows."""
     known = {step.__name__ for step in MIGRATIONS}
-    unknown = [step.name for step in _migrations.applied(db) if step.name not in known]
+    applied: list[str] = [step.name for step in _migrations.applied(db)]
+    unknown = [name for name in applied if name not in known]
     if unknown:
         raise StorageError(
             f"{path} was written by a newer version of Greenroom: it has the schema {unknown[-1]!r}"
         )
-    with db.atomic():
-        _migrations.apply(db)
+    return applied

@@ -48,7 +48,7 @@ class Types:
     def find(self, name: str) -> type | None:
         """The class that stored objects call by a name."""
         kind = self._by_name.get(name) or registered(name)
-        if kind is None and Messages in self._declared:
+        if kind is None and (Messages in self._declared or registered(type_name(Messages))):
             return message_class(name)
         return kind
 

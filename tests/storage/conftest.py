@@ -11,8 +11,6 @@ from greenroom.storage import MemoryStorage, SqliteStorage, Storage
 if TYPE_CHECKING:
     from .postgres_server import PostgresServer
 
-pytest.register_assert_rewrite("greenroom.storage.testing")
-
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:

@@ -16,6 +16,7 @@ from greenroom.storage import (
     DeleteRun,
     DeleteThread,
     InsertThread,
+    PackList,
     PutAssistant,
     PutRun,
     PutThread,
@@ -44,6 +45,10 @@ class TestPostgresStorage(StorageContract):
     @pytest.fixture
     def new_storage(self, dsn):
         return lambda: PostgresStorage(dsn)
+
+    @pytest.fixture
+    def lose_lease(self, db):
+        return lambda storage: let_the_lease_run_out(db)
 
 
 @pytest.fixture
@@ -493,6 +498,8 @@ def test_no_commit_scans_a_table(start, db):
         AppendLog((make_checkpoint_row(1, "c", input=b"1", run_id="r"),), follows=0),
         AppendLog((make_writes_row(2, "c"), make_checkpoint_row(3, "d")), follows=1),
         AppendEvents((make_event(1),)),
+        AppendLog((make_list_row(4, 4, b"1"), make_list_row(5, 4, b"2"))),
+        PackList("t", 4),
         TruncateLog("t", 3),
         DeleteRun("t", "r"),
         DeleteThread("t"),

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, TypedDict
 
+import attrs
 import pytest
 import trio
 import trio.lowlevel
@@ -162,6 +163,43 @@ async def test_tasks_that_finished_outlive_the_process_and_so_does_previous(tmp_
         result = await program(session).ainvoke(Command(resume=4), THREAD)
         assert result == [("b", "B"), [3, 4], [("a", "A"), [1, 2], None]]
     assert done == ["a", "b"]
+
+
+@attrs.frozen
+class Receipt:
+    number: int
+
+
+@attrs.frozen
+class Parcel:
+    receipt: Receipt
+
+
+async def test_what_tasks_and_steps_are_annotated_to_return_comes_back_as_itself(
+    tmp_path: Path,
+) -> None:
+    seen: list[Any] = []
+
+    async def charge(number: int) -> Receipt:
+        return Receipt(number)
+
+    @task
+    async def pack(receipt: Receipt) -> list[Parcel]:
+        return [Parcel(receipt)]
+
+    def program(session: StorageSession) -> Any:
+        @entrypoint(checkpointer=StorageSaver(session))
+        async def program(number: int) -> Any:
+            receipt = await step("charge", charge, number)
+            seen.append([receipt, await pack(receipt)])
+            return interrupt("?")
+
+        return program
+
+    for given in (7, Command(resume="yes")):
+        async with StorageSession(SqliteStorage(tmp_path / "a.db")) as session:
+            await program(session).ainvoke(given, THREAD)
+    assert seen == [[Receipt(7), [Parcel(Receipt(7))]]] * 2
 
 
 async def test_a_result_of_a_task_that_cannot_be_stored_fails_and_names_the_task(
