@@ -144,9 +144,9 @@ def seconds(load: Load, storage: Storage) -> float:
 def recorded(load: Load, folder: Path) -> list[Statement]:
     """The statements that a load took on SQLite."""
     statements: list[Statement] = []
-    connect: Callable[[Path], sqlite3.Connection] = sqlite.connect
+    connect: Callable[..., sqlite3.Connection] = sqlite.connect
 
-    def recording(path: Path) -> sqlite3.Connection:
+    def recording(path: Path, *, writes: bool = False) -> sqlite3.Connection:
         connection = sqlite3.connect(
             path, isolation_level=None, check_same_thread=False, factory=Recorder
         )
