@@ -15,7 +15,7 @@ from greenroom.graph.address import Address
 from greenroom.graph.checkpoint import Checkpoint, PendingWrites, Saved
 from greenroom.graph.job import Finish, Job
 from greenroom.graph.world import World
-from greenroom.storage import StorageError, StorageSession, ThreadLog
+from greenroom.storage import StaleEpoch, StorageError, StorageSession, ThreadLog
 from greenroom.storage.contract import AppendEvents, Operation
 from greenroom.storage.records import Event, Run
 
@@ -105,6 +105,9 @@ class ActiveRun:
                     "metadata", {"run_id": self.run.run_id, "attempt": self.run.attempt}
                 )
                 outcome = Finished(await self.graph.perform(self._job()))
+        except StaleEpoch:
+            # The run is another process's now, and the runtime is about to be left.
+            await trio.sleep_forever()
         except Exception as error:
             outcome = Failed(error)
         except BaseException:  # cancelled, by itself or in a group of tasks that were side by side

@@ -11,7 +11,14 @@ import trio
 from greenroom.graph import CompiledStateGraph
 from greenroom.graph.store import StoreConfig
 from greenroom.graph.world import World
-from greenroom.storage import MemoryStorage, StaleEpoch, Storage, StorageSession, StorageStore
+from greenroom.storage import (
+    MemoryStorage,
+    StaleEpoch,
+    Storage,
+    StorageAway,
+    StorageSession,
+    StorageStore,
+)
 
 from .client import Client
 from .supervisor import Supervisor
@@ -31,7 +38,8 @@ class Greenroom:
     Entering takes the storage, raising StorageHeld if another process has it and StorageError if it
     cannot be used, and carries on with the runs that an earlier process left. Leaving stops the
     runs under way; they go on when the storage is served again. If the storage is taken over by
-    another process everything is cancelled and StaleEpoch is raised.
+    another process, or may soon be because it cannot be reached, everything is cancelled and
+    StaleEpoch is raised.
     """
 
     client: Client
@@ -121,6 +129,21 @@ class Greenroom:
                 raise group.exceptions[0] from group.exceptions[0].__cause__
             raise
 
+    @property
+    def lost(self) -> trio.Event:
+        """Set when the storage is no longer this process's, which is about to be left."""
+        return self._session.stale
+
+    @property
+    def away(self) -> StorageAway | None:
+        """Why the storage cannot be reached at the moment, as far as is known without asking it."""
+        return self._session.away
+
+    async def check_storage(self) -> None:
+        """Ask the storage. Raises StorageAway if it cannot be reached."""
+        await self._session.check()
+
     async def _watch_lease(self) -> None:
         await self._session.stale.wait()
-        raise StaleEpoch("Another process has taken the storage over; this one has stopped")
+        assert self._session.why is not None
+        raise StaleEpoch(f"{self._session.why}; this process has stopped its work")

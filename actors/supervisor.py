@@ -13,7 +13,7 @@ import trio
 
 from greenroom.graph import CompiledStateGraph
 from greenroom.graph.world import World
-from greenroom.storage import Storage, StorageError, StorageSession, StorageStore
+from greenroom.storage import StaleEpoch, Storage, StorageError, StorageSession, StorageStore
 from greenroom.storage.records import Assistant
 
 from .active import ActiveRun
@@ -131,6 +131,9 @@ class Supervisor:
             actor = seat.actor = ThreadActor(self, thread_id, seat.mailbox, seat.streams)
             try:
                 await actor.live()
+            except StaleEpoch:  # the runtime is about to be left
+                seat.mailbox.refuse_all(Closed())
+                await trio.sleep_forever()
             except Exception as error:
                 logger.exception("the actor of thread %s crashed; it is started again", thread_id)
                 if trio.current_time() - began > LONGEST_BACK_OFF:

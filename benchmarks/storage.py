@@ -2,12 +2,14 @@
 
     python benchmarks/storage.py
     python benchmarks/storage.py --actors 64 --runs 20 --rounds 5
+    python benchmarks/storage.py --postgres postgresql://postgres@localhost
 
 Every actor has a thread and carries runs out on it, with the commits of a short run in between: the
 run is accepted, its records are handed over, its end is committed. `bare` executes the very
 statements that this took, transaction by transaction, on a fresh file with the same tables, indexes
 and settings, from one thread and with nothing in between. Rounds alternate; figures are medians.
-SQLite is at synchronous=FULL. Memory has no bare form.
+SQLite is at synchronous=FULL. Memory has no bare form. On PostgreSQL both send a transaction in one
+go, on a new database for each round, which is dropped again.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ import sqlite3
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -141,9 +144,9 @@ def seconds(load: Load, storage: Storage) -> float:
 def recorded(load: Load, folder: Path) -> list[Statement]:
     """The statements that a load took on SQLite."""
     statements: list[Statement] = []
-    connect: Callable[[Path], sqlite3.Connection] = sqlite.connect
+    connect: Callable[..., sqlite3.Connection] = sqlite.connect
 
-    def recording(path: Path) -> sqlite3.Connection:
+    def recording(path: Path, *, writes: bool = False) -> sqlite3.Connection:
         connection = sqlite3.connect(
             path, isolation_level=None, check_same_thread=False, factory=Recorder
         )
@@ -182,51 +185,129 @@ def bare(statements: Sequence[Statement], path: Path) -> float:
     return took
 
 
+@contextmanager
+def new_database(server: str) -> Iterator[str]:
+    """The address of a database that is dropped in the end."""
+    import psycopg
+    from psycopg.conninfo import make_conninfo
+
+    name = "greenroom_benchmark"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+        try:
+            yield make_conninfo(server, dbname=name)
+        finally:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def recorded_on_postgres(load: Load, server: str) -> list[list[tuple[str, Any]]]:
+    """The statements that a load took on PostgreSQL, transaction by transaction."""
+    import psycopg
+
+    from greenroom.storage import postgres_connection
+    from greenroom.storage.postgres import PostgresStorage
+
+    transactions: list[list[tuple[str, Any]]] = [[]]
+
+    class Recording(psycopg.Cursor[Any]):
+        def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
+            transactions[-1].append((query, params))
+            if query == "COMMIT":
+                transactions.append([])
+            return super().execute(query, params, **options)
+
+    class Recorded(postgres_connection.Connection):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            self.cursor_factory = Recording
+
+    plain = postgres_connection.Connection
+    postgres_connection.Connection = Recorded  # type: ignore[misc]
+    try:
+        with new_database(server) as dsn:
+            seconds(load, PostgresStorage(dsn))
+    finally:
+        postgres_connection.Connection = plain  # type: ignore[misc]
+    return transactions[1:-1]  # the lease was taken before and given back after
+
+
+def bare_postgres(transactions: Sequence[Sequence[tuple[str, Any]]], server: str) -> float:
+    """Seconds that plain psycopg takes for them, on a new database."""
+    import psycopg
+
+    from greenroom.storage.postgres import PostgresStorage
+
+    with new_database(server) as dsn:
+        storage = PostgresStorage(dsn)
+        storage.open()
+        storage.acquire_lease("bare")
+        with psycopg.connect(dsn, autocommit=True, prepare_threshold=None) as connection:
+            began = time.perf_counter()
+            for statements in transactions:
+                with connection.pipeline():
+                    for sql, values in statements:
+                        connection.execute(sql, values)
+            took = time.perf_counter() - began
+        storage.close()
+    return took
+
+
+@attrs.frozen
+class Measured:
+    """Seconds that one round took, and how many transactions the bare form of it was."""
+
+    own: float
+    bare: float = 0.0
+    transactions: int = 0
+
+
+def one_round(load: Load, postgres: str | None) -> Iterator[tuple[str, Measured]]:
+    yield "memory", Measured(seconds(load, MemoryStorage()))
+    folder = Path(tempfile.mkdtemp())
+    try:
+        statements = recorded(load, folder)
+        own = seconds(load, SqliteStorage(folder / "greenroom.db"))
+        commits = sum(sql == "COMMIT" for _, sql, _ in statements)
+        yield "sqlite", Measured(own, bare(statements, folder / "bare.db"), commits)
+    finally:
+        shutil.rmtree(folder)
+    if postgres is not None:
+        from greenroom.storage.postgres import PostgresStorage
+
+        transactions = recorded_on_postgres(load, postgres)
+        with new_database(postgres) as dsn:
+            own = seconds(load, PostgresStorage(dsn))
+        plain = bare_postgres(transactions, postgres)
+        yield "postgres", Measured(own, plain, len(transactions))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--actors", type=int, default=64, help="at once (default 64)")
     parser.add_argument("--runs", type=int, default=20, help="by each actor (default 20)")
     parser.add_argument("--rounds", type=int, default=5, help="default 5")
+    parser.add_argument("--postgres", metavar="DSN", help="a server to measure PostgreSQL on")
     args = parser.parse_args()
 
     table = Table(title="commits a second, medians", highlight=False)
     for column in ("actors", "storage", "groups", "a transaction", "greenroom", "bare", "of bare"):
         table.add_column(column, justify="right")
-    folder = Path(tempfile.mkdtemp())
-    try:
-        loads = {1: Load(1, 10 * args.runs), args.actors: Load(args.actors, args.runs)}
-        rounds = [(actors, at) for actors in loads for at in range(args.rounds)]
-        found: dict[tuple[int, str], list[float]] = {}
-        sizes: dict[int, float] = {}
-        for actors, at in track(rounds, "measuring", transient=True):
-            load = loads[actors]
-            here = folder / f"{actors}-{at}"
-            here.mkdir()
-            statements = recorded(load, here)
-            commits = sum(sql == "COMMIT" for _, sql, _ in statements)
-            sizes[actors] = load.groups / commits
-            for name, took in (
-                ("memory", seconds(load, MemoryStorage())),
-                ("sqlite", seconds(load, SqliteStorage(here / "greenroom.db"))),
-                ("bare", bare(statements, here / "bare.db")),
-            ):
-                found.setdefault((actors, name), []).append(load.groups / took)
-        for actors, load in loads.items():
-            plain = statistics.median(found[actors, "bare"])
-            for name in ("memory", "sqlite"):
-                own = statistics.median(found[actors, name])
-                is_sqlite = name == "sqlite"
-                table.add_row(
-                    str(actors),
-                    name,
-                    f"{load.groups:,}",
-                    f"{sizes[actors]:.1f}" if is_sqlite else "",
-                    f"{own:,.0f}",
-                    f"{plain:,.0f}" if is_sqlite else "",
-                    f"{own / plain:.0%}" if is_sqlite else "",
-                )
-    finally:
-        shutil.rmtree(folder)
+    loads = {1: Load(1, 10 * args.runs), args.actors: Load(args.actors, args.runs)}
+    rounds = [load for load in loads.values() for _ in range(args.rounds)]
+    found: dict[tuple[int, str], list[Measured]] = {}
+    for load in track(rounds, "measuring", transient=True):
+        for name, measured in one_round(load, args.postgres):
+            found.setdefault((load.actors, name), []).append(measured)
+    for (actors, name), all_measured in found.items():
+        groups = loads[actors].groups
+        own = groups / statistics.median(one.own for one in all_measured)
+        cells = [str(actors), name, f"{groups:,}", "", f"{own:,.0f}", "", ""]
+        if all_measured[0].bare:
+            plain = groups / statistics.median(one.bare for one in all_measured)
+            transactions = statistics.median(one.transactions for one in all_measured)
+            cells[3] = f"{groups / transactions:.1f}"
+            cells[5:] = [f"{plain:,.0f}", f"{own / plain:.0%}"]
+        table.add_row(*cells)
     Console().print(table)
 
 

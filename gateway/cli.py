@@ -70,7 +70,14 @@ def _server_options(command: F) -> F:
             "--storage",
             default="greenroom.db",
             show_default=True,
-            help="`memory`, or the path of a SQLite file.",
+            help="`memory`, the path of a SQLite file, or postgresql://user:password@host/name.",
+        ),
+        click.option(
+            "--lease-time",
+            type=float,
+            metavar="SECONDS",
+            help="How long a PostgreSQL database waits for a process that has fallen silent before "
+            "another one may take over.  [default: 30]",
         ),
     )
     for option in reversed(options):
@@ -93,13 +100,19 @@ def serve_command(**options: Any) -> None:
 
 
 def _run(
-    *, config: Path | None, host: str, port: int, storage: str, cors_origins: list[str]
+    *,
+    config: Path | None,
+    host: str,
+    port: int,
+    storage: str,
+    lease_time: float | None,
+    cors_origins: list[str],
 ) -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     try:
         read = read_config(config or find_config(Path.cwd()))
         graphs, store = load_graphs(read), load_store(read)
-        kept_in, place = _storage(storage)
+        kept_in, place = _storage(storage, lease_time)
 
         def ready(url: str) -> None:
             _announce(url, list(graphs), place)
@@ -120,16 +133,32 @@ def _run(
         _fail(str(error))
 
 
-def _storage(name: str) -> tuple[Storage, str]:
+def _storage(name: str, lease_time: float | None) -> tuple[Storage, str]:
     """The storage, and where it is for people."""
-    if name == "memory":
-        return MemoryStorage(), "in memory, until this process ends"
     scheme, separator, _ = name.partition("://")
     if separator and scheme in ("postgres", "postgresql"):
-        raise ConfigError("--storage: PostgreSQL comes in a later version; give a SQLite file")
+        return _postgres_storage(name, lease_time)
+    if lease_time is not None:
+        raise ConfigError("--lease-time: only PostgreSQL has a lease that runs out")
+    if name == "memory":
+        return MemoryStorage(), "in memory, until this process ends"
     if separator:
-        raise ConfigError(f"--storage: expected `memory` or the path of a SQLite file, got {name}")
+        raise ConfigError(
+            "--storage: expected `memory`, the path of a SQLite file or postgresql://…, "
+            f"got {scheme}://…"
+        )
     return SqliteStorage(name), str(Path(name).resolve())
+
+
+def _postgres_storage(dsn: str, lease_time: float | None) -> tuple[Storage, str]:
+    try:
+        from greenroom.storage.postgres import LEASE_TIME, PostgresStorage
+    except ImportError as error:
+        raise ConfigError(
+            f"--storage: PostgreSQL needs psycopg ({error}): pip install 'greenroom[postgres]'"
+        ) from error
+    storage = PostgresStorage(dsn, lease_time=LEASE_TIME if lease_time is None else lease_time)
+    return storage, storage.address.name
 
 
 def _announce(url: str, graphs: list[str], place: str) -> None:

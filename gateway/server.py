@@ -69,7 +69,8 @@ async def serve(
     """Serve until SIGINT or SIGTERM. The first ends the process within GRACE_PERIOD, the second at
     once.
 
-    `ready` is called with the server's URL. Raises ListenError, and what entering a Greenroom does.
+    `ready` is called with the server's URL. Raises ListenError, and what a Greenroom does: losing
+    the storage ends the process as a signal does.
     """
     listeners = await listen(host, port)
     async with Greenroom(graphs, storage=storage, store=store) as room:
@@ -78,7 +79,11 @@ async def serve(
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD, *gc.get_threshold()[1:])
-        await serve_connections(create_app(room, cors_origins=cors_origins), listeners, stop)
+        app = create_app(room, cors_origins=cors_origins)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_end_without, room)
+            await serve_connections(app, listeners, stop)
+            nursery.cancel_scope.cancel()
 
 
 async def serve_connections(
@@ -151,13 +156,23 @@ def _stop_on_signals() -> trio.Event:
         for each in (signal.SIGINT, signal.SIGTERM):
             signal.signal(each, signal.SIG_DFL)  # the second one ends the process
         token.run_sync_soon(stop.set)
-        last_resort = threading.Timer(GRACE_PERIOD, _give_up)
-        last_resort.daemon = True
-        last_resort.start()
+        _limit_the_end()
 
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, on_signal)
     return stop
+
+
+async def _end_without(room: Greenroom) -> None:
+    """Storage that is lost is soon another process's: nothing may hold up the end of this one."""
+    await room.lost.wait()
+    _limit_the_end()
+
+
+def _limit_the_end() -> None:
+    last_resort = threading.Timer(GRACE_PERIOD, _give_up)
+    last_resort.daemon = True
+    last_resort.start()
 
 
 def _give_up() -> None:

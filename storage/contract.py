@@ -41,6 +41,7 @@ __all__ = [
     "RecordExists",
     "StaleEpoch",
     "Storage",
+    "StorageAway",
     "StorageError",
     "StorageHeld",
     "ThreadQuery",
@@ -48,8 +49,20 @@ __all__ = [
 ]
 
 
+class StorageAway(StorageError):
+    """The store cannot be reached at the moment; the same may be asked again."""
+
+
 class StorageHeld(StorageError):
-    """Another process holds the store; the text names it."""
+    """Another process holds the store; the text names it.
+
+    `renewals`: rises whenever the holder renews its lease. None where a lease is not renewed but
+    ends with its holder.
+    """
+
+    def __init__(self, text: str, renewals: int | None = None) -> None:
+        super().__init__(text)
+        self.renewals = renewals
 
 
 class StaleEpoch(StorageError):
@@ -83,7 +96,7 @@ class DeleteThread:
 
 @attrs.frozen
 class PutRun:
-    """Add or replace a run."""
+    """Add a run, or replace all of it but its input, which the log may refer to."""
 
     run: Run
 
@@ -296,10 +309,15 @@ class LogPage:
 
 @attrs.frozen
 class Lease:
-    """The right to write. `epoch` rises whenever the lease is taken; every commit carries it."""
+    """The right to write. `epoch` rises whenever the lease is taken; every commit carries it.
+
+    `lasts`: seconds that it lasts after it was taken and after every commit, by the store's own
+    clock. None: as long as its holder.
+    """
 
     owner: str
     epoch: int
+    lasts: float | None = None
 
 
 class Storage(ABC):
@@ -340,8 +358,10 @@ class Storage(ABC):
 
         Returns for each group None or why it was refused; a refused group leaves the others alone.
         Raises StaleEpoch where `epoch` is not the lease's, and StorageError where storage itself
-        fails, with nothing applied. Operations on threads that do not exist are accepted and change
-        nothing that can be read; so are events of runs that do not exist.
+        fails, with nothing applied. Raises StorageAway where it cannot be reached: whether the
+        groups were applied is then open, and the next call must bring the same ones, which are
+        applied once. No groups at all renew the lease. Operations on threads that do not exist are
+        accepted and change nothing that can be read; so are events of runs that do not exist.
         """
 
     @abstractmethod

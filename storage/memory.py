@@ -136,6 +136,8 @@ class MemoryStorage(Storage):
             case PutRun(run):
                 row = to_row(run)
                 if (kept := self._threads.get(run.thread_id)) is not None:
+                    if (before := kept.runs.get(run.run_id)) is not None:
+                        row["input"] = before["input"]
                     _put(kept.runs, run.run_id, row, undo)
             case DeleteRun(thread_id, run_id):
                 kept = self._threads.get(thread_id)

@@ -6,7 +6,7 @@ what `codec.encode` does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 import attrs
@@ -17,11 +17,25 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 from .codec import Types, decode, encode, encode_json
 from .codec.types import PLAIN
 from .contract import StorageError
-from .records import Assistant, Run, Thread
+from .records import Assistant, Event, LogRow, Run, Thread
 
-__all__ = ["COLUMNS", "Row", "contains", "from_row", "to_row"]
+__all__ = [
+    "COLUMNS",
+    "RUN_COLUMNS",
+    "Filter",
+    "Row",
+    "all_of",
+    "contains",
+    "from_row",
+    "from_values",
+    "log_values",
+    "to_event",
+    "to_log_row",
+    "to_row",
+]
 
 Row = dict[str, Any]
+Filter = tuple[str, list[Any]]  # a WHERE clause, or nothing, and its values
 R = TypeVar("R", Thread, Run, Assistant)
 
 
@@ -55,6 +69,46 @@ def from_row(kind: type[R], row: Row, types: Types = PLAIN) -> R:
     except Exception as error:
         key = next(iter(row.values()), None)
         raise StorageError(f"The stored {kind.__name__} {key} cannot be read: {error}") from error
+
+
+def from_values(kind: type[R], values: Iterable[Any], types: Types) -> R:
+    """As `from_row`, from the values in the order of COLUMNS."""
+    return from_row(kind, dict(zip(COLUMNS[kind], values, strict=True)), types)
+
+
+def log_values(row: LogRow) -> tuple[Any, ...]:
+    """`seq, kind, ns, checkpoint_id, base_seq, data, lists` of a log record."""
+    lists = encode_json(list(row.lists)).decode() if row.lists else None
+    return (row.seq, row.kind, row.ns, row.checkpoint_id, row.base_seq, row.data, lists)
+
+
+def to_log_row(thread_id: str, values: Iterable[Any]) -> LogRow:
+    """A log record from `seq, kind, ns, checkpoint_id, base_seq, data, lists, input, count`."""
+    seq, kind, ns, checkpoint_id, base_seq, data, lists, given, count = values
+    return LogRow(
+        thread_id=thread_id,
+        seq=seq,
+        kind=kind,
+        ns=ns,
+        checkpoint_id=checkpoint_id,
+        base_seq=base_seq,
+        data=data,
+        lists=() if lists is None else tuple(msgspec.json.decode(lists)),
+        count=count,
+        input=None if given is None else given.encode(),
+    )
+
+
+def to_event(values: Iterable[Any]) -> Event:
+    """An event from `thread_id, run_id, event_id, name, data`."""
+    thread_id, run_id, event_id, name, data = values
+    return Event(thread_id=thread_id, run_id=run_id, event_id=event_id, name=name, data=data)
+
+
+def all_of(conditions: Iterable[str]) -> str:
+    """All of the conditions, as a clause; nothing where there are none."""
+    joined = " AND ".join(conditions)
+    return f"WHERE {joined}" if joined else ""
 
 
 def contains(have: Any, want: Any) -> bool:
@@ -118,6 +172,9 @@ COLUMNS: Mapping[type, tuple[str, ...]] = {
     kind: tuple(field.name for field in attrs.fields(kind)) for kind in _JSON
 }
 COLUMNS = {**COLUMNS, Run: (*COLUMNS[Run], "input")}
+RUN_COLUMNS = ", ".join(  # of `runs r JOIN threads t`
+    "t.thread_id" if name == "thread_id" else f"r.{name}" for name in COLUMNS[Run]
+)
 
 _converter = Converter(detailed_validation=False)
 for _scalar in (str, int):

@@ -14,7 +14,16 @@ from . import sqlite_items
 from .codec import Types, encode_json
 from .contract import AssistantQuery, LogPage, StorageError, ThreadQuery
 from .records import Assistant, Event, LogRow, Run, Thread
-from .rows import COLUMNS, contains, from_row
+from .rows import (
+    COLUMNS,
+    RUN_COLUMNS,
+    Filter,
+    all_of,
+    contains,
+    from_values,
+    to_event,
+    to_log_row,
+)
 
 __all__ = [
     "assistant_filter",
@@ -33,13 +42,10 @@ __all__ = [
 ]
 
 R = TypeVar("R", Thread, Run, Assistant)
-Filter = tuple[str, list[Any]]  # a WHERE clause, or nothing, and its values
 
 _SELECT: Final[Mapping[type, str]] = {
     Thread: f"SELECT {', '.join(COLUMNS[Thread])} FROM threads",
-    Run: "SELECT {} FROM runs r JOIN threads t ON t.id = r.thread".format(
-        ", ".join("t.thread_id" if name == "thread_id" else f"r.{name}" for name in COLUMNS[Run])
-    ),
+    Run: f"SELECT {RUN_COLUMNS} FROM runs r JOIN threads t ON t.id = r.thread",
     Assistant: f"SELECT {', '.join(COLUMNS[Assistant])} FROM assistants",
 }
 _SIMPLE_KEY: Final = re.compile(r"[\w-]+", re.ASCII)
@@ -58,7 +64,7 @@ def select(
 ) -> list[R]:
     """Records; `rest` is the SQL after the FROM clause."""
     rows = connection.execute(f"{_SELECT[kind]} {rest}", values)
-    return [from_row(kind, dict(zip(COLUMNS[kind], row, strict=True)), types) for row in rows]
+    return [from_values(kind, row, types) for row in rows]
 
 
 def search(
@@ -132,7 +138,7 @@ def thread_filter(query: ThreadQuery) -> Filter:
     if query.status is not None:
         conditions.append("status = ?")
         values.append(query.status)
-    return _all_of(conditions), values
+    return all_of(conditions), values
 
 
 def assistant_filter(query: AssistantQuery) -> Filter:
@@ -143,11 +149,7 @@ def assistant_filter(query: AssistantQuery) -> Filter:
     if query.name is not None:
         conditions.append("instr(casefold(name), ?)")
         values.append(query.name.casefold())
-    return _all_of(conditions), values
-
-
-def _all_of(conditions: list[str]) -> str:
-    return "WHERE " + " AND ".join(conditions) if conditions else ""
+    return all_of(conditions), values
 
 
 def _metadata_filter(metadata: Mapping[str, Any] | None) -> tuple[list[str], list[Any]]:
@@ -209,7 +211,7 @@ _EVENTS: Final = """
 """
 _ROW: Final = """
     SELECT seq, kind, ns, checkpoint_id, base_seq, data, lists,
-        CASE WHEN run IS NULL THEN input ELSE (SELECT r.input FROM runs r WHERE r.id = run) END
+        CASE WHEN run IS NULL THEN input ELSE (SELECT r.input FROM runs r WHERE r.id = run) END, 1
     FROM log
 """
 # The unary plus keeps SQLite from the index on `ns`, which finds every checkpoint of the thread.
@@ -258,10 +260,7 @@ def thread_events(
 
 def _events(connection: sqlite3.Connection, rest: str, *values: Any) -> list[Event]:
     rows = connection.execute(f"{_EVENTS} {rest}", values)
-    return [
-        Event(thread_id=thread_id, run_id=run_id, event_id=event_id, name=name, data=data)
-        for thread_id, run_id, event_id, name, data in rows
-    ]
+    return [to_event(row) for row in rows]
 
 
 def _page(
@@ -355,20 +354,7 @@ def _thread(connection: sqlite3.Connection, thread_id: str) -> int | None:
 
 
 def _log_rows(thread_id: str, rows: sqlite3.Cursor) -> tuple[LogRow, ...]:
-    return tuple(
-        LogRow(
-            thread_id=thread_id,
-            seq=seq,
-            kind=kind,
-            ns=ns,
-            checkpoint_id=checkpoint_id,
-            base_seq=base_seq,
-            data=data,
-            lists=() if lists is None else tuple(msgspec.json.decode(lists)),
-            input=None if given is None else given.encode(),
-        )
-        for seq, kind, ns, checkpoint_id, base_seq, data, lists, given in rows
-    )
+    return tuple(to_log_row(thread_id, row) for row in rows)
 
 
 def _limit(limit: int | None) -> int:

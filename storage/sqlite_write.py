@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Final
 
 from sqlite_utils import Database
 
 from . import sqlite_items
-from .codec import encode_json
 from .contract import (
     AppendEvents,
     AppendLog,
@@ -30,7 +29,7 @@ from .contract import (
     TruncateLog,
 )
 from .records import Assistant, LogRow, Run, Thread
-from .rows import COLUMNS, to_row
+from .rows import COLUMNS, log_values, to_row
 
 __all__ = ["apply"]
 
@@ -49,6 +48,7 @@ def _set(columns: Iterable[str], source: str) -> str:
 
 _thread_columns = COLUMNS[Thread]
 _run_columns = [column for column in COLUMNS[Run] if column != "thread_id"]
+_run_changes = [column for column in _run_columns if column not in ("run_id", "input")]
 _assistant_columns = COLUMNS[Assistant]
 
 _INSERT_THREAD: Final = (
@@ -60,7 +60,7 @@ _PUT_THREAD: Final = (
 _PUT_RUN: Final = f"""
     INSERT INTO runs (thread, {_names(_run_columns)})
     SELECT id, {_values(_run_columns)} FROM threads WHERE thread_id = :thread_id
-    ON CONFLICT (thread, run_id) DO UPDATE SET {_set(_run_columns[1:], "excluded.")}
+    ON CONFLICT (thread, run_id) DO UPDATE SET {_set(_run_changes, "excluded.")}
 """
 _PUT_ASSISTANT: Final = f"""
     INSERT INTO assistants ({_names(_assistant_columns)}) VALUES ({_values(_assistant_columns)})
@@ -104,19 +104,13 @@ _APPEND_INPUT: Final = """
 
 def _append(db: Database, rows: Sequence[LogRow]) -> None:
     db.conn.executemany(
-        _APPEND_LOG, [(*_log_values(row), row.thread_id) for row in rows if row.input is None]
+        _APPEND_LOG, [(*log_values(row), row.thread_id) for row in rows if row.input is None]
     )
     for row in rows:
         if row.input is not None:
             given = row.input.decode()
-            values = (*_log_values(row), given, row.run_id, given, row.thread_id)
+            values = (*log_values(row), given, row.run_id, given, row.thread_id)
             db.conn.execute(_APPEND_INPUT, values)
-
-
-def _log_values(row: LogRow) -> tuple[Any, ...]:
-    lists = encode_json(list(row.lists)).decode() if row.lists else None
-    place = (row.seq, row.kind, row.ns, row.checkpoint_id, row.base_seq)
-    return (*place, row.data, lists)
 
 
 _LOOSE: Final = """

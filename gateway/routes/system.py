@@ -9,8 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from greenroom.actors import Greenroom
 from greenroom.gateway.requests import query_flag
-from greenroom.gateway.responses import client, json_response
+from greenroom.gateway.responses import json_response
 
 __all__ = ["routes"]
 
@@ -18,8 +19,11 @@ FOLLOWED_LANGGRAPH: Final = "1.2.22"  # the release whose behaviour on the wire 
 
 
 async def ok(request: Request) -> Response:
+    room: Greenroom = request.app.state.room
     if query_flag(request, "check_db"):
-        await client(request).assistants.count()
+        await room.check_storage()
+    elif room.away is not None:
+        raise room.away
     return json_response({"ok": True})
 
 

@@ -16,13 +16,16 @@ from __future__ import annotations
 
 from .commits import CommitContract
 from .faults import Crashed, FaultyStorage, Gate
+from .inputs import InputContract
 from .items import ItemContract
+from .lists import ListContract
 from .logs import LogContract
 from .making import (
     make_assistant,
     make_checkpoint_row,
     make_event,
     make_item,
+    make_list_row,
     make_run,
     make_thread,
     make_writes_row,
@@ -38,12 +41,15 @@ __all__ = [
     "make_checkpoint_row",
     "make_event",
     "make_item",
+    "make_list_row",
     "make_run",
     "make_thread",
     "make_writes_row",
 ]
 
 
-class StorageContract(CommitContract, SearchContract, LogContract, ItemContract):
+class StorageContract(
+    CommitContract, SearchContract, LogContract, ListContract, InputContract, ItemContract
+):
     """The whole suite. `new_storage` makes storage objects over the same data, one after the other;
     where the data lives in the object, it returns the same one."""

@@ -89,7 +89,7 @@ class CommitContract(OpenStorage):
         opened.commit(InsertThread(make_thread()), PutRun(make_run(kwargs=kwargs)))
         undeclared = opened.storage.get_run("t", "r")
         assert undeclared is not None
-        assert undeclared.kwargs["input"]["lease"] == {"owner": "me", "epoch": 1}
+        assert undeclared.kwargs["input"]["lease"] == {"owner": "me", "epoch": 1, "lasts": None}
         opened.storage.types.declare([Lease])
         runs = [
             opened.storage.get_run("t", "r"),

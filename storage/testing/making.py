@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 import msgspec
@@ -19,6 +19,7 @@ __all__ = [
     "make_checkpoint_row",
     "make_event",
     "make_item",
+    "make_list_row",
     "make_run",
     "make_thread",
     "make_writes_row",
@@ -56,7 +57,13 @@ def make_assistant(assistant_id: str = "a", **changes: Any) -> Assistant:
 
 
 def make_checkpoint_row(
-    seq: int, checkpoint_id: str, *, base_seq: int | None = None, ns: str = "", thread_id: str = "t"
+    seq: int,
+    checkpoint_id: str,
+    *,
+    base_seq: int | None = None,
+    ns: str = "",
+    thread_id: str = "t",
+    **more: Any,
 ) -> LogRow:
     return LogRow(
         thread_id=thread_id,
@@ -66,6 +73,15 @@ def make_checkpoint_row(
         checkpoint_id=checkpoint_id,
         base_seq=seq if base_seq is None else base_seq,
         data=b"{}",
+        **more,
+    )
+
+
+def make_list_row(
+    seq: int, list_id: int, data: bytes, *, kind: Literal["list", "splice"] = "list", ns: str = ""
+) -> LogRow:
+    return LogRow(
+        thread_id="t", seq=seq, kind=kind, ns=ns, checkpoint_id="", base_seq=list_id, data=data
     )
 
 

@@ -229,8 +229,21 @@ def nothing(folder: Path) -> None:
         (nothing, ["--port", "many"], "'many' is not a valid integer"),
         (nothing, ["--port", "70000"], "70000 is not in the range 0<=x<=65535"),
         (nothing, ["--host", "192.0.2.1"], "cannot listen on 192.0.2.1, port 0: "),
-        (nothing, ["--storage", "postgresql://x/y"], "PostgreSQL comes in a later version"),
-        (nothing, ["--storage", "redis://x"], "expected `memory` or the path of a SQLite file"),
+        (
+            nothing,
+            ["--storage", "postgresql://ada:secret@127.0.0.1:1/y"],
+            "postgresql://127.0.0.1:1/y cannot be reached: ",
+        ),
+        (nothing, ["--storage", "postgresql://ada:secret@x y/"], "no PostgreSQL address"),
+        (
+            nothing,
+            ["--storage", "postgresql://ada:secret@x/y", "--lease-time", "0.5"],
+            "lease_time: expected 1 s or more, got 0.5",
+        ),
+        (nothing, ["--storage", "postgresql://x/y", "--lease-time", "nan"], "got nan"),
+        (nothing, ["--lease-time", "a while"], "'a while' is not a valid float"),
+        (nothing, ["--lease-time", "60"], "--lease-time: only PostgreSQL has a lease"),
+        (nothing, ["--storage", "redis://:secret@x"], "or postgresql://…, got redis://…"),
         (nothing, ["--storage", "nowhere/greenroom.db"], "nowhere"),
         (nothing, ["--storage", "."], "is a folder"),
         (not_a_database, [], "greenroom.db"),
@@ -246,6 +259,7 @@ def test_every_problem_ends_in_one_line_and_status_2(
 
     assert line.startswith("greenroom: ")
     assert text in line
+    assert "secret" not in line
 
 
 def test_an_unknown_command_is_one_line(folder: Path) -> None:

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +39,14 @@ def until(
 
 @attrs.define(kw_only=True)
 class Server:
-    """Serves `graphs` (name to `path:attribute`) from `folder`; the data file lies there too."""
+    """Serves `graphs` (name to `path:attribute`) from `folder`; the data file lies there too, where
+    no other `storage` is given. `options`: more of the command line."""
 
     folder: Path
     graphs: Mapping[str, str]
     env: Mapping[str, str] = attrs.field(factory=dict)
+    storage: str | None = None
+    options: Sequence[str] = ()
     port: int = attrs.field(init=False, factory=lambda: free_port())
     process: subprocess.Popen[bytes] | None = attrs.field(init=False, default=None)
 
@@ -61,7 +64,13 @@ class Server:
         config.write_text(json.dumps({"graphs": dict(self.graphs)}))
         command = [
             *(str(Path(sys.executable).with_name("greenroom")), "serve", "--config", str(config)),
-            *("--port", str(self.port), "--storage", str(self.folder / "greenroom.db")),
+            *(
+                "--port",
+                str(self.port),
+                "--storage",
+                self.storage or str(self.folder / "greenroom.db"),
+            ),
+            *self.options,
         ]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(

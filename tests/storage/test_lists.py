@@ -11,21 +11,14 @@ import pytest
 from greenroom.graph.checkpoint import Checkpoint
 from greenroom.storage import (
     InsertThread,
-    MemoryStorage,
     Operation,
     PackList,
-    SqliteStorage,
     Storage,
     StorageError,
     StorageSession,
 )
 from greenroom.storage.log import ThreadLog, decode_page
 from greenroom.storage.testing import make_thread
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def storage(request: pytest.FixtureRequest, tmp_path: Any) -> Storage:
-    return MemoryStorage() if request.param == "memory" else SqliteStorage(tmp_path / "lists.db")
 
 
 class Chat:

@@ -11,8 +11,6 @@ from greenroom.graph.control import Interrupt, Send
 from greenroom.storage import (
     InsertThread,
     LogPage,
-    MemoryStorage,
-    SqliteStorage,
     Storage,
     StorageError,
     StorageSession,
@@ -26,11 +24,8 @@ from greenroom.storage.log import SNAPSHOT_EVERY
 from greenroom.storage.testing import make_thread
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-async def session(request, tmp_path):
-    storage = (
-        MemoryStorage() if request.param == "memory" else SqliteStorage(tmp_path / "greenroom.db")
-    )
+@pytest.fixture
+async def session(storage):
     async with StorageSession(storage) as session:
         await session.commit([InsertThread(make_thread())])
         yield session

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
@@ -38,13 +39,15 @@ def graph_on(session: StorageSession) -> Any:
     return builder.compile(checkpointer=StorageSaver(session))
 
 
-async def test_a_graph_used_alone_pauses_and_is_resumed_from_the_file(tmp_path: Path) -> None:
+async def test_a_graph_used_alone_pauses_and_is_resumed_by_the_next_process(
+    new_storage: Callable[[], Storage],
+) -> None:
     thread = {"configurable": {"thread_id": "t"}}
-    async with StorageSession(SqliteStorage(tmp_path / "graph.db")) as session:
+    async with StorageSession(new_storage()) as session:
         paused = await graph_on(session).ainvoke({"log": ["hello"]}, thread)
         assert [question.value for question in paused["__interrupt__"]] == ["name?"]
 
-    async with StorageSession(SqliteStorage(tmp_path / "graph.db")) as session:
+    async with StorageSession(new_storage()) as session:
         graph = graph_on(session)
         assert await graph.ainvoke(Command(resume="Ada"), thread) == {"log": ["hello", "Ada"]}
         history = [state.values["log"] async for state in graph.aget_state_history(thread)]
@@ -158,7 +161,7 @@ async def test_answers_find_their_question_after_a_restart(tmp_path: Path) -> No
     assert result["log"] == ["A", "B", "C"]
 
 
-async def test_a_second_run_on_a_thread_at_the_same_time_is_refused(tmp_path: Path) -> None:
+async def test_a_second_run_on_a_thread_at_the_same_time_is_refused(storage: Storage) -> None:
     thread = {"configurable": {"thread_id": "t"}}
     entered, going_on = trio.Event(), trio.Event()
 
@@ -174,7 +177,7 @@ async def test_a_second_run_on_a_thread_at_the_same_time_is_refused(tmp_path: Pa
         builder = StateGraph(State).add_node(name, node).add_edge(START, name)
         return builder.compile(checkpointer=StorageSaver(session))
 
-    async with StorageSession(SqliteStorage(tmp_path / "graph.db")) as session:
+    async with StorageSession(storage) as session:
 
         async def first() -> None:
             with pytest.raises(StorageError, match="Another run has written to thread t"):

@@ -14,7 +14,6 @@ import trio.lowlevel
 
 from greenroom.graph import START, Command, StateGraph, entrypoint, interrupt, step, task
 from greenroom.storage import (
-    MemoryStorage,
     SqliteStorage,
     Storage,
     StorageSaver,
@@ -35,10 +34,9 @@ def graph_of(node: Any, session: StorageSession) -> Any:
     return builder.compile(checkpointer=StorageSaver(session))
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-async def session(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[StorageSession]:
-    kept: Storage = MemoryStorage() if request.param == "memory" else SqliteStorage(tmp_path / "a")
-    async with StorageSession(kept) as session:
+@pytest.fixture
+async def session(storage: Storage) -> AsyncIterator[StorageSession]:
+    async with StorageSession(storage) as session:
         yield session
 
 

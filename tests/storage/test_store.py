@@ -65,7 +65,18 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=["no storage", "memory", "sqlite"])
+def make_storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    if request.param == "memory":
+        return MemoryStorage()
+    if request.param == "sqlite":
+        return SqliteStorage(tmp_path / "items.db")
+    dsn = request.getfixturevalue("dsn")
+    from greenroom.storage.postgres import PostgresStorage
+
+    return PostgresStorage(dsn)
+
+
+@pytest.fixture(params=["no storage", "memory", "sqlite", "postgres"])
 async def new_store(
     request: pytest.FixtureRequest, tmp_path: Path, clock: Clock
 ) -> AsyncIterator[NewStore]:
@@ -73,8 +84,7 @@ async def new_store(
     if request.param == "no storage":
         yield lambda **options: InMemoryStore(clock=clock, **options)
         return
-    storage = MemoryStorage() if request.param == "memory" else SqliteStorage(tmp_path / "x.db")
-    async with StorageSession(storage) as session:
+    async with StorageSession(make_storage(request, tmp_path)) as session:
         yield lambda **options: StorageStore(session, world=TurnedWorld(clock=clock), **options)
 
 

@@ -1,0 +1,112 @@
+"""Functions of the database that commits call.
+
+The plan of a statement inside a function stays with whatever session runs it, so that the database
+need not plan most of what a commit does, and nothing has to be prepared by name. They are made anew
+by every process that takes the lease, and so belong to its version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from .records import Run, Thread
+from .rows import COLUMNS
+
+__all__ = ["FUNCTIONS", "LEASE_CHANGED", "LOG_ENDS_ELSEWHERE"]
+
+LEASE_CHANGED: Final = "GR001"  # what the functions raise, so that the transaction ends there
+LOG_ENDS_ELSEWHERE: Final = "GR002"
+
+_run_columns = [column for column in COLUMNS[Run] if column != "thread_id"]
+_run_changes = [column for column in _run_columns if column not in ("run_id", "input")]
+
+
+def _its(columns: Sequence[str]) -> str:
+    return ", ".join(f"its_{column}" for column in columns)
+
+
+def _typed(table: str, columns: Sequence[str]) -> str:
+    return ", ".join(f"its_{column} greenroom.{table}.{column}%TYPE" for column in columns)
+
+
+def _new_values(columns: Sequence[str]) -> str:
+    return ", ".join(f"{column} = excluded.{column}" for column in columns)
+
+
+FUNCTIONS: Final = f"""
+CREATE OR REPLACE FUNCTION greenroom.renew_lease(
+    its_epoch bigint, its_commits bigint, its_attempt bigint, lasts double precision
+) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE greenroom.lease SET
+        commits = commits + 1,
+        attempt = its_attempt,
+        ends_at = clock_timestamp() + lasts * interval '1 second'
+    WHERE epoch = its_epoch AND commits = its_commits;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'The lease is not as its holder knows it' USING ERRCODE = '{LEASE_CHANGED}';
+    END IF;
+END $$;
+
+CREATE OR REPLACE FUNCTION greenroom.put_thread({_typed("threads", COLUMNS[Thread])})
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE greenroom.threads
+    SET ({", ".join(COLUMNS[Thread][1:])}) = ({_its(COLUMNS[Thread][1:])})
+    WHERE thread_id = its_thread_id;
+END $$;
+
+CREATE OR REPLACE FUNCTION greenroom.put_run(its_thread_id text, {_typed("runs", _run_columns)})
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO greenroom.runs (thread, {", ".join(_run_columns)})
+    SELECT id, {_its(_run_columns)} FROM greenroom.threads WHERE thread_id = its_thread_id
+    ON CONFLICT (thread, run_id) DO UPDATE SET {_new_values(_run_changes)};
+END $$;
+
+CREATE OR REPLACE FUNCTION greenroom.append_log(
+    its_thread_id text, its_follows bigint, its_seq bigint, its_kind text, its_ns text,
+    its_checkpoint_id text, its_base_seq bigint, its_data bytea, its_lists text,
+    its_input text DEFAULT NULL, its_run_id text DEFAULT NULL
+) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    its_thread bigint;
+    its_run bigint;
+    found_end bigint;
+BEGIN
+    SELECT id INTO its_thread FROM greenroom.threads WHERE thread_id = its_thread_id;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    IF its_follows IS NOT NULL THEN
+        SELECT coalesce(max(seq), 0) INTO found_end FROM greenroom.log WHERE thread = its_thread;
+        IF found_end <> its_follows THEN
+            RAISE EXCEPTION 'The log of thread % ends at %, not %',
+                its_thread_id, found_end, its_follows USING ERRCODE = '{LOG_ENDS_ELSEWHERE}';
+        END IF;
+    END IF;
+    IF its_input IS NOT NULL THEN -- where it is the input of a run, the log only names the run
+        SELECT id INTO its_run FROM greenroom.runs
+        WHERE thread = its_thread AND run_id = its_run_id AND input = its_input;
+        IF FOUND THEN
+            its_input := NULL;
+        END IF;
+    END IF;
+    INSERT INTO greenroom.log
+        (thread, seq, kind, ns, checkpoint_id, base_seq, data, lists, run, input)
+    VALUES
+        (its_thread, its_seq, its_kind, its_ns, its_checkpoint_id, its_base_seq, its_data,
+        its_lists, its_run, its_input);
+END $$;
+
+CREATE OR REPLACE FUNCTION greenroom.append_event(
+    its_thread_id text, its_run_id text, its_event_id bigint, its_name text, its_data bytea
+) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO greenroom.events (thread, run, event_id, name, data)
+    SELECT t.id, r.id, its_event_id, its_name, its_data
+    FROM greenroom.threads t JOIN greenroom.runs r ON r.thread = t.id
+    WHERE t.thread_id = its_thread_id AND r.run_id = its_run_id;
+END $$;
+"""

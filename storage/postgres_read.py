@@ -1,0 +1,233 @@
+"""Searches and log pages in PostgreSQL. Every value is bound; nothing that a client sent becomes
+SQL.
+
+Every read is one statement: it sees one moment, costs one round trip and needs no transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+from .codec import encode_json
+from .contract import AssistantQuery, LogPage, StorageError, ThreadQuery
+from .postgres_items import PostgresItems
+from .records import Assistant, Event, Run, RunStatus, Thread
+from .rows import COLUMNS, RUN_COLUMNS, Filter, all_of, from_values, to_event, to_log_row
+
+__all__ = ["PostgresReads"]
+
+R = TypeVar("R", Thread, Run, Assistant)
+Values = Sequence[Any]
+
+_SELECT: Final[Mapping[type, str]] = {
+    Thread: f"SELECT {', '.join(COLUMNS[Thread])} FROM greenroom.threads",
+    Run: f"SELECT {RUN_COLUMNS} FROM greenroom.runs r JOIN greenroom.threads t ON t.id = r.thread",
+    Assistant: f"SELECT {', '.join(COLUMNS[Assistant])} FROM greenroom.assistants",
+}
+_THREAD: Final = "(SELECT id FROM greenroom.threads WHERE thread_id = %s)"
+_EVENTS: Final = """
+    SELECT t.thread_id, r.run_id, e.event_id, e.name, e.data
+    FROM greenroom.events e
+    JOIN greenroom.runs r ON r.id = e.run
+    JOIN greenroom.threads t ON t.id = e.thread
+"""
+_WANTED: Final = f"""
+    SELECT thread, seq, ns, checkpoint_id, base_seq, lists FROM greenroom.log
+    WHERE thread = {_THREAD} AND ns = %s AND kind = 'checkpoint'
+"""
+_PAGE: Final = """
+    WITH wanted AS ({}),
+    ends AS (
+        SELECT thread, ns, min(base_seq) AS base, min(seq) AS first, max(seq) AS last
+        FROM wanted GROUP BY 1, 2
+    ),
+    named AS (
+        SELECT DISTINCT thread, jsonb_array_elements_text(lists::jsonb)::bigint AS list FROM wanted
+    ),
+    shared AS (
+        SELECT n.thread, n.list, e.ns, e.last, coalesce((
+            SELECT min(l.seq) FROM greenroom.log l
+            WHERE l.thread = n.thread AND l.base_seq = n.list AND l.kind = 'splice'
+            AND l.seq < e.first
+        ), e.first) AS until
+        FROM named n CROSS JOIN ends e
+    )
+    SELECT l.seq, l.kind, l.ns, l.checkpoint_id, l.base_seq, l.data, l.lists,
+        CASE WHEN l.run IS NULL THEN l.input
+        ELSE (SELECT r.input FROM greenroom.runs r WHERE r.id = l.run) END,
+        1, l.seq IN (SELECT seq FROM wanted)
+    FROM greenroom.log l JOIN ends e ON l.thread = e.thread AND l.ns = e.ns
+    WHERE l.kind = 'checkpoint' AND l.seq BETWEEN e.base AND e.last
+    UNION ALL
+    SELECT l.seq, l.kind, l.ns, l.checkpoint_id, l.base_seq, l.data, NULL, NULL, 1, false
+    FROM greenroom.log l JOIN wanted w
+    ON l.thread = w.thread AND l.ns = w.ns AND l.checkpoint_id = w.checkpoint_id
+    WHERE l.kind = 'writes'
+    UNION ALL
+    SELECT s.list, 'array', s.ns, '', s.list, '['::bytea || j.data || ']'::bytea,
+        NULL, NULL, j.count, false
+    FROM shared s CROSS JOIN LATERAL (
+        SELECT count(*) FILTER (WHERE l.kind = 'list') AS count,
+            string_agg(l.data, ',' ORDER BY l.seq) AS data
+        FROM greenroom.log l
+        WHERE l.thread = s.thread AND l.base_seq = s.list AND l.kind IN ('list', 'pack')
+        AND l.seq < s.until
+    ) j
+    WHERE j.data IS NOT NULL
+    UNION ALL
+    SELECT l.seq, l.kind, l.ns, l.checkpoint_id, l.base_seq, l.data, NULL, NULL, 1, false
+    FROM shared s JOIN greenroom.log l ON l.thread = s.thread AND l.base_seq = s.list
+    WHERE l.kind IN ('list', 'pack', 'splice') AND l.seq >= s.until AND l.seq < s.last
+    ORDER BY seq
+"""
+
+
+class PostgresReads(PostgresItems):
+    """The reads of the contract, by statements that `_fetch` carries out."""
+
+    def _select(self, kind: type[R], rest: str, *values: Any) -> list[R]:
+        """Records; `rest` is the SQL after the FROM clause."""
+        rows = self._fetch(f"{_SELECT[kind]} {rest}", values)
+        return [from_values(kind, row, self.types) for row in rows]
+
+    def _one(self, kind: type[R], rest: str, *values: Any) -> R | None:
+        found = self._select(kind, rest, *values)
+        return found[0] if found else None
+
+    def _search(self, kind: type[R], where: Filter, query: ThreadQuery | AssistantQuery) -> list[R]:
+        key = COLUMNS[kind][0]
+        if query.sort_by not in COLUMNS[kind]:
+            raise StorageError(f"{kind.__name__} records cannot be sorted by {query.sort_by!r}")
+        way = "DESC" if query.descending else "ASC"
+        clause, values = where
+        order = f"ORDER BY {query.sort_by} {way}, {key} {way} LIMIT %s OFFSET %s"
+        return self._select(kind, f"{clause} {order}", *values, query.limit, query.offset)
+
+    def _number(self, query: str, values: Values) -> int:
+        ((number,),) = self._fetch(query, values)
+        return number or 0
+
+    def get_thread(self, thread_id: str) -> Thread | None:
+        return self._one(Thread, "WHERE thread_id = %s", thread_id)
+
+    def search_threads(self, query: ThreadQuery) -> list[Thread]:
+        return self._search(Thread, _thread_filter(query), query)
+
+    def count_threads(self, query: ThreadQuery) -> int:
+        clause, values = _thread_filter(query)
+        return self._number(f"SELECT count(*) FROM greenroom.threads {clause}", values)
+
+    def get_run(self, thread_id: str, run_id: str) -> Run | None:
+        return self._one(Run, "WHERE t.thread_id = %s AND r.run_id = %s", thread_id, run_id)
+
+    def list_runs(
+        self,
+        thread_id: str,
+        *,
+        status: RunStatus | None = None,
+        limit: int | None = 10,
+        offset: int = 0,
+    ) -> list[Run]:
+        where, values = "WHERE t.thread_id = %s", [thread_id]
+        if status is not None:
+            where += " AND r.status = %s"
+            values.append(status)
+        rest = f"{where} ORDER BY r.seq DESC LIMIT %s OFFSET %s"
+        return self._select(Run, rest, *values, limit, offset)
+
+    def unfinished_runs(self, thread_id: str | None = None) -> list[Run]:
+        # The statuses are literals, so that the planner sees that its partial index serves.
+        where = "WHERE r.status IN ('pending', 'running')"
+        if thread_id is None:
+            return self._select(Run, f"{where} ORDER BY r.thread, r.seq")
+        return self._select(Run, f"{where} AND t.thread_id = %s ORDER BY r.seq", thread_id)
+
+    def last_run_seq(self, thread_id: str) -> int:
+        query = f"SELECT max(seq) FROM greenroom.runs WHERE thread = {_THREAD}"
+        return self._number(query, [thread_id])
+
+    def get_assistant(self, assistant_id: str) -> Assistant | None:
+        return self._one(Assistant, "WHERE assistant_id = %s", assistant_id)
+
+    def search_assistants(self, query: AssistantQuery) -> list[Assistant]:
+        return self._search(Assistant, _assistant_filter(query), query)
+
+    def count_assistants(self, query: AssistantQuery) -> int:
+        clause, values = _assistant_filter(query)
+        return self._number(f"SELECT count(*) FROM greenroom.assistants {clause}", values)
+
+    def last_log_seq(self, thread_id: str) -> int:
+        query = f"SELECT max(seq) FROM greenroom.log WHERE thread = {_THREAD}"
+        return self._number(query, [thread_id])
+
+    def read_checkpoint(
+        self, thread_id: str, ns: str, checkpoint_id: str | None = None
+    ) -> LogPage | None:
+        if checkpoint_id is None:
+            chosen = f"{_WANTED} ORDER BY seq DESC LIMIT 1"
+            page = self._page(thread_id, chosen, [thread_id, ns])
+        else:
+            chosen = f"{_WANTED} AND checkpoint_id = %s"
+            page = self._page(thread_id, chosen, [thread_id, ns, checkpoint_id])
+        return page if page.wanted else None
+
+    def read_history(
+        self, thread_id: str, ns: str, *, before: str | None = None, limit: int | None = 10
+    ) -> LogPage:
+        chosen, values = _WANTED, [thread_id, ns]
+        if before is not None:
+            chosen += f"AND seq < (SELECT seq FROM ({_WANTED} AND checkpoint_id = %s) AS earlier)"
+            values += [thread_id, ns, before]
+        return self._page(thread_id, f"{chosen} ORDER BY seq DESC LIMIT %s", [*values, limit])
+
+    def _page(self, thread_id: str, chosen: str, values: Values) -> LogPage:
+        rows = self._fetch(_PAGE.format(chosen), values)
+        found = [(to_log_row(thread_id, row[:-1]), row[-1]) for row in rows]
+        return LogPage(
+            tuple(row.checkpoint_id for row, wanted in reversed(found) if wanted),
+            tuple(row for row, _ in found if row.kind == "checkpoint"),
+            tuple(row for row, _ in found if row.kind == "writes"),
+            tuple(row for row, _ in found if row.kind not in ("checkpoint", "writes")),
+        )
+
+    def read_events(
+        self, thread_id: str, run_id: str, *, after: int = 0, limit: int = 1000
+    ) -> list[Event]:
+        return self._events("t.thread_id = %s AND r.run_id = %s", [thread_id, run_id], after, limit)
+
+    def read_thread_events(
+        self, thread_id: str, *, after: int = 0, limit: int = 1000
+    ) -> list[Event]:
+        return self._events("t.thread_id = %s", [thread_id], after, limit)
+
+    def _events(self, where: str, values: Values, after: int, limit: int) -> list[Event]:
+        query = f"{_EVENTS} WHERE {where} AND e.event_id > %s ORDER BY e.event_id LIMIT %s"
+        return [to_event(row) for row in self._fetch(query, [*values, after, limit])]
+
+
+def _thread_filter(query: ThreadQuery) -> Filter:
+    conditions, values = _metadata_filter(query.metadata)
+    if query.ids is not None:
+        conditions.append("thread_id = ANY(%s)")
+        values.append(list(query.ids))
+    if query.status is not None:
+        conditions.append("status = %s")
+        values.append(query.status)
+    return all_of(conditions), values
+
+
+def _assistant_filter(query: AssistantQuery) -> Filter:
+    conditions, values = _metadata_filter(query.metadata)
+    if query.graph_id is not None:
+        conditions.append("graph_id = %s")
+        values.append(query.graph_id)
+    if query.name is not None:
+        conditions.append("strpos(folded_name, %s) > 0")
+        values.append(query.name.casefold())
+    return all_of(conditions), values
+
+
+def _metadata_filter(metadata: Mapping[str, Any] | None) -> tuple[list[str], list[Any]]:
+    wanted = encode_json(dict(metadata or {}), "metadata").decode()
+    return (["metadata::jsonb @> %s::jsonb"], [wanted]) if metadata else ([], [])

@@ -1,0 +1,178 @@
+"""The PostgreSQL schema, and how a database comes to have it.
+
+All tables lie in the schema `greenroom`. Threads and runs are known to other tables by their
+integer `id`. Texts are compared by code point (collation "C"), whatever the database's own language
+is. No listing touches state: it is in `log` alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal, LiteralString
+
+import psycopg
+
+from .contract import StorageError
+
+__all__ = ["exists", "migrate"]
+
+_TABLES: Final = """
+CREATE TABLE greenroom.lease (
+    id integer PRIMARY KEY CHECK (id = 1),
+    owner text NOT NULL,
+    epoch bigint NOT NULL,
+    commits bigint NOT NULL,
+    attempt bigint NOT NULL,
+    ends_at timestamptz NOT NULL
+) WITH (fillfactor = 10);
+
+INSERT INTO greenroom.lease VALUES (1, '', 0, 0, 0, '-infinity');
+
+CREATE TABLE greenroom.threads (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    thread_id text COLLATE "C" NOT NULL UNIQUE,
+    created_at text COLLATE "C" NOT NULL,
+    updated_at text COLLATE "C" NOT NULL,
+    state_updated_at text COLLATE "C" NOT NULL,
+    metadata text NOT NULL,
+    config text NOT NULL,
+    status text COLLATE "C" NOT NULL,
+    error text,
+    interrupts text NOT NULL
+);
+
+CREATE INDEX ON greenroom.threads (created_at, thread_id);
+CREATE INDEX ON greenroom.threads (updated_at, thread_id);
+CREATE INDEX ON greenroom.threads (state_updated_at, thread_id);
+CREATE INDEX ON greenroom.threads (status, thread_id);
+CREATE INDEX ON greenroom.threads (status, created_at, thread_id);
+CREATE INDEX threads_metadata ON greenroom.threads USING gin ((metadata::jsonb) jsonb_path_ops);
+
+CREATE TABLE greenroom.runs (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    thread bigint NOT NULL,
+    run_id text COLLATE "C" NOT NULL,
+    assistant_id text COLLATE "C" NOT NULL,
+    seq bigint NOT NULL,
+    status text COLLATE "C" NOT NULL,
+    created_at text COLLATE "C" NOT NULL,
+    updated_at text COLLATE "C" NOT NULL,
+    multitask_strategy text NOT NULL,
+    kwargs text NOT NULL,
+    input text,
+    metadata text NOT NULL,
+    bound text,
+    attempt bigint NOT NULL,
+    stalled bigint NOT NULL,
+    started_from text,
+    first_log_seq bigint,
+    stop text,
+    error text,
+    UNIQUE (thread, run_id)
+);
+
+CREATE INDEX ON greenroom.runs (thread, seq);
+CREATE INDEX ON greenroom.runs (thread, seq) WHERE status IN ('pending', 'running');
+
+CREATE TABLE greenroom.log (
+    thread bigint NOT NULL,
+    seq bigint NOT NULL,
+    kind text COLLATE "C" NOT NULL,
+    ns text COLLATE "C" NOT NULL,
+    checkpoint_id text COLLATE "C" NOT NULL,
+    base_seq bigint,
+    data bytea NOT NULL,
+    lists text,
+    run bigint,
+    input text,
+    PRIMARY KEY (thread, seq)
+);
+
+CREATE INDEX ON greenroom.log (thread, checkpoint_id);
+CREATE INDEX ON greenroom.log (thread, ns, seq) WHERE kind = 'checkpoint';
+CREATE INDEX ON greenroom.log (thread, base_seq, kind, seq)
+WHERE kind IN ('list', 'pack', 'splice');
+CREATE INDEX ON greenroom.log (run) WHERE run IS NOT NULL;
+
+CREATE TABLE greenroom.events (
+    thread bigint NOT NULL,
+    event_id bigint NOT NULL,
+    run bigint NOT NULL,
+    name text NOT NULL,
+    data bytea NOT NULL,
+    PRIMARY KEY (thread, event_id)
+);
+
+CREATE INDEX ON greenroom.events (run, event_id);
+
+CREATE TABLE greenroom.assistants (
+    assistant_id text COLLATE "C" PRIMARY KEY,
+    graph_id text COLLATE "C" NOT NULL,
+    created_at text COLLATE "C" NOT NULL,
+    updated_at text COLLATE "C" NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    folded_name text COLLATE "C" NOT NULL,
+    description text,
+    version bigint NOT NULL,
+    config text NOT NULL,
+    context text NOT NULL,
+    metadata text NOT NULL
+);
+
+CREATE TABLE greenroom.items (
+    id bigint GENERATED ALWAYS AS IDENTITY,
+    namespace text COLLATE "C" NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    value text NOT NULL,
+    created_at text COLLATE "C" NOT NULL,
+    updated_at text COLLATE "C" NOT NULL,
+    ttl double precision,
+    expires_at text COLLATE "C",
+    words text NOT NULL,
+    vectors bytea[] NOT NULL,
+    PRIMARY KEY (namespace, key)
+);
+
+CREATE UNIQUE INDEX ON greenroom.items (id);
+CREATE INDEX ON greenroom.items (expires_at) WHERE expires_at IS NOT NULL;
+"""
+
+MIGRATIONS: Final = (_TABLES,)  # number 1 and on; a released one is never changed
+
+
+def migrate(connection: psycopg.Connection, place: str) -> None:
+    """Bring the schema up to date inside the transaction that is open.
+
+    Raises StorageError if a newer version has written it, or if texts would not keep their
+    characters.
+    """
+    (encoding,) = _row(connection, "SELECT current_setting('server_encoding')")
+    if encoding != "UTF8":
+        raise StorageError(f"{place} keeps texts as {encoding}; Greenroom needs UTF8")
+    if not exists(connection, "namespace", "greenroom"):
+        connection.execute("CREATE SCHEMA greenroom")
+    if not exists(connection, "class", "greenroom.migrations"):
+        connection.execute(
+            "CREATE TABLE greenroom.migrations"
+            " (number integer PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())"
+        )
+    (last,) = _row(connection, "SELECT coalesce(max(number), 0) FROM greenroom.migrations")
+    if last > len(MIGRATIONS):
+        raise StorageError(
+            f"{place} was written by a newer version of Greenroom: it has the schema {last}, "
+            f"and this version knows {len(MIGRATIONS)}"
+        )
+    for number, script in enumerate(MIGRATIONS[last:], last + 1):
+        connection.execute(script.encode())
+        connection.execute("INSERT INTO greenroom.migrations (number) VALUES (%s)", [number])
+
+
+def exists(connection: psycopg.Connection, kind: Literal["class", "namespace"], name: str) -> bool:
+    """Whether there is a table (`class`) or a schema (`namespace`) of that name."""
+    (found,) = _row(connection, f"SELECT to_reg{kind}(%s) IS NOT NULL", name)
+    return bool(found)
+
+
+def _row(connection: psycopg.Connection, query: LiteralString, *values: str) -> tuple[Any, ...]:
+    row = connection.execute(query, values).fetchone()
+    assert row is not None
+    return row

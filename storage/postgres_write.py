@@ -1,0 +1,174 @@
+"""Operations as PostgreSQL statements.
+
+What belongs to a thread is written only where the thread exists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import psycopg
+
+from .contract import (
+    AppendEvents,
+    AppendLog,
+    DeleteExpired,
+    DeleteItem,
+    DeleteRun,
+    DeleteThread,
+    InsertThread,
+    Operation,
+    PackList,
+    ProlongItem,
+    PutAssistant,
+    PutItem,
+    PutRun,
+    PutThread,
+    RecordExists,
+    StorageError,
+    TruncateLog,
+)
+from .postgres_items import send_item
+from .records import Assistant, LogRow, Run, Thread
+from .rows import COLUMNS, log_values, to_row
+
+__all__ = ["refusal", "send"]
+
+MANY: Final = 100  # records that one statement appends
+
+Cursor = psycopg.Cursor[tuple[Any, ...]]
+
+
+def _names(columns: Iterable[str]) -> str:
+    return ", ".join(columns)
+
+
+def _values(columns: Iterable[str]) -> str:
+    return ", ".join(f"%({column})s" for column in columns)
+
+
+def _its_values(columns: Iterable[str]) -> str:
+    return ", ".join(f"its_{column} => %({column})s" for column in columns)
+
+
+def _new_values(columns: Iterable[str]) -> str:
+    return ", ".join(f"{column} = excluded.{column}" for column in columns)
+
+
+_thread_columns = COLUMNS[Thread]
+_assistant_columns = [*COLUMNS[Assistant], "folded_name"]
+
+_INSERT_THREAD: Final = f"""
+    INSERT INTO greenroom.threads ({_names(_thread_columns)}) VALUES ({_values(_thread_columns)})
+"""
+_PUT_THREAD: Final = f"SELECT greenroom.put_thread({_its_values(_thread_columns)})"
+_PUT_RUN: Final = f"SELECT greenroom.put_run({_its_values(COLUMNS[Run])})"
+_PUT_ASSISTANT: Final = f"""
+    INSERT INTO greenroom.assistants ({_names(_assistant_columns)})
+    VALUES ({_values(_assistant_columns)})
+    ON CONFLICT (assistant_id) DO UPDATE SET {_new_values(_assistant_columns[1:])}
+"""
+_THREAD: Final = "(SELECT id FROM greenroom.threads WHERE thread_id = %s)"
+_APPEND_LOG: Final = f"greenroom.append_log({', '.join(['%s'] * 9)})"
+_APPEND_INPUT: Final = f"greenroom.append_log({', '.join(['%s'] * 11)})"
+_APPEND_EVENT: Final = "SELECT greenroom.append_event(%s, %s, %s, %s, %s)"
+_DELETE_THREAD: Final = (
+    f"DELETE FROM greenroom.events WHERE thread = {_THREAD}",
+    f"DELETE FROM greenroom.log WHERE thread = {_THREAD}",
+    f"DELETE FROM greenroom.runs WHERE thread = {_THREAD}",
+    "DELETE FROM greenroom.threads WHERE thread_id = %s",
+)
+_RUN: Final = f"(SELECT id FROM greenroom.runs WHERE thread = {_THREAD} AND run_id = %s)"
+_DELETE_RUN: Final = (
+    f"DELETE FROM greenroom.events WHERE run = {_RUN}",
+    # What the log took from the run becomes its own.
+    "UPDATE greenroom.log l SET input = r.input, run = NULL FROM greenroom.runs r"
+    f" WHERE r.id = l.run AND l.run = {_RUN}",
+    f"DELETE FROM greenroom.runs WHERE id = {_RUN}",
+)
+_PACK_LIST: Final = """
+    WITH parts AS (
+        SELECT l.thread, l.seq, l.kind, l.data
+        FROM greenroom.log l JOIN greenroom.threads t ON t.id = l.thread
+        WHERE t.thread_id = %(thread_id)s AND l.base_seq = %(list)s
+        AND l.kind IN ('list', 'pack', 'splice')
+    ),
+    pack AS (
+        SELECT thread, min(seq) AS seq, string_agg(data, ',' ORDER BY seq) AS data FROM parts
+        WHERE kind = 'list' AND NOT EXISTS (SELECT 1 FROM parts WHERE kind = 'splice')
+        GROUP BY thread
+    ),
+    rest AS (
+        DELETE FROM greenroom.log l USING pack p
+        WHERE l.thread = p.thread AND l.base_seq = %(list)s AND l.kind = 'list' AND l.seq > p.seq
+    )
+    UPDATE greenroom.log l SET kind = 'pack', data = p.data FROM pack p
+    WHERE l.thread = p.thread AND l.seq = p.seq
+"""
+_TRUNCATE_LOG: Final = f"DELETE FROM greenroom.log WHERE thread = {_THREAD} AND seq >= %s"
+
+
+def send(cursor: Cursor, operation: Operation) -> None:
+    """Carry out one operation inside the transaction that is open, or send it on its way where
+    answers are not waited for.
+
+    Raises Unstorable for a record that cannot be kept.
+    """
+    match operation:
+        case InsertThread(thread):
+            cursor.execute(_INSERT_THREAD, to_row(thread))
+        case PutThread(thread):
+            cursor.execute(_PUT_THREAD, to_row(thread))
+        case DeleteThread(thread_id):
+            for statement in _DELETE_THREAD:
+                cursor.execute(statement, (thread_id,))
+        case PutRun(run):
+            cursor.execute(_PUT_RUN, to_row(run))
+        case DeleteRun(thread_id, run_id):
+            for statement in _DELETE_RUN:
+                cursor.execute(statement, (thread_id, run_id))
+        case PutAssistant(assistant):
+            folded = {"folded_name": assistant.name.casefold()}
+            cursor.execute(_PUT_ASSISTANT, {**to_row(assistant), **folded})
+        case AppendLog(rows, follows):
+            for at in range(0, len(rows), MANY):
+                _append(cursor, rows[at : at + MANY], follows if at == 0 else None)
+        case TruncateLog(thread_id, from_seq):
+            cursor.execute(_TRUNCATE_LOG, (thread_id, from_seq))
+        case PackList(thread_id, list_id):
+            cursor.execute(_PACK_LIST, {"thread_id": thread_id, "list": list_id})
+        case AppendEvents(events):
+            for e in events:
+                cursor.execute(_APPEND_EVENT, (e.thread_id, e.run_id, e.event_id, e.name, e.data))
+        case PutItem() | DeleteItem() | ProlongItem() | DeleteExpired():
+            send_item(cursor, operation)
+
+
+def _append(cursor: Cursor, rows: Sequence[LogRow], follows: int | None) -> None:
+    """Records as one statement, the first of which is to follow a position."""
+    calls: list[str] = []
+    values: list[Any] = []
+    for row in rows:
+        values += (row.thread_id, follows if row is rows[0] else None, *log_values(row))
+        if row.input is None:
+            calls.append(_APPEND_LOG)
+        else:
+            calls.append(_APPEND_INPUT)
+            values += (row.input.decode(), row.run_id)
+    cursor.execute(f"SELECT {', '.join(calls)}", values)
+
+
+def refusal(operation: Operation) -> StorageError:
+    """What an operation is refused with that met a record which is there already."""
+    match operation:
+        case InsertThread(thread):
+            return RecordExists(f"Thread {thread.thread_id} exists already")
+        case AppendLog(rows):
+            where = ", ".join(f"{row.seq} of thread {row.thread_id}" for row in rows)
+            return StorageError(f"A position of the log is taken among {where}")
+        case AppendEvents(events):
+            where = f"{events[0].event_id} to {events[-1].event_id}"
+            return StorageError(f"An event id is taken among {where}")
+        case _:
+            return StorageError(f"{type(operation).__name__}: a record is there already")

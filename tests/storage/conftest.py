@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from greenroom.storage import MemoryStorage, SqliteStorage, Storage
+
+if TYPE_CHECKING:
+    from .postgres_server import PostgresServer
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One PostgreSQL server for all tests that need one."""
+    pytest.importorskip("psycopg", reason="psycopg is not installed")
+    from .postgres_server import find_binaries, running_server
+
+    binaries = find_binaries()
+    if binaries is None:
+        pytest.skip("there is no PostgreSQL server to be run")
+    with running_server(binaries) as server:
+        yield server
+
+
+@pytest.fixture
+def postgres(postgres_server: PostgresServer) -> Iterator[PostgresServer]:
+    """The server, up and running again whatever the test before has done to it."""
+    yield postgres_server
+    if postgres_server.process is None:
+        postgres_server.start()
+
+
+@pytest.fixture
+def dsn(postgres: PostgresServer) -> str:
+    """The address of an empty database."""
+    return postgres.emptied()
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+def new_storage(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Storage]:
+    """Makes storage objects of each kind, one after the other over the same data."""
+    if request.param == "sqlite":
+        return lambda: SqliteStorage(tmp_path / "greenroom.db")
+    if request.param == "postgres":
+        address = request.getfixturevalue("dsn")
+        from greenroom.storage.postgres import PostgresStorage
+
+        return lambda: PostgresStorage(address)
+    memory = MemoryStorage()
+    return lambda: memory
+
+
+@pytest.fixture
+def storage(new_storage: Callable[[], Storage]) -> Storage:
+    return new_storage()
