@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import attrs
 
-__all__ = ["Form", "form_of", "is_pydantic"]
+__all__ = ["Form", "adopt", "form_of", "is_pydantic"]
 
 Copying = Callable[[Any], Any]
 Default = Callable[[Any], Any]  # from the object under construction to a field's value
@@ -225,8 +225,20 @@ class _TupleForm(Form):
         return tuple.__new__(self.kind, [copied(item) for item in value])
 
 
+_adopted: Final[dict[type, Form]] = {}
+
+
+def adopt(kind: type, names: Mapping[str, Default | None]) -> None:
+    """Take the objects of a plain class as made of the attributes `names`, each with its default
+    if it has one."""
+    _adopted[kind] = _FieldForm(kind, names)
+    form_of.cache_clear()  # type: ignore[attr-defined]
+
+
 def _form_of(kind: type) -> Form | None:
     """The form of a class; None for one whose objects are not, or not only, made of fields."""
+    if kind in _adopted:
+        return _adopted[kind]
     if is_pydantic(kind):
         return _PydanticForm(kind)
     # A dict, a string, an exception holds more than its fields.

@@ -422,6 +422,10 @@ class Storage(ABC):
         """Checkpoints of a namespace, newest first, older (by `seq`) than `before` where given."""
 
     @abstractmethod
+    def read_log(self, thread_id: str) -> list[LogRow]:
+        """All records of a thread's log, in order."""
+
+    @abstractmethod
     def read_events(
         self, thread_id: str, run_id: str, *, after: int = 0, limit: int = 1000
     ) -> list[Event]:

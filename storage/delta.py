@@ -9,8 +9,8 @@ of `codec`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Final, TypeVar, cast
 
 import attrs
 import msgspec
@@ -20,17 +20,22 @@ from greenroom.graph.control import START, Interrupt, Send
 
 from .codec import Types, Unstorable, decode, kept
 from .contract import LogPage, StorageError
-from .lists import Edit, LongList, elements_of, following
+from .lists import Edit, LongList, elements_of, following, raw_elements
 from .records import LogRow
 
 __all__ = [
+    "NOTHING",
     "Encoded",
     "Folded",
     "Unfolded",
     "decode_writes",
+    "decoded",
     "encode_checkpoint",
     "encode_writes",
+    "record_of",
+    "split_writes",
     "unfold",
+    "writes_of",
 ]
 
 S = TypeVar("S")
@@ -78,7 +83,7 @@ _checkpoint_decoder = msgspec.json.Decoder(_Stored)
 _writes_decoder = msgspec.json.Decoder(_StoredWrites)
 
 
-_NOTHING = Folded({}, b"")
+NOTHING: Final = Folded({}, b"")
 
 
 @attrs.define
@@ -117,11 +122,10 @@ def encode_checkpoint(
 
     Raises Unstorable, naming the channel.
     """
-    before = _NOTHING if parent is None else parent
-    forms = dict(before.values)
-    gone = [channel for channel in forms if channel not in checkpoint.values]
-    for channel in gone:
-        del forms[channel]
+    before = NOTHING if parent is None else parent
+    forms = {
+        channel: form for channel, form in before.values.items() if channel in checkpoint.values
+    }
     plain = []
     changed = []
     edits: list[Edit] = []
@@ -140,13 +144,32 @@ def encode_checkpoint(
             edits.append(edit)
     full = nth == 1
     about, given, plain_next = _about(checkpoint, types, full=full)
-    stored: dict[str, Any] = {"about": about, "nth": nth}
-    if full:
-        changed, gone = list(forms), []
+    metadata, plain_metadata = before.metadata_of(checkpoint, types)
+    data = record_of(about, before, forms, changed, metadata, nth=nth)
+    folded = Folded(forms, metadata, checkpoint.metadata, plain_metadata)
+    return Encoded(data, given, edits, folded, plain, plain_next, plain_metadata)
+
+
+def record_of(
+    about: Mapping[str, Any],
+    before: Folded,
+    forms: Mapping[str, bytes | LongList],
+    changed: Collection[str],
+    metadata: bytes,
+    *,
+    nth: int,
+) -> bytes:
+    """The `data` of a checkpoint's record. `before`: its parent, `NOTHING` where that is not known.
+    `forms`: its channels. `changed`: those that may be others than before. `nth`: its place in the
+    chain; 1 for a full snapshot, which has all of them.
+
+    Raises Unstorable for a name that is no text.
+    """
+    full = nth == 1
     values: dict[str, msgspec.Raw] = {}
     grown: dict[str, msgspec.Raw] = {}
     lists: dict[str, tuple[int, int]] = {}
-    for channel in changed:
+    for channel in forms if full else changed:
         form, old = forms[channel], before.values.get(channel)
         if isinstance(form, bytes):
             if not full and isinstance(old, bytes) and _grew(old, form):
@@ -155,7 +178,8 @@ def encode_checkpoint(
                 values[channel] = msgspec.Raw(form)
         else:
             lists[channel] = (form.id, len(form.elements))
-    metadata, plain_metadata = before.metadata_of(checkpoint, types)
+    gone = [] if full else [channel for channel in before.values if channel not in forms]
+    stored: dict[str, Any] = {"about": about, "nth": nth}
     stored |= {
         name: part
         for name, part in (
@@ -169,11 +193,9 @@ def encode_checkpoint(
     if full or metadata != before.metadata:
         stored["metadata"] = msgspec.Raw(metadata)
     try:
-        data = _encoder.encode(stored)
+        return _encoder.encode(stored)
     except UnicodeEncodeError as error:
         raise Unstorable(f"checkpoint: a name in it is no text: {error}") from None
-    folded = Folded(forms, metadata, checkpoint.metadata, plain_metadata)
-    return Encoded(data, given, edits, folded, plain, plain_next, plain_metadata)
 
 
 def _about(
@@ -244,7 +266,7 @@ def encode_writes(writes: PendingWrites, types: Types) -> tuple[bytes, bool]:
     told, unknown = kept(about, writes.node, types)
     types.tell(unknown, f"what node {writes.node!r} asks, is told or sends")
     exact = not unknown
-    pairs: list[tuple[str, msgspec.Raw]] | None = None
+    pairs: list[tuple[str, bytes]] | None = None
     if writes.writes is not None:
         pairs = []
         for key, value in writes.writes:
@@ -253,8 +275,20 @@ def encode_writes(writes: PendingWrites, types: Types) -> tuple[bytes, bool]:
             raw, unknown = kept(value, name, types)
             types.tell(unknown, f"channel {name!r}")
             exact = exact and not unknown
-            pairs.append((key, msgspec.Raw(raw)))
-    return _encoder.encode(_StoredWrites(msgspec.Raw(told), pairs)), exact
+            pairs.append((key, raw))
+    return writes_of(told, pairs), exact
+
+
+def writes_of(about: bytes, pairs: Sequence[tuple[str, bytes]] | None) -> bytes:
+    """The `data` of a record of pending writes, from stored forms."""
+    raws = None if pairs is None else [(name, msgspec.Raw(raw)) for name, raw in pairs]
+    return _encoder.encode(_StoredWrites(msgspec.Raw(about), raws))
+
+
+def split_writes(row: LogRow) -> tuple[bytes, list[tuple[str, bytes]]]:
+    """What `writes_of` made the record of. Raises StorageError if it is damaged."""
+    stored = _read(_writes_decoder, row)
+    return bytes(stored.about), [(name, bytes(raw)) for name, raw in stored.writes or ()]
 
 
 @attrs.frozen
@@ -297,10 +331,10 @@ class Unfolded:
         for channel, form in self.values.items():
             if isinstance(form, bytes):
                 forms[channel] = form
-                values[channel] = _decoded(self.row, f"channel {channel!r}", form, types)
+                values[channel] = decoded(self.row, f"channel {channel!r}", form, types)
             else:
                 forms[channel], values[channel] = self._list(channel, *form, types)
-        about = _decoded(self.row, "what it is about", self.about, types)
+        about = decoded(self.row, "what it is about", self.about, types)
         checkpoint = Checkpoint(
             id=self.row.checkpoint_id,
             ns=self.row.ns,
@@ -313,7 +347,7 @@ class Unfolded:
             next=_next(self.row.checkpoint_id, about, self.row.input, types),
             joins={name: tuple(arrived) for name, arrived in about.get("joins", {}).items()},
             ran=tuple(about.get("ran", ())),
-            metadata=_decoded(self.row, "metadata", self.metadata, types),
+            metadata=decoded(self.row, "metadata", self.metadata, types),
         )
         pending = [decode_writes(row, types) for row in self.pending]
         saved = Saved(checkpoint, {writes.task_id: writes for writes in pending})
@@ -322,10 +356,17 @@ class Unfolded:
     def _list(
         self, channel: str, list_id: int, length: int, types: Types
     ) -> tuple[LongList, list[Any]]:
+        def decoder(data: bytes) -> Any:
+            return decoded(self.row, f"channel {channel!r}", data, types)
+
+        found = self._list_of(list_id, length, decoder)
+        return found, cast(list[Any], found.elements)
+
+    def _list_of(self, list_id: int, length: int, decoder: Callable[[bytes], Any]) -> LongList:
         records = [row for row in self.lists.get(list_id, ()) if row.seq < self.seq]
         elements: list[Any] = []
         if records and records[0].seq == list_id:
-            elements = _decoded(self.row, f"channel {channel!r}", elements_of(records), types)
+            elements = decoder(elements_of(records))
         if len(elements) < length:
             raise StorageError(
                 f"The log of thread {self.row.thread_id} is damaged: the list at {list_id} of "
@@ -333,7 +374,19 @@ class Unfolded:
             )
         surplus = len(elements) - length
         del elements[length:]
-        return LongList.of(list_id, elements, records, surplus), elements
+        return LongList.of(list_id, elements, records, surplus)
+
+    def forms(self) -> dict[str, bytes | LongList]:
+        """What a child's stored forms are compared with: see `lists.following_bytes`."""
+        return {
+            channel: form if isinstance(form, bytes) else self._list_of(*form, raw_elements)
+            for channel, form in self.values.items()
+        }
+
+    def raw(self, channel: str) -> bytes:
+        """A channel in stored form. Raises StorageError if the log is damaged."""
+        form = self.values[channel]
+        return form if isinstance(form, bytes) else self._list_of(*form, raw_elements).raw
 
 
 def unfold(page: LogPage) -> list[Unfolded]:
@@ -401,7 +454,8 @@ def _damaged(row: LogRow, error: Exception) -> StorageError:
     return StorageError(f"The log of thread {row.thread_id} is damaged at {row.seq}: {error}")
 
 
-def _decoded(row: LogRow, what: str, data: bytes | msgspec.Raw, types: Types) -> Any:
+def decoded(row: LogRow, what: str, data: bytes | msgspec.Raw, types: Types) -> Any:
+    """A value in stored form. StorageError says in which record, and `what` it is there."""
     try:
         return decode(data, types)
     except StorageError as error:
@@ -428,7 +482,7 @@ def _plain(mapping: Mapping[str, Any] | None) -> dict[str, Any] | None:
 def decode_writes(row: LogRow, types: Types) -> PendingWrites:
     """Raises StorageError, naming the record and the channel that cannot be read."""
     stored = _read(_writes_decoder, row)
-    about: dict[str, Any] = _decoded(row, "what a task has come to", stored.about, types)
+    about: dict[str, Any] = decoded(row, "what a task has come to", stored.about, types)
     return PendingWrites(
         checkpoint_id=row.checkpoint_id,
         ns=row.ns,
@@ -437,7 +491,7 @@ def decode_writes(row: LogRow, types: Types) -> PendingWrites:
         writes=None
         if stored.writes is None
         else tuple(
-            (channel, _decoded(row, f"channel {channel!r}", raw, types))
+            (channel, decoded(row, f"channel {channel!r}", raw, types))
             for channel, raw in stored.writes
         ),
         goto=tuple(Send(*to) if isinstance(to, list) else to for to in about["goto"]),

@@ -20,7 +20,15 @@ from .codec import Types, Unstorable, kept
 from .contract import StorageError
 from .records import LogRow
 
-__all__ = ["Edit", "LongList", "elements_of", "following"]
+__all__ = [
+    "LOOSE",
+    "Edit",
+    "LongList",
+    "elements_of",
+    "following",
+    "following_bytes",
+    "raw_elements",
+]
 
 LONG: Final = 512  # bytes; a shorter list is stored whole
 A_RECORD: Final = 256  # bytes that could be read in the time that finding a record takes
@@ -32,8 +40,8 @@ _TOO_MUCH: Final = 2**62
 Splice = tuple[int, int, list[msgspec.Raw]]  # where, how many to remove, what to put there
 
 _encoder = msgspec.json.Encoder()
-_raws = msgspec.json.Decoder(list[msgspec.Raw])
 _splices = msgspec.json.Decoder(list[Splice])
+raw_elements: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 @attrs.frozen(eq=False)
@@ -73,6 +81,11 @@ class LongList:
             return None
         loose = None if splice or self.loose is None else self.loose + 1
         return LongList(self.id, elements, size, cost, loose)
+
+    @property
+    def raw(self) -> bytes:
+        """Its JSON, where the elements are in stored form."""
+        return b"[" + b",".join(self.elements) + b"]"
 
     def packed(self) -> LongList:
         """The list once its loose records are one."""
@@ -122,6 +135,25 @@ def following(
     return LongList(seq, value, len(raw), len(raw)), Edit("list", seq, raw[1:-1]), ()
 
 
+def following_bytes(
+    old: bytes | LongList | None, raw: bytes, seq: int
+) -> tuple[bytes | LongList, Edit | None]:
+    """As `following`, from a value's stored form alone, for values that others may have changed in
+    place since. The elements of these lists are in stored form too."""
+    if not raw.startswith(b"[") or len(raw) < LONG:
+        return raw, None
+    elements = raw_elements(raw)
+    if isinstance(old, LongList):
+        before = old.raw
+        if raw == before:
+            return old, None
+        edit = _edit(old.id, before, raw)
+        edited = old.after(elements, len(raw), len(edit.data), splice=edit.kind == "splice")
+        if edited is not None and len(edit.data) < len(raw):
+            return edited, edit
+    return LongList(seq, elements, len(raw), len(raw)), Edit("list", seq, raw[1:-1])
+
+
 def elements_of(records: Sequence[LogRow]) -> bytes:
     """A list as JSON, from its records in order. Raises StorageError if they are damaged."""
     if len(records) == 1 and records[0].kind == "array":
@@ -132,10 +164,10 @@ def elements_of(records: Sequence[LogRow]) -> bytes:
     for record in records:
         try:
             if record.kind in ("list", "pack"):
-                elements += _raws.decode(b"[" + record.data + b"]")
+                elements += raw_elements(b"[" + record.data + b"]")
                 continue
             if record.kind == "array":
-                elements += _raws.decode(record.data)
+                elements += raw_elements(record.data)
                 continue
             for at, removed, put in _splices.decode(record.data):
                 elements[at : at + removed] = put
@@ -162,7 +194,7 @@ def _added(value: list[Any], start: int, name: str, types: Types) -> tuple[bytes
 def _edit(list_id: int, before: bytes, raw: bytes) -> Edit:
     if raw.startswith(before[:-1] + b","):
         return Edit("list", list_id, raw[len(before) : -1])
-    changes = _changes(_raws.decode(before), _raws.decode(raw))
+    changes = _changes(raw_elements(before), raw_elements(raw))
     return Edit("splice", list_id, _encoder.encode(changes))
 
 

@@ -259,13 +259,13 @@ class MemoryStorage(Storage):
         ]
 
     def last_log_seq(self, thread_id: str) -> int:
-        log = self._log(thread_id)
+        log = self.read_log(thread_id)
         return log[-1].seq if log else 0
 
     def read_checkpoint(
         self, thread_id: str, ns: str, checkpoint_id: str | None = None
     ) -> LogPage | None:
-        log = self._log(thread_id)
+        log = self.read_log(thread_id)
         for row in reversed(log):
             if (
                 row.kind == "checkpoint"
@@ -278,14 +278,14 @@ class MemoryStorage(Storage):
     def read_history(
         self, thread_id: str, ns: str, *, before: str | None = None, limit: int | None = 10
     ) -> LogPage:
-        log = self._log(thread_id)
+        log = self.read_log(thread_id)
         rows = [row for row in reversed(log) if row.kind == "checkpoint" and row.ns == ns]
         if before is not None:
             places = (at for at, row in enumerate(rows) if row.checkpoint_id == before)
             rows = rows[next(places, len(rows)) + 1 :]
         return _page(log, ns, _cut(rows, limit, 0))
 
-    def _log(self, thread_id: str) -> list[LogRow]:
+    def read_log(self, thread_id: str) -> list[LogRow]:
         with self._lock:
             kept = self._threads.get(thread_id)
             return [] if kept is None else kept.log.copy()

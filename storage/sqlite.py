@@ -28,7 +28,7 @@ from .contract import (
     StorageHeld,
     ThreadQuery,
 )
-from .records import Assistant, Event, ItemRow, Run, RunStatus, Thread
+from .records import Assistant, Event, ItemRow, LogRow, Run, RunStatus, Thread
 from .sqlite_files import FileLock, check_file, connect, create_file, explain
 from .sqlite_schema import check, migrate
 
@@ -282,6 +282,10 @@ class SqliteStorage(Storage):
     ) -> LogPage:
         with self._reading() as db:
             return sqlite_read.history_page(db, thread_id, ns, before, limit)
+
+    def read_log(self, thread_id: str) -> list[LogRow]:
+        with self._reading() as db:
+            return sqlite_read.whole_log(db, thread_id)
 
     def read_events(
         self, thread_id: str, run_id: str, *, after: int = 0, limit: int = 1000

@@ -39,6 +39,7 @@ __all__ = [
     "thread_events",
     "thread_filter",
     "unfinished_runs",
+    "whole_log",
 ]
 
 R = TypeVar("R", Thread, Run, Assistant)
@@ -242,6 +243,12 @@ def history_page(
         WHERE thread = ? AND ns = ? AND kind = 'checkpoint' {older} ORDER BY seq DESC LIMIT ?
     """
     return _page(connection, thread_id, ns, chosen, [*values, _limit(limit)])
+
+
+def whole_log(connection: sqlite3.Connection, thread_id: str) -> list[LogRow]:
+    thread = _thread(connection, thread_id)
+    rows = connection.execute(f"{_ROW} WHERE thread = ? ORDER BY seq", (thread,))
+    return list(_log_rows(thread_id, rows))
 
 
 def run_events(

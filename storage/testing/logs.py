@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
 from ..contract import (
@@ -91,6 +92,16 @@ class LogContract(OpenStorage):
         assert opened.storage.read_history("t", "").wanted == ("again", "c2", "c1")
         opened.commit(TruncateLog("t", 1))
         assert opened.storage.last_log_seq("t") == 0
+
+    def test_the_whole_log_is_read_in_order_of_all_kinds_and_namespaces(self, opened: Open) -> None:
+        checkpoint, writes = make_checkpoint_row(1, "c1"), make_writes_row(4, "c1")
+        inner = attrs.evolve(make_checkpoint_row(2, "s1", ns="sub:1"), input=b"[1]", lists=(3,))
+        part = attrs.evolve(make_writes_row(3, ""), kind="list", base_seq=3, data=b"1,2")
+        _append(opened, writes, checkpoint, inner, part)
+        opened.commit(InsertThread(make_thread("other")))
+        opened.commit(AppendLog((make_checkpoint_row(1, "o1", thread_id="other"),)))
+        assert opened.storage.read_log("t") == [checkpoint, inner, part, writes]
+        assert opened.storage.read_log("unknown") == []
 
     def test_events_are_read_after_a_position_by_run_and_by_thread(self, opened: Open) -> None:
         events = [make_event(n, "r" if n % 2 else "s") for n in range(1, 7)]
