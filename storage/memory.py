@@ -352,7 +352,9 @@ def _page(log: Sequence[LogRow], ns: str, wanted: Sequence[LogRow]) -> LogPage:
     return LogPage(
         tuple(row.checkpoint_id for row in wanted),
         tuple(row for row in rows if row.kind == "checkpoint" and first <= row.seq <= last),
-        tuple(row for row in rows if row.kind == "writes" and row.checkpoint_id in ids),
+        tuple(
+            row for row in log if row.kind == "writes" and row.ns == ns and row.checkpoint_id in ids
+        ),
         tuple(
             row
             for row in rows

@@ -54,6 +54,13 @@ class LogContract(OpenStorage):
         assert storage.read_checkpoint("t", "", "unknown") is None
         assert storage.last_log_seq("t") == 9
 
+    def test_writes_may_stand_before_their_checkpoint(self, opened: Open) -> None:
+        early, checkpoint = make_writes_row(1, "c1"), make_checkpoint_row(2, "c1")
+        _append(opened, early, checkpoint)
+        page = opened.storage.read_checkpoint("t", "")
+        assert page is not None
+        assert page.writes == (early,)
+
     def test_history_goes_back_from_the_newest_or_from_before_one(self, opened: Open) -> None:
         rows = [make_checkpoint_row(n, f"c{n}", base_seq=4 if n > 3 else 1) for n in range(1, 8)]
         writes = make_writes_row(8, "c6")
