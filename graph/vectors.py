@@ -70,13 +70,13 @@ class VectorIndex:
     ) -> tuple[Vector, ...]:
         """A vector for each text of an item. `fields`: in place of the configured ones, or
         False."""
-        texts = self._texts(value, fields)
+        texts = self.texts(value, fields)
         return self._checked(texts, self._embed(texts)) if texts else ()
 
     async def avectors(
         self, value: Mapping[str, Any], fields: Literal[False] | Sequence[str] | None
     ) -> tuple[Vector, ...]:
-        texts = self._texts(value, fields)
+        texts = self.texts(value, fields)
         return self._checked(texts, await self._aembed(texts)) if texts else ()
 
     def query(self, text: str) -> Vector:
@@ -85,9 +85,10 @@ class VectorIndex:
     async def aquery(self, text: str) -> Vector:
         return self._checked([text], await self._aembed([text]))[0]
 
-    def _texts(
+    def texts(
         self, value: Mapping[str, Any], fields: Literal[False] | Sequence[str] | None
     ) -> list[str]:
+        """The texts of an item that vectors are made of; `fields` as in `vectors`."""
         if fields is False:
             return []
         paths = self.fields if fields is None else fields

@@ -71,15 +71,14 @@ class BlockingSession:
             self.storage.close()
 
     @property
-    def epoch(self) -> int:
-        """Of the lease. Raises StorageError where the session is not open."""
-        if self._lease is None:
-            raise StorageError("The storage session is not open")
-        return self._lease.epoch
+    def opened(self) -> Storage:
+        """The storage, to read from. Raises StorageError where the session is not open."""
+        self._check()
+        return self.storage
 
     def submit(self, operations: Sequence[Operation]) -> Group:
         """Queue a group of operations, to be applied wholly or not at all by the next `wait`."""
-        self.epoch  # noqa: B018 - it raises
+        self._check()
         group = Group(operations)
         with self._queueing:
             self._queue.append(group)
@@ -107,9 +106,14 @@ class BlockingSession:
             StorageError("The commit was broken off; it may have been applied or not")
         ] * len(batch)
         try:
-            errors = self.storage.commit([group.operations for group in batch], self.epoch)
+            errors = self.storage.commit([group.operations for group in batch], self._check().epoch)
         except Exception as error:  # whatever it is, those who wait are told
             errors = [error] * len(batch)
         finally:
             for group, refusal in zip(batch, errors, strict=True):
                 group.done, group.error = True, refusal
+
+    def _check(self) -> Lease:
+        if self._lease is None:
+            raise StorageError("The storage session is not open")
+        return self._lease

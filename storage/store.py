@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any, Final, Literal, NoReturn, TypeVar
 
-import msgspec
 import trio
 
-from greenroom.graph.errors import InvalidItemError, InvalidNamespaceError
 from greenroom.graph.filters import check_filter
 from greenroom.graph.store import (
     UNSET,
@@ -21,7 +19,6 @@ from greenroom.graph.store import (
     SearchItem,
     TTLConfig,
     Unset,
-    check_namespace,
     check_page,
     check_put,
 )
@@ -29,29 +26,22 @@ from greenroom.graph.vectors import IndexConfig, VectorIndex
 from greenroom.graph.words import text_of, words_of
 from greenroom.graph.world import World, world_of_program
 
-from .codec import encode_json
 from .contract import (
     DeleteExpired,
     DeleteItem,
     ItemQuery,
     NamespaceQuery,
-    ProlongItem,
     PutItem,
     Storage,
     StorageError,
 )
+from .items import checked_key, checked_namespace, fields_of, item_row, prolonged, put_at, time_text
 from .records import ItemRow
 from .session import StorageSession
 
 __all__ = ["StorageStore"]
 
 logger = logging.getLogger(__name__)
-
-# What an item may have, in bytes of UTF-8; together they fit into the index of any database.
-MAX_LABELS: Final = 16
-MAX_NAMESPACE: Final = 1024
-MAX_KEY: Final = 1024
-MAX_VALUE: Final = 4 * 1024 * 1024  # as JSON
 
 SWEEP_INTERVAL: Final = 5.0  # minutes
 SLICE: Final = 200  # items that a sweep deletes in one commit
@@ -91,13 +81,13 @@ class StorageStore(BaseStore):
         self, namespace: Namespace, key: str, *, refresh_ttl: bool | None = None
     ) -> Item | None:
         """An item, or None. `refresh_ttl`: start its time anew (default: as configured)."""
-        namespace, key = _check_namespace(namespace), _check_key(key)
+        namespace, key = checked_namespace(namespace), checked_key(key)
         now = self._world.now()
-        row = await self._session.read(Storage.get_item, namespace, key, _text(now))
+        row = await self._session.read(Storage.get_item, namespace, key, time_text(now))
         if row is None:
             return None
         await self._prolong([row], now, refresh_ttl)
-        return Item(**_fields(row))
+        return Item(**fields_of(row))
 
     async def aput(
         self,
@@ -114,32 +104,18 @@ class StorageStore(BaseStore):
         InvalidNamespaceError, InvalidItemError, TypeError or Unstorable for what cannot be kept.
         """
         namespace, lifetime = check_put(namespace, key, value, index, ttl, self._ttl)
-        namespace, key = _check_namespace(namespace), _check_key(key)
         value = dict(value)
-        data = encode_json(value, "value")
-        if len(data) > MAX_VALUE:
-            raise InvalidItemError(
-                f"The value of item {key!r} has {len(data)} bytes as JSON; {MAX_VALUE} are allowed"
-            )
+        item = item_row(namespace, key, value, lifetime)
         text = text_of(value, index) if self._index is None else ""
         found = await self._index.avectors(value, index) if self._index is not None else ()
-        now = self._world.now()
-        item = ItemRow(
-            namespace=namespace,
-            key=key,
-            value=data,
-            created_at=_text(now),
-            updated_at=_text(now),
-            ttl=None if lifetime is None else lifetime / timedelta(minutes=1),
-            expires_at=None if lifetime is None else _text(now + lifetime),
-        )
+        item = put_at(item, self._world.now())
         await self._session.commit([PutItem(item, text, tuple(one.parts for one in found))])
         if lifetime is not None:
             self._something_expires.set()
 
     async def adelete(self, namespace: Namespace, key: str) -> None:
         """Forget an item; nothing happens where there is none."""
-        await self._session.commit([DeleteItem(_check_namespace(namespace), _check_key(key))])
+        await self._session.commit([DeleteItem(checked_namespace(namespace), checked_key(key))])
 
     async def asearch(
         self,
@@ -156,7 +132,7 @@ class StorageStore(BaseStore):
 
         A search by meaning compares the query with every item that fits otherwise.
         """
-        prefix = _check_namespace(namespace_prefix)
+        prefix = checked_namespace(namespace_prefix)
         check_page(limit, offset)
         check_filter(filter or {})
         vector = None
@@ -164,7 +140,7 @@ class StorageStore(BaseStore):
             vector = (await self._index.aquery(query)).parts
         now = self._world.now()
         wanted = ItemQuery(
-            now=_text(now),
+            now=time_text(now),
             prefix=prefix,
             filter=filter or {},
             vector=vector,
@@ -174,7 +150,7 @@ class StorageStore(BaseStore):
         )
         found = await self._session.read(Storage.search_items, wanted)
         await self._prolong([one.item for one in found], now, refresh_ttl)
-        return [SearchItem(**_fields(one.item), score=one.score) for one in found]
+        return [SearchItem(**fields_of(one.item), score=one.score) for one in found]
 
     async def alist_namespaces(
         self,
@@ -188,9 +164,9 @@ class StorageStore(BaseStore):
         """Namespaces that have items, sorted; see `InMemoryStore.list_namespaces`."""
         check_page(limit, offset, max_depth)
         query = NamespaceQuery(
-            now=_text(self._world.now()),
-            prefix=_check_namespace(prefix or ()),
-            suffix=_check_namespace(suffix or ()),
+            now=time_text(self._world.now()),
+            prefix=checked_namespace(prefix or ()),
+            suffix=checked_namespace(suffix or ()),
             max_depth=max_depth,
             limit=limit,
             offset=offset,
@@ -265,7 +241,7 @@ class StorageStore(BaseStore):
     async def sweep(self) -> None:
         """Delete what has expired, in commits so small that nobody waits for them."""
         while True:
-            now = _text(self._world.now())
+            now = time_text(self._world.now())
             first = await self._session.read(Storage.next_expiry)
             if first is None or first > now:
                 return
@@ -296,11 +272,7 @@ class StorageStore(BaseStore):
         """Start the time of items that were read anew."""
         if not (self._ttl.get("refresh_on_read", True) if wanted is None else wanted):
             return
-        longer = [
-            ProlongItem(row.namespace, row.key, row.ttl, _text(now + timedelta(minutes=row.ttl)))
-            for row in rows
-            if row.ttl is not None
-        ]
+        longer = prolonged(rows, now)
         if longer:
             await self._session.commit(longer)
 
@@ -314,52 +286,3 @@ class StorageStore(BaseStore):
             return trio.from_thread.run(method, trio_token=self._token)
         except trio.RunFinishedError:
             raise StorageError("The storage session is closed") from None
-
-
-def _text(time: datetime) -> str:
-    return time.isoformat(timespec="microseconds")
-
-
-def _fields(row: ItemRow) -> dict[str, Any]:
-    return {
-        "namespace": row.namespace,
-        "key": row.key,
-        "value": msgspec.json.decode(row.value),
-        "created_at": datetime.fromisoformat(row.created_at),
-        "updated_at": datetime.fromisoformat(row.updated_at),
-    }
-
-
-def _check_namespace(namespace: Sequence[str]) -> Namespace:
-    labels = check_namespace(namespace)
-    if len(labels) > MAX_LABELS:
-        raise InvalidNamespaceError(
-            f"A namespace has at most {MAX_LABELS} labels; got {len(labels)}: {labels!r:.200}"
-        )
-    size = sum(_size(label, InvalidNamespaceError) for label in labels)
-    if size > MAX_NAMESPACE:
-        raise InvalidNamespaceError(
-            f"The labels of a namespace have at most {MAX_NAMESPACE} bytes; "
-            f"got {size}: {labels!r:.200}"
-        )
-    return labels
-
-
-def _check_key(key: str) -> str:
-    if not isinstance(key, str):
-        raise TypeError(f"The key of an item is a string; got {key!r}")
-    if "\0" in key:
-        raise InvalidItemError(f"The key of an item may not contain NUL; got {key!r:.200}")
-    if (size := _size(key, InvalidItemError)) > MAX_KEY:
-        raise InvalidItemError(
-            f"The key of an item has at most {MAX_KEY} bytes; got {size}: {key!r:.200}"
-        )
-    return key
-
-
-def _size(text: str, error: type[Exception]) -> int:
-    """How many bytes a label or a key takes."""
-    try:
-        return len(text.encode())
-    except UnicodeEncodeError:
-        raise error(f"A lone surrogate cannot be stored; got {text!r:.200}") from None

@@ -66,8 +66,7 @@ class SavedThreads:
 
     @property
     def _storage(self) -> Storage:
-        self._session.epoch  # noqa: B018 - it raises where nothing is open
-        return self._session.storage
+        return self._session.opened
 
     @property
     def types(self) -> Types:
