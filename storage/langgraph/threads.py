@@ -109,12 +109,15 @@ class SavedThreads:
         if one is None:
             return {channel: ChannelHistory() for channel in channels}
         near: dict[str, Unfolded] = {}
+        size = PAGE
 
         def find(child: Unfolded, parent_id: str) -> Unfolded | None:
+            nonlocal size
             if parent_id not in near:
                 page = self._storage.read_history(
-                    thread_id, ns, before=child.row.checkpoint_id, limit=PAGE
+                    thread_id, ns, before=child.row.checkpoint_id, limit=size
                 )
+                size *= 2  # who has gone this far often goes further
                 near.clear()
                 near.update((one.row.checkpoint_id, one) for one in unfold(page))
             return near.get(parent_id) or self.read(thread_id, ns, parent_id)
