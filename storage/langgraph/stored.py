@@ -183,17 +183,15 @@ def to_stored(
         is_snapshot = type(value) is _DeltaSnapshot
         if is_snapshot:
             snapshots.append(channel)
-        if before is not None and channel not in new_versions:
-            version_form = values.get(VERSION + channel)
-            old = before.folded.values
-            if (
-                channel in old
-                and version_form == old.get(VERSION + channel)
-                and is_snapshot == (channel in before.about.get("snapshots", ()))
-                and channel not in before.about.get("stale", ())
-            ):
-                values[channel] = old[channel]
-                continue
+        old = {} if before is None else before.folded.values
+        version = VERSION + channel
+        if (
+            channel not in new_versions
+            and channel in old
+            and values.get(version) == old.get(version)
+        ):
+            values[channel] = old[channel]
+            continue
         values[channel] = stored_form(value.value if is_snapshot else value, channel, types)
     # Kept for the next snapshot to be compared with: a list has grown by then.
     stale = []

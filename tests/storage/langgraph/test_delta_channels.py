@@ -145,3 +145,16 @@ def test_a_list_that_becomes_a_delta_channel_begins_with_what_it_was(saver):
     assert items(graph)[: len(was)] == was
     saver.prune(["1"])
     assert items(graph)[: len(was)] == was
+
+
+def test_the_snapshots_of_a_list_share_what_they_have_in_common(saver, session):
+    graph = graph_of(saver)
+    run(graph, 40)
+    snapshots = [
+        one.checkpoint["channel_values"]["items"].value
+        for one in saver.list({"configurable": {"thread_id": "1", "checkpoint_ns": ""}})
+        if "items" in one.checkpoint["channel_values"]
+    ]
+    assert len(snapshots) > 10
+    stored = [row for row in session.storage.read_log("1") if row.kind == "list"]
+    assert sum(len(row.data) for row in stored) < 1.1 * len(str(snapshots[0]))

@@ -73,6 +73,23 @@ def test_a_checkpoint_that_is_put_again_is_replaced(saver):
     assert values(saver, "c2") == {"items": []}
 
 
+@pytest.mark.parametrize(
+    ("version", "new_versions"),
+    [(1, {"x": 1}), (2, {}), (2, {"x": 2})],
+    ids=["new", "moved", "both"],
+)
+def test_a_channel_is_stored_again_if_it_is_new_or_its_version_moved(saver, version, new_versions):
+    put(saver, "c1", x="before")
+    checkpoint = empty_checkpoint() | {
+        "id": "c2",
+        "channel_values": {"x": "after"},
+        "channel_versions": {"x": version},
+    }
+    saver.put(config(checkpoint_id="c1"), checkpoint, {}, new_versions)
+    assert values(saver, "c2") == {"x": "after"}
+    assert values(saver, "c1") == {"x": "before"}
+
+
 def test_what_follows_the_newest_is_the_newest_though_the_clock_went_back(saver):
     put(saver, "c5", n=5)
     put(saver, "c6", "c5", n=6)
