@@ -40,8 +40,8 @@ _TOO_MUCH: Final = 2**62
 Splice = tuple[int, int, list[msgspec.Raw]]  # where, how many to remove, what to put there
 
 _encoder = msgspec.json.Encoder()
+_raws = msgspec.json.Decoder(list[msgspec.Raw])
 _splices = msgspec.json.Decoder(list[Splice])
-raw_elements: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 @attrs.frozen(eq=False)
@@ -154,6 +154,14 @@ def following_bytes(
     return LongList(seq, elements, len(raw), len(raw)), Edit("list", seq, raw[1:-1])
 
 
+def raw_elements(raw: bytes) -> list[msgspec.Raw]:
+    """The elements of a list, each in stored form. Raises StorageError if it is damaged."""
+    try:
+        return _raws.decode(raw)
+    except msgspec.MsgspecError as error:
+        raise StorageError(f"A stored list is damaged: {error}") from error
+
+
 def elements_of(records: Sequence[LogRow]) -> bytes:
     """A list as JSON, from its records in order. Raises StorageError if they are damaged."""
     if len(records) == 1 and records[0].kind == "array":
@@ -164,10 +172,10 @@ def elements_of(records: Sequence[LogRow]) -> bytes:
     for record in records:
         try:
             if record.kind in ("list", "pack"):
-                elements += raw_elements(b"[" + record.data + b"]")
+                elements += _raws.decode(b"[" + record.data + b"]")
                 continue
             if record.kind == "array":
-                elements += raw_elements(record.data)
+                elements += _raws.decode(record.data)
                 continue
             for at, removed, put in _splices.decode(record.data):
                 elements[at : at + removed] = put
@@ -194,7 +202,7 @@ def _added(value: list[Any], start: int, name: str, types: Types) -> tuple[bytes
 def _edit(list_id: int, before: bytes, raw: bytes) -> Edit:
     if raw.startswith(before[:-1] + b","):
         return Edit("list", list_id, raw[len(before) : -1])
-    changes = _changes(raw_elements(before), raw_elements(raw))
+    changes = _changes(_raws.decode(before), _raws.decode(raw))
     return Edit("splice", list_id, _encoder.encode(changes))
 
 

@@ -142,6 +142,10 @@ class SavedThreads:
             stored = to_stored(checkpoint, metadata, new_versions, ns, parent_id, head, self.types)
             if self._comes_last(thread_id, stored, head):
                 rows, head = rows_of(stored, thread_id, thread.next_seq, head)
+                # What ran inside this namespace is over.
+                inner = f"{ns}|" if ns else ""
+                for other in [other for other in thread.heads if other.startswith(inner)]:
+                    del thread.heads[other]
                 thread.heads[ns] = head
                 group = self._append(thread_id, thread, rows, head.packs(thread_id))
             else:
@@ -224,6 +228,7 @@ class SavedThreads:
 
     def _head(self, thread_id: str, thread: _Thread, ns: str) -> Head | None:
         if ns not in thread.heads:
+            self._session.flush()
             one = self.read(thread_id, ns, None) if thread.exists else None
             thread.heads[ns] = None if one is None else Head.of(one)
         return thread.heads[ns]
@@ -265,19 +270,22 @@ class SavedThreads:
         return self._storage.read_log(thread_id)
 
     def _put_into_place(self, thread_id: str, stored: Stored) -> Group:
-        place = None
-        made: list[Stored | LogRow] = []
-        for entry in entries(self._settled(thread_id)):
-            if isinstance(entry, LogRow):
-                made.append(entry)
-                continue
-            if entry.row.ns == stored.ns and place is None and entry.row.checkpoint_id >= stored.id:
-                place = len(made)
-                made.append(stored)
-            if (entry.row.ns, entry.row.checkpoint_id) != (stored.ns, stored.id):
-                made.append(Stored.of(entry))
-        if place is None:
-            made.append(stored)
+        """In place of the one of its id, or else before the first with a higher one."""
+        made: list[Stored | LogRow] = [
+            entry if isinstance(entry, LogRow) else Stored.of(entry)
+            for entry in entries(self._settled(thread_id))
+        ]
+        others = [
+            (at, entry.id)
+            for at, entry in enumerate(made)
+            if isinstance(entry, Stored) and entry.ns == stored.ns
+        ]
+        for at, checkpoint_id in others:
+            if checkpoint_id == stored.id:
+                made[at] = stored
+                break
+        else:
+            made.insert(next(at for at, higher in others if higher > stored.id), stored)
         return self._write_anew(thread_id, made)
 
     def _write_anew(self, thread_id: str, made_of: Sequence[Stored | LogRow]) -> Group:

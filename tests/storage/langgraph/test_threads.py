@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+import attrs
 import pytest
 from langgraph.checkpoint.base import empty_checkpoint
 
-from greenroom.storage import InsertThread, StorageError
-from greenroom.storage.testing import make_thread
+from greenroom.storage import AppendLog, InsertThread, StorageError
+from greenroom.storage.testing import make_checkpoint_row, make_thread
 
 LONG = [{"text": "x" * 300, "n": n} for n in range(4)]
 
@@ -93,9 +94,48 @@ def test_a_channel_is_stored_again_if_it_is_new_or_its_version_moved(saver, vers
 def test_what_follows_the_newest_is_the_newest_though_the_clock_went_back(saver):
     put(saver, "c5", n=5)
     put(saver, "c6", "c5", n=6)
-    put(saver, "c2", "c6", n=2)
-    assert ids(saver) == ["c2", "c6", "c5"]
-    assert saver.get_tuple(config()).checkpoint["id"] == "c2"
+    for n in (2, 22):
+        put(saver, "c2", "c6", n=n)
+        assert ids(saver) == ["c2", "c6", "c5"]
+        assert saver.get_tuple(config()).checkpoint["channel_values"] == {"n": n}
+
+
+def test_branches_that_take_turns_do_not_mix(saver):
+    put(saver, "c1", items=LONG[:1])
+    for n, parent, value in (
+        (2, "c1", "left"),
+        (3, "c1", "right"),
+        (4, "c2", "left"),
+        (5, "c3", "right"),
+        (6, "c4", "left"),
+    ):
+        checkpoint = empty_checkpoint() | {
+            "id": f"c{n}",
+            "channel_values": {"x": value, "items": [*LONG, value]},
+            "channel_versions": {"x": 2, "items": 2},  # the same number on both
+        }
+        new = {"x": 2, "items": 2} if parent == "c1" else {}
+        saver.put(config(checkpoint_id=parent), checkpoint, {}, new)
+    for n, parent, value in ((2, 1, "left"), (3, 1, "right"), (4, 2, "left"), (5, 3, "right")):
+        found = saver.get_tuple(config(checkpoint_id=f"c{n}"))
+        assert found.parent_config == config(checkpoint_id=f"c{parent}")
+        assert found.checkpoint["channel_values"] == {"x": value, "items": [*LONG, value]}
+
+
+def test_what_several_namespaces_put_at_once_stays_whole(saver):
+    """Each drops what is known of those inside it while their commits may be under way."""
+    put(saver, "c000", n=0)
+
+    def go_on(ns):
+        for n in range(1, 41):
+            put(saver, f"c{n:03}", f"c{n - 1:03}" if ns == "" or n > 1 else None, ns=ns, n=n)
+
+    with ThreadPoolExecutor(6) as pool:
+        for done in [pool.submit(go_on, ns) for ns in ("", "a", "a|b", "a|c", "d", "e")]:
+            done.result()
+    for ns in ("", "a", "a|b", "a|c", "d", "e"):
+        found = [one.checkpoint["channel_values"]["n"] for one in saver.list(config(ns=ns))]
+        assert found[:40] == list(range(40, 0, -1))
 
 
 def test_writes_come_in_the_order_of_their_tasks(saver):
@@ -153,13 +193,15 @@ def test_before_is_a_place_in_the_list_or_a_time(saver):
     assert before("c9", limit=0) == []
 
 
-def test_a_long_history_is_read_page_by_page(saver):
+def test_a_long_history_is_read_page_by_page(saver, session):
     for n in range(1, 131):
         put(saver, f"c{n:03}", f"c{n - 1:03}" if n > 1 else None, n=n, all=list(range(n)))
     found = list(saver.list(config()))
     assert [one.checkpoint["channel_values"]["n"] for one in found] == list(range(130, 0, -1))
     assert [len(one.checkpoint["channel_values"]["all"]) for one in found[:3]] == [130, 129, 128]
     assert len(list(saver.list(config(), limit=45))) == 45
+    for n in (1, 50, 51, 130):  # none is put together from too many
+        assert len(session.storage.read_checkpoint("t", "", f"c{n:03}").checkpoints) <= 50
 
 
 def test_all_threads_are_listed_without_a_config_but_not_those_of_greenroom(saver, session):
@@ -174,9 +216,15 @@ def test_all_threads_are_listed_without_a_config_but_not_those_of_greenroom(save
 
 
 def test_a_thread_of_greenroom_is_refused_by_name(saver, session):
-    session.wait(session.submit([InsertThread(make_thread("ours"))]))
-    with pytest.raises(StorageError, match="ours was made by Greenroom"):
-        put(saver, "c1", thread_id="ours")
+    row = attrs.evolve(
+        make_checkpoint_row(1, "c1", thread_id="ours"),
+        data=b'{"about":{"step":0,"source":"loop"},"nth":1,"metadata":{}}',
+    )
+    session.wait(session.submit([InsertThread(make_thread("ours")), AppendLog((row,))]))
+    with pytest.raises(StorageError, match="ours was made by"):
+        put(saver, "c2", thread_id="ours")
+    with pytest.raises(StorageError, match="ours was made by"):
+        saver.get_tuple(config("ours"))
 
 
 def test_a_copy_has_all_and_goes_its_own_way(saver):
