@@ -76,6 +76,11 @@ class BlockingSession:
         self._check()
         return self.storage
 
+    @property
+    def epoch(self) -> int:
+        """Of the lease. Raises StorageError where the session is not open."""
+        return self._check().epoch
+
     def submit(self, operations: Sequence[Operation]) -> Group:
         """Queue a group of operations, to be applied wholly or not at all by the next `wait`."""
         self._check()
@@ -106,7 +111,7 @@ class BlockingSession:
             StorageError("The commit was broken off; it may have been applied or not")
         ] * len(batch)
         try:
-            errors = self.storage.commit([group.operations for group in batch], self._check().epoch)
+            errors = self.storage.commit([group.operations for group in batch], self.epoch)
         except Exception as error:  # whatever it is, those who wait are told
             errors = [error] * len(batch)
         finally:

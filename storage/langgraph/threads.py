@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from threading import Lock
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import attrs
 from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata
@@ -56,13 +57,28 @@ class _Thread:
     heads: dict[str, Head | None] = attrs.field(factory=dict)
 
 
+@attrs.define(eq=False)
+class _Known:
+    """What is known of the threads on a session. `lock`: around what is appended, so that it is in
+    the order of the log. `epoch`: of the lease that it was learnt under."""
+
+    lock: Lock = attrs.field(factory=Lock)
+    epoch: int = 0
+    threads: OrderedDict[str, _Thread] = attrs.field(factory=OrderedDict)
+
+
+# By session, and not by saver, so that all savers on it know the same.
+_known: Final[WeakKeyDictionary[BlockingSession, _Known]] = WeakKeyDictionary()
+_knowing: Final = Lock()
+
+
 class SavedThreads:
     """The threads on a session. Any number of Python threads may call at the same time."""
 
     def __init__(self, session: BlockingSession) -> None:
         self._session = session
-        self._lock = Lock()  # around what is appended, so that it is in the order of the log
-        self._threads: OrderedDict[str, _Thread] = OrderedDict()
+        with _knowing:
+            self._known = _known.setdefault(session, _Known())
 
     @property
     def _storage(self) -> Storage:
@@ -136,7 +152,7 @@ class SavedThreads:
         new_versions: ChannelVersions,
     ) -> None:
         """Add a checkpoint durably; one of the same id is replaced."""
-        with self._lock:
+        with self._known.lock:
             thread = self._opened(thread_id)
             head = self._head(thread_id, thread, ns)
             stored = to_stored(checkpoint, metadata, new_versions, ns, parent_id, head, self.types)
@@ -161,15 +177,15 @@ class SavedThreads:
         task: tuple[str, str],
     ) -> None:
         """Add what a task wrote durably. `task`: its id and its path."""
-        with self._lock:
+        with self._known.lock:
             thread = self._opened(thread_id)
             row = write_row(thread_id, ns, checkpoint_id, thread.next_seq, writes, task, self.types)
             group = self._append(thread_id, thread, [row])
         self._finish(thread_id, group)
 
     def delete(self, thread_id: str) -> None:
-        with self._lock:
-            self._threads.pop(thread_id, None)
+        with self._known.lock:
+            self._known.threads.pop(thread_id, None)
             group = self._session.submit([DeleteThread(thread_id)])
         self._finish(thread_id, group)
 
@@ -178,12 +194,12 @@ class SavedThreads:
 
         Raises StorageError where there is no `source`, or a `target` already.
         """
-        with self._lock:
+        with self._known.lock:
             if not self._opened(source).exists:
                 raise StorageError(f"There is no thread {source!r} to copy")
             if self._opened(target).exists:
                 raise StorageError(f"Thread {target!r} exists already")
-            self._threads.pop(target)
+            self._known.threads.pop(target)
             rows = [attrs.evolve(row, thread_id=target) for row in self._settled(source)]
             group = self._session.submit([InsertThread(_new(target)), AppendLog(tuple(rows))])
         self._finish(target, group)
@@ -191,7 +207,7 @@ class SavedThreads:
     def keep(self, thread_id: str, wanted: Callable[[Sequence[Unfolded]], Collection[str]]) -> None:
         """Forget checkpoints with their writes. `wanted`: of those of a namespace, oldest first,
         the ids of the ones to keep. What delta channels take from forgotten ones is kept."""
-        with self._lock:
+        with self._known.lock:
             if not self._opened(thread_id).exists:
                 return
             log = self._settled(thread_id)
@@ -212,7 +228,10 @@ class SavedThreads:
         self._finish(thread_id, group)
 
     def _opened(self, thread_id: str) -> _Thread:
-        thread = self._threads.get(thread_id)
+        if self._known.epoch != self._session.epoch:  # others may have written in between
+            self._known.threads.clear()
+            self._known.epoch = self._session.epoch
+        thread = self._known.threads.get(thread_id)
         if thread is None:
             self._session.flush()
             storage = self._storage
@@ -220,10 +239,10 @@ class SavedThreads:
             if record is not None and not MARK.items() <= record.metadata.items():
                 raise StorageError(f"Thread {thread_id} was made by Greenroom, not by LangGraph")
             thread = _Thread(record is not None, storage.last_log_seq(thread_id) + 1)
-            self._threads[thread_id] = thread
-            if len(self._threads) > KEPT:
-                self._threads.popitem(last=False)
-        self._threads.move_to_end(thread_id)
+            self._known.threads[thread_id] = thread
+            if len(self._known.threads) > KEPT:
+                self._known.threads.popitem(last=False)
+        self._known.threads.move_to_end(thread_id)
         return thread
 
     def _head(self, thread_id: str, thread: _Thread, ns: str) -> Head | None:
@@ -260,8 +279,8 @@ class SavedThreads:
         try:
             self._session.wait(group)
         except BaseException:
-            with self._lock:  # what is in memory is not what is in storage
-                self._threads.pop(thread_id, None)
+            with self._known.lock:  # what is in memory is not what is in storage
+                self._known.threads.pop(thread_id, None)
             raise
 
     def _settled(self, thread_id: str) -> list[LogRow]:
@@ -297,7 +316,7 @@ class SavedThreads:
                 continue
             made, heads[entry.ns] = rows_of(entry, thread_id, len(rows) + 1, heads.get(entry.ns))
             rows += made
-        self._threads.pop(thread_id, None)
+        self._known.threads.pop(thread_id, None)
         append = [AppendLog(tuple(rows), follows=0)] if rows else []
         return self._session.submit([TruncateLog(thread_id, 1), *append])
 

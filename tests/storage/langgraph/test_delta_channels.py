@@ -76,8 +76,8 @@ def test_a_delta_channel_is_the_same_after_a_restart(opened):
 
 def test_a_branch_takes_from_its_own_ancestors_only(saver):
     graph = graph_of(saver)
-    run(graph, 7)
-    early = [state for state in graph.get_state_history(CONFIG) if not state.next][4]
+    run(graph, 14)
+    early = [state for state in graph.get_state_history(CONFIG) if not state.next][11]
     branch = graph.update_state(early.config, {"items": ["branch"]}, as_node="add")
     assert items(graph, branch) == [*early.values["items"], "branch"]
     run(graph, 3)

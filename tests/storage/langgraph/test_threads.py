@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import attrs
@@ -9,6 +10,7 @@ import pytest
 from langgraph.checkpoint.base import empty_checkpoint
 
 from greenroom.storage import AppendLog, InsertThread, StorageError
+from greenroom.storage.langgraph import BlockingSession, GreenroomSaver
 from greenroom.storage.testing import make_checkpoint_row, make_thread
 
 LONG = [{"text": "x" * 300, "n": n} for n in range(4)]
@@ -122,20 +124,59 @@ def test_branches_that_take_turns_do_not_mix(saver):
         assert found.checkpoint["channel_values"] == {"x": value, "items": [*LONG, value]}
 
 
-def test_what_several_namespaces_put_at_once_stays_whole(saver):
-    """Each drops what is known of those inside it while their commits may be under way."""
-    put(saver, "c000", n=0)
+class Slow(BlockingSession):
+    """Leaves commits on their way while `slow`."""
 
-    def go_on(ns):
-        for n in range(1, 41):
-            put(saver, f"c{n:03}", f"c{n - 1:03}" if ns == "" or n > 1 else None, ns=ns, n=n)
+    slow = False
 
-    with ThreadPoolExecutor(6) as pool:
-        for done in [pool.submit(go_on, ns) for ns in ("", "a", "a|b", "a|c", "d", "e")]:
-            done.result()
-    for ns in ("", "a", "a|b", "a|c", "d", "e"):
-        found = [one.checkpoint["channel_values"]["n"] for one in saver.list(config(ns=ns))]
-        assert found[:40] == list(range(40, 0, -1))
+    def wait(self, group):
+        if not self.slow:
+            super().wait(group)
+
+
+def test_a_thread_that_is_made_while_it_is_being_deleted_is_there(new_storage):
+    with Slow(new_storage()) as session:
+        saver = GreenroomSaver(session)
+        put(saver, "c1", n=1)
+        session.slow = True
+        saver.delete_thread("t")
+        session.slow = False
+        put(saver, "c2", n=2)
+        assert ids(saver) == ["c2"]
+
+
+def test_a_branch_of_an_inner_graph_is_whole_though_others_are_on_their_way(new_storage):
+    with Slow(new_storage()) as session:
+        saver = GreenroomSaver(session)
+        put(saver, "c1", ns="inner", n=1)
+        session.slow = True
+        put(saver, "c2", "c1", ns="inner", n=2)
+        put(saver, "c1", n=0)
+        put(saver, "c3", "c1", ns="inner", n=3)
+        session.slow = False
+        put(saver, "c4", "c3", ns="inner", n=4)
+        found = [one.checkpoint["channel_values"]["n"] for one in saver.list(config(ns="inner"))]
+        assert found == [4, 3, 2, 1]
+
+
+def test_savers_on_one_session_take_turns(saver, session):
+    other = GreenroomSaver(session)
+    for n in range(1, 7):
+        put((saver, other)[n % 2], f"c{n}", f"c{n - 1}" if n > 1 else None, items=LONG[:n])
+    assert ids(saver) == ids(other) == ["c6", "c5", "c4", "c3", "c2", "c1"]
+    assert values(saver, "c4") == {"items": LONG}
+
+
+def test_a_session_that_is_opened_again_sees_what_others_did_in_between(opened):
+    session = opened()
+    saver = GreenroomSaver(session)
+    with session:
+        put(saver, "c1", n=1)
+    with opened() as between:
+        put(GreenroomSaver(between), "c2", "c1", n=2)
+    with session:
+        put(saver, "c3", "c2", n=3)
+        assert ids(saver) == ["c3", "c2", "c1"]
 
 
 def test_writes_come_in_the_order_of_their_tasks(saver):
@@ -165,6 +206,16 @@ def test_writes_may_come_before_their_checkpoint(saver):
     assert saver.get_tuple(config()).pending_writes == [("task", "x", 1)]
 
 
+@pytest.fixture
+def restless():
+    """Threads of Python take turns as often as can be."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.usefixtures("restless")
 def test_threads_of_python_that_put_at_once_lose_nothing(saver):
     at = put(saver, "c1", n=1)
     with ThreadPoolExecutor(8) as pool:
@@ -259,6 +310,8 @@ def test_a_run_is_forgotten_out_of_the_middle(saver):
     put(saver, "c4", "c3", items=LONG, other=1)
     assert values(saver, "c4") == {"items": LONG, "other": 1}
     assert saver.get_tuple(config(checkpoint_id="c2")) is None
+    put(saver, "c2", "c1")
+    assert saver.get_tuple(config(checkpoint_id="c2")).pending_writes == []
 
 
 def test_a_deleted_thread_begins_anew(saver):
