@@ -242,6 +242,29 @@ def test_before_is_a_place_in_the_list_or_a_time(saver):
     assert before("c4", limit=1) == ["c3"]
     assert before("c3", ns="inner") == ["c2"]
     assert before("c9", limit=0) == []
+    assert before("c4", checkpoint_id="c3") == ["c3"]
+    assert before("c3", checkpoint_id="c3") == []
+
+
+def test_the_history_of_a_channel_is_found_far_back(saver):
+    put(saver, "c01", x=[1])
+    at = put(saver, "c02", "c01")
+    saver.put_writes(at, [("x", [2])], "task")
+    for n in range(3, 60):
+        put(saver, f"c{n:02}", f"c{n - 1:02}")
+    put(saver, "c90", "c02")
+    for checkpoint_id in ("c59", "c90"):
+        found = saver.get_delta_channel_history(
+            config=config(checkpoint_id=checkpoint_id), channels=["x"]
+        )
+        assert found == {"x": {"seed": [1], "writes": [("task", "x", [2])]}}
+
+
+def test_a_thread_may_be_called_by_a_number(saver):
+    assert put(saver, "c1", thread_id=7)["configurable"]["thread_id"] == 7
+    assert ids(saver, thread_id="7") == ids(saver, thread_id=7) == ["c1"]
+    saver.delete_thread(7)
+    assert ids(saver, thread_id="7") == []
 
 
 def test_a_long_history_is_read_page_by_page(saver, session):
