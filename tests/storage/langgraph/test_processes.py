@@ -10,8 +10,16 @@ import sys
 import pytest
 from langgraph.checkpoint.base import empty_checkpoint
 
-from greenroom.storage import MemoryStorage, SqliteStorage, StaleEpoch, StorageError, StorageHeld
+from greenroom.storage import (
+    InsertThread,
+    MemoryStorage,
+    SqliteStorage,
+    StaleEpoch,
+    StorageError,
+    StorageHeld,
+)
 from greenroom.storage.langgraph import BlockingSession, GreenroomSaver
+from greenroom.storage.testing import make_thread
 
 PLACE = {"configurable": {"thread_id": "1", "checkpoint_ns": ""}}
 
@@ -107,6 +115,13 @@ def test_a_refused_commit_leaves_the_thread_usable():
         storage.fails = False
         put(saver, x=3)
         assert [one.checkpoint["channel_values"]["x"] for one in saver.list(PLACE)] == [3, 1]
+
+
+def test_what_was_submitted_is_there_though_nobody_waited_for_it(opened):
+    with opened() as session:
+        session.submit([InsertThread(make_thread())])
+    with opened() as session:
+        assert session.storage.get_thread("t") is not None
 
 
 def test_a_session_that_is_over_says_so(opened):

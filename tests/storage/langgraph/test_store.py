@@ -137,6 +137,13 @@ def test_items_are_found_by_meaning(session, function):
     assert found[3].score is None
 
 
+def test_vectors_of_another_length_are_refused(session):
+    store = GreenroomStore(session, index={"dims": 4, "embed": embed})
+    with pytest.raises(ValueError, match="a vector of 3 numbers"):
+        store.put(USERS, "a", {"text": "a"})
+    assert store.search(()) == []
+
+
 def test_items_are_found_by_their_words_without_an_index(store):
     store.put(USERS, "1", {"text": "green tea"})
     store.put(USERS, "2", {"text": "black coffee"})

@@ -234,8 +234,8 @@ def test_before_is_a_place_in_the_list_or_a_time(saver):
     put(saver, "c2", ns="inner")
     put(saver, "c4", ns="inner")
 
-    def before(checkpoint_id, limit=None, **place):
-        found = saver.list(config(**place), before=config(checkpoint_id=checkpoint_id), limit=limit)
+    def before(bound, limit=None, **place):
+        found = saver.list(config(**place), before=config(checkpoint_id=bound), limit=limit)
         return [one.checkpoint["id"] for one in found]
 
     assert before("c4") == ["c3", "c2", "c1"]
