@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 from .codec import encode_json
 from .contract import AssistantQuery, LogPage, StorageError, ThreadQuery
 from .postgres_items import PostgresItems
-from .records import Assistant, Event, Run, RunStatus, Thread
+from .records import Assistant, Event, LogRow, Run, RunStatus, Thread
 from .rows import COLUMNS, RUN_COLUMNS, Filter, all_of, from_values, to_event, to_log_row
 
 __all__ = ["PostgresReads"]
@@ -35,6 +35,13 @@ _EVENTS: Final = """
 _WANTED: Final = f"""
     SELECT thread, seq, ns, checkpoint_id, base_seq, lists FROM greenroom.log
     WHERE thread = {_THREAD} AND ns = %s AND kind = 'checkpoint'
+"""
+_WHOLE_LOG: Final = f"""
+    SELECT l.seq, l.kind, l.ns, l.checkpoint_id, l.base_seq, l.data, l.lists,
+        CASE WHEN l.run IS NULL THEN l.input
+        ELSE (SELECT r.input FROM greenroom.runs r WHERE r.id = l.run) END,
+        1
+    FROM greenroom.log l WHERE l.thread = {_THREAD} ORDER BY l.seq
 """
 _PAGE: Final = """
     WITH wanted AS ({}),
@@ -190,6 +197,10 @@ class PostgresReads(PostgresItems):
             tuple(row for row, _ in found if row.kind == "writes"),
             tuple(row for row, _ in found if row.kind not in ("checkpoint", "writes")),
         )
+
+    def read_log(self, thread_id: str) -> list[LogRow]:
+        rows = self._fetch(_WHOLE_LOG, [thread_id])
+        return [to_log_row(thread_id, row) for row in rows]
 
     def read_events(
         self, thread_id: str, run_id: str, *, after: int = 0, limit: int = 1000

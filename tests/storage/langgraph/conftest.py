@@ -1,6 +1,5 @@
 import pytest
 
-from greenroom import storage
 from greenroom.storage import MemoryStorage, SqliteStorage
 from greenroom.storage.langgraph import BlockingSession, GreenroomSaver
 
@@ -13,10 +12,10 @@ def new_storage(request, tmp_path):
         return MemoryStorage
     if request.param == "sqlite":
         return lambda: SqliteStorage(tmp_path / f"{next(made)}.db")
-    if not hasattr(storage, "PostgresStorage"):
-        pytest.skip("there is no PostgresStorage yet")
     server = request.getfixturevalue("postgres")
-    return lambda: storage.PostgresStorage(server.emptied())
+    from greenroom.storage.postgres import PostgresStorage
+
+    return lambda: PostgresStorage(server.emptied())
 
 
 @pytest.fixture
