@@ -13,7 +13,7 @@ import attrs
 
 from greenroom.graph.declared import declared_types
 
-from .contract import Lease, Operation, Storage, StorageError
+from .contract import Lease, Operation, Storage, StorageAway, StorageError
 
 __all__ = ["BlockingSession", "Group"]
 
@@ -32,7 +32,9 @@ class BlockingSession:
 
     Takes the lease on entry: StorageHeld names who has it. Any number of threads may commit and
     read at the same time. Commits are applied in the order in which they were submitted; those that
-    wait while one is on its way to the disk go there together.
+    wait while one is on its way to the disk go there together. A lease that runs out is renewed by
+    commits alone. Storage that cannot be reached ends the session with StorageAway: it is for the
+    program to open another.
 
     `types`: classes, and schemas that name them, whose objects come back from storage as
     themselves. `owner`: what a second process is told about this one; by default its process id and
@@ -112,6 +114,9 @@ class BlockingSession:
         ] * len(batch)
         try:
             errors = self.storage.commit([group.operations for group in batch], self.epoch)
+        except StorageAway as error:
+            self._lease = None  # what was applied is not known, so that nothing may follow it
+            errors = [error] * len(batch)
         except Exception as error:  # whatever it is, those who wait are told
             errors = [error] * len(batch)
         finally:

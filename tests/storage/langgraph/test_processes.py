@@ -15,6 +15,7 @@ from greenroom.storage import (
     MemoryStorage,
     SqliteStorage,
     StaleEpoch,
+    StorageAway,
     StorageError,
     StorageHeld,
 )
@@ -115,6 +116,19 @@ def test_a_refused_commit_leaves_the_thread_usable():
         storage.fails = False
         put(saver, x=3)
         assert [one.checkpoint["channel_values"]["x"] for one in saver.list(PLACE)] == [3, 1]
+
+
+def test_nothing_follows_what_may_have_been_applied_or_not():
+    class Away(MemoryStorage):
+        def commit(self, groups, epoch):
+            raise StorageAway("the database is away")
+
+    with BlockingSession(Away()) as session:
+        saver = GreenroomSaver(session)
+        with pytest.raises(StorageAway, match="is away"):
+            put(saver, x=1)
+        with pytest.raises(StorageError, match="not open"):
+            put(saver, x=2)
 
 
 def test_what_was_submitted_is_there_though_nobody_waited_for_it(opened):
