@@ -27,7 +27,7 @@ from .contract import (
 )
 from .records import Assistant, Event, Run, RunStatus, Thread
 from .sqlite_files import FileLock, check_file, connect, create_file, explain
-from .sqlite_schema import migrate
+from .sqlite_schema import check, migrate
 
 __all__ = ["SqliteStorage"]
 
@@ -47,8 +47,8 @@ class SqliteStorage(Storage):
     One process at a time writes: it holds a lock on `path.lock` that the kernel takes back when it
     dies. Commits are durable over a power cut (WAL, `synchronous=FULL`). `open` only looks whether
     the file may be one of ours; it is made and migrated by `acquire_lease`, under the lock, so that
-    nobody who is refused the lease has changed anything. Reads need the schema, so the first
-    process to use a new file must have taken the lease.
+    nobody who is refused the lease has changed anything. Without the lease a file can be read, also
+    while another process holds it, if it has the schema of this version.
     """
 
     path: Path = attrs.field(converter=_real_path)
@@ -90,7 +90,7 @@ class SqliteStorage(Storage):
         return lease
 
     def _start_writer(self, owner: str) -> tuple[Database, Lease]:
-        connection = connect(self.path)
+        connection = connect(self.path, writes=True)
         try:
             migrate(connection, str(self.path))
             (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
@@ -197,8 +197,13 @@ class SqliteStorage(Storage):
             return self._readers.pop()
         except IndexError:
             connection = connect(self.path)
-            connection.execute("PRAGMA query_only = ON")
-            sqlite_read.prepare(connection)
+            try:
+                if self._writer is None:  # nobody has looked at the schema yet
+                    check(connection, str(self.path))
+                sqlite_read.prepare(connection)
+            except BaseException:
+                connection.close()
+                raise
             return connection
 
     def get_thread(self, thread_id: str) -> Thread | None:

@@ -46,10 +46,10 @@ def create_file(path: Path) -> None:
         raise StorageError(f"{path} cannot be created: {error.strerror}") from error
 
 
-def connect(path: Path) -> sqlite3.Connection:
+def connect(path: Path, *, writes: bool = False) -> sqlite3.Connection:
     """A connection to a file that exists, usable from any thread, one at a time."""
     return sqlite3.connect(
-        f"{path.as_uri()}?mode=rw",
+        f"{path.as_uri()}?mode={'rw' if writes else 'ro'}",
         uri=True,
         timeout=BUSY_TIMEOUT,
         isolation_level=None,

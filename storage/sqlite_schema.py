@@ -13,7 +13,7 @@ from sqlite_utils import Database, Migrations
 
 from .contract import StorageError
 
-__all__ = ["migrate"]
+__all__ = ["check", "migrate"]
 
 
 def tables(db: Database) -> None:
@@ -130,11 +130,29 @@ def migrate(connection: sqlite3.Connection, path: str) -> None:
     Raises StorageError, with nothing changed, if a newer version has written the file.
     """
     db = Database(connection, execute_plugins=False)
+    _check_known(db, path)
+    with db.atomic():
+        _migrations.apply(db)
+
+
+def check(connection: sqlite3.Connection, path: str) -> None:
+    """Raise StorageError, with nothing changed, unless the schema is this version's."""
+    db = Database(connection, execute_plugins=False)
+    if not _check_known(db, path):
+        raise StorageError(f"{path} holds no data of Greenroom's")
+    if _migrations.pending(db):
+        raise StorageError(
+            f"{path} was written by an older version of Greenroom: serve it once with this one"
+        )
+
+
+def _check_known(db: Database, path: str) -> list[str]:
+    """The names of the migrations that were applied, all of which this version knows."""
     known = {step.__name__ for step in MIGRATIONS}
-    unknown = [step.name for step in _migrations.applied(db) if step.name not in known]
+    applied: list[str] = [step.name for step in _migrations.applied(db)]
+    unknown = [name for name in applied if name not in known]
     if unknown:
         raise StorageError(
             f"{path} was written by a newer version of Greenroom: it has the schema {unknown[-1]!r}"
         )
-    with db.atomic():
-        _migrations.apply(db)
+    return applied
