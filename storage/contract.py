@@ -7,7 +7,8 @@ around it; `testing` has the suite that proves a backend.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
@@ -31,13 +32,19 @@ __all__ = [
     "PutRun",
     "PutThread",
     "RecordExists",
+    "Restore",
+    "Row",
     "StaleEpoch",
+    "Stats",
     "Storage",
     "StorageError",
     "StorageHeld",
     "ThreadQuery",
     "TruncateLog",
 ]
+
+
+Row = dict[str, Any]  # a record in its stored form, see `rows`
 
 
 class StorageHeld(StorageError):
@@ -122,6 +129,15 @@ class AppendEvents:
     events: tuple[Event, ...]
 
 
+@attrs.frozen
+class Restore:
+    """Add or replace a record that was read by a `scan`, as it was stored. A thread keeps what
+    belongs to it."""
+
+    kind: type[Thread] | type[Run] | type[Assistant]
+    row: Row
+
+
 Operation = (
     InsertThread
     | PutThread
@@ -132,6 +148,7 @@ Operation = (
     | AppendLog
     | TruncateLog
     | AppendEvents
+    | Restore
 )
 
 
@@ -194,6 +211,24 @@ class Lease:
 
     owner: str
     epoch: int
+
+
+@attrs.frozen(kw_only=True)
+class Stats:
+    """What a store holds. `threads`, `runs`, `log`: how many by status or kind. `bytes`: of what is
+    stored, by table. `oldest`, `newest`: when the first thread was made, and the last one changed.
+    `holder`: who has the lease, if anybody does.
+    """
+
+    threads: Mapping[str, int]
+    runs: Mapping[str, int]
+    log: Mapping[str, int]
+    events: int
+    assistants: int
+    bytes: Mapping[str, int]
+    oldest: str | None
+    newest: str | None
+    holder: str | None
 
 
 class Storage(ABC):
@@ -305,3 +340,39 @@ class Storage(ABC):
         self, thread_id: str, *, after: int = 0, limit: int = 1000
     ) -> list[Event]:
         """The kept events of all runs of a thread with an id above `after`, in order."""
+
+    # For looking after a store. Rows are as they are stored, so that nothing is lost in passing.
+
+    @contextmanager
+    def moment(self) -> Iterator[Storage]:
+        """Reads through what this gives are of one moment, where the backend can do that."""
+        yield self
+
+    @abstractmethod
+    def scan_threads(self, *, after: str = "", limit: int = 1000) -> list[Row]:
+        """Threads with an id above `after`, in order of their ids."""
+
+    @abstractmethod
+    def scan_runs(self, thread_id: str, *, after: int = 0, limit: int = 1000) -> list[Row]:
+        """The runs of a thread with a `seq` above `after`, in order."""
+
+    @abstractmethod
+    def scan_log(self, thread_id: str, *, after: int = 0, limit: int = 1000) -> list[LogRow]:
+        """All records of a thread's log above `after`, in order. `run_id`: where the input is that
+        of a run that is there."""
+
+    @abstractmethod
+    def scan_assistants(self, *, after: str = "", limit: int = 1000) -> list[Row]:
+        """Assistants with an id above `after`, in order of their ids."""
+
+    @abstractmethod
+    def stats(self) -> Stats: ...
+
+    @abstractmethod
+    def faults(self) -> list[str]:
+        """What the backend itself finds damaged, a line each: its files, and records of threads
+        and runs that are not there."""
+
+    @abstractmethod
+    def vacuum(self, epoch: int) -> None:
+        """Give back the space of what was deleted. Raises StaleEpoch as `commit` does."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from operator import attrgetter, itemgetter
@@ -27,7 +28,10 @@ from .contract import (
     PutRun,
     PutThread,
     RecordExists,
+    Restore,
+    Row,
     StaleEpoch,
+    Stats,
     Storage,
     StorageError,
     StorageHeld,
@@ -35,7 +39,7 @@ from .contract import (
     TruncateLog,
 )
 from .records import UNFINISHED, Assistant, Event, LogRow, Run, RunStatus, Thread
-from .rows import COLUMNS, Row, contains, from_row, to_row
+from .rows import COLUMNS, contains, from_row, to_row
 
 __all__ = ["MemoryStorage"]
 
@@ -156,6 +160,21 @@ class MemoryStorage(Storage):
                     if kept is not None and event.run_id in kept.runs:
                         place = f"Events of thread {event.thread_id}"
                         _insert(kept.events, event, _event_id, place, undo)
+            case Restore(kind, row):
+                self._restore(kind, row, undo)
+
+    def _restore(self, kind: type, row: Row, undo: Undo) -> None:
+        if kind is Assistant:
+            _put(self._assistants, row["assistant_id"], row, undo)
+        elif kind is Run:
+            if (kept := self._threads.get(row["thread_id"])) is not None:
+                _put(kept.runs, row["run_id"], row, undo)
+        elif (kept := self._threads.get(row["thread_id"])) is not None:
+            undo.append(partial(setattr, kept, "row", kept.row))
+            kept.row = row
+        else:
+            self._threads[row["thread_id"]] = _Thread(row)
+            undo.append(partial(self._threads.pop, row["thread_id"]))
 
     def get_thread(self, thread_id: str) -> Thread | None:
         with self._lock:
@@ -291,6 +310,65 @@ class MemoryStorage(Storage):
             if kept is None:
                 return []
             return kept.events[bisect_right(kept.events, after, key=_event_id) :]
+
+    def scan_threads(self, *, after: str = "", limit: int = 1000) -> list[Row]:
+        with self._lock:
+            rows = [kept.row for kept in self._threads.values() if kept.row["thread_id"] > after]
+        return sorted(rows, key=itemgetter("thread_id"))[:limit]
+
+    def scan_runs(self, thread_id: str, *, after: int = 0, limit: int = 1000) -> list[Row]:
+        return [row for row in self._runs(thread_id) if row["seq"] > after][:limit]
+
+    def scan_log(self, thread_id: str, *, after: int = 0, limit: int = 1000) -> list[LogRow]:
+        inputs = {row["run_id"]: row["input"] for row in self._runs(thread_id)}
+        log = self._log(thread_id)
+        at = bisect_right(log, after, key=_seq)
+        return [
+            row
+            if row.input is None or inputs.get(row.run_id or "") == row.input.decode()
+            else attrs.evolve(row, run_id=None)
+            for row in log[at : at + limit]
+        ]
+
+    def scan_assistants(self, *, after: str = "", limit: int = 1000) -> list[Row]:
+        with self._lock:
+            rows = [row for ident, row in self._assistants.items() if ident > after]
+        return sorted(rows, key=itemgetter("assistant_id"))[:limit]
+
+    def stats(self) -> Stats:
+        with self._lock:
+            threads = list(self._threads.values())
+            assistants = list(self._assistants.values())
+        runs = [run for thread in threads for run in thread.runs.values()]
+        log = [row for thread in threads for row in thread.log]
+        events = [event for thread in threads for event in thread.events]
+        return Stats(
+            threads=Counter(thread.row["status"] for thread in threads),
+            runs=Counter(run["status"] for run in runs),
+            log=Counter(row.kind for row in log),
+            events=len(events),
+            assistants=len(assistants),
+            bytes={
+                "threads": sum(_size(thread.row) for thread in threads),
+                "runs": sum(map(_size, runs)),
+                "log": sum(len(row.data) + len(row.input or b"") for row in log),
+                "events": sum(len(event.data) for event in events),
+                "assistants": sum(map(_size, assistants)),
+            },
+            oldest=min((thread.row["created_at"] for thread in threads), default=None),
+            newest=max((thread.row["updated_at"] for thread in threads), default=None),
+            holder=None if self._lease is None else self._lease.owner,
+        )
+
+    def faults(self) -> list[str]:
+        return []
+
+    def vacuum(self, epoch: int) -> None:
+        self.commit([], epoch)
+
+
+def _size(row: Row) -> int:
+    return sum(len(value.encode()) for value in row.values() if isinstance(value, str))
 
 
 def _put(rows: dict[str, Row], key: str, row: Row, undo: Undo) -> None:

@@ -16,12 +16,11 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 
 from .codec import Types, decode, encode, encode_json
 from .codec.types import PLAIN
-from .contract import StorageError
+from .contract import Row, StorageError
 from .records import Assistant, Run, Thread
 
 __all__ = ["COLUMNS", "Row", "contains", "from_row", "to_row"]
 
-Row = dict[str, Any]
 R = TypeVar("R", Thread, Run, Assistant)
 
 

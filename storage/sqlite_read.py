@@ -16,6 +16,7 @@ from .records import Assistant, Event, LogRow, Run, Thread
 from .rows import COLUMNS, contains, from_row
 
 __all__ = [
+    "SELECT",
     "assistant_filter",
     "checkpoint_page",
     "count",
@@ -34,7 +35,7 @@ __all__ = [
 R = TypeVar("R", Thread, Run, Assistant)
 Filter = tuple[str, list[Any]]  # a WHERE clause, or nothing, and its values
 
-_SELECT: Final[Mapping[type, str]] = {
+SELECT: Final[Mapping[type, str]] = {
     Thread: f"SELECT {', '.join(COLUMNS[Thread])} FROM threads",
     Run: "SELECT {} FROM runs r JOIN threads t ON t.id = r.thread".format(
         ", ".join("t.thread_id" if name == "thread_id" else f"r.{name}" for name in COLUMNS[Run])
@@ -55,7 +56,7 @@ def select(
     connection: sqlite3.Connection, types: Types, kind: type[R], rest: str, *values: Any
 ) -> list[R]:
     """Records; `rest` is the SQL after the FROM clause."""
-    rows = connection.execute(f"{_SELECT[kind]} {rest}", values)
+    rows = connection.execute(f"{SELECT[kind]} {rest}", values)
     return [from_row(kind, dict(zip(COLUMNS[kind], row, strict=True)), types) for row in rows]
 
 

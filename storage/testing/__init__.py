@@ -12,6 +12,7 @@ module in the conftest beside it.
 
 from __future__ import annotations
 
+from .care import CareContract
 from .commits import CommitContract
 from .logs import LogContract
 from .making import (
@@ -35,6 +36,6 @@ __all__ = [
 ]
 
 
-class StorageContract(CommitContract, SearchContract, LogContract):
+class StorageContract(CommitContract, SearchContract, LogContract, CareContract):
     """The whole suite. `new_storage` makes storage objects over the same data, one after the other;
     where the data lives in the object, it returns the same one."""

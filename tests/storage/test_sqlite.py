@@ -14,8 +14,11 @@ import attrs
 import pytest
 
 from greenroom.storage import (
+    AppendEvents,
     AppendLog,
+    DeleteThread,
     InsertThread,
+    PutRun,
     SqliteStorage,
     StaleEpoch,
     StorageError,
@@ -24,7 +27,13 @@ from greenroom.storage import (
     TruncateLog,
 )
 from greenroom.storage.rows import COLUMNS
-from greenroom.storage.testing import StorageContract, make_checkpoint_row, make_thread
+from greenroom.storage.testing import (
+    StorageContract,
+    make_checkpoint_row,
+    make_event,
+    make_run,
+    make_thread,
+)
 
 
 class TestSqliteStorage(StorageContract):
@@ -372,3 +381,57 @@ def test_no_read_of_a_thread_or_of_unfinished_runs_scans_a_table(start):
     scans = {row[3] for row in plans if "SCAN" in row[3]}
     assert plans
     assert scans <= {"SCAN r USING INDEX runs_unfinished"}
+
+
+def test_a_moment_does_not_see_what_is_committed_meanwhile(start):
+    storage, epoch = start()
+    insert(storage, epoch, "t")
+    with storage.moment() as then:
+        assert len(then.scan_threads()) == 1
+        insert(storage, epoch, "u")
+        assert storage.commit([[DeleteThread("t")]], epoch) == [None]
+        assert [row["thread_id"] for row in then.scan_threads()] == ["t"]
+    assert [row["thread_id"] for row in storage.scan_threads()] == ["u"]
+
+
+@pytest.mark.parametrize(
+    ("sql", "fault"),
+    [
+        ("DELETE FROM threads", "1 runs of a thread that is not there"),
+        ("DELETE FROM threads", "1 log records of a thread that is not there"),
+        ("DELETE FROM threads", "1 events of a thread that is not there"),
+        ("DELETE FROM runs", "1 events of a run that is not there"),
+        ("DELETE FROM runs", "1 log records that take their input from a run that is not there"),
+    ],
+)
+def test_records_whose_owner_is_gone_are_faults(start, sql, fault):
+    storage, epoch = start()
+    run = make_run(kwargs={"input": 1})
+    row = attrs.evolve(make_checkpoint_row(1, "c1"), input=b"1", run_id="r")
+    group = [InsertThread(make_thread()), PutRun(run), AppendLog((row,))]
+    assert storage.commit([[*group, AppendEvents((make_event(1),))]], epoch) == [None]
+    assert storage.faults() == []
+    storage._writer.execute(sql)
+    storage._writer.conn.commit()
+    assert fault in storage.faults()
+
+
+def test_vacuum_gives_the_space_of_what_was_deleted_back(start, path):
+    storage, epoch = start()
+    rows = tuple(
+        attrs.evolve(make_checkpoint_row(n, f"c{n}"), data=b"x" * 100_000) for n in range(1, 31)
+    )
+    assert storage.commit([[InsertThread(make_thread()), AppendLog(rows)]], epoch) == [None]
+    assert storage.commit([[DeleteThread("t")]], epoch) == [None]
+    storage.vacuum(epoch)
+    assert path.stat().st_size < 500_000
+
+
+def test_who_holds_a_file_is_known_beside_it(holder, path):
+    storage = SqliteStorage(path)
+    storage.open()
+    assert storage.stats().holder == "the other process"
+    holder.kill()
+    holder.wait()
+    assert storage.stats().holder is None
+    storage.close()
