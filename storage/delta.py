@@ -26,10 +26,12 @@ from .records import LogRow
 __all__ = [
     "Encoded",
     "Folded",
+    "Stored",
     "Unfolded",
     "decode_writes",
     "encode_checkpoint",
     "encode_writes",
+    "read_checkpoint",
     "unfold",
 ]
 
@@ -57,7 +59,9 @@ class Folded:
         return raw, bool(unknown)
 
 
-class _Stored(msgspec.Struct, forbid_unknown_fields=True):
+class Stored(msgspec.Struct, forbid_unknown_fields=True):
+    """A checkpoint as it is stored."""
+
     about: msgspec.Raw
     nth: int
     values: dict[str, msgspec.Raw] = {}
@@ -74,7 +78,7 @@ class _StoredWrites:
 
 
 _encoder = msgspec.json.Encoder()
-_checkpoint_decoder = msgspec.json.Decoder(_Stored)
+_checkpoint_decoder = msgspec.json.Decoder(Stored)
 _writes_decoder = msgspec.json.Decoder(_StoredWrites)
 
 
@@ -332,6 +336,11 @@ class Unfolded:
         return records
 
 
+def read_checkpoint(row: LogRow) -> Stored:
+    """A record by itself. Raises StorageError if it is damaged."""
+    return _read(_checkpoint_decoder, row)
+
+
 def unfold(page: LogPage) -> list[Unfolded]:
     """The checkpoints that a page was read for, newest first.
 
@@ -343,7 +352,7 @@ def unfold(page: LogPage) -> list[Unfolded]:
     done: dict[str, Unfolded] = {}
     before: Unfolded | None = None
     for row in page.checkpoints:
-        stored = _read(_checkpoint_decoder, row)
+        stored = read_checkpoint(row)
         if row.base_seq == row.seq:
             before = None
         elif before is None or before.length + 1 != stored.nth:
