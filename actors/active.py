@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 import attrs
 import trio
 
-from greenroom.graph import Command, CompiledStateGraph, RunnableConfig, Send
+from greenroom.graph import BaseStore, Command, CompiledStateGraph, RunnableConfig, Send
 from greenroom.graph.checkpoint import Checkpoint, PendingWrites, Saved
 from greenroom.graph.job import Finish, Job
 from greenroom.graph.world import World
@@ -66,6 +66,7 @@ class ActiveRun:
     run: Run
     graph: CompiledStateGraph
     session: StorageSession
+    store: BaseStore
     log: ThreadLog
     stream: RunStream
     world: World
@@ -76,7 +77,6 @@ class ActiveRun:
     over: trio.Event = attrs.field(factory=trio.Event)
     refused: int = 0
     _scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
-    _start: list[Operation] = attrs.field(factory=list)
     _events_kept: int = 0
 
     def cut_short(self, reason: Stop, give_up_at: float) -> None:
@@ -136,21 +136,14 @@ class ActiveRun:
             durability=kwargs["durability"],
             bound=self.run.bound,
             metadata=checkpoint_metadata(self.run),
+            store=self.store if self.graph.store is None else None,
         )
 
     # What it leaves behind.
 
     def hand_over(self) -> None:
         """Start to make durable what it has left so far."""
-        self.log.hand_over(self.take())
-
-    def take(self) -> list[Operation]:
-        """What goes with its first records, and the events of a resumable run since the last time.
-
-        That it has started is stored together with its first records: storage has both or neither.
-        """
-        start, self._start = self._start, []
-        return [*start, *self.unkept_events()]
+        self.log.hand_over(self.unkept_events())
 
     def unkept_events(self) -> list[Operation]:
         """The events of a resumable run that storage has not got yet."""

@@ -44,6 +44,11 @@ class Reply(Generic[T]):
         self._value: T | None = None
         self._error: Exception | None = None
 
+    @property
+    def sent(self) -> bool:
+        """Whether it has been answered, well or not."""
+        return self._there.is_set()
+
     def send(self, value: T) -> None:
         if not self._there.is_set():
             self._value = value

@@ -12,8 +12,8 @@ from greenroom.graph import START
 from greenroom.graph.job import Job
 from greenroom.graph.resume import waiting
 from greenroom.storage import Storage
+from greenroom.storage.contract import AppendLog, InsertThread, Operation, PutRun
 from greenroom.storage.contract import DeleteRun as DropRun
-from greenroom.storage.contract import InsertThread, Operation, PutRun
 from greenroom.storage.records import Run, RunStatus
 
 from .active import (
@@ -179,16 +179,18 @@ class ThreadRuns:
             return
         if at_once:
             await self.state.commit([PutRun(started)])
+        else:
+            log.precede(PutRun(started))
         self.active = ActiveRun(
             run=started,
             graph=graph,
             session=self.house.session,
+            store=self.house.store,
             log=log,
             stream=self.streams[run.run_id],
             world=self.house.world,
             mailbox=self.mailbox,
             fresh=started.first_log_seq == log.next_seq,
-            start=[] if at_once else [PutRun(started)],
         )
         self.house.start_run(self.active)
 
@@ -256,9 +258,12 @@ class ThreadRuns:
         return None
 
     def _active_told_to_stop(self, reason: Stop) -> list[Run]:
-        """The run under way as it is to be committed before it is stopped: a stop that was
+        """The run under way as it is to be committed at once, before it is stopped: a stop that was
         acknowledged outlives the process."""
-        return [] if self.active is None else [told_to_stop(self.active.run, reason)]
+        if self.active is None:
+            return []
+        self.state.log.precede()  # its start is stored with this, and not again after it
+        return [told_to_stop(self.active.run, reason)]
 
     # Runs end.
 
@@ -287,7 +292,10 @@ class ThreadRuns:
         if failure is not None:
             self.state.record_failure(failure)
             self.streams[run.run_id].publish("error", error_view(failure))
-        left = [*(active.take() if active is not None else ()), *log.take()]
+        left = [*(active.unkept_events() if active is not None else ()), *log.take(), *log.packs()]
+        if not any(isinstance(operation, AppendLog) for operation in left):
+            # Nothing in this commit would be refused if records on their way were: they go first.
+            await log.flush()
         await self._close(run, status, error=failure, warning=warning, left=left)
 
     def _took_in(self, run: Run) -> bool:

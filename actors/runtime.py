@@ -9,8 +9,9 @@ from typing import Self
 import trio
 
 from greenroom.graph import CompiledStateGraph
+from greenroom.graph.store import StoreConfig
 from greenroom.graph.world import World
-from greenroom.storage import MemoryStorage, StaleEpoch, Storage, StorageSession
+from greenroom.storage import MemoryStorage, StaleEpoch, Storage, StorageSession, StorageStore
 
 from .client import Client
 from .supervisor import Supervisor
@@ -21,8 +22,10 @@ __all__ = ["Greenroom"]
 class Greenroom:
     """Serves graphs to threads: `async with Greenroom({"agent": graph}, storage=…) as room:`.
 
-    `graphs`: compiled graphs by the name they are called by. `storage`: where threads are kept; in
-    memory by default. `grace_period`: seconds that a run may take to stop before it is given up on.
+    `graphs`: compiled graphs by the name they are called by. `storage`: where threads are kept, and
+    the items of the store; in memory by default. `store`: how the store is to be, see
+    `StoreConfig`; nodes are given it unless their graph has one of its own, and `client.store` is
+    the same. `grace_period`: seconds that a run may take to stop before it is given up on.
     `idle_timeout`: seconds that a thread with nothing to do stays in memory.
 
     Entering takes the storage, raising StorageHeld if another process has it and StorageError if it
@@ -38,6 +41,7 @@ class Greenroom:
         graphs: Mapping[str, CompiledStateGraph],
         *,
         storage: Storage | None = None,
+        store: StoreConfig | None = None,
         grace_period: float = 5.0,
         idle_timeout: float = 10.0,
         world: World | None = None,
@@ -50,6 +54,7 @@ class Greenroom:
                 )
         self.graphs = dict(graphs)
         self.storage = storage if storage is not None else MemoryStorage()
+        self._store_config = store or StoreConfig()
         self._grace_period = grace_period
         self._idle_timeout = idle_timeout
         self._world = world or World()
@@ -61,10 +66,17 @@ class Greenroom:
     async def __aenter__(self) -> Self:
         await self._session.__aenter__()
         try:
+            store = StorageStore(
+                self._session,
+                index=self._store_config.get("index"),
+                ttl=self._store_config.get("ttl"),
+                world=self._world,
+            )
             self._nurseries = trio.open_nursery()
             nursery = await self._nurseries.__aenter__()
             self._supervisor = Supervisor(
                 session=self._session,
+                store=store,
                 graphs=self.graphs,
                 nursery=nursery,
                 world=self._world,
@@ -75,6 +87,7 @@ class Greenroom:
             await self.client.assistants.register()
             await self._supervisor.recover()
             nursery.start_soon(self._watch_lease)
+            await nursery.start(store.keep_swept)
         except BaseException as error:
             await self.__aexit__(type(error), error, error.__traceback__)
             raise

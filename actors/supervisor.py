@@ -13,7 +13,7 @@ import trio
 
 from greenroom.graph import CompiledStateGraph
 from greenroom.graph.world import World
-from greenroom.storage import Storage, StorageSession
+from greenroom.storage import Storage, StorageError, StorageSession, StorageStore
 from greenroom.storage.records import Assistant
 
 from .active import ActiveRun
@@ -57,6 +57,7 @@ class Supervisor:
     """
 
     session: StorageSession
+    store: StorageStore
     graphs: Mapping[str, CompiledStateGraph]
     nursery: trio.Nursery
     world: World
@@ -132,10 +133,12 @@ class Supervisor:
                 await actor.live()
             except Exception as error:
                 logger.exception("the actor of thread %s crashed; it is started again", thread_id)
-                if not actor.loaded:  # what is asked of a thread that cannot be read has an answer
-                    seat.mailbox.refuse_all(error)
                 if trio.current_time() - began > LONGEST_BACK_OFF:
                     wait = FIRST_BACK_OFF
+                fails_again = isinstance(error, StorageError) and wait > FIRST_BACK_OFF
+                if not actor.loaded or fails_again:
+                    # Storage is down: who asks is told so, and does not wait for one back-off each.
+                    seat.mailbox.refuse_all(error)
                 await self._clear_up(actor)
                 await trio.sleep(wait)
                 wait = min(wait * 2, LONGEST_BACK_OFF)

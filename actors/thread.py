@@ -79,7 +79,8 @@ class ThreadActor:
                 await self._answer(message)
         except BaseException:
             # Who waits for a run to stop waits for the next actor to have stopped it.
-            self.mailbox.put_back([*self._deleting, *self.runs.deletions()])
+            deletions: list[DeleteThread | DeleteRun] = [*self._deleting, *self.runs.deletions()]
+            self.mailbox.put_back([message for message in deletions if not message.reply.sent])
             raise
 
     async def _answer(self, message: Message) -> None:

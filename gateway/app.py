@@ -13,7 +13,7 @@ from greenroom.actors import Greenroom
 
 from .body import WholeBody
 from .errors import HANDLERS, InternalErrors
-from .routes import assistants, runs, system, threads
+from .routes import assistants, runs, store, system, threads
 from .sse import LiveAnswers
 
 __all__ = ["create_app"]
@@ -33,7 +33,13 @@ def create_app(
     a longer request is answered 413. The app runs on trio, and the room must outlive its server.
     """
     app = Starlette(
-        routes=[*system.routes, *threads.routes, *runs.routes, *assistants.routes],
+        routes=[
+            *system.routes,
+            *threads.routes,
+            *runs.routes,
+            *assistants.routes,
+            *store.routes,
+        ],
         middleware=[
             Middleware(
                 CORSMiddleware,

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from greenroom.storage import MemoryStorage, SqliteStorage, Storage, StorageError
 
-from .config import ConfigError, find_config, load_graphs, read_config
+from .config import ConfigError, find_config, load_graphs, load_store, read_config
 from .server import ListenError, serve
 
 __all__ = ["main"]
@@ -97,8 +97,9 @@ def _run(
 ) -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     try:
-        graphs = load_graphs(read_config(config or find_config(Path.cwd())))
-        store, place = _storage(storage)
+        read = read_config(config or find_config(Path.cwd()))
+        graphs, store = load_graphs(read), load_store(read)
+        kept_in, place = _storage(storage)
 
         def ready(url: str) -> None:
             _announce(url, list(graphs), place)
@@ -106,7 +107,8 @@ def _run(
         async def run() -> None:
             await serve(
                 graphs,
-                storage=store,
+                storage=kept_in,
+                store=store,
                 host=host,
                 port=port,
                 cors_origins=cors_origins,

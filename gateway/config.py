@@ -8,25 +8,28 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from io import StringIO
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final
+from typing import Annotated, Any, Final, cast
 
 import attrs
 import msgspec
 from dotenv.parser import parse_stream
+from msgspec import Meta
 
 from greenroom.graph import CompiledStateGraph, StateGraph
+from greenroom.graph.store import StoreConfig
 
 from .decoding import DecodingError, decode
 
-__all__ = ["Config", "ConfigError", "find_config", "load_graphs", "read_config"]
+__all__ = ["Config", "ConfigError", "find_config", "load_graphs", "load_store", "read_config"]
 
 logger = logging.getLogger(__name__)
 
 FILE_NAMES: Final = ("greenroom.json", "langgraph.json")
+PREFIX: Final = "greenroom_graphs_"  # of the names of modules that hold graphs
 
 
 class ConfigError(Exception):
@@ -34,10 +37,31 @@ class ConfigError(Exception):
 
 
 @attrs.frozen(kw_only=True)
+class _Index:
+    embed: str
+    dims: Annotated[int, Meta(ge=1)] | None = None
+    fields: list[str] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class _TTL:
+    refresh_on_read: bool | None = None
+    default_ttl: Annotated[float, Meta(gt=0)] | None = None
+    sweep_interval_minutes: Annotated[float, Meta(gt=0)] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class _Store:
+    index: _Index | None = None
+    ttl: _TTL | None = None
+
+
+@attrs.frozen(kw_only=True)
 class _Keys:
     graphs: dict[str, str]
     dependencies: list[str] = attrs.field(factory=list)
     env: dict[str, str] | str = attrs.field(factory=dict)
+    store: _Store = attrs.field(factory=_Store)
 
 
 @attrs.frozen(kw_only=True)
@@ -45,13 +69,15 @@ class Config:
     """What a configuration file says.
 
     `graphs`: name to `./file.py:attribute`. `dependencies`: folders to import from. `env`:
-    environment variables. Relative paths are relative to the file's folder.
+    environment variables. `store`: as `StoreConfig`, but for `embed`, which is
+    `./file.py:function`. Relative paths are relative to the file's folder.
     """
 
     path: Path
     graphs: Mapping[str, str]
     dependencies: tuple[Path, ...]
     env: Mapping[str, str]
+    store: Mapping[str, Mapping[str, Any]]
 
 
 def find_config(folder: Path) -> Path:
@@ -71,8 +97,7 @@ def read_config(path: Path) -> Config:
         raise ConfigError(f"{path}: {error}") from None
     if not keys.graphs:
         raise ConfigError(f"{path}: graphs: names no graph")
-    known = {field.name for field in attrs.fields(_Keys)}
-    if unknown := sorted(msgspec.json.decode(data).keys() - known):
+    if unknown := sorted(_unknown(msgspec.json.decode(data), keys)):
         logger.warning("%s: these keys have no effect: %s", path, ", ".join(unknown))
     folder = path.resolve().parent
     return Config(
@@ -80,6 +105,7 @@ def read_config(path: Path) -> Config:
         graphs=keys.graphs,
         dependencies=tuple(_dependencies(path, folder, keys.dependencies)),
         env=_env(path, folder, keys.env),
+        store=attrs.asdict(keys.store, filter=lambda _, value: value is not None),
     )
 
 
@@ -94,18 +120,30 @@ def load_graphs(config: Config) -> dict[str, CompiledStateGraph]:
     for folder in reversed(config.dependencies):
         if str(folder) not in sys.path:
             sys.path.insert(0, str(folder))
-    modules: dict[Path, ModuleType] = {}
-    graphs = {}
-    for name, source in config.graphs.items():
-        where = f"{config.path}: graphs.{name}"
-        file, colon, attribute = source.rpartition(":")
-        if not (file.endswith(".py") and colon and attribute.isidentifier()):
-            raise ConfigError(f"{where}: expected './file.py:attribute', got {source!r}")
-        path = (config.path.resolve().parent / file).resolve()
-        if path not in modules:
-            modules[path] = _import(path, file, where)
-        graphs[name] = _graph(modules[path], attribute, where, path)
-    return graphs
+    return {
+        name: _graph(*_named(config, f"graphs.{name}", source))
+        for name, source in config.graphs.items()
+    }
+
+
+def load_store(config: Config) -> StoreConfig:
+    """How the store is to be; after `load_graphs`. Raises ConfigError."""
+    store = {name: dict(keys) for name, keys in config.store.items()}
+    if "index" in store:
+        embed, shown = _named(config, "store.index.embed", store["index"]["embed"])
+        if not callable(embed):
+            raise ConfigError(f"{shown} is a {type(embed).__name__}, no function")
+        store["index"]["embed"] = embed
+    return cast(StoreConfig, store)
+
+
+def _unknown(given: Mapping[str, Any], keys: Any, prefix: str = "") -> Iterator[str]:
+    known = {field.name: getattr(keys, field.name) for field in attrs.fields(type(keys))}
+    for name, value in given.items():
+        if name not in known:
+            yield prefix + name
+        elif isinstance(value, dict) and attrs.has(type(known[name])):
+            yield from _unknown(value, known[name], f"{prefix}{name}.")
 
 
 def _read(path: Path) -> bytes:
@@ -141,13 +179,30 @@ def _env(path: Path, folder: Path, env: dict[str, str] | str) -> Mapping[str, st
     return {line.key: line.value for line in lines if line.key and line.value is not None}
 
 
+def _named(config: Config, key: str, source: str) -> tuple[Any, str]:
+    """What `./file.py:attribute` names, and how it is called in errors."""
+    where = f"{config.path}: {key}"
+    file, colon, attribute = source.rpartition(":")
+    if not (file.endswith(".py") and colon and attribute.isidentifier()):
+        raise ConfigError(f"{where}: expected './file.py:attribute', got {source!r}")
+    path = (config.path.resolve().parent / file).resolve()
+    module = _import(path, file, where)
+    try:
+        return getattr(module, attribute), f"{where}: {attribute!r} in {path}"
+    except AttributeError:
+        raise ConfigError(f"{where}: {path} has no attribute {attribute!r}") from None
+
+
 def _import(path: Path, file: str, where: str) -> ModuleType:
     if not path.is_file():
         raise ConfigError(f"{where}: there is no file {path}")
+    for name, known in sys.modules.items():
+        if name.startswith(PREFIX) and known.__file__ == str(path):
+            return known
     # Under a name of its own, so that a user's `json.py` hides nothing; in `sys.modules`, because
     # annotations are resolved there. Stored objects name it: it is the same wherever the
     # configuration lies, unless two of them are served by one process.
-    name = f"greenroom_graphs_{_identifier(os.path.normpath(file))}"
+    name = f"{PREFIX}{_identifier(os.path.normpath(file))}"
     if name in sys.modules:
         name += _identifier(str(path))
     spec = importlib.util.spec_from_file_location(name, path)
@@ -182,18 +237,13 @@ def _last_frame(error: BaseException) -> str:
     return f"{problem} at {frames[-1].filename}, line {frames[-1].lineno}: {frames[-1].line}"
 
 
-def _graph(module: ModuleType, attribute: str, where: str, path: Path) -> CompiledStateGraph:
-    try:
-        value: Any = getattr(module, attribute)
-    except AttributeError:
-        raise ConfigError(f"{where}: {path} has no attribute {attribute!r}") from None
+def _graph(value: object, shown: str) -> CompiledStateGraph:
     if isinstance(value, StateGraph):
         try:
             return value.compile()
         except Exception as error:
-            text = f"{where}: {attribute!r} in {path} does not compile: {error}"
-            raise ConfigError(text) from error
+            raise ConfigError(f"{shown} does not compile: {error}") from error
     if not isinstance(value, CompiledStateGraph):
         kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
-        raise ConfigError(f"{where}: {attribute!r} in {path} is a {kind}, no compiled graph")
+        raise ConfigError(f"{shown} is a {kind}, no compiled graph")
     return value

@@ -24,7 +24,7 @@ from greenroom.actors import (
 from greenroom.actors import errors as actor_errors
 from greenroom.graph import GraphError
 from greenroom.graph import errors as graph_errors
-from greenroom.storage import Unstorable
+from greenroom.storage import StorageError, Unstorable
 
 __all__ = ["HANDLERS", "InternalErrors", "detail", "for_clients", "gone"]
 
@@ -79,7 +79,17 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     return detail(error.status_code, error.detail, error.headers)
 
 
-HANDLERS: Final = {GreenroomError: _on_greenroom_error, HTTPException: _on_http_exception}
+async def _on_storage_error(request: Request, error: Exception) -> Response:
+    # Why is the operator's to know: it may name a path or an address.
+    logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return detail(503, "The storage failed; try again later")
+
+
+HANDLERS: Final = {
+    GreenroomError: _on_greenroom_error,
+    HTTPException: _on_http_exception,
+    StorageError: _on_storage_error,
+}
 
 
 class InternalErrors:

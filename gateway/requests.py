@@ -26,6 +26,10 @@ __all__ = [
     "HistorySearch",
     "RunCreate",
     "StateUpdate",
+    "StoreDelete",
+    "StoreNamespaces",
+    "StorePut",
+    "StoreSearch",
     "ThreadCount",
     "ThreadCreate",
     "ThreadPatch",
@@ -228,6 +232,40 @@ class AssistantSearch(_Body):
     sort_by: Literal["assistant_id", "created_at", "updated_at", "name", "graph_id"] | None = None
     sort_order: SortOrder | None = None
     select: list[AssistantField] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class StorePut(_Body):
+    namespace: list[str]
+    key: str
+    value: JsonObject
+    index: bool | list[str] | None = None
+    ttl: float | None = None
+
+
+@attrs.frozen(kw_only=True)
+class StoreDelete(_Body):
+    key: str
+    namespace: list[str] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class StoreSearch(_Body):
+    namespace_prefix: list[str] | None = None
+    filter: JsonObject | None = None
+    limit: Limit | None = None
+    offset: Offset | None = None
+    query: str | None = None
+    refresh_ttl: bool | None = None
+
+
+@attrs.frozen(kw_only=True)
+class StoreNamespaces(_Body):
+    prefix: list[str] | None = None
+    suffix: list[str] | None = None
+    max_depth: Annotated[int, Meta(ge=1)] | None = None
+    limit: Limit | None = None
+    offset: Offset | None = None
 
 
 B = TypeVar("B", bound=_Body)

@@ -24,6 +24,7 @@ from starlette.applications import Starlette
 
 from greenroom.actors import Greenroom
 from greenroom.graph import CompiledStateGraph
+from greenroom.graph.store import StoreConfig
 from greenroom.storage import Storage
 
 from .app import create_app
@@ -59,6 +60,7 @@ async def serve(
     graphs: Mapping[str, CompiledStateGraph],
     *,
     storage: Storage,
+    store: StoreConfig | None = None,
     host: str,
     port: int,
     cors_origins: Sequence[str] = (),
@@ -70,7 +72,7 @@ async def serve(
     `ready` is called with the server's URL. Raises ListenError, and what entering a Greenroom does.
     """
     listeners = await listen(host, port)
-    async with Greenroom(graphs, storage=storage) as room:
+    async with Greenroom(graphs, storage=storage, store=store) as room:
         stop = _stop_on_signals()
         ready(_url(listeners[0]))
         gc.collect()

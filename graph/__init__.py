@@ -51,6 +51,8 @@ from .errors import (
     GraphError,
     GraphInterrupt,
     GraphRecursionError,
+    InvalidItemError,
+    InvalidNamespaceError,
     InvalidResumeError,
     InvalidUpdateError,
     NodeError,
@@ -91,7 +93,6 @@ from .state import StateGraph
 from .steps import step
 from .store import (
     BaseStore,
-    InvalidNamespaceError,
     Item,
     SearchItem,
     TTLConfig,
@@ -145,6 +146,7 @@ __all__ = [
     "InMemoryStore",
     "IndexConfig",
     "Interrupt",
+    "InvalidItemError",
     "InvalidNamespaceError",
     "InvalidResumeError",
     "InvalidUpdateError",

@@ -73,9 +73,9 @@ class ExecutionInfo:
 class Runtime(Generic[C]):
     """What a node may ask for beside the state: `def node(state, runtime: Runtime[Context])`.
 
-    `store`: the one that the graph was compiled with. `heartbeat`: tells that the node is getting
-    on, which starts its idle timeout anew. `previous`: what the entrypoint returned last on this
-    thread (functional API).
+    `store`: the one that the graph was compiled with, or its server's. `heartbeat`: tells that the
+    node is getting on, which starts its idle timeout anew. `previous`: what the entrypoint returned
+    last on this thread (functional API).
     """
 
     context: C = None  # type: ignore[assignment]
@@ -150,7 +150,8 @@ def get_stream_writer() -> StreamWriter:
 
 
 def get_store() -> BaseStore:
-    """The store that the graph was compiled with. Raises RuntimeError where it has none."""
+    """The store that the graph was compiled with, or its server's. Raises RuntimeError where there
+    is none."""
     store = current_task("get_store()").runtime.store
     if store is None:
         raise RuntimeError("The graph has no store: compile it with store=InMemoryStore()")

@@ -17,6 +17,8 @@ __all__ = [
     "GraphError",
     "GraphInterrupt",
     "GraphRecursionError",
+    "InvalidItemError",
+    "InvalidNamespaceError",
     "InvalidResumeError",
     "InvalidUpdateError",
     "NodeError",
@@ -40,6 +42,14 @@ class InvalidUpdateError(GraphError):
 
 class EmptyInputError(GraphError):
     """A run without input on a thread that has nothing to go on with."""
+
+
+class InvalidItemError(GraphError, ValueError):
+    """An item that a store cannot keep, or a search that it cannot do."""
+
+
+class InvalidNamespaceError(GraphError, ValueError):
+    """A namespace that no item can have."""
 
 
 class InvalidResumeError(GraphError):

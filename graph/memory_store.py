@@ -6,27 +6,35 @@ import heapq
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Literal
 
 import attrs
 import trio
 
+from .filters import check_filter, fits
 from .isolation import isolated
 from .store import (
     UNSET,
     BaseStore,
-    InvalidNamespaceError,
     Item,
     Namespace,
     SearchItem,
     TTLConfig,
     Unset,
     check_namespace,
-    fits,
+    check_page,
+    check_put,
+    fits_pattern,
 )
 from .vectors import IndexConfig, Vector, VectorIndex
+from .words import score, text_of, words_of
 
 __all__ = ["InMemoryStore"]
+
+
+FoundBy = Sequence[Vector] | str
+Rank = Callable[[Any], float | None]
 
 
 def _utc_now() -> datetime:
@@ -35,10 +43,14 @@ def _utc_now() -> datetime:
 
 @attrs.define(eq=False)
 class Kept:
+    """`number`: in which order items were made. `found_by`: its vectors, or its text where the
+    store has no index."""
+
     item: Item
+    number: int
     ttl: timedelta | None
     expires: datetime | None
-    vectors: Sequence[Vector]
+    found_by: FoundBy
 
 
 class InMemoryStore(BaseStore):
@@ -95,9 +107,13 @@ class InMemoryStore(BaseStore):
         minutes until it expires, None for never (default: as configured). Raises
         InvalidNamespaceError also for an empty namespace and one that starts with "langgraph".
         """
-        namespace, lifetime = self._check_put(namespace, key, value, ttl)
-        vectors = self._index.vectors(value, index) if self._index is not None else ()
-        self._put(namespace, key, value, vectors, lifetime)
+        namespace, lifetime = check_put(namespace, key, value, index, ttl, self._ttl)
+        found_by: FoundBy
+        if self._index is not None:
+            found_by = self._index.vectors(value, index)
+        else:
+            found_by = text_of(value, index)
+        self._put(namespace, key, value, found_by, lifetime)
 
     def delete(self, namespace: Namespace, key: str) -> None:
         """Forget an item; nothing happens where there is none."""
@@ -119,12 +135,16 @@ class InMemoryStore(BaseStore):
         """Items of all namespaces that start with `namespace_prefix`, in the order they were made.
 
         `filter`: fields that must be equal, or compare as `{"field": {"$gte": 3}}` says; known are
-        `$eq`, `$ne`, `$gt`, `$gte`, `$lt`, `$lte`. `query`: best match first, where the store has
-        an index; items without vectors come last.
+        `$eq`, `$ne`, `$gt`, `$gte`, `$lt`, `$lte`. `query`: best match first, by meaning where the
+        store has an index and by words where it has none; items that have nothing of it come last.
         """
         prefix = check_namespace(namespace_prefix)
-        wanted = self._index.query(query) if self._index is not None and query else None
-        return self._search(prefix, wanted, filter, limit, offset, refresh_ttl)
+        rank: Rank | None = None
+        if self._index is not None and query:
+            rank = self._index.query(query).best_match
+        elif query:
+            rank = partial(score, words_of(query))
+        return self._search(prefix, rank, filter, limit, offset, refresh_ttl)
 
     def list_namespaces(
         self,
@@ -139,13 +159,13 @@ class InMemoryStore(BaseStore):
         `max_depth` cuts longer ones short.
         """
         starts, ends = check_namespace(prefix or ()), check_namespace(suffix or ())
-        _check_page(limit, offset)
+        check_page(limit, offset, max_depth)
         with self._lock:
             self._expire()
             found = {
                 namespace[:max_depth]
                 for namespace in self._kept
-                if _starts(namespace, starts) and _starts(namespace[::-1], ends[::-1])
+                if fits_pattern(namespace, starts) and fits_pattern(namespace[::-1], ends[::-1])
             }
         return sorted(found)[offset : offset + limit]
 
@@ -167,10 +187,14 @@ class InMemoryStore(BaseStore):
     ) -> None:
         """`put` for async nodes; vectors are computed without holding up the event loop."""
         await trio.lowlevel.checkpoint()
-        namespace, lifetime = self._check_put(namespace, key, value, ttl)
+        namespace, lifetime = check_put(namespace, key, value, index, ttl, self._ttl)
         value = isolated(dict(value))
-        vectors = await self._index.avectors(value, index) if self._index is not None else ()
-        self._put(namespace, key, value, vectors, lifetime)
+        found_by: FoundBy
+        if self._index is not None:
+            found_by = await self._index.avectors(value, index)
+        else:
+            found_by = text_of(value, index)
+        self._put(namespace, key, value, found_by, lifetime)
 
     async def adelete(self, namespace: Namespace, key: str) -> None:
         """`delete` for async nodes."""
@@ -191,8 +215,12 @@ class InMemoryStore(BaseStore):
         """`search` for async nodes."""
         await trio.lowlevel.checkpoint()
         prefix = check_namespace(namespace_prefix)
-        wanted = await self._index.aquery(query) if self._index is not None and query else None
-        return self._search(prefix, wanted, filter, limit, offset, refresh_ttl)
+        rank: Rank | None = None
+        if self._index is not None and query:
+            rank = (await self._index.aquery(query)).best_match
+        elif query:
+            rank = partial(score, words_of(query))
+        return self._search(prefix, rank, filter, limit, offset, refresh_ttl)
 
     async def alist_namespaces(
         self,
@@ -209,67 +237,55 @@ class InMemoryStore(BaseStore):
             prefix=prefix, suffix=suffix, max_depth=max_depth, limit=limit, offset=offset
         )
 
-    def _check_put(
-        self, namespace: Namespace, key: str, value: Any, ttl: float | Unset | None
-    ) -> tuple[Namespace, timedelta | None]:
-        namespace = check_namespace(namespace)
-        if not namespace:
-            raise InvalidNamespaceError("The namespace of an item may not be empty")
-        if namespace[0] == "langgraph":
-            raise InvalidNamespaceError(f"Namespace {namespace!r}: 'langgraph' is reserved")
-        if not isinstance(key, str):
-            raise TypeError(f"The key of an item is a string; got {key!r}")
-        if not isinstance(value, Mapping):
-            raise TypeError(f"The value of item {key!r} is a dict; got {type(value).__name__}")
-        minutes = self._ttl.get("default_ttl") if isinstance(ttl, Unset) else ttl
-        if minutes is not None and minutes <= 0:
-            raise ValueError(
-                f"The ttl of item {key!r} must be more than 0 minutes; got {minutes!r}"
-            )
-        return namespace, None if minutes is None else timedelta(minutes=minutes)
-
     def _put(
         self,
         namespace: Namespace,
         key: str,
         value: Mapping[str, Any],
-        vectors: Sequence[Vector],
+        found_by: FoundBy,
         ttl: timedelta | None,
     ) -> None:
         with self._lock:
             now = self._expire()
             items = self._kept.setdefault(namespace, {})
-            created = items[key].item.created_at if key in items else now
+            self._puts += 1
+            before = items.get(key)
             item = Item(
                 namespace=namespace,
                 key=key,
                 value=isolated(dict(value)),
-                created_at=created,
+                created_at=now if before is None else before.item.created_at,
                 updated_at=now,
             )
-            items[key] = kept = Kept(item, ttl, now + ttl if ttl is not None else None, vectors)
+            items[key] = kept = Kept(
+                item,
+                self._puts if before is None else before.number,
+                ttl,
+                now + ttl if ttl is not None else None,
+                found_by,
+            )
             if kept.expires is not None:
-                self._puts += 1
                 heapq.heappush(self._expiry, (kept.expires, self._puts, kept))
 
     def _search(
         self,
         prefix: Namespace,
-        wanted: Vector | None,
+        rank: Rank | None,
         filter: Mapping[str, Any] | None,
         limit: int,
         offset: int,
         refresh: bool | None,
     ) -> list[SearchItem]:
-        _check_page(limit, offset)
+        check_page(limit, offset)
+        check_filter(filter or {})
         with self._lock:
             now = self._expire()
             found = [
-                (kept, None if wanted is None else wanted.best_match(kept.vectors))
-                for kept in self._under(prefix)
-                if all(fits(kept.item.value.get(key), by) for key, by in (filter or {}).items())
+                (kept, None if rank is None else rank(kept.found_by))
+                for kept in sorted(self._under(prefix), key=lambda kept: kept.number)
+                if fits(kept.item.value, filter or {})
             ]
-            if wanted is not None:
+            if rank is not None:
                 found.sort(key=lambda pair: (pair[1] is None, -(pair[1] or 0.0)))
             page = found[offset : offset + limit]
             for kept, _ in page:
@@ -305,18 +321,6 @@ class InMemoryStore(BaseStore):
         items = self._kept.get(namespace, {})
         if items.pop(key, None) is not None and not items:
             del self._kept[namespace]
-
-
-def _check_page(limit: int, offset: int) -> None:
-    for name, given in (("limit", limit), ("offset", offset)):
-        if given < 0:
-            raise ValueError(f"{name} may not be negative; got {given!r}")
-
-
-def _starts(namespace: Namespace, pattern: Namespace) -> bool:
-    return len(namespace) >= len(pattern) and all(
-        want in ("*", label) for label, want in zip(namespace, pattern, strict=False)
-    )
 
 
 def _found(item: Item, score: float | None) -> SearchItem:

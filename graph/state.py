@@ -263,7 +263,8 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
 
         `checkpointer`: keeps the threads of a graph used alone (`InMemorySaver()`); a server brings
         its own. `cache`: for nodes with a `CachePolicy`. `store`: what nodes are given; a server
-        may bring its own. `interrupt_before`, `interrupt_after`: nodes to pause at, or "*" for all.
+        gives its own where there is none. `interrupt_before`, `interrupt_after`: nodes to pause at,
+        or "*" for all.
 
         Raises ValueError for edges from or to unknown nodes, a graph with no way in, and
         breakpoints at unknown nodes; TypeError for a checkpointer, cache or store that is none.

@@ -5,33 +5,34 @@ Names and meanings follow `langgraph.store`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any, Final, Literal, Protocol, TypedDict, runtime_checkable
 
 import attrs
 
-from .errors import GraphError
+from .errors import InvalidItemError, InvalidNamespaceError
+from .vectors import IndexConfig
 
 __all__ = [
     "UNSET",
     "BaseStore",
-    "InvalidNamespaceError",
     "Item",
     "Namespace",
     "SearchItem",
+    "StoreConfig",
     "TTLConfig",
     "Unset",
     "check_namespace",
-    "fits",
+    "check_page",
+    "check_put",
+    "fits_pattern",
 ]
 
 Namespace = tuple[str, ...]
 Value = dict[str, Any]
 
-
-class InvalidNamespaceError(GraphError, ValueError):
-    """A namespace that no item can have."""
+MAX_TTL: Final = 100 * 366 * 24 * 60  # minutes: a hundred years
 
 
 class Unset:
@@ -45,11 +46,21 @@ class TTLConfig(TypedDict, total=False):
     """When items expire.
 
     `refresh_on_read`: reading an item starts its time anew (default True). `default_ttl`: minutes
-    an item lives that was put without a `ttl` (default None: for ever).
+    an item lives that was put without a `ttl` (default None: for ever). `sweep_interval_minutes`:
+    how often a durable store clears away what has expired, which is not seen any more by then
+    (default 5).
     """
 
     refresh_on_read: bool
     default_ttl: float | None
+    sweep_interval_minutes: float | None
+
+
+class StoreConfig(TypedDict, total=False):
+    """How a durable store is to be, as the key `store` of a configuration file says it."""
+
+    index: IndexConfig
+    ttl: TTLConfig
 
 
 @attrs.frozen(kw_only=True)
@@ -182,29 +193,56 @@ def check_namespace(namespace: Sequence[str]) -> Namespace:
     return tuple(namespace)
 
 
-_COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
-    "$eq": lambda value, other: bool(value == other),
-    "$ne": lambda value, other: bool(value != other),
-    "$gt": lambda value, other: bool(value > other),
-    "$gte": lambda value, other: bool(value >= other),
-    "$lt": lambda value, other: bool(value < other),
-    "$lte": lambda value, other: bool(value <= other),
-}
+def check_put(
+    namespace: Sequence[str],
+    key: str,
+    value: Any,
+    index: Literal[False] | list[str] | None,
+    ttl: float | Unset | None,
+    config: TTLConfig,
+) -> tuple[Namespace, timedelta | None]:
+    """The namespace of an item, and how long it lives.
 
-
-def fits(value: Any, by: Any) -> bool:
-    """Whether a field's value is what a filter asks for; what cannot be compared does not fit.
-
-    Raises ValueError for an unknown operator.
+    Raises InvalidNamespaceError, InvalidItemError or TypeError.
     """
-    if not isinstance(by, Mapping):
-        return bool(value == by)
-    if not any(str(key).startswith("$") for key in by):
-        return isinstance(value, Mapping) and all(fits(value.get(k), v) for k, v in by.items())
-    for name in by:
-        if name not in _COMPARE:
-            raise ValueError(f"Unknown filter operator {name!r}; known are {', '.join(_COMPARE)}")
-    try:
-        return all(_COMPARE[name](value, other) for name, other in by.items())
-    except TypeError:
-        return False
+    namespace = check_namespace(namespace)
+    if not namespace:
+        raise InvalidNamespaceError("The namespace of an item may not be empty")
+    if namespace[0] == "langgraph":
+        raise InvalidNamespaceError(f"Namespace {namespace!r}: 'langgraph' is reserved")
+    if not isinstance(key, str):
+        raise TypeError(f"The key of an item is a string; got {key!r}")
+    if not isinstance(value, Mapping):
+        raise TypeError(f"The value of item {key!r} is a dict; got {type(value).__name__}")
+    if not (index is None or index is False or _are_paths(index)):
+        raise TypeError(f"The index of item {key!r} is False or a list of paths; got {index!r}")
+    minutes = config.get("default_ttl") if isinstance(ttl, Unset) else ttl
+    if minutes is None:
+        return namespace, None
+    if isinstance(minutes, bool) or not isinstance(minutes, (int, float)):
+        raise TypeError(f"The ttl of item {key!r} is a number of minutes; got {minutes!r}")
+    if not 0 < minutes <= MAX_TTL:
+        raise InvalidItemError(
+            f"The ttl of item {key!r} must be more than 0 minutes and at most a hundred years; "
+            f"got {minutes!r}"
+        )
+    return namespace, timedelta(minutes=minutes)
+
+
+def check_page(limit: int, offset: int, max_depth: int | None = None) -> None:
+    """Raises InvalidItemError for a page that cannot be."""
+    depth = 1 if max_depth is None else max_depth
+    for name, given, least in (("limit", limit, 0), ("offset", offset, 0), ("max_depth", depth, 1)):
+        if not least <= given < 2**63:
+            raise InvalidItemError(f"{name} is a whole number of at least {least}; got {given!r}")
+
+
+def _are_paths(value: object) -> bool:
+    return isinstance(value, (list, tuple)) and all(isinstance(path, str) for path in value)
+
+
+def fits_pattern(labels: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Whether labels start with those of a pattern, in which "*" stands for any label."""
+    return len(labels) >= len(pattern) and all(
+        want in ("*", label) for label, want in zip(labels, pattern, strict=False)
+    )

@@ -31,6 +31,16 @@ def check(storage: Storage, progress: Progress) -> Iterator[str]:
             yield from _unreadable(Assistant, row, storage.types)
         progress(len(page))
         after = page[-1]["assistant_id"]
+    at = 0
+    while items := storage.scan_items(after=at, limit=PAGE):
+        for _, put in items:
+            try:
+                decode(put.item.value, storage.types)
+            except StorageError as error:
+                place = f"{'.'.join(put.item.namespace)}, key {put.item.key!r}"
+                yield f"Item {place} cannot be read: {error}"
+        progress(len(items))
+        at = items[-1][0]
     after = ""
     while True:
         with storage.moment() as then:
@@ -135,8 +145,10 @@ class _Log:
             self._decode(row, f"channel {channel!r}", tail)
         for channel in stored.gone:
             del chain.channels[channel]
-        for channel, list_id in stored.lists.items():
+        for channel, (list_id, length) in stored.lists.items():
             chain.channels[channel] = list_id
+            if length > self.lists.get((row.ns, list_id), length):
+                raise ValueError(f"the list at {list_id} is shorter than the {length} it was")
         for channel, value in stored.values.items():
             chain.channels[channel] = None
             self._decode(row, f"channel {channel!r}", value)
@@ -160,11 +172,11 @@ class _Log:
 
     def _part(self, row: LogRow) -> None:
         place = (row.ns, row.base_seq or 0)
-        if row.seq == row.base_seq and row.kind == "list":
+        if row.seq == row.base_seq and row.kind != "splice":
             self.lists[place] = 0
         if place not in self.lists:
             raise ValueError(f"the list at {row.base_seq} is not there")
-        if row.kind == "list":
+        if row.kind != "splice":
             self.lists[place] += len(self._decode(row, "elements", b"[" + row.data + b"]"))
             return
         for at, removed, put in read_splices(row):

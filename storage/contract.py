@@ -16,19 +16,27 @@ import attrs
 
 from .codec.types import Types
 from .errors import StorageError
-from .records import Assistant, Event, LogRow, Run, RunStatus, Thread, ThreadStatus
+from .records import Assistant, Event, ItemRow, LogRow, Run, RunStatus, Thread, ThreadStatus
 
 __all__ = [
     "AppendEvents",
     "AppendLog",
     "AssistantQuery",
+    "DeleteExpired",
+    "DeleteItem",
     "DeleteRun",
     "DeleteThread",
+    "FoundItem",
     "InsertThread",
+    "ItemQuery",
     "Lease",
     "LogPage",
+    "NamespaceQuery",
     "Operation",
+    "PackList",
+    "ProlongItem",
     "PutAssistant",
+    "PutItem",
     "PutRun",
     "PutThread",
     "RecordExists",
@@ -123,6 +131,17 @@ class TruncateLog:
 
 
 @attrs.frozen
+class PackList:
+    """Make one `pack` of the `list` records of a thread's list, at the position of the first of
+    them, unless the list has a `splice`. A backend that reads many records as fast as one may do
+    nothing.
+    """
+
+    thread_id: str
+    list_id: int
+
+
+@attrs.frozen
 class AppendEvents:
     """Keep events of streams."""
 
@@ -138,6 +157,47 @@ class Restore:
     row: Row
 
 
+@attrs.frozen
+class PutItem:
+    """Add or replace an item of the user's store.
+
+    One that is there and has not expired at the item's `updated_at` keeps its `created_at` and its
+    place in the order of searches. `text`: the words it is found by. `vectors`: the directions it
+    is found by, each of length 1.
+    """
+
+    item: ItemRow
+    text: str = ""
+    vectors: tuple[tuple[float, ...], ...] = ()
+
+
+@attrs.frozen
+class DeleteItem:
+    """Delete an item, if it is there."""
+
+    namespace: tuple[str, ...]
+    key: str
+
+
+@attrs.frozen
+class ProlongItem:
+    """Let an item live until `expires_at`, unless it was put again with another `ttl` since it was
+    read, lives longer already, or is gone."""
+
+    namespace: tuple[str, ...]
+    key: str
+    ttl: float
+    expires_at: str
+
+
+@attrs.frozen
+class DeleteExpired:
+    """Delete up to `limit` items that have expired at `now`, those that expired first first."""
+
+    now: str
+    limit: int
+
+
 Operation = (
     InsertThread
     | PutThread
@@ -147,8 +207,13 @@ Operation = (
     | PutAssistant
     | AppendLog
     | TruncateLog
+    | PackList
     | AppendEvents
     | Restore
+    | PutItem
+    | DeleteItem
+    | ProlongItem
+    | DeleteExpired
 )
 
 
@@ -187,16 +252,57 @@ class AssistantQuery:
     offset: int = 0
 
 
+@attrs.frozen(kw_only=True)
+class ItemQuery:
+    """Which items, in what order: those made first first, and before them the best matches.
+
+    `prefix`: the first labels of their namespaces. `filter`: as `greenroom.graph.filters` has it,
+    and checked. `vector`: of length 1; the score of an item is its highest cosine similarity to
+    one of its own. `words`: the score is higher for more of the words; None without any. Not both.
+    """
+
+    now: str
+    prefix: tuple[str, ...] = ()
+    filter: Mapping[str, Any] = attrs.field(factory=dict)
+    vector: tuple[float, ...] | None = None
+    words: tuple[str, ...] = ()
+    limit: int = 10
+    offset: int = 0
+
+
+@attrs.frozen
+class FoundItem:
+    """`score`: None if nothing was to be matched, or it has nothing to match it by."""
+
+    item: ItemRow
+    score: float | None = None
+
+
+@attrs.frozen(kw_only=True)
+class NamespaceQuery:
+    """Which namespaces that have items, sorted label by label.
+
+    `prefix`, `suffix`: their first and last labels, "*" for any. `max_depth`: longer ones are cut.
+    """
+
+    now: str
+    prefix: tuple[str, ...] = ()
+    suffix: tuple[str, ...] = ()
+    max_depth: int | None = None
+    limit: int = 100
+    offset: int = 0
+
+
 @attrs.frozen
 class LogPage:
     """Log records that belong together, oldest first.
 
     `checkpoints`: those asked for and all that reading them needs, from the full snapshot on.
     `writes`: the pending writes of the checkpoints asked for. `wanted`: the ids asked for, newest
-    first. `lists`: the `list` and `splice` records of the long lists that the checkpoints asked for
-    name, as far as the last of those checkpoints. `list` records of one list that follow each other
-    may come as one `array`, at the position of the first, where no splice and no checkpoint asked
-    for lies between them.
+    first. `lists`: the `list`, `splice` and `pack` records of the long lists that the checkpoints
+    asked for name, as far as the last of those checkpoints. `list` and `pack` records of one list
+    that follow each other may come as one `array`, at the position of the first, where no splice
+    and no checkpoint asked for lies between them.
     """
 
     wanted: tuple[str, ...]
@@ -225,6 +331,7 @@ class Stats:
     log: Mapping[str, int]
     events: int
     assistants: int
+    items: int
     bytes: Mapping[str, int]
     oldest: str | None
     newest: str | None
@@ -235,7 +342,8 @@ class Storage(ABC):
     """A storage backend.
 
     `commit` and the lease calls come from one thread at a time; reads may come from any number of
-    threads at once, and see what was committed. `blocking`: False if no call ever waits for a disk
+    threads at once, and see what was committed. They need no lease: what another process holds can
+    be read. `blocking`: False if no call ever waits for a disk
     or a network, so that it may be made on the event loop.
     """
 
@@ -341,6 +449,21 @@ class Storage(ABC):
     ) -> list[Event]:
         """The kept events of all runs of a thread with an id above `after`, in order."""
 
+    # The user's store. Items that have expired at the `now` of a read are not there for it.
+
+    @abstractmethod
+    def get_item(self, namespace: tuple[str, ...], key: str, now: str) -> ItemRow | None: ...
+
+    @abstractmethod
+    def search_items(self, query: ItemQuery) -> list[FoundItem]: ...
+
+    @abstractmethod
+    def list_namespaces(self, query: NamespaceQuery) -> list[tuple[str, ...]]: ...
+
+    @abstractmethod
+    def next_expiry(self) -> str | None:
+        """When the first item that is still kept expires or has expired; None if none does."""
+
     # For looking after a store. Rows are as they are stored, so that nothing is lost in passing.
 
     @contextmanager
@@ -364,6 +487,11 @@ class Storage(ABC):
     @abstractmethod
     def scan_assistants(self, *, after: str = "", limit: int = 1000) -> list[Row]:
         """Assistants with an id above `after`, in order of their ids."""
+
+    @abstractmethod
+    def scan_items(self, *, after: int = 0, limit: int = 1000) -> list[tuple[int, PutItem]]:
+        """The items of the user's store in the order in which they were made, expired or not, with
+        their place in it: those above `after`."""
 
     @abstractmethod
     def stats(self) -> Stats: ...

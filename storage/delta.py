@@ -1,10 +1,10 @@
 """Records of the log as bytes: a checkpoint as what changed since its parent.
 
-`{"about": …, "nth": 3, "values": {channel: value}, "grown": {channel: [new elements]},
-"lists": {channel: id}, "gone": [channel], "metadata": …}`. A channel that is in none of these is as
-it was at the parent, and so is metadata that is not there; a full snapshot, the first of a chain,
-has them all. `lists` are those that have records of their own. Values are in the stored form of
-`codec`.
+`{"about": …, "nth": 3, "values": {channel: value}, "grown": {channel: [new elements]}, "lists":
+{channel: [id, length]}, "gone": [channel], "metadata": …}`. A channel that is in none of these is
+as it was at the parent, and so is metadata that is not there; a full snapshot, the first of a
+chain, has them all. `lists` are those that have records of their own. Values are in the stored form
+of `codec`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _AS_AT_PARENT: Final = msgspec.Raw()
 class Folded:
     """A checkpoint's channels and metadata in stored form: what its child is compared with."""
 
-    values: Mapping[str, bytes | LongList]
+    values: dict[str, bytes | LongList]
     metadata: bytes
     # The object that `metadata` was made of, which a run's checkpoints share, and whether it comes
     # back as plain data in part.
@@ -66,7 +66,7 @@ class Stored(msgspec.Struct, forbid_unknown_fields=True):
     nth: int
     values: dict[str, msgspec.Raw] = {}
     grown: dict[str, msgspec.Raw] = {}
-    lists: dict[str, int] = {}
+    lists: dict[str, tuple[int, int]] = {}
     gone: list[str] = []
     metadata: msgspec.Raw = _AS_AT_PARENT
 
@@ -149,7 +149,7 @@ def encode_checkpoint(
         changed, gone = list(forms), []
     values: dict[str, msgspec.Raw] = {}
     grown: dict[str, msgspec.Raw] = {}
-    lists: dict[str, int] = {}
+    lists: dict[str, tuple[int, int]] = {}
     for channel in changed:
         form, old = forms[channel], before.values.get(channel)
         if isinstance(form, bytes):
@@ -157,8 +157,8 @@ def encode_checkpoint(
                 grown[channel] = msgspec.Raw(b"[" + form[len(old) :])
             elif full or form != old:
                 values[channel] = msgspec.Raw(form)
-        elif full or not isinstance(old, LongList) or old.id != form.id:
-            lists[channel] = form.id
+        else:
+            lists[channel] = (form.id, len(form.elements))
     metadata, plain_metadata = before.metadata_of(checkpoint, types)
     stored |= {
         name: part
@@ -264,15 +264,15 @@ def encode_writes(writes: PendingWrites, types: Types) -> tuple[bytes, bool]:
 class Unfolded:
     """A checkpoint whose channels have been put together.
 
-    `parent_id`: of the checkpoint before. `values`: channels in stored form, or the ids of the long
-    lists that they are. `lists`: the records of those, by id. `length`: of its chain back to the
-    full snapshot.
+    `parent_id`: of the checkpoint before. `values`: channels in stored form, or the id and the
+    length of the long list that they are. `lists`: the records of those, by id. `length`: of its
+    chain back to the full snapshot.
     """
 
     row: LogRow
     about: msgspec.Raw
     parent_id: str | None
-    values: Mapping[str, bytes | int]
+    values: Mapping[str, bytes | tuple[int, int]]
     metadata: bytes
     length: int
     pending: Sequence[LogRow] = ()
@@ -291,6 +291,18 @@ class Unfolded:
 
         Raises StorageError, naming the record and the channel that cannot be read.
         """
+        return self.read(types)[0]
+
+    def read(self, types: Types) -> tuple[Saved, Folded]:
+        """The same, and what a child of the checkpoint is compared with."""
+        values: dict[str, Any] = {}
+        forms: dict[str, bytes | LongList] = {}
+        for channel, form in self.values.items():
+            if isinstance(form, bytes):
+                forms[channel] = form
+                values[channel] = _decoded(self.row, f"channel {channel!r}", form, types)
+            else:
+                forms[channel], values[channel] = self._list(channel, *form, types)
         about = _decoded(self.row, "what it is about", self.about, types)
         checkpoint = Checkpoint(
             id=self.row.checkpoint_id,
@@ -299,10 +311,7 @@ class Unfolded:
             step=about["step"],
             source=about["source"],
             created_at=about["created_at"],
-            values={
-                channel: _decoded(self.row, f"channel {channel!r}", self._raw(form), types)
-                for channel, form in self.values.items()
-            },
+            values=values,
             changed=tuple(about.get("changed", ())),
             next=_next(self.row.checkpoint_id, about, self.row.input, types),
             joins={name: tuple(arrived) for name, arrived in about.get("joins", {}).items()},
@@ -310,30 +319,24 @@ class Unfolded:
             metadata=_decoded(self.row, "metadata", self.metadata, types),
         )
         pending = [decode_writes(row, types) for row in self.pending]
-        return Saved(checkpoint, {writes.task_id: writes for writes in pending})
+        saved = Saved(checkpoint, {writes.task_id: writes for writes in pending})
+        return saved, Folded(forms, self.metadata)
 
-    def folded(self, checkpoint: Checkpoint) -> Folded:
-        """What a child is compared with. `checkpoint`: this one, decoded."""
-        forms: dict[str, bytes | LongList] = {}
-        for channel, form in self.values.items():
-            if isinstance(form, bytes):
-                forms[channel] = form
-            else:
-                elements = checkpoint.values[channel]
-                forms[channel] = LongList.of(form, elements, self._records(form))
-        return Folded(forms, self.metadata)
-
-    def _raw(self, form: bytes | int) -> bytes:
-        return form if isinstance(form, bytes) else elements_of(self._records(form))
-
-    def _records(self, list_id: int) -> list[LogRow]:
+    def _list(
+        self, channel: str, list_id: int, length: int, types: Types
+    ) -> tuple[LongList, list[Any]]:
         records = [row for row in self.lists.get(list_id, ()) if row.seq < self.seq]
-        if not records or records[0].seq != list_id:
+        elements: list[Any] = []
+        if records and records[0].seq == list_id:
+            elements = _decoded(self.row, f"channel {channel!r}", elements_of(records), types)
+        if len(elements) < length:
             raise StorageError(
-                f"The log of thread {self.row.thread_id} is damaged: "
-                f"the list at {list_id} of checkpoint {self.row.checkpoint_id} is not there"
+                f"The log of thread {self.row.thread_id} is damaged: the list at {list_id} of "
+                f"checkpoint {self.row.checkpoint_id} is not there, or not all of it"
             )
-        return records
+        surplus = len(elements) - length
+        del elements[length:]
+        return LongList.of(list_id, elements, records, surplus), elements
 
 
 def read_checkpoint(row: LogRow) -> Stored:
@@ -363,7 +366,7 @@ def unfold(page: LogPage) -> list[Unfolded]:
         values = {} if before is None else dict(before.values)
         for channel in stored.gone:
             del values[channel]
-        values |= stored.lists
+        values |= {channel: (at, length) for channel, (at, length) in stored.lists.items()}
         for channel, tail in stored.grown.items():
             short = values[channel]
             assert isinstance(short, bytes)

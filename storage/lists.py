@@ -2,7 +2,8 @@
 
 A `list` record appends elements to a list, a `splice` record changes or removes some by position.
 The first one of a list gives it its id. What a list was at a checkpoint is what its records before
-that checkpoint make.
+that checkpoint make. Once it is sure that they will not be taken back, many small records become
+one `pack`, which an older checkpoint reads as far as its own length.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ __all__ = ["Edit", "LongList", "elements_of", "following", "read_splices"]
 LONG: Final = 512  # bytes; a shorter list is stored whole
 A_RECORD: Final = 256  # bytes that could be read in the time that finding a record takes
 SLACK: Final = 64 * A_RECORD
+LOOSE: Final = 64  # records that are worth being packed
+
+_TOO_MUCH: Final = 2**62
 
 Splice = tuple[int, int, list[msgspec.Raw]]  # where, how many to remove, what to put there
 
@@ -37,26 +41,43 @@ class LongList:
     """A list as the log has it.
 
     `id`: the position of its first record. `elements`: the objects that it was appended with.
-    `size`: the bytes of its JSON. `cost`: of reading its records, in bytes.
+    `size`: the bytes of its JSON. `cost`: of reading its records, in bytes. `loose`: how many of
+    them could be packed; None where there are splices, which packing would get in the way of.
     """
 
     id: int
     elements: Sequence[Any]
     size: int
     cost: int
+    loose: int | None = 1
 
     @classmethod
-    def of(cls, list_id: int, elements: Sequence[Any], records: Sequence[LogRow]) -> LongList:
-        """A list that was read."""
+    def of(
+        cls, list_id: int, elements: Sequence[Any], records: Sequence[LogRow], surplus: int
+    ) -> LongList:
+        """A list that was read. `surplus`: elements that were rolled back, but are in a pack."""
         cost = sum(len(record.data) + record.count * A_RECORD for record in records)
         size = sum(len(record.data) for record in records if record.kind != "splice")
-        return cls(list_id, elements, size, cost)
+        loose: int | None = sum(r.count for r in records if r.kind in ("list", "array"))
+        if any(record.kind == "splice" for record in records):
+            loose = None
+        return cls(list_id, elements, size, _TOO_MUCH if surplus else cost, loose)
 
-    def after(self, elements: Sequence[Any], size: int, record: int) -> LongList | None:
+    def after(
+        self, elements: Sequence[Any], size: int, record: int, *, splice: bool = False
+    ) -> LongList | None:
         """The list with one more record of so many bytes; None where it is to begin anew, so that
         what reading it takes stays in proportion to it."""
         cost = self.cost + record + A_RECORD
-        return LongList(self.id, elements, size, cost) if cost <= 3 * size + SLACK else None
+        if cost > 3 * size + SLACK:
+            return None
+        loose = None if splice or self.loose is None else self.loose + 1
+        return LongList(self.id, elements, size, cost, loose)
+
+    def packed(self) -> LongList:
+        """The list once its loose records are one."""
+        cost = self.cost - (self.loose or 1) * A_RECORD + A_RECORD
+        return attrs.evolve(self, cost=cost, loose=0)
 
 
 @attrs.frozen
@@ -95,7 +116,7 @@ def following(
         if raw == before:
             return attrs.evolve(old, elements=value), None, ()
         edit = _edit(old.id, before, raw)
-        edited = old.after(value, len(raw), len(edit.data))
+        edited = old.after(value, len(raw), len(edit.data), splice=edit.kind == "splice")
         if edited is not None and len(edit.data) < len(raw):
             return edited, edit, ()
     return LongList(seq, value, len(raw), len(raw)), Edit("list", seq, raw[1:-1]), ()
@@ -105,7 +126,7 @@ def elements_of(records: Sequence[LogRow]) -> bytes:
     """A list as JSON, from its records in order. Raises StorageError if they are damaged."""
     if len(records) == 1 and records[0].kind == "array":
         return records[0].data  # not copied: what is long takes its time
-    if all(record.kind == "list" for record in records):
+    if all(record.kind in ("list", "pack") for record in records):
         return b"[" + b",".join([record.data for record in records]) + b"]"
     elements: list[msgspec.Raw] = []
     for record in records:

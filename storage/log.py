@@ -13,7 +13,7 @@ from greenroom.graph.checkpoint import Checkpoint, PendingWrites, Saved
 
 from .codec import Types, decode
 from .codec.types import PLAIN
-from .contract import AppendLog, InsertThread, LogPage, Operation, Storage, TruncateLog
+from .contract import AppendLog, LogPage, Operation, PackList, Storage, TruncateLog
 from .delta import (
     Folded,
     Unfolded,
@@ -22,8 +22,8 @@ from .delta import (
     encode_writes,
     unfold,
 )
-from .lists import LongList
-from .records import LogRow, Thread
+from .lists import LOOSE, LongList
+from .records import LogRow
 from .session import Commit, StorageSession
 
 __all__ = [
@@ -87,11 +87,11 @@ class _Head:
 
     @classmethod
     def of(cls, one: Unfolded, types: Types) -> Self:
-        saved = one.saved(types)
+        saved, folded = one.read(types)
         return cls(
             saved.checkpoint,
             dict(saved.pending),
-            one.folded(saved.checkpoint),
+            folded,
             max([one.seq, *(row.seq for row in one.pending)]),
             one.base_seq,
             one.length,
@@ -129,7 +129,7 @@ class ThreadLog:
         self._rows: list[LogRow] = []
         self._commits: deque[Commit] = deque()
         self._unsaved: set[str] = set()  # namespaces with records that may not be durable
-        self._first: list[Operation] = []  # to go before the first records
+        self._first: list[Operation] = []  # to go before the next records
         self._failure: Exception | None = None
 
     @classmethod
@@ -176,9 +176,11 @@ class ThreadLog:
         self._reap()
         return self._failure is None
 
-    def create(self, thread: Thread) -> None:
-        """Have the thread itself created together with its first records."""
-        self._first = [InsertThread(thread)]
+    def precede(self, *operations: Operation) -> None:
+        """Have these committed together with the next records and before them, whoever hands them
+        over: storage has both or neither. They replace those that were given before.
+        """
+        self._first = list(operations)
 
     def append(self, record: Checkpoint | PendingWrites) -> None:
         """Add a record, encoding it at once. It is durable after `flush()`.
@@ -198,7 +200,18 @@ class ThreadLog:
         self._check()
         first, self._first = self._first, []
         rows, self._rows = self._rows, []
-        return [*first, AppendLog(tuple(rows), follows=rows[0].seq - 1)] if rows else []
+        return [*first, AppendLog(tuple(rows), follows=rows[0].seq - 1)] if rows else first
+
+    def packs(self) -> list[Operation]:
+        """What keeps long lists quick to read, once nothing of what was appended will be
+        truncated."""
+        operations: list[Operation] = []
+        for head in self._heads.values():
+            for channel, form in head.folded.values.items():
+                if isinstance(form, LongList) and (form.loose or 0) >= LOOSE:
+                    head.folded.values[channel] = form.packed()
+                    operations.append(PackList(self.thread_id, form.id))
+        return operations
 
     def hand_over(self, also: Sequence[Operation] = ()) -> None:
         """Start to make durable what was appended, in one group with `also`. Raises as `append`
@@ -225,12 +238,14 @@ class ThreadLog:
             self._unsaved.clear()
 
     async def truncate(self, from_seq: int) -> Operation:
-        """Forget the records from `from_seq` on; the caller commits the operation returned.
+        """Forget the records from `from_seq` on, and what was to precede them; the caller commits
+        the operation returned.
 
         `head` is then the checkpoint before, with the pending writes that it had. Other reads see
         what was forgotten until the operation is committed. Raises as `append` does.
         """
         self._rows = [row for row in self._rows if row.seq < from_seq]
+        self._first = []
         await self.flush()
         head = self._heads.get("")
         if head is not None and head.seq >= from_seq:

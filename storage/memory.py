@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -18,13 +19,21 @@ from .contract import (
     AppendEvents,
     AppendLog,
     AssistantQuery,
+    DeleteExpired,
+    DeleteItem,
     DeleteRun,
     DeleteThread,
+    FoundItem,
     InsertThread,
+    ItemQuery,
     Lease,
     LogPage,
+    NamespaceQuery,
     Operation,
+    PackList,
+    ProlongItem,
     PutAssistant,
+    PutItem,
     PutRun,
     PutThread,
     RecordExists,
@@ -38,7 +47,8 @@ from .contract import (
     ThreadQuery,
     TruncateLog,
 )
-from .records import UNFINISHED, Assistant, Event, LogRow, Run, RunStatus, Thread
+from .memory_items import MemoryItems
+from .records import UNFINISHED, Assistant, Event, ItemRow, LogRow, Run, RunStatus, Thread
 from .rows import COLUMNS, contains, from_row, to_row
 
 __all__ = ["MemoryStorage"]
@@ -73,6 +83,7 @@ class MemoryStorage(Storage):
 
     _threads: dict[str, _Thread] = attrs.field(init=False, factory=dict)
     _assistants: dict[str, Row] = attrs.field(init=False, factory=dict)
+    _items: MemoryItems = attrs.field(init=False, factory=MemoryItems)
     _lease: Lease | None = attrs.field(init=False, default=None)
     _epoch: int = attrs.field(init=False, default=0)
     _lock: Lock = attrs.field(init=False, factory=Lock)
@@ -154,12 +165,16 @@ class MemoryStorage(Storage):
                     at = bisect_left(kept.log, from_seq, key=_seq)
                     undo.append(partial(kept.log.extend, kept.log[at:]))
                     del kept.log[at:]
+            case PackList():
+                pass  # records are as quick to read as one
             case AppendEvents(events):
                 for event in events:
                     kept = self._threads.get(event.thread_id)
                     if kept is not None and event.run_id in kept.runs:
                         place = f"Events of thread {event.thread_id}"
                         _insert(kept.events, event, _event_id, place, undo)
+            case PutItem() | DeleteItem() | ProlongItem() | DeleteExpired():
+                self._items.apply(operation, undo)
             case Restore(kind, row):
                 self._restore(kind, row, undo)
 
@@ -311,6 +326,22 @@ class MemoryStorage(Storage):
                 return []
             return kept.events[bisect_right(kept.events, after, key=_event_id) :]
 
+    def get_item(self, namespace: tuple[str, ...], key: str, now: str) -> ItemRow | None:
+        with self._lock:
+            return self._items.get(namespace, key, now)
+
+    def search_items(self, query: ItemQuery) -> list[FoundItem]:
+        with self._lock:
+            return self._items.search(query)
+
+    def list_namespaces(self, query: NamespaceQuery) -> list[tuple[str, ...]]:
+        with self._lock:
+            return self._items.list_namespaces(query)
+
+    def next_expiry(self) -> str | None:
+        with self._lock:
+            return self._items.next_expiry()
+
     def scan_threads(self, *, after: str = "", limit: int = 1000) -> list[Row]:
         with self._lock:
             rows = [kept.row for kept in self._threads.values() if kept.row["thread_id"] > after]
@@ -335,7 +366,12 @@ class MemoryStorage(Storage):
             rows = [row for ident, row in self._assistants.items() if ident > after]
         return sorted(rows, key=itemgetter("assistant_id"))[:limit]
 
+    def scan_items(self, *, after: int = 0, limit: int = 1000) -> list[tuple[int, PutItem]]:
+        with self._lock:
+            return self._items.scan(after)[:limit]
+
     def stats(self) -> Stats:
+        items = self.scan_items(limit=sys.maxsize)
         with self._lock:
             threads = list(self._threads.values())
             assistants = list(self._assistants.values())
@@ -348,12 +384,14 @@ class MemoryStorage(Storage):
             log=Counter(row.kind for row in log),
             events=len(events),
             assistants=len(assistants),
+            items=len(items),
             bytes={
                 "threads": sum(_size(thread.row) for thread in threads),
                 "runs": sum(map(_size, runs)),
                 "log": sum(len(row.data) + len(row.input or b"") for row in log),
                 "events": sum(len(event.data) for event in events),
                 "assistants": sum(map(_size, assistants)),
+                "items": sum(len(put.item.value) for _, put in items),
             },
             oldest=min((thread.row["created_at"] for thread in threads), default=None),
             newest=max((thread.row["updated_at"] for thread in threads), default=None),

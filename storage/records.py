@@ -10,6 +10,7 @@ __all__ = [
     "UNFINISHED",
     "Assistant",
     "Event",
+    "ItemRow",
     "LogRow",
     "Run",
     "RunStatus",
@@ -93,19 +94,19 @@ class LogRow:
     """One record of a thread's checkpoint log, encoded.
 
     `seq`: its position in the thread's log, from 1, increasing. `kind`: `checkpoint`, `writes`, or
-    `list` and `splice` for a part of a long list. `checkpoint_id`: the checkpoint itself, or the
-    one that the writes belong to; empty for lists. `base_seq`: for a checkpoint, the position of
-    the full snapshot that reading it starts from (its own `seq` if it is one); for a list, the
-    position of its first record; None for writes. `data`: JSON, but for `list`, where it is JSON
-    values joined by commas; `array`, which is only read, is `count` such records. `lists`: for a
-    checkpoint, the long lists in its state, by `base_seq`. `input`: what its START is to take in,
-    JSON; `run_id`: the run that it may be the input of, so that the same bytes need not be stored
-    twice.
+    `list`, `splice` and `pack` for a part of a long list. `checkpoint_id`: the checkpoint itself,
+    or the one that the writes belong to; empty for lists. `base_seq`: for a checkpoint, the
+    position of the full snapshot that reading it starts from (its own `seq` if it is one); for a
+    list, the position of its first record; None for writes. `data`: JSON, but for `list` and
+    `pack`, where it is JSON values joined by commas; `array`, which is only read, is such records,
+    `count` of them `list`s. `lists`: for a checkpoint, the long lists in its state, by `base_seq`.
+    `input`: what its START is to take in, JSON; `run_id`: the run that it may be the input of, so
+    that the same bytes need not be stored twice.
     """
 
     thread_id: str
     seq: int
-    kind: Literal["checkpoint", "writes", "list", "splice", "array"]
+    kind: Literal["checkpoint", "writes", "list", "splice", "pack", "array"]
     ns: str
     checkpoint_id: str
     base_seq: int | None
@@ -125,3 +126,19 @@ class Event:
     run_id: str
     name: str
     data: bytes
+
+
+@attrs.frozen(kw_only=True)
+class ItemRow:
+    """One item of the user's store. `value`: JSON, an object.
+
+    `ttl`: minutes that it lives after it was put or, where that is wanted, read; None for ever.
+    """
+
+    namespace: tuple[str, ...]
+    key: str
+    value: bytes
+    created_at: str
+    updated_at: str
+    ttl: float | None = None
+    expires_at: str | None = None

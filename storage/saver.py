@@ -11,7 +11,7 @@ import attrs
 
 from greenroom.graph.checkpoint import Checkpoint, CheckpointLog, PendingWrites, Saved
 
-from .contract import StorageError
+from .contract import InsertThread, StorageError
 from .log import ThreadLog
 from .records import Thread
 from .session import StorageSession
@@ -47,17 +47,13 @@ class _OpenedLog:
             raise StorageError(
                 f"Another run has written to thread {self.thread_id} since this one began"
             )
+        self._log.append(record)
         if self._at == 1:
             now = getattr(record, "created_at", "")
-            self._log.create(
-                Thread(
-                    thread_id=self.thread_id,
-                    created_at=now,
-                    updated_at=now,
-                    state_updated_at=now,
-                )
+            thread = Thread(
+                thread_id=self.thread_id, created_at=now, updated_at=now, state_updated_at=now
             )
-        self._log.append(record)
+            self._log.precede(InsertThread(thread))
         self._at = self._log.next_seq
 
     def hand_over(self) -> None:
@@ -67,6 +63,8 @@ class _OpenedLog:
     async def flush(self) -> None:
         if self._log is not None:
             await self._log.flush()
+            if packs := self._log.packs():  # nothing is rolled back here
+                self.session.submit(packs)
 
     async def _opened(self) -> ThreadLog:
         if self._log is None:

@@ -13,12 +13,16 @@ from typing import Final, TypeVar
 import attrs
 from sqlite_utils import Database
 
-from . import sqlite_care, sqlite_read, sqlite_write
+from . import sqlite_care, sqlite_items, sqlite_read, sqlite_write
 from .contract import (
     AssistantQuery,
+    FoundItem,
+    ItemQuery,
     Lease,
     LogPage,
+    NamespaceQuery,
     Operation,
+    PutItem,
     Row,
     StaleEpoch,
     Stats,
@@ -27,7 +31,7 @@ from .contract import (
     StorageHeld,
     ThreadQuery,
 )
-from .records import Assistant, Event, LogRow, Run, RunStatus, Thread
+from .records import Assistant, Event, ItemRow, LogRow, Run, RunStatus, Thread
 from .sqlite_files import FileLock, check_file, connect, create_file, explain
 from .sqlite_schema import check, migrate
 
@@ -294,6 +298,22 @@ class SqliteStorage(Storage):
         with self._reading() as db:
             return sqlite_read.thread_events(db, thread_id, after, limit)
 
+    def get_item(self, namespace: tuple[str, ...], key: str, now: str) -> ItemRow | None:
+        with self._reading() as db:
+            return sqlite_items.get(db, namespace, key, now)
+
+    def search_items(self, query: ItemQuery) -> list[FoundItem]:
+        with self._reading() as db:
+            return sqlite_items.search(db, query)
+
+    def list_namespaces(self, query: NamespaceQuery) -> list[tuple[str, ...]]:
+        with self._reading() as db:
+            return sqlite_items.list_namespaces(db, query)
+
+    def next_expiry(self) -> str | None:
+        with self._reading() as db:
+            return sqlite_items.next_expiry(db)
+
     @contextmanager
     def moment(self) -> Iterator[Storage]:
         with self._reading() as db:
@@ -316,6 +336,10 @@ class SqliteStorage(Storage):
         with self._reading() as db:
             where = "assistant_id > ? ORDER BY assistant_id"
             return sqlite_care.scan(db, Assistant, where, after, limit)
+
+    def scan_items(self, *, after: int = 0, limit: int = 1000) -> list[tuple[int, PutItem]]:
+        with self._reading() as db:
+            return sqlite_items.scan(db, after, limit)
 
     def stats(self) -> Stats:
         with self._reading() as db:

@@ -27,6 +27,7 @@ _TABLES: Final = {
     "log": ("ns", "checkpoint_id", "data", "lists", "input"),
     "events": ("name", "data"),
     "assistants": COLUMNS[Assistant],
+    "items": ("namespace", "key", "value"),
 }
 _ORPHANS: Final = {
     "runs of a thread that is not there": "runs WHERE thread NOT IN (SELECT id FROM threads)",
@@ -35,6 +36,8 @@ _ORPHANS: Final = {
     ),
     "events of a thread that is not there": "events WHERE thread NOT IN (SELECT id FROM threads)",
     "events of a run that is not there": "events WHERE run NOT IN (SELECT id FROM runs)",
+    "vectors of an item that is not there": "item_vectors WHERE item NOT IN (SELECT id FROM items)",
+    "texts of an item that is not there": "item_texts WHERE rowid NOT IN (SELECT id FROM items)",
     "log records that take their input from a run that is not there": (
         "log WHERE run NOT IN (SELECT id FROM runs)"
     ),
@@ -91,6 +94,7 @@ def stats(connection: sqlite3.Connection, holder: str | None) -> Stats:
         log=by("log", "kind"),
         events=number("SELECT count(*) FROM events"),
         assistants=number("SELECT count(*) FROM assistants"),
+        items=number("SELECT count(*) FROM items"),
         bytes={table: number(_size(table, columns)) for table, columns in _TABLES.items()},
         oldest=oldest,
         newest=newest,

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from . import sqlite_items
 from .codec import Types, encode_json
 from .contract import AssistantQuery, LogPage, StorageError, ThreadQuery
 from .records import Assistant, Event, LogRow, Run, Thread
@@ -50,6 +51,7 @@ def prepare(connection: sqlite3.Connection) -> None:
     """Add to a connection the functions that filters call."""
     connection.create_function("json_contains", 2, _json_contains, deterministic=True)
     connection.create_function("casefold", 1, str.casefold, deterministic=True)
+    sqlite_items.prepare(connection)
 
 
 def select(
@@ -295,18 +297,26 @@ def _page(
     return LogPage(ids, rows, _log_rows(thread_id, writes), tuple(parts))
 
 
-_PARTS: Final = "thread = ? AND base_seq = ? AND kind IN ('list', 'splice')"
-# What all checkpoints asked for share is put together by the database: by far the quickest.
+_PARTS: Final = "thread = :thread AND base_seq = :list AND kind IN ('list', 'pack', 'splice')"
+_SPLICE: Final = f"""
+    SELECT min(seq) FROM log WHERE {_PARTS} AND kind = 'splice' AND seq < :first
+"""
+_LOOSE: Final = f"SELECT count(*) FROM log WHERE {_PARTS} AND kind = 'list' AND seq < :until"
+_PIECES: Final = f"""
+    SELECT CASE seq WHEN base_seq THEN '[' ELSE ',' END || data AS piece FROM log WHERE {_PARTS}
+"""
+# What all checkpoints asked for share is put together by the database: by far the quickest. Packs
+# are older than what is loose, so that nothing needs to be sorted.
 _JOINED: Final = f"""
-    SELECT count(*) - 1, CAST(group_concat(piece, '') AS BLOB)
-    FROM (
-        SELECT * FROM (
-            SELECT CASE seq WHEN base_seq THEN '[' ELSE ',' END || data AS piece
-            FROM log WHERE {_PARTS} AND kind = 'list' AND seq < ? ORDER BY seq
-        )
-        UNION ALL SELECT ']'
+    SELECT CAST(group_concat(piece, '') AS BLOB) FROM (
+        SELECT * FROM ({_PIECES} AND kind = 'pack' AND seq < :until ORDER BY seq)
+        UNION ALL
+        SELECT * FROM ({_PIECES} AND kind = 'list' AND seq < :until ORDER BY seq)
+        UNION ALL
+        SELECT ']'
     )
 """
+_LATER: Final = f"{_ROW} WHERE {_PARTS} AND seq >= :until AND seq < :last ORDER BY seq"
 
 
 def _list_rows(
@@ -319,16 +329,14 @@ def _list_rows(
     last: int,
 ) -> list[LogRow]:
     """The records of a list before `last`; those that follow each other before `first` as one."""
-    query = f"SELECT min(seq) FROM log WHERE {_PARTS} AND kind = 'splice' AND seq < ?"
-    (splice,) = connection.execute(query, (thread, list_id, first)).fetchone()
-    until = first if splice is None else splice
-    count, data = connection.execute(_JOINED, (thread, list_id, until)).fetchone()
-    rest = connection.execute(
-        f"{_ROW} WHERE {_PARTS} AND seq >= ? AND seq < ? ORDER BY seq",
-        (thread, list_id, until, last),
-    )
-    if not count:
+    values = {"thread": thread, "list": list_id, "first": first, "last": last}
+    (splice,) = connection.execute(_SPLICE, values).fetchone()
+    values["until"] = first if splice is None else splice
+    (data,) = connection.execute(_JOINED, values).fetchone()
+    rest = connection.execute(_LATER, values)
+    if data == b"]":
         return list(_log_rows(thread_id, rest))
+    (loose,) = connection.execute(_LOOSE, values).fetchone()
     joined = LogRow(
         thread_id=thread_id,
         seq=list_id,
@@ -337,7 +345,7 @@ def _list_rows(
         checkpoint_id="",
         base_seq=list_id,
         data=data,
-        count=count,
+        count=loose,
     )
     return [joined, *_log_rows(thread_id, rest)]
 

@@ -2,6 +2,7 @@
 
 Rows are kept in the order in which they came; narrow unique indexes find them. Threads and runs are
 known to other tables by their integer `id`. No listing touches state: it is in `log` alone.
+The words and vectors that items are found by are apart from the items, by their `id`.
 """
 
 from __future__ import annotations
@@ -112,12 +113,38 @@ def parts(db: Database) -> None:
         "CREATE INDEX log_inputs ON log (run) WHERE run IS NOT NULL",
         "ALTER TABLE log ADD COLUMN lists TEXT",
         """CREATE INDEX log_lists ON log (thread, base_seq, kind, seq)
-            WHERE kind IN ('list', 'splice')""",
+            WHERE kind IN ('list', 'pack', 'splice')""",
     ):
         db.execute(statement)
 
 
-MIGRATIONS: Final = (tables, parts)  # in order; a released one is never changed
+def items(db: Database) -> None:
+    """The user's store. `namespace`: as of `namespaces.to_text`. `places`: where to find `text`."""
+    for statement in (
+        """CREATE TABLE items (
+            id INTEGER PRIMARY KEY,
+            namespace TEXT NOT NULL,
+            key TEXT NOT NULL,
+            value TEXT NOT NULL,
+            created_at TEXT NOT NULL,
+            updated_at TEXT NOT NULL,
+            ttl REAL,
+            expires_at TEXT,
+            UNIQUE (namespace, key)
+        )""",
+        "CREATE INDEX items_expiry ON items (expires_at) WHERE expires_at IS NOT NULL",
+        """CREATE TABLE item_vectors (
+            id INTEGER PRIMARY KEY,
+            item INTEGER NOT NULL,
+            vector BLOB NOT NULL
+        )""",
+        "CREATE INDEX item_vectors_by_item ON item_vectors (item)",
+        "CREATE VIRTUAL TABLE item_texts USING fts5 (places, text)",
+    ):
+        db.execute(statement)
+
+
+MIGRATIONS: Final = (tables, parts, items)  # in order; a released one is never changed
 
 _migrations: Final = Migrations("greenroom.storage")
 for _step in MIGRATIONS:

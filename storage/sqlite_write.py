@@ -8,15 +8,21 @@ from typing import Any, Final
 
 from sqlite_utils import Database
 
+from . import sqlite_items
 from .codec import encode_json
 from .contract import (
     AppendEvents,
     AppendLog,
+    DeleteExpired,
+    DeleteItem,
     DeleteRun,
     DeleteThread,
     InsertThread,
     Operation,
+    PackList,
+    ProlongItem,
     PutAssistant,
+    PutItem,
     PutRun,
     PutThread,
     RecordExists,
@@ -123,6 +129,26 @@ def _log_values(row: LogRow) -> tuple[Any, ...]:
     return (*place, row.data, lists)
 
 
+_LOOSE: Final = """
+    thread = (SELECT id FROM threads WHERE thread_id = :thread_id) AND base_seq = :list
+    AND kind IN ('list', 'pack', 'splice') AND kind = 'list'
+"""
+_SPLICED: Final = """
+    EXISTS (SELECT 1 FROM log WHERE thread = (SELECT id FROM threads WHERE thread_id = :thread_id)
+        AND base_seq = :list AND kind IN ('list', 'pack', 'splice') AND kind = 'splice')
+"""
+_PACK_LIST: Final = (
+    f"""
+    UPDATE log SET kind = 'pack', data = (
+        SELECT CAST(group_concat(data, ',') AS BLOB)
+        FROM (SELECT data FROM log WHERE {_LOOSE} ORDER BY seq)
+    )
+    WHERE {_LOOSE} AND seq = (SELECT min(seq) FROM log WHERE {_LOOSE}) AND NOT {_SPLICED}
+    """,
+    f"DELETE FROM log WHERE {_LOOSE} AND NOT {_SPLICED}",
+)
+
+
 _LAST_SEQ = """
     SELECT (SELECT max(seq) FROM log WHERE thread = threads.id) FROM threads WHERE thread_id = ?
 """
@@ -167,6 +193,10 @@ def apply(db: Database, operation: Operation) -> None:
                 raise StorageError(f"A position of the log is taken among {where}") from None
         case TruncateLog(thread_id, from_seq):
             db.execute(_TRUNCATE_LOG, (thread_id, from_seq))
+        case PackList(thread_id, list_id):
+            values = {"thread_id": thread_id, "list": list_id}
+            for statement in _PACK_LIST:
+                db.execute(statement, values)
         case AppendEvents(events):
             try:
                 db.conn.executemany(
@@ -176,5 +206,7 @@ def apply(db: Database, operation: Operation) -> None:
             except sqlite3.IntegrityError:
                 where = f"{events[0].event_id} to {events[-1].event_id}"
                 raise StorageError(f"An event id is taken among {where}") from None
+        case PutItem() | DeleteItem() | ProlongItem() | DeleteExpired():
+            sqlite_items.apply(db.conn, operation)
         case Restore(kind, row):
             db.execute(_RESTORE[kind], row)

@@ -1,8 +1,8 @@
 """Everything a store holds, as JSON lines or on its way to another store.
 
 The first line says what it is, then each line is one record as it is stored:
-`{"thread": {column: value}}`, `run`, `log`, `event`, `assistant`. What belongs to a thread follows
-it. The last line counts them: an export without it was cut short.
+`{"thread": {column: value}}`, `run`, `log`, `event`, `assistant`, `item`. What belongs
+to a thread follows it. The last line counts them: an export without it was cut short.
 """
 
 from __future__ import annotations
@@ -15,19 +15,22 @@ import attrs
 import msgspec
 
 from .contract import (
+    AppendEvents,
+    AppendLog,
     Operation,
+    PutItem,
     Restore,
     Row,
     Stats,
     Storage,
     StorageError,
 )
-from .records import Assistant, Event, LogRow, Run, Thread
+from .records import Assistant, Event, ItemRow, LogRow, Run, Thread
 from .rows import COLUMNS, from_row
 
 __all__ = ["Importer", "Record", "everything", "from_lines", "how_many", "to_lines"]
 
-Record = Restore | LogRow | Event
+Record = Restore | LogRow | Event | PutItem
 
 VERSION: Final = 1
 PAGE: Final = 500  # records read at a time
@@ -44,8 +47,8 @@ _NAMES: Final = {kind: name for name, kind in _KINDS.items()}
 
 def how_many(stats: Stats) -> int:
     """How many records `everything` gives."""
-    counts = (stats.threads, stats.runs, stats.log)
-    return stats.events + stats.assistants + sum(sum(count.values()) for count in counts)
+    counts = [count.values() for count in (stats.threads, stats.runs, stats.log)]
+    return sum(map(sum, counts)) + stats.events + stats.assistants + stats.items
 
 
 def everything(storage: Storage) -> Iterator[Record]:
@@ -54,6 +57,10 @@ def everything(storage: Storage) -> Iterator[Record]:
     while page := storage.scan_assistants(after=after, limit=PAGE):
         yield from (Restore(Assistant, row) for row in page)
         after = page[-1]["assistant_id"]
+    at = 0
+    while items := storage.scan_items(after=at, limit=PAGE):
+        yield from (item for _, item in items)
+        at = items[-1][0]
     after = ""
     while True:
         with storage.moment() as then:
@@ -108,6 +115,21 @@ class _Event:
     data: str
 
 
+@attrs.frozen(kw_only=True)
+class _Item:
+    """A `PutItem`; `value` is the JSON itself."""
+
+    namespace: tuple[str, ...]
+    key: str
+    value: msgspec.Raw
+    created_at: str
+    updated_at: str
+    ttl: float | None
+    expires_at: str | None
+    text: str
+    vectors: tuple[tuple[float, ...], ...]
+
+
 @attrs.frozen
 class _Header:
     greenroom_export: int
@@ -130,6 +152,10 @@ def to_lines(records: Iterable[Record]) -> Iterator[bytes]:
 def _as_line(record: Record) -> dict[str, Any]:
     if isinstance(record, Restore):
         return {_NAMES[record.kind]: record.row}
+    if isinstance(record, PutItem):
+        item = attrs.asdict(record.item, recurse=False)
+        item["value"] = msgspec.Raw(record.item.value)
+        return {"item": _Item(**item, text=record.text, vectors=record.vectors)}
     values = attrs.asdict(record, recurse=False)
     try:
         values["data"] = record.data.decode()
@@ -188,6 +214,10 @@ def _record(kind: str, raw: msgspec.Raw) -> Record:
     if kind == "event":
         event = attrs.asdict(msgspec.json.decode(raw, type=_Event), recurse=False)
         return Event(**{**event, "data": event["data"].encode()})
+    if kind == "item":
+        item = attrs.asdict(msgspec.json.decode(raw, type=_Item), recurse=False)
+        text, vectors = item.pop("text"), item.pop("vectors")
+        return PutItem(ItemRow(**{**item, "value": bytes(item["value"])}), text, vectors)
     if kind not in _KINDS:
         raise ValueError(f"{kind!r} is no kind of record")
     row: Row = msgspec.json.decode(raw, type=dict[str, Any])
@@ -242,6 +272,14 @@ class Importer:
             self._known = self._look(record.row)
             if self._known is not None:
                 return
+        elif isinstance(record, PutItem):
+            item = record.item
+            kept = self.storage.get_item(item.namespace, item.key, now="")
+            if kept is not None:
+                if kept != item:
+                    place = f"{'.'.join(item.namespace)}, key {item.key!r}"
+                    raise StorageError(f"Item {place} is there already, and is not the same")
+                return
         elif self._known is not None and (there := self._known.find(record)) is not None:
             if there != record:
                 raise _another(self._known.thread_id)
@@ -287,14 +325,14 @@ def _gathered(records: Iterable[Record]) -> list[Operation]:
         elif kind is Event:
             operations.append(AppendEvents(tuple(one for one in some if isinstance(one, Event))))
         else:
-            operations += [one for one in some if isinstance(one, Restore)]
+            operations += [one for one in some if isinstance(one, (Restore, PutItem))]
     return operations
 
 
 def _size(record: Record) -> int:
     if isinstance(record, Restore):
         return sum(len(value) for value in record.row.values() if isinstance(value, str))
-    return len(record.data)
+    return len(record.item.value if isinstance(record, PutItem) else record.data)
 
 
 def _another(thread_id: str) -> StorageError:

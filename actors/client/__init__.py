@@ -7,16 +7,19 @@ from ..supervisor import Supervisor
 from .assistants import AssistantsClient
 from .handle import RunHandle
 from .runs import RunsClient
+from .store import StoreClient
 from .threads import ThreadsClient
 
-__all__ = ["AssistantsClient", "Client", "RunHandle", "RunsClient", "ThreadsClient"]
+__all__ = ["AssistantsClient", "Client", "RunHandle", "RunsClient", "StoreClient", "ThreadsClient"]
 
 
 class Client:
-    """`client.threads`, `client.runs`, `client.assistants`: as `langgraph_sdk.get_client()`'s, same
-    arguments, same dictionaries; failures are exceptions of `greenroom.actors`."""
+    """`client.threads`, `client.runs`, `client.assistants`, `client.store`: as
+    `langgraph_sdk.get_client()`'s, same arguments, same dictionaries; failures are exceptions of
+    `greenroom.actors`."""
 
     def __init__(self, supervisor: Supervisor) -> None:
         self.assistants = AssistantsClient(supervisor)
         self.threads = ThreadsClient(supervisor)
         self.runs = RunsClient(supervisor, self.assistants)
+        self.store = StoreClient(supervisor)

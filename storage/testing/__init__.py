@@ -1,4 +1,4 @@
-"""What every storage backend must do, as pytest tests.
+"""What every storage backend must do, as pytest tests, and faults to test with.
 
 Subclass `StorageContract` in a test module, under a name that pytest collects, and say how a
 storage is made. For readable failures, call `pytest.register_assert_rewrite` with the name of this
@@ -8,17 +8,22 @@ module in the conftest beside it.
         @pytest.fixture
         def new_storage(self, tmp_path):
             return lambda: MyStorage(tmp_path / "data")
+
+`FaultyStorage` wraps any storage and fails, waits or dies where a test wants it to.
 """
 
 from __future__ import annotations
 
 from .care import CareContract
 from .commits import CommitContract
+from .faults import Crashed, FaultyStorage, Gate
+from .items import ItemContract
 from .logs import LogContract
 from .making import (
     make_assistant,
     make_checkpoint_row,
     make_event,
+    make_item,
     make_run,
     make_thread,
     make_writes_row,
@@ -26,16 +31,20 @@ from .making import (
 from .searches import SearchContract
 
 __all__ = [
+    "Crashed",
+    "FaultyStorage",
+    "Gate",
     "StorageContract",
     "make_assistant",
     "make_checkpoint_row",
     "make_event",
+    "make_item",
     "make_run",
     "make_thread",
     "make_writes_row",
 ]
 
 
-class StorageContract(CommitContract, SearchContract, LogContract, CareContract):
+class StorageContract(CommitContract, SearchContract, LogContract, ItemContract, CareContract):
     """The whole suite. `new_storage` makes storage objects over the same data, one after the other;
     where the data lives in the object, it returns the same one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event as ThreadingEvent
+from typing import get_args
 
 import pytest
 
@@ -15,15 +16,22 @@ from ..contract import (
     AppendEvents,
     AppendLog,
     AssistantQuery,
+    DeleteExpired,
+    DeleteItem,
     DeleteRun,
     DeleteThread,
     InsertThread,
+    ItemQuery,
     Lease,
     Operation,
+    PackList,
+    ProlongItem,
     PutAssistant,
+    PutItem,
     PutRun,
     PutThread,
     RecordExists,
+    Restore,
     StaleEpoch,
     Storage,
     StorageHeld,
@@ -36,12 +44,15 @@ from .making import (
     make_assistant,
     make_checkpoint_row,
     make_event,
+    make_item,
     make_run,
     make_thread,
     make_writes_row,
 )
 
 __all__ = ["CommitContract"]
+
+_LATER = "2027-01-01T00:00:00.000000+00:00"
 
 
 class CommitContract(OpenStorage):
@@ -224,10 +235,34 @@ class CommitContract(OpenStorage):
         assert opened.storage.last_log_seq("t") == 1
         assert opened.storage.read_thread_events("t") == [make_event(2, "s")]
 
-    def test_a_lease_that_is_held_is_refused_and_names_its_holder(self, opened: Open) -> None:
-        with pytest.raises(StorageHeld, match="tests"):
-            opened.storage.acquire_lease("another")
+    def test_a_second_holder_is_refused_and_told_who_the_first_one_is(
+        self, opened: Open, new_storage: Callable[[], Storage]
+    ) -> None:
+        second = new_storage()
+        if second is not opened.storage:
+            second.open()
+        with pytest.raises(StorageHeld, match="in use by tests"):
+            second.acquire_lease("another")
+        if second is not opened.storage:
+            second.close()
         opened.commit(InsertThread(make_thread()))
+
+    def test_what_is_held_can_be_read_and_not_written_without_the_lease(
+        self, opened: Open, new_storage: Callable[[], Storage]
+    ) -> None:
+        opened.commit(InsertThread(make_thread()))
+        reader = new_storage()
+        if reader is opened.storage:
+            pytest.skip("its data lives in the object")
+        reader.open()
+        assert reader.get_thread("t") == make_thread()
+        opened.commit(PutRun(make_run()))
+        assert reader.list_runs("t") == [make_run()]
+        with pytest.raises(StaleEpoch):
+            reader.commit([[PutRun(make_run("s", seq=2))]], opened.epoch)
+        reader.close()
+        opened.commit(PutRun(make_run("u", seq=2)))
+        assert opened.storage.list_runs("t") == [make_run("u", seq=2), make_run()]
 
     def test_what_was_committed_is_there_for_the_next_holder(
         self, new_storage: Callable[[], Storage]
@@ -257,6 +292,62 @@ class CommitContract(OpenStorage):
             with pytest.raises(StaleEpoch):
                 second.commit([[InsertThread(make_thread())]], wrong)
         assert second.count_threads(ThreadQuery()) == 0
+        second.close()
+
+    def test_a_holder_that_lost_its_lease_can_do_nothing_more(
+        self, new_storage: Callable[[], Storage], lose_lease: Callable[[Storage], None]
+    ) -> None:
+        first = new_storage()
+        first.open()
+        stale = first.acquire_lease("the first").epoch
+        groups: list[list[Operation]] = [
+            [InsertThread(make_thread()), PutRun(make_run())],
+            [AppendLog((make_checkpoint_row(1, "c1"),)), AppendEvents((make_event(1),))],
+            [
+                PutItem(
+                    make_item(("n",), "k", ttl=1.0, expires_at="2026-02-01T00:00:00.000000+00:00")
+                )
+            ],
+        ]
+        assert first.commit(groups, stale) == [None, None, None]
+        lose_lease(first)
+        second = new_storage()
+        if second is not first:
+            second.open()
+        epoch = second.acquire_lease("the second").epoch
+        assert epoch > stale
+        before = _everything(second)
+        operations: list[Operation] = [
+            InsertThread(make_thread("u")),
+            PutThread(make_thread(status="busy")),
+            DeleteThread("t"),
+            PutRun(make_run(status="success")),
+            DeleteRun("t", "r"),
+            PutAssistant(make_assistant()),
+            AppendLog((make_checkpoint_row(2, "c2"),)),
+            TruncateLog("t", 1),
+            PackList("t", 1),
+            AppendEvents((make_event(2),)),
+            PutItem(make_item(("n",), "k", {"v": 2})),
+            DeleteItem(("n",), "k"),
+            ProlongItem(("n",), "k", ttl=1.0, expires_at=_LATER),
+            DeleteExpired("2030-01-01T00:00:00.000000+00:00", limit=10),
+            Restore(Thread, to_row(make_thread("u"))),
+        ]
+        assert {type(operation) for operation in operations} == set(get_args(Operation))
+        attempts: list[list[list[Operation]]] = [
+            *([[operation]] for operation in operations),
+            [[operation] for operation in operations],
+            [[]],
+        ]
+        for attempt in attempts:
+            with pytest.raises(StaleEpoch):
+                first.commit(attempt, stale)
+        assert _everything(second) == before
+        assert second.commit([[PutThread(make_thread(status="busy"))]], epoch) == [None]
+        if second is not first:
+            first.close()  # which is not the end of the second's lease
+        assert second.commit([[DeleteThread("t")]], epoch) == [None]
         second.close()
 
     def test_reads_from_many_threads_see_whole_groups(self, opened: Open) -> None:
@@ -302,4 +393,5 @@ def _everything(storage: Storage) -> tuple[object, ...]:
         storage.search_assistants(AssistantQuery(limit=None)),
         [storage.read_history(thread.thread_id, "") for thread in threads],
         [_belongings(storage, thread.thread_id) for thread in threads],
+        storage.search_items(ItemQuery(now="2026-01-01T00:00:00.000000+00:00")),
     )

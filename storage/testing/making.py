@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import attrs
+import msgspec
 import pytest
 
 from ..contract import Operation, Storage
-from ..records import Assistant, Event, LogRow, Run, Thread
+from ..records import Assistant, Event, ItemRow, LogRow, Run, Thread
 
 __all__ = [
     "Open",
@@ -17,6 +18,7 @@ __all__ = [
     "make_assistant",
     "make_checkpoint_row",
     "make_event",
+    "make_item",
     "make_run",
     "make_thread",
     "make_writes_row",
@@ -85,6 +87,15 @@ def make_event(event_id: int, run_id: str = "r", thread_id: str = "t") -> Event:
     )
 
 
+def make_item(
+    namespace: tuple[str, ...], key: str, value: Mapping[str, Any] | None = None, **changes: Any
+) -> ItemRow:
+    time = changes.pop("time", "2026-01-01T00:00:00.000000+00:00")
+    given = {"created_at": time, "updated_at": time, **changes}
+    data = msgspec.json.encode(value or {})
+    return ItemRow(namespace=namespace, key=key, value=data, **given)
+
+
 @attrs.frozen
 class Open:
     """A storage that is open, with its lease taken."""
@@ -105,6 +116,13 @@ class OpenStorage:
     @pytest.fixture
     def new_storage(self) -> Callable[[], Storage]:
         raise NotImplementedError("override the fixture `new_storage`")
+
+    @pytest.fixture
+    def lose_lease(self) -> Callable[[Storage], None]:
+        """Has a holder lose its lease as the world takes it away from this backend, unheard: a lock
+        that is forgotten, a lease that runs out. By default the holder lets go of it.
+        """
+        return lambda storage: storage.close()
 
     @pytest.fixture
     def opened(self, new_storage: Callable[[], Storage]) -> Iterator[Open]:

@@ -1,4 +1,4 @@
-"""Graphs that a test holds in the middle, and storage that refuses work when told to."""
+"""Graphs that a test holds in the middle, and which commits it means."""
 
 from __future__ import annotations
 
@@ -14,14 +14,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from greenroom.actors import Client
 from greenroom.graph import END, START, CompiledStateGraph, StateGraph
-from greenroom.storage import (
-    UNFINISHED,
-    MemoryStorage,
-    Operation,
-    PutRun,
-    SqliteStorage,
-    StorageError,
-)
+from greenroom.storage import UNFINISHED, Operation, PutRun
 
 
 class State(TypedDict, total=False):
@@ -128,53 +121,6 @@ class Blocking:
             self.opened.wait()
             self.left.set()
         return {"log": [f"did {word}"]}
-
-
-def never(operation: Operation) -> bool:
-    return False
-
-
-class Faults:
-    """A storage that refuses groups with an operation as `refuse` describes, `times` times, and is
-    held up at those that `held_up` describes until `go_on` is set. `applies`: it says that it
-    refused them, but they are there.
-    """
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.refuse(never, times=0)
-        self.held_up: Callable[[Operation], bool] = never
-        self.stands = threading.Event()
-        self.go_on = threading.Event()
-
-    def refuse(
-        self, refused: Callable[[Operation], bool], times: int = 1, *, applies: bool = False
-    ) -> None:
-        self.refused, self.times, self.applies = refused, times, applies
-
-    def commit(
-        self, groups: Sequence[Sequence[Operation]], epoch: int
-    ) -> list[StorageError | None]:
-        return [self._commit(group, epoch) for group in groups]
-
-    def _commit(self, group: Sequence[Operation], epoch: int) -> StorageError | None:
-        if any(map(self.held_up, group)):
-            self.stands.set()
-            self.go_on.wait()
-        fails = self.times > 0 and any(map(self.refused, group))
-        self.times -= fails
-        if fails and not self.applies:
-            return StorageError("the disk is full")
-        [answer] = super().commit([group], epoch)  # type: ignore[misc]
-        return StorageError("no answer") if fails else answer
-
-
-class FaultyMemory(Faults, MemoryStorage):
-    pass
-
-
-class FaultySqlite(Faults, SqliteStorage):
-    pass
 
 
 def ends_a_run(operation: Operation) -> bool:

@@ -20,21 +20,20 @@ from greenroom.storage import (
     Operation,
     PutRun,
     PutThread,
+    SqliteStorage,
     StaleEpoch,
     StorageError,
 )
+from greenroom.storage.testing import FaultyStorage
 
 from .conftest import Serve
 from .stage import (
-    FaultyMemory,
-    FaultySqlite,
     Hold,
     Shielded,
     chain,
     ends_a_run,
     is_a,
     log_of,
-    never,
     new_thread,
     says,
     status,
@@ -148,11 +147,13 @@ async def test_a_thread_may_go_to_sleep_at_once(serve: Serve, idle_timeout: floa
 @pytest.fixture(params=["memory", "sqlite"])
 def faulty(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     """A storage that refuses what it is told to."""
-    return FaultyMemory() if request.param == "memory" else FaultySqlite(tmp_path / "agents.db")
+    return FaultyStorage(
+        MemoryStorage() if request.param == "memory" else SqliteStorage(tmp_path / "agents.db")
+    )
 
 
 async def test_a_run_whose_end_cannot_be_stored_is_carried_on(
-    faulty: Any, caplog: pytest.LogCaptureFixture
+    faulty: FaultyStorage, caplog: pytest.LogCaptureFixture
 ) -> None:
     hold = Hold()
     once: list[str] = []
@@ -163,7 +164,7 @@ async def test_a_run_whose_end_cannot_be_stored_is_carried_on(
 
     async with Greenroom({"agent": chain(a=first, hold=hold.node)}, storage=faulty) as room:
         client, thread_id = room.client, await new_thread(room.client)
-        faulty.refuse(ends_a_run)
+        faulty.fail("before", ends_a_run)
 
         values = await client.runs.wait(thread_id, "agent", input=text("x"))
 
@@ -177,12 +178,12 @@ async def test_a_run_whose_end_cannot_be_stored_is_carried_on(
 
 
 async def test_a_step_that_cannot_be_stored_is_done_again(
-    faulty: Any, caplog: pytest.LogCaptureFixture
+    faulty: FaultyStorage, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with Greenroom({"agent": chain(a=says("a"), b=says("b"))}, storage=faulty) as room:
         client = room.client
         thread_id, other = await new_thread(client), await new_thread(client)
-        faulty.refuse(is_a(AppendLog))
+        faulty.fail("before", is_a(AppendLog))
 
         values = await client.runs.wait(thread_id, "agent", input=text("x"))
 
@@ -194,7 +195,7 @@ async def test_a_step_that_cannot_be_stored_is_done_again(
 
 
 async def test_who_asked_for_what_cannot_be_stored_is_told_and_nothing_has_changed(
-    faulty: Any, caplog: pytest.LogCaptureFixture
+    faulty: FaultyStorage, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with Greenroom({"agent": chain(a=says("a"))}, storage=faulty) as room:
         client = room.client
@@ -218,7 +219,7 @@ async def test_who_asked_for_what_cannot_be_stored_is_told_and_nothing_has_chang
             ),
         ]
         for call, refused in calls:
-            faulty.refuse(refused)
+            faulty.fail("before", refused)
             with pytest.raises(StorageError, match="the disk is full"):
                 await call()
 
@@ -233,13 +234,13 @@ async def test_who_asked_for_what_cannot_be_stored_is_told_and_nothing_has_chang
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 async def test_a_breakpoint_holds_across_a_crash(
-    faulty: Any, caplog: pytest.LogCaptureFixture, after: bool
+    faulty: FaultyStorage, caplog: pytest.LogCaptureFixture, after: bool
 ) -> None:
     graphs = {"agent": chain(a=says("a"), b=says("b"))}
     breakpoints = {"interrupt_after": ["a"]} if after else {"interrupt_before": ["b"]}
     async with Greenroom(graphs, storage=faulty) as room:
         client, thread_id = room.client, await new_thread(room.client)
-        faulty.refuse(ends_a_run)
+        faulty.fail("before", ends_a_run)
 
         values = await client.runs.wait(thread_id, "agent", input=text("x"), **breakpoints)
 
@@ -249,15 +250,15 @@ async def test_a_breakpoint_holds_across_a_crash(
 
 
 async def test_a_question_is_asked_once_across_a_crash(
-    faulty: Any, caplog: pytest.LogCaptureFixture
+    faulty: FaultyStorage, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with Greenroom({"agent": chain(ask=ask, b=says("b"))}, storage=faulty) as room:
         client, thread_id = room.client, await new_thread(room.client)
-        faulty.refuse(ends_a_run)
+        faulty.fail("before", ends_a_run)
         paused = await client.runs.wait(thread_id, "agent", input=text("x"))
         [question] = paused["__interrupt__"]
 
-        faulty.refuse(ends_a_run)
+        faulty.fail("before", ends_a_run)
         command = {"resume": {question["id"]: "yes"}}
         values = await client.runs.wait(thread_id, "agent", command=command)
 
@@ -266,14 +267,14 @@ async def test_a_question_is_asked_once_across_a_crash(
 
 
 async def test_a_run_that_failed_for_good_stays_failed_across_a_crash(
-    faulty: Any, caplog: pytest.LogCaptureFixture
+    faulty: FaultyStorage, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def boom(state: Any) -> Any:
         raise ValueError("no such colour")
 
     async with Greenroom({"agent": chain(a=says("a"), boom=boom)}, storage=faulty) as room:
         client, thread_id = room.client, await new_thread(room.client)
-        faulty.refuse(ends_a_run)
+        faulty.fail("before", ends_a_run)
 
         result = await client.runs.wait(thread_id, "agent", input=text("x"), raise_error=False)
 
@@ -286,10 +287,11 @@ async def test_a_run_that_failed_for_good_stays_failed_across_a_crash(
 async def test_an_input_is_taken_in_once_though_its_runs_start_was_not_stored(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    faulty = FaultyMemory()
+    faulty = FaultyStorage(MemoryStorage())
     async with Greenroom({"agent": chain(a=says("a"), b=says("b"))}, storage=faulty) as room:
         client, thread_id = room.client, await new_thread(room.client)
-        faulty.refuse(
+        faulty.fail(
+            "before",
             lambda operation: (
                 isinstance(operation, PutRun) and operation.run.status in ("running", "success")
             ),
@@ -304,13 +306,13 @@ async def test_an_input_is_taken_in_once_though_its_runs_start_was_not_stored(
 async def test_mail_that_comes_while_an_actor_is_down_is_answered_when_it_is_up(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    faulty, hold = FaultyMemory(), Hold()
+    faulty, hold = FaultyStorage(MemoryStorage()), Hold()
     async with Greenroom({"agent": chain(hold=hold.node)}, storage=faulty) as room:
         client, thread_id = room.client, await new_thread(room.client)
         run = await client.runs.create(thread_id, "agent", input=text("slow"))
         queued = await client.runs.create(thread_id, "agent", input=text("two"))
         await hold.reached.wait()
-        faulty.refuse(ends_a_run)
+        faulty.fail("before", ends_a_run)
         hold.open()
         await wait_all_tasks_blocked()
         assert "crashed" in caplog.text
@@ -334,14 +336,38 @@ async def test_mail_that_comes_while_an_actor_is_down_is_answered_when_it_is_up(
         assert hold.order[0::2] == [f"{word} begins" for word in ("slow", "slow", "two", "three")]
 
 
+async def test_while_storage_is_down_all_who_ask_are_told_so_at_once(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    faulty = FaultyStorage(MemoryStorage())
+    async with Greenroom({"agent": chain(a=says("a"))}, storage=faulty) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        faulty.fail("before", times=None)
+        started, told = trio.current_time(), list[int]()
+
+        async def ask(number: int) -> None:
+            with pytest.raises(StorageError, match="the disk is full"):
+                await client.threads.update(thread_id, metadata={"a": number})
+            told.append(number)
+
+        async with trio.open_nursery() as nursery:
+            for number in range(20):
+                nursery.start_soon(ask, number)
+
+        assert len(told) == 20
+        assert trio.current_time() - started < 1  # the first comes alone, the second with the rest
+        faulty.heal()
+        assert (await client.threads.update(thread_id, metadata={"a": 1}))["metadata"]["a"] == 1
+
+
 async def test_an_actor_that_crashes_again_and_again_is_started_ever_more_slowly(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    faulty = FaultyMemory()
+    faulty = FaultyStorage(MemoryStorage())
     async with Greenroom({"agent": chain(a=says("a"))}, storage=faulty) as room:
         client, thread_id = room.client, await new_thread(room.client)
         started = trio.current_time()
-        faulty.refuse(ends_a_run, times=3)
+        faulty.fail("before", ends_a_run, times=3)
 
         values = await client.runs.wait(thread_id, "agent", input=text("x"))
 
@@ -353,13 +379,13 @@ async def test_an_actor_that_crashes_again_and_again_is_started_ever_more_slowly
 async def test_a_run_under_way_is_over_before_its_crashed_actor_is_started_again(
     mock_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    faulty, hold = FaultyMemory(), Shielded()
+    faulty, hold = FaultyStorage(MemoryStorage()), Shielded()
     graphs = {"agent": chain(hold=hold.node, end=says("end"))}
     async with Greenroom(graphs, storage=faulty, grace_period=5) as room:
         client, thread_id = room.client, await new_thread(room.client)
         run = await client.runs.create(thread_id, "agent", input=text("slow"))
         await hold.reached.wait()
-        faulty.refuse(is_a(PutThread))
+        faulty.fail("before", is_a(PutThread))
         with pytest.raises(StorageError):
             await client.threads.update(thread_id, metadata={"a": 1})
         await wait_all_tasks_blocked()
@@ -378,14 +404,14 @@ async def test_a_run_under_way_is_over_before_its_crashed_actor_is_started_again
 
 
 async def test_a_deletion_of_a_run_outlives_a_crash(
-    faulty: Any, caplog: pytest.LogCaptureFixture
+    faulty: FaultyStorage, caplog: pytest.LogCaptureFixture
 ) -> None:
     hold = Hold()
     async with Greenroom({"agent": chain(hold=hold.node)}, storage=faulty) as room:
         client, thread_id = room.client, await new_thread(room.client)
         run = await client.runs.create(thread_id, "agent", input=text("slow"))
         await hold.reached.wait()
-        faulty.refuse(is_a(DeleteRun))
+        faulty.fail("before", is_a(DeleteRun))
 
         await client.runs.delete(thread_id, run["run_id"])
 
@@ -393,13 +419,15 @@ async def test_a_deletion_of_a_run_outlives_a_crash(
         assert await status(client, thread_id) == "interrupted"
 
 
-async def test_a_deletion_outlives_a_crash(faulty: Any, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_deletion_outlives_a_crash(
+    faulty: FaultyStorage, caplog: pytest.LogCaptureFixture
+) -> None:
     hold = Hold()
     async with Greenroom({"agent": chain(hold=hold.node)}, storage=faulty) as room:
         client, thread_id = room.client, await new_thread(room.client)
         await client.runs.create(thread_id, "agent", input=text("slow"))
         await hold.reached.wait()
-        faulty.refuse(is_a(DeleteThread))
+        faulty.fail("before", is_a(DeleteThread))
 
         await client.threads.delete(thread_id)
 
@@ -409,7 +437,7 @@ async def test_a_deletion_outlives_a_crash(faulty: Any, caplog: pytest.LogCaptur
 
 @pytest.mark.parametrize("fails", [False, True])
 async def test_an_end_that_is_stored_though_nobody_could_tell_is_found(
-    faulty: Any, caplog: pytest.LogCaptureFixture, fails: bool
+    faulty: FaultyStorage, caplog: pytest.LogCaptureFixture, fails: bool
 ) -> None:
     async def node(state: Any) -> Any:
         if fails:
@@ -418,7 +446,7 @@ async def test_an_end_that_is_stored_though_nobody_could_tell_is_found(
 
     async with Greenroom({"agent": chain(node=node)}, storage=faulty) as room:
         client, thread_id = room.client, await new_thread(room.client)
-        faulty.refuse(ends_a_run, applies=True)
+        faulty.fail("after", ends_a_run)
 
         result = await client.runs.wait(thread_id, "agent", input=text("x"), raise_error=False)
 
@@ -430,14 +458,14 @@ async def test_an_end_that_is_stored_though_nobody_could_tell_is_found(
 
 
 async def test_a_removal_that_is_stored_though_nobody_could_tell_is_found(
-    faulty: Any, caplog: pytest.LogCaptureFixture
+    faulty: FaultyStorage, caplog: pytest.LogCaptureFixture
 ) -> None:
     hold = Hold()
     async with Greenroom({"agent": chain(hold=hold.node)}, storage=faulty) as room:
         client, thread_id = room.client, await new_thread(room.client)
         handle = await client.runs.start(thread_id, "agent", input=text("slow"))
         await hold.reached.wait()
-        faulty.refuse(is_a(DeleteRun), applies=True)
+        faulty.fail("after", is_a(DeleteRun))
         await client.runs.cancel(thread_id, handle.run_id, action="rollback")
 
         with pytest.raises(NotFound, match=handle.run_id):
@@ -449,7 +477,7 @@ async def test_a_removal_that_is_stored_though_nobody_could_tell_is_found(
 async def test_the_end_of_a_run_that_a_crashed_actor_had_started_is_not_taken_for_another(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    storage, hold = FaultySqlite(tmp_path / "agents.db"), Hold()
+    storage, hold = FaultyStorage(SqliteStorage(tmp_path / "agents.db")), Hold()
     async with Greenroom({"agent": chain(hold=hold.node)}, storage=storage) as room:
         client, thread_id = room.client, await new_thread(room.client)
         run = await client.runs.create(thread_id, "agent", input=text("slow"))
@@ -460,15 +488,14 @@ async def test_the_end_of_a_run_that_a_crashed_actor_had_started_is_not_taken_fo
                 await client.threads.update(thread_id, metadata={"a": 1})
 
         async with trio.open_nursery() as nursery:
-            storage.held_up = is_a(PutThread)
-            storage.refuse(is_a(PutThread))
+            gate = storage.hold("before", is_a(PutThread))
+            storage.fail("before", is_a(PutThread))
             nursery.start_soon(update)
-            await trio.to_thread.run_sync(storage.stands.wait)
+            await gate.reached()
             hold.open()  # the run ends while its actor waits for storage, and crashes then
             await wait_all_tasks_blocked()
             assert hold.order == ["slow begins", "slow ends"]
-            storage.held_up = never
-            storage.go_on.set()
+            gate.open()
 
         values = await client.runs.join(thread_id, run["run_id"])
         assert values["log"] == ["slow", "did slow"]
@@ -479,17 +506,17 @@ async def test_the_end_of_a_run_that_a_crashed_actor_had_started_is_not_taken_fo
 async def test_a_thread_that_is_made_again_right_after_its_deletion_starts_from_nothing(
     tmp_path: Path,
 ) -> None:
-    storage = FaultySqlite(tmp_path / "agents.db")
+    storage = FaultyStorage(SqliteStorage(tmp_path / "agents.db"))
     async with Greenroom({"agent": chain(a=says("a"))}, storage=storage) as room:
         client, thread_id = room.client, await new_thread(room.client)
         await client.runs.wait(thread_id, "agent", input=text("x"))
-        storage.held_up = is_a(DeleteThread)
+        gate = storage.hold("before", is_a(DeleteThread))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(client.threads.delete, thread_id)
-            await trio.to_thread.run_sync(storage.stands.wait)
+            await gate.reached()
             nursery.start_soon(lambda: client.threads.create(thread_id=thread_id))
             await wait_all_tasks_blocked()  # the actor has it in its mailbox
-            storage.go_on.set()
+            gate.open()
 
         assert await log_of(client, thread_id) == []
         assert (await client.runs.wait(thread_id, "agent", input=text("y")))["log"] == ["y", "a"]

@@ -10,7 +10,13 @@ from typing import Any
 
 import pytest
 
-from greenroom.gateway.config import ConfigError, find_config, load_graphs, read_config
+from greenroom.gateway.config import (
+    ConfigError,
+    find_config,
+    load_graphs,
+    load_store,
+    read_config,
+)
 from greenroom.graph import CompiledStateGraph
 from greenroom.graph.declared import type_name
 
@@ -76,6 +82,12 @@ def loaded(folder: Path, **keys: Any) -> dict[str, CompiledStateGraph]:
     return load_graphs(read_config(written(folder, **keys)))
 
 
+def load_everything(folder: Path, **keys: Any) -> None:
+    config = read_config(written(folder, **keys))
+    load_graphs(config)
+    load_store(config)
+
+
 def test_greenroom_json_is_found_before_langgraph_json(folder: Path) -> None:
     written(folder, "langgraph.json")
     assert find_config(folder).name == "langgraph.json"
@@ -132,10 +144,41 @@ def test_what_the_process_was_given_outweighs_the_file(folder: Path) -> None:
 
 def test_keys_without_effect_are_named_once(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        loaded(folder, webhooks={}, python_version="3.12")
+        loaded(folder, webhooks={}, python_version="3.12", store={"ttl": {"typo": 1}, "x": {}})
 
     (record,) = caplog.records
-    assert record.getMessage().endswith("these keys have no effect: python_version, webhooks")
+    assert record.getMessage().endswith(
+        "these keys have no effect: python_version, store.ttl.typo, store.x, webhooks"
+    )
+
+
+def test_the_store_is_as_the_file_says(folder: Path) -> None:
+    code = "count = 0\n\ndef letters(texts):\n    return [[float(len(text))] for text in texts]\n"
+    (folder / "agent.py").write_text(f"{GRAPH}\n{code}")
+    ttl = {"default_ttl": 60, "refresh_on_read": False, "sweep_interval_minutes": 1.5}
+    index = {"embed": "./agent.py:letters", "dims": 1, "fields": ["text"]}
+    config = read_config(written(folder, store={"index": index, "ttl": ttl}))
+    graphs = load_graphs(config)
+    store = load_store(config)
+
+    assert store["ttl"] == ttl
+    assert store["index"]["embed"](["abc"]) == [[3.0]]
+    assert {**store["index"], "embed": None} == {**index, "embed": None}
+    # The file was imported once: the graph and the function share its globals.
+    assert store["index"]["embed"].__globals__["graph"] is graphs["agent"]
+
+
+def test_a_file_that_says_nothing_of_the_store_leaves_it_as_it_is(folder: Path) -> None:
+    assert load_store(read_config(written(folder))) == {}
+    assert load_store(read_config(written(folder, store={"ttl": {}}))) == {"ttl": {}}
+
+
+def test_files_whose_paths_are_nearly_the_same_are_two(folder: Path) -> None:
+    for name in ("a-b", "a_b"):
+        (folder / f"{name}.py").write_text(GRAPH)
+    one, two = loaded(folder, graphs={"x": "./a-b.py:graph", "y": "./a_b.py:graph"}).values()
+
+    assert one is not two
 
 
 @pytest.mark.parametrize(
@@ -154,6 +197,25 @@ def test_keys_without_effect_are_named_once(folder: Path, caplog: pytest.LogCapt
         ({"dependencies": "."}, 'dependencies: expected array, got "."'),
         ({"env": ".env"}, "cannot read {folder}/.env: No such file or directory"),
         ({"env": 5}, "env: expected string or object, got 5"),
+        ({"store": 5}, "store: expected object, got 5"),
+        ({"store": {"index": {"dims": 3}}}, "store.index.embed: required, and missing"),
+        (
+            {"store": {"index": {"embed": "x.py:f", "dims": 0}}},
+            "store.index.dims: expected integer",
+        ),
+        ({"store": {"ttl": {"default_ttl": 0}}}, "store.ttl.default_ttl: expected number"),
+        (
+            {"store": {"index": {"embed": "openai:text-embedding-3-small"}}},
+            "store.index.embed: expected './file.py:attribute', got 'openai:text",
+        ),
+        (
+            {"store": {"index": {"embed": "./agent.py:no"}}},
+            "store.index.embed: {folder}/agent.py has no attribute 'no'",
+        ),
+        (
+            {"store": {"index": {"embed": "./bad.py:text"}}},
+            "store.index.embed: 'text' in {folder}/bad.py is a str, no function",
+        ),
         ({"env": "bad.env"}, "env: {folder}/bad.env: line 2: expected NAME=value, got 'what'"),
     ],
 )
@@ -162,7 +224,7 @@ def test_a_configuration_that_cannot_be_used(folder: Path, keys: dict[str, Any],
     (folder / "bad.env").write_text("A=1\nwhat\n")
 
     with pytest.raises(ConfigError) as caught:
-        loaded(folder, **keys)
+        load_everything(folder, **keys)
 
     assert text.format(folder=folder) in str(caught.value)
     assert "\n" not in str(caught.value)

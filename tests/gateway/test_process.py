@@ -118,6 +118,20 @@ def test_dev_is_open_to_all_pages_and_serve_is_not(folder: Path) -> None:
             assert answer.headers.get("access-control-allow-origin") == allowed
 
 
+def test_the_store_finds_by_the_function_that_the_file_names(folder: Path) -> None:
+    code = "async def embed(texts):\n    return [[t.count('a'), t.count('b')] for t in texts]\n"
+    (folder / "embedding.py").write_text(code)
+    config = json.loads((folder / "greenroom.json").read_text())
+    index = {"embed": "./embedding.py:embed", "dims": 2, "fields": ["text"]}
+    (folder / "greenroom.json").write_text(json.dumps({**config, "store": {"index": index}}))
+    with serving(folder, "--storage", "memory") as server:
+        for key in ("aab", "abb"):
+            body = {"namespace": ["n"], "key": key, "value": {"text": key}}
+            assert httpx.put(f"{server.url}/store/items", json=body).status_code == 204
+        answer = httpx.post(f"{server.url}/store/items/search", json={"query": "b"})
+    assert [item["key"] for item in answer.json()["items"]] == ["abb", "aab"]
+
+
 def test_memory_leaves_nothing_behind(folder: Path) -> None:
     with serving(folder, "--storage", "memory") as server:
         assert server.said["data"] == "in memory, until this process ends"

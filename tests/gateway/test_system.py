@@ -6,7 +6,6 @@ import httpx
 import pytest
 
 from greenroom.actors import Greenroom
-from greenroom.storage import StorageError
 
 from .conftest import NIL, refusal
 
@@ -75,7 +74,7 @@ async def test_an_unexpected_error_is_logged_and_not_told(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def broken(thread_id: str) -> None:
-        raise StorageError("disk /dev/sda1 is full")
+        raise OSError("disk /dev/sda1 is full")
 
     monkeypatch.setattr(room.client.threads, "get", broken)
     answer = await http.get(f"/threads/{NIL}", headers={"Origin": "http://example.org"})

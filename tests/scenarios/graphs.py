@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypedDict
 
 import trio
 
-from greenroom.graph import END, START, StateGraph, interrupt, step
+from greenroom.graph import END, START, BaseStore, StateGraph, interrupt, step
 
 
 class GatedState(TypedDict):
@@ -107,3 +107,16 @@ def shop(node: Any) -> Any:
 
 buying = shop(buy)
 buying_in_doubt = shop(buy_in_doubt)
+
+
+class User(TypedDict, total=False):
+    name: str
+    known: dict[str, str]
+
+
+def recall(state: User, store: BaseStore) -> User:
+    item = store.get(("users", state["name"]), "likes")
+    return {"known": item.value if item else {}}
+
+
+remembers = StateGraph(User).add_node("recall", recall).add_edge(START, "recall").compile()

@@ -12,6 +12,8 @@ from greenroom.graph.checkpoint import Checkpoint
 from greenroom.storage import (
     InsertThread,
     MemoryStorage,
+    Operation,
+    PackList,
     SqliteStorage,
     Storage,
     StorageError,
@@ -201,6 +203,53 @@ async def test_what_was_rolled_back_is_in_no_list(storage: Storage) -> None:
         await talk.check()
 
 
+async def test_many_small_records_become_one_and_nothing_reads_differently(
+    storage: Storage,
+) -> None:
+    async with StorageSession(storage) as session:
+        talk = await chat(session)
+        for turn in range(10):
+            for number in range(30):
+                talk.put([*talk.now, message(30 * turn + number)])
+            await talk.log.flush()
+            await session.commit(talk.log.packs())
+        if storage.blocking:  # in memory they are as quick to read
+            page = await session.read(Storage.read_checkpoint, "t", "", "c0290")
+            assert page is not None
+            assert len(page.lists) == 1
+            assert page.lists[0].count < 90
+        assert talk.log.packs() == []
+        await talk.check()
+        talk.put([*talk.now, message(1000)])
+        talk.put([message(1001), *talk.now[1:]])
+        await session.commit(talk.log.packs())
+        await talk.check()
+        await talk.reopen()
+        talk.put([*talk.now, message(1002)])
+        await talk.check()
+
+
+async def test_what_is_rolled_back_after_it_was_packed_does_not_come_back(
+    storage: Storage,
+) -> None:
+    async with StorageSession(storage) as session:
+        talk = await chat(session)
+        for number in range(10):
+            talk.put([*talk.now, message(number)])
+        await talk.log.flush()
+        start, kept, parent = talk.log.next_seq, dict(talk.past), talk.parent
+        for number in range(10, 110):
+            talk.put([*talk.now, message(number)])
+        await talk.log.flush()
+        await session.commit(talk.log.packs())
+        await session.commit([await talk.log.truncate(start)])
+        talk.past, talk.parent = kept, parent
+        await talk.check()
+        for number in range(200, 210):
+            talk.put([*talk.now, message(number)])
+            await talk.check()
+
+
 @attrs.frozen
 class Undeclared:
     """Comes back from storage as plain data."""
@@ -301,4 +350,12 @@ async def test_whatever_is_done_to_a_list_every_checkpoint_reads_as_it_was(
                 talk.put(now)
             if chance.random() < 0.1:
                 await talk.reopen()
+            if chance.random() < 0.05:
+                await talk.log.flush()
+                await session.commit([*talk.log.packs(), *_all_packs(talk)])
         await talk.check()
+
+
+def _all_packs(talk: Chat) -> list[Operation]:
+    """Lists may be packed at any time, however little there is to pack."""
+    return [PackList("t", list_id) for list_id in range(1, talk.log.next_seq)]

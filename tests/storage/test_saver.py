@@ -8,15 +8,20 @@ from typing import Annotated, Any, TypedDict
 
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from greenroom.graph import START, Command, StateGraph, interrupt
 from greenroom.storage import (
-    MemoryStorage,
+    AppendLog,
     SqliteStorage,
+    Storage,
     StorageError,
     StorageSaver,
     StorageSession,
+    Unstorable,
+    read_saved,
 )
+from greenroom.storage.testing import FaultyStorage
 
 
 class State(TypedDict):
@@ -46,11 +51,37 @@ async def test_a_graph_used_alone_pauses_and_is_resumed_from_the_file(tmp_path: 
 
 
 @pytest.mark.parametrize("durability", ["sync", "async", "exit"])
-async def test_what_a_run_leaves_is_in_storage_when_it_returns(durability: str) -> None:
-    thread = {"configurable": {"thread_id": "t"}}
-    async with StorageSession(MemoryStorage()) as session:
+async def test_what_a_run_leaves_is_in_storage_when_it_returns(
+    tmp_path: Path, durability: Any
+) -> None:
+    storage = FaultyStorage(SqliteStorage(tmp_path / "graph.db"))
+    gate = storage.hold("after", lambda operation: isinstance(operation, AppendLog))
+    thread, returned = {"configurable": {"thread_id": "t"}}, trio.Event()
+
+    async def invoke() -> None:
         await graph_on(session).ainvoke({"log": ["x"]}, thread, durability=durability)
-        assert (await graph_on(session).aget_state(thread)).next == ("ask",)
+        saved = read_saved(storage, "t")
+        assert saved is not None
+        assert [task.node for task in saved.checkpoint.next] == ["ask"]
+        returned.set()
+
+    async with StorageSession(storage) as session, trio.open_nursery() as nursery:
+        nursery.start_soon(invoke)
+        await gate.reached()
+        await wait_all_tasks_blocked()
+        assert not returned.is_set()
+        gate.open()
+        await returned.wait()
+
+
+async def test_an_input_that_cannot_be_stored_makes_no_thread(tmp_path: Path) -> None:
+    thread = {"configurable": {"thread_id": "t"}}
+    async with StorageSession(SqliteStorage(tmp_path / "graph.db")) as session:
+        with pytest.raises(Unstorable, match="log"):
+            await graph_on(session).ainvoke({"log": [object()]}, thread)
+        assert await session.read(Storage.get_thread, "t") is None
+        await graph_on(session).ainvoke({"log": ["x"]}, thread)
+        assert await session.read(Storage.get_thread, "t") is not None
 
 
 async def test_a_second_run_on_a_thread_at_the_same_time_is_refused(tmp_path: Path) -> None:

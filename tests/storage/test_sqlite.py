@@ -12,12 +12,16 @@ from contextlib import closing
 
 import attrs
 import pytest
+from sqlite_utils import Database, Migrations
 
 from greenroom.storage import (
     AppendEvents,
     AppendLog,
     DeleteThread,
     InsertThread,
+    ItemQuery,
+    NamespaceQuery,
+    PutItem,
     PutRun,
     SqliteStorage,
     StaleEpoch,
@@ -25,12 +29,15 @@ from greenroom.storage import (
     StorageHeld,
     ThreadQuery,
     TruncateLog,
+    sqlite_items,
+    sqlite_schema,
 )
 from greenroom.storage.rows import COLUMNS
 from greenroom.storage.testing import (
     StorageContract,
     make_checkpoint_row,
     make_event,
+    make_item,
     make_run,
     make_thread,
 )
@@ -40,6 +47,10 @@ class TestSqliteStorage(StorageContract):
     @pytest.fixture
     def new_storage(self, tmp_path):
         return lambda: SqliteStorage(tmp_path / "greenroom.db")
+
+    @pytest.fixture
+    def lose_lease(self):
+        return lambda storage: storage._lock.release()  # as when the file system forgets a lock
 
 
 @pytest.fixture
@@ -175,15 +186,78 @@ def test_a_child_process_does_not_keep_the_lock(start):
             child.kill()
 
 
-def test_a_holder_that_lost_its_lock_commits_nothing_more(start):
-    first, stale = start(owner="first")
-    insert(first, stale, "before")
-    first._lock.release()  # as when the file system forgets a lock
-    second, epoch = start(owner="second")
+def test_a_file_that_another_process_holds_can_be_read(holder, path):
+    storage = SqliteStorage(path)
+    storage.open()
+    assert storage.get_thread("00000") == make_thread("00000")
+    before = count(storage)
+    while count(storage) == before:  # it goes on, and is seen to
+        assert holder.poll() is None
     with pytest.raises(StaleEpoch):
-        first.commit([[InsertThread(make_thread("lost"))]], stale)
-    insert(second, epoch, "after")
-    assert count(second) == count(first) == 2
+        storage.commit([[InsertThread(make_thread("ours"))]], 1)
+    storage.close()
+    assert holder.poll() is None
+
+
+def test_what_a_killed_process_left_can_be_read_and_stays_as_it_is(holder, path):
+    holder.kill()
+    holder.wait()
+    before = {name: data for name, data in files(path.parent).items() if "-shm" not in name}
+    storage = SqliteStorage(path)
+    storage.open()
+    assert count(storage) > 0
+    storage.close()
+    after = {name: data for name, data in files(path.parent).items() if "-shm" not in name}
+    assert after == before
+
+
+def test_a_file_that_is_not_there_cannot_be_read_and_is_not_made(path):
+    storage = SqliteStorage(path)
+    storage.open()
+    with pytest.raises(StorageError, match=r"greenroom\.db cannot be opened"):
+        count(storage)
+    storage.close()
+    assert files(path.parent) == {}
+
+
+@pytest.mark.parametrize(
+    ("sql", "reason"),
+    [
+        ("DROP TABLE _sqlite_migrations", "holds no data of Greenroom's"),
+        ("INSERT INTO _sqlite_migrations VALUES (99, 'greenroom.storage', 'next', '')", "newer"),
+    ],
+)
+def test_a_file_of_another_schema_cannot_be_read(start, path, sql, reason):
+    storage, _ = start()
+    storage._writer.execute(sql)
+    storage._writer.conn.commit()
+    storage.close()
+    storage.open()
+    with pytest.raises(StorageError, match=reason):
+        count(storage)
+
+
+def test_a_file_of_an_older_version_cannot_be_read_until_it_was_served(start, path, monkeypatch):
+    storage, epoch = start()
+    insert(storage, epoch, "t")
+    storage.close()
+
+    def tomorrow(db):
+        pass
+
+    steps, later = (*sqlite_schema.MIGRATIONS, tomorrow), Migrations("greenroom.storage")
+    for step in steps:
+        later()(step)
+    monkeypatch.setattr(sqlite_schema, "MIGRATIONS", steps)
+    monkeypatch.setattr(sqlite_schema, "_migrations", later)
+    storage.open()
+    with pytest.raises(StorageError, match="older version of Greenroom: serve it once"):
+        count(storage)
+    storage.close()
+    served, _ = start()
+    served.close()
+    storage.open()
+    assert count(storage) == 1
 
 
 def test_a_page_is_of_one_moment_whatever_is_committed_meanwhile(start):
@@ -435,3 +509,91 @@ def test_who_holds_a_file_is_known_beside_it(holder, path):
     holder.wait()
     assert storage.stats().holder is None
     storage.close()
+
+
+def plans_of(storage, read):
+    """How SQLite carries out the statements of a read."""
+    plans = []
+
+    def explain(statement):
+        if statement.lstrip().startswith("SELECT"):
+            plans.extend(row[3] for row in reader.execute(f"EXPLAIN QUERY PLAN {statement}"))
+
+    reader = storage._take_reader()
+    reader.set_trace_callback(explain)
+    storage._readers.append(reader)
+    read()
+    reader.set_trace_callback(None)
+    assert plans
+    return plans
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {},
+        {"filter": {"n": {"$gt": 1}, "odd key": [1]}},
+        {"words": ("soup",)},
+        {"vector": (1.0, 0.0)},
+    ],
+)
+def test_a_search_below_a_prefix_looks_at_no_other_item(start, query):
+    storage, epoch = start()
+    items = [
+        PutItem(make_item(("users", str(n)), "k", {"n": n}), "soup", ((1.0, 0.0),))
+        for n in range(50)
+    ]
+    assert storage.commit([items], epoch) == [None]
+    plans = plans_of(
+        storage, lambda: storage.search_items(ItemQuery(now="", prefix=("users", "7"), **query))
+    )
+    assert [plan for plan in plans if plan.startswith("SEARCH items USING INDEX")]
+    assert not [plan for plan in plans if plan.startswith("SCAN") and "item_texts" not in plan]
+    assert not [plan for plan in plans if "item_vectors" in plan and "INDEX" not in plan]
+
+
+def test_a_search_by_words_looks_at_no_words_of_other_prefixes(start):
+    storage, epoch = start()
+    items = [PutItem(make_item((str(n), "mem"), "k"), "soup of the day") for n in range(50)]
+    assert storage.commit([items], epoch) == [None]
+    [put] = storage.search_items(ItemQuery(now="", prefix=("7",), words=("soup",)))
+    matched = storage._writer.execute(
+        "SELECT count(*) FROM item_texts WHERE item_texts MATCH ?",
+        [sqlite_items._match(ItemQuery(now="", prefix=("7",), words=("soup",)))],
+    ).fetchone()
+    assert put.score is not None
+    assert matched == (1,)
+
+
+def test_no_read_of_an_item_of_namespaces_or_of_what_expires_scans_items(start):
+    storage, epoch = start()
+    assert storage.commit([[PutItem(make_item(("a", "b"), "k"))]], epoch) == [None]
+    plans = []
+    for read in (
+        lambda: storage.get_item(("a", "b"), "k", ""),
+        lambda: storage.list_namespaces(NamespaceQuery(now="", prefix=("a", "*"), suffix=("b",))),
+        storage.next_expiry,
+    ):
+        plans += plans_of(storage, read)
+    assert {plan.partition(" (")[0] for plan in plans} == {
+        "SEARCH items USING INDEX sqlite_autoindex_items_1",
+        "SEARCH items USING COVERING INDEX items_expiry",
+    }
+
+
+def test_a_file_from_before_there_was_a_store_is_migrated_with_all_it_has(start, path):
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        before = Migrations("greenroom.storage")
+        before()(sqlite_schema.tables)
+        before.apply(Database(connection))
+    with closing(sqlite3.connect(path)) as connection:
+        columns = "(thread_id, created_at, updated_at, state_updated_at, metadata, config, status,"
+        connection.execute(
+            f"INSERT INTO threads {columns} interrupts) VALUES"
+            " ('t', '2026', '2026', '2026', '{}', '{}', 'idle', '{}')"
+        )
+        connection.commit()
+    storage, epoch = start()
+    assert storage.get_thread("t").created_at == "2026"
+    assert storage.commit([[PutItem(make_item(("a",), "k"))]], epoch) == [None]
+    assert storage.get_item(("a",), "k", "") == make_item(("a",), "k")
