@@ -1,4 +1,4 @@
-"""The command line: `greenroom dev` and `greenroom serve`."""
+"""The command line: `greenroom dev`, `greenroom serve` and `greenroom storage`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ import click
 import trio
 from rich.console import Console
 
-from greenroom.storage import MemoryStorage, SqliteStorage, Storage, StorageError
+from greenroom.storage import StorageError
 
 from .config import ConfigError, find_config, load_graphs, load_store, read_config
 from .server import ListenError, serve
+from .storage_cli import storage_commands
+from .storages import storage_at
 
 __all__ = ["main"]
 
@@ -49,6 +51,9 @@ def main(context: click.Context) -> None:
     """An actor runtime for stateful agents."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
+
+
+main.add_command(storage_commands)
 
 
 def _server_options(command: F) -> F:
@@ -99,7 +104,7 @@ def _run(
     try:
         read = read_config(config or find_config(Path.cwd()))
         graphs, store = load_graphs(read), load_store(read)
-        kept_in, place = _storage(storage)
+        kept_in, place = storage_at(storage)
 
         def ready(url: str) -> None:
             _announce(url, list(graphs), place)
@@ -118,18 +123,6 @@ def _run(
         trio.run(run)
     except (ConfigError, ListenError, StorageError) as error:
         _fail(str(error))
-
-
-def _storage(name: str) -> tuple[Storage, str]:
-    """The storage, and where it is for people."""
-    if name == "memory":
-        return MemoryStorage(), "in memory, until this process ends"
-    scheme, separator, _ = name.partition("://")
-    if separator and scheme in ("postgres", "postgresql"):
-        raise ConfigError("--storage: PostgreSQL comes in a later version; give a SQLite file")
-    if separator:
-        raise ConfigError(f"--storage: expected `memory` or the path of a SQLite file, got {name}")
-    return SqliteStorage(name), str(Path(name).resolve())
 
 
 def _announce(url: str, graphs: list[str], place: str) -> None:

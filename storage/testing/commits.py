@@ -38,6 +38,8 @@ from ..contract import (
     ThreadQuery,
     TruncateLog,
 )
+from ..records import Thread
+from ..rows import to_row
 from .making import (
     Open,
     OpenStorage,
