@@ -391,6 +391,14 @@ class Storage(ABC):
         """How many threads fit, whatever the query's limit and offset."""
 
     @abstractmethod
+    def expired_threads(self, now: str, *, limit: int, offset: int = 0) -> list[str]:
+        """The threads whose `ttl` had run out at `now`, those that expired first first."""
+
+    @abstractmethod
+    def next_thread_expiry(self) -> str | None:
+        """When the first thread expires or has expired; None if none does."""
+
+    @abstractmethod
     def get_run(self, thread_id: str, run_id: str) -> Run | None: ...
 
     @abstractmethod

@@ -322,10 +322,14 @@ class Unfolded:
         saved = Saved(checkpoint, {writes.task_id: writes for writes in pending})
         return saved, Folded(forms, self.metadata)
 
+    def records(self, list_id: int) -> list[LogRow]:
+        """The records of a long list that the checkpoint may read."""
+        return [row for row in self.lists.get(list_id, ()) if row.seq < self.seq]
+
     def _list(
         self, channel: str, list_id: int, length: int, types: Types
     ) -> tuple[LongList, list[Any]]:
-        records = [row for row in self.lists.get(list_id, ()) if row.seq < self.seq]
+        records = self.records(list_id)
         elements: list[Any] = []
         if records and records[0].seq == list_id:
             elements = _decoded(self.row, f"channel {channel!r}", elements_of(records), types)

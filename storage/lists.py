@@ -20,7 +20,7 @@ from .codec import Types, Unstorable, kept
 from .contract import StorageError
 from .records import LogRow
 
-__all__ = ["Edit", "LongList", "elements_of", "following", "read_splices"]
+__all__ = ["Edit", "LongList", "elements_of", "first_of", "following", "read_splices"]
 
 LONG: Final = 512  # bytes; a shorter list is stored whole
 A_RECORD: Final = 256  # bytes that could be read in the time that finding a record takes
@@ -140,6 +140,18 @@ def elements_of(records: Sequence[LogRow]) -> bytes:
         except msgspec.MsgspecError as error:
             raise _damaged(record, error) from error
     return _encoder.encode(elements)
+
+
+def first_of(records: Sequence[LogRow], length: int) -> bytes:
+    """The first elements of a list, joined by commas. Raises StorageError if they are damaged."""
+    raw = elements_of(records)
+    try:
+        elements = _raws.decode(raw)
+    except msgspec.MsgspecError as error:
+        raise _damaged(records[0], error) from error
+    if len(elements) < length:
+        raise _damaged(records[0], ValueError(f"{length - len(elements)} elements are missing"))
+    return raw[1:-1] if len(elements) == length else _encoder.encode(elements[:length])[1:-1]
 
 
 def read_splices(record: LogRow) -> list[Splice]:

@@ -215,6 +215,20 @@ class MemoryStorage(Storage):
             and _has(row, wanted)
         ]
 
+    def expired_threads(self, now: str, *, limit: int, offset: int = 0) -> list[str]:
+        expired = sorted(one for one in self._expiries() if one[0] <= now)
+        return [thread_id for _, thread_id in expired[offset : offset + limit]]
+
+    def next_thread_expiry(self) -> str | None:
+        return min((at for at, _ in self._expiries()), default=None)
+
+    def _expiries(self) -> list[tuple[str, str]]:
+        """When threads expire, with their ids."""
+        with self._lock:
+            rows = [kept.row for kept in self._threads.values() if kept.row["ttl"] is not None]
+        times = [(msgspec.json.decode(row["ttl"])["expires_at"], row["thread_id"]) for row in rows]
+        return [one for one in times if one[0] is not None]
+
     def get_run(self, thread_id: str, run_id: str) -> Run | None:
         with self._lock:
             kept = self._threads.get(thread_id)

@@ -107,7 +107,7 @@ def _column(name: str) -> Any:
 
 
 _JSON = {
-    Thread: ("metadata", "config", "error", "interrupts"),
+    Thread: ("metadata", "config", "error", "interrupts", "ttl"),
     Run: ("kwargs", "metadata", "bound", "error"),
     Assistant: ("config", "context", "metadata"),
 }

@@ -228,6 +228,14 @@ class SqliteStorage(Storage):
         with self._reading() as db:
             return sqlite_read.count(db, "threads", sqlite_read.thread_filter(query))
 
+    def expired_threads(self, now: str, *, limit: int, offset: int = 0) -> list[str]:
+        with self._reading() as db:
+            return sqlite_read.expired_threads(db, now, limit, offset)
+
+    def next_thread_expiry(self) -> str | None:
+        with self._reading() as db:
+            return sqlite_read.next_thread_expiry(db)
+
     def get_run(self, thread_id: str, run_id: str) -> Run | None:
         with self._reading() as db:
             where = "WHERE t.thread_id = ? AND r.run_id = ?"

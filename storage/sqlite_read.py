@@ -21,8 +21,10 @@ __all__ = [
     "assistant_filter",
     "checkpoint_page",
     "count",
+    "expired_threads",
     "history_page",
     "last_seq",
+    "next_thread_expiry",
     "prepare",
     "run_events",
     "runs_page",
@@ -90,6 +92,23 @@ def count(connection: sqlite3.Connection, table: str, where: Filter) -> int:
     clause, values = where
     number: int = connection.execute(f"SELECT count(*) FROM {table} {clause}", values).fetchone()[0]
     return number
+
+
+_EXPIRES: Final = "ttl ->> '$.expires_at'"  # as in the index
+
+
+def expired_threads(connection: sqlite3.Connection, now: str, limit: int, offset: int) -> list[str]:
+    query = f"""
+        SELECT thread_id FROM threads WHERE {_EXPIRES} <= ?
+        ORDER BY {_EXPIRES}, thread_id LIMIT ? OFFSET ?
+    """
+    return [row[0] for row in connection.execute(query, (now, limit, offset))]
+
+
+def next_thread_expiry(connection: sqlite3.Connection) -> str | None:
+    query = f"SELECT min({_EXPIRES}) FROM threads WHERE {_EXPIRES} IS NOT NULL"
+    found: str | None = connection.execute(query).fetchone()[0]
+    return found
 
 
 def runs_page(

@@ -144,7 +144,17 @@ def items(db: Database) -> None:
         db.execute(statement)
 
 
-MIGRATIONS: Final = (tables, parts, items)  # in order; a released one is never changed
+def bounds(db: Database) -> None:
+    """Threads expire."""
+    for statement in (
+        "ALTER TABLE threads ADD COLUMN ttl TEXT",
+        """CREATE INDEX threads_expiry ON threads (ttl ->> '$.expires_at', thread_id)
+            WHERE ttl ->> '$.expires_at' IS NOT NULL""",
+    ):
+        db.execute(statement)
+
+
+MIGRATIONS: Final = (tables, parts, items, bounds)  # in order; a released one is never changed
 
 _migrations: Final = Migrations("greenroom.storage")
 for _step in MIGRATIONS:
