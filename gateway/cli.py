@@ -114,6 +114,7 @@ def _run(
                 graphs,
                 storage=kept_in,
                 store=store,
+                checkpointer=read.checkpointer,
                 host=host,
                 port=port,
                 cors_origins=cors_origins,
