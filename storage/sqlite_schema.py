@@ -149,11 +149,22 @@ def items(db: Database) -> None:
 
 
 def bounds(db: Database) -> None:
-    """Threads expire."""
+    """Threads expire, and are found by what clients look for, in the orders that they ask for."""
     for statement in (
         "ALTER TABLE threads ADD COLUMN ttl TEXT",
         """CREATE INDEX threads_expiry ON threads (ttl ->> '$.expires_at', thread_id)
             WHERE ttl ->> '$.expires_at' IS NOT NULL""",
+        "CREATE INDEX threads_status_updated ON threads (status, updated_at, thread_id)",
+        """CREATE INDEX threads_status_state_updated
+            ON threads (status, state_updated_at, thread_id)""",
+        """CREATE INDEX threads_assistant_created
+            ON threads (metadata ->> '$.assistant_id', created_at, thread_id)""",
+        """CREATE INDEX threads_assistant_updated
+            ON threads (metadata ->> '$.assistant_id', updated_at, thread_id)""",
+        """CREATE INDEX threads_graph_created
+            ON threads (metadata ->> '$.graph_id', created_at, thread_id)""",
+        """CREATE INDEX threads_graph_updated
+            ON threads (metadata ->> '$.graph_id', updated_at, thread_id)""",
     ):
         db.execute(statement)
 

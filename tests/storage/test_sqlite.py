@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 from contextlib import closing
+from functools import partial
 
 import attrs
 import pytest
@@ -597,3 +598,61 @@ def test_a_file_from_before_there_was_a_store_is_migrated_with_all_it_has(start,
     assert storage.get_thread("t").created_at == "2026"
     assert storage.commit([[PutItem(make_item(("a",), "k"))]], epoch) == [None]
     assert storage.get_item(("a",), "k", "") == make_item(("a",), "k")
+
+
+SORTS = ("thread_id", "status", "created_at", "updated_at", "state_updated_at")
+COMMON = ({"graph_id": "g"}, {"assistant_id": "a"}, {"graph_id": "g", "assistant_id": "a"})
+
+
+@pytest.mark.parametrize("descending", [True, False])
+@pytest.mark.parametrize(
+    ("query", "sorts"),
+    [
+        ({}, SORTS),
+        ({"status": "busy"}, SORTS),
+        *(({"metadata": metadata}, ("created_at", "updated_at")) for metadata in COMMON),
+    ],
+)
+def test_a_page_of_threads_is_read_in_its_order_and_nothing_beyond_it(
+    start, query, sorts, descending
+):
+    storage, _ = start()
+    for sort in sorts:
+        page = ThreadQuery(**query, sort_by=sort, descending=descending)
+        (plan,) = plans_of(storage, partial(storage.search_threads, page))
+        if query:
+            assert plan.startswith("SEARCH threads USING INDEX"), plan
+        else:
+            assert plan.startswith("SCAN threads USING INDEX"), plan
+
+
+def test_threads_are_found_by_what_is_indexed_as_by_anything_else(start):
+    storage, epoch = start()
+    values = ["a", "b", "", "1", 1, 1.0, True, None, ["a"], {"a": "a"}, "ключ", "a'b"]
+    threads = [
+        make_thread(f"{number:02}", metadata=dict.fromkeys(("graph_id", "other"), value))
+        for number, value in enumerate(values)
+    ]
+    assert storage.commit([list(map(InsertThread, threads))], epoch) == [None]
+    for value in values:
+        found = [
+            [thread.thread_id for thread in storage.search_threads(ThreadQuery(metadata=metadata))]
+            for metadata in ({"graph_id": value}, {"other": value})
+        ]
+        assert found[0] == found[1] != []
+
+
+def test_threads_that_expire_are_found_by_an_index(start):
+    storage, _ = start()
+    plans = plans_of(storage, partial(storage.expired_threads, "2026", limit=10))
+    plans += plans_of(storage, storage.next_thread_expiry)
+    found = {plan.replace("COVERING ", "").split(" (")[0] for plan in plans}
+    assert found == {"SEARCH threads USING INDEX threads_expiry"}, plans
+
+
+def test_nothing_is_scanned_for_a_page_of_what_is_stored(start):
+    storage, _ = start()
+    plans = plans_of(storage, storage.scan_threads)
+    for read in (storage.scan_runs, storage.scan_log):
+        plans += plans_of(storage, partial(read, "t"))
+    assert not [plan for plan in plans if "SCAN" in plan or "TEMP B-TREE" in plan], plans
