@@ -4,8 +4,10 @@ from .client import Client, RunHandle
 from .errors import Closed, Conflict, GreenroomError, Invalid, NotFound, Refused, RunFailed
 from .events import StreamPart
 from .runtime import Greenroom
+from .ttl import CheckpointerConfig, ThreadTTLConfig
 
 __all__ = [
+    "CheckpointerConfig",
     "Client",
     "Closed",
     "Conflict",
@@ -17,4 +19,5 @@ __all__ = [
     "RunFailed",
     "RunHandle",
     "StreamPart",
+    "ThreadTTLConfig",
 ]

@@ -22,11 +22,14 @@ __all__ = [
     "Accepted",
     "Attach",
     "Cancel",
+    "Copy",
     "Create",
     "DeleteRun",
     "DeleteThread",
     "EditState",
     "Ended",
+    "Expire",
+    "KeepLatest",
     "Mailbox",
     "Message",
     "Patch",
@@ -131,10 +134,35 @@ class DeleteThread:
 
 
 @attrs.frozen(eq=False)
+class KeepLatest:
+    """Forget all but the newest checkpoint. The reply is False if runs are queued or under way:
+    then nothing is forgotten."""
+
+    reply: Reply[bool] = attrs.field(factory=Reply)
+
+
+@attrs.frozen(eq=False)
+class Expire:
+    """Do what the thread's `ttl` says, if its time has come and no run is queued or under way. The
+    reply is whether that was so."""
+
+    reply: Reply[bool] = attrs.field(factory=Reply)
+
+
+@attrs.frozen(eq=False)
+class Copy:
+    """Make a thread of that id, with the same metadata, state and history, and no runs."""
+
+    thread_id: str
+    reply: Reply[Thread] = attrs.field(factory=Reply)
+
+
+@attrs.frozen(eq=False)
 class Patch:
-    """Merge into the thread's metadata, on the top level."""
+    """Merge into the thread's metadata, on the top level. `ttl`: the new one, if any."""
 
     metadata: Mapping[str, Any]
+    ttl: Mapping[str, Any] | None = None
     reply: Reply[Thread] = attrs.field(factory=Reply)
 
 
@@ -157,7 +185,20 @@ class Ended:
     outcome: Outcome
 
 
-Message = Create | Submit | Attach | Cancel | DeleteRun | DeleteThread | Patch | EditState | Ended
+Message = (
+    Create
+    | Submit
+    | Attach
+    | Cancel
+    | DeleteRun
+    | DeleteThread
+    | KeepLatest
+    | Expire
+    | Copy
+    | Patch
+    | EditState
+    | Ended
+)
 
 
 class Mailbox:

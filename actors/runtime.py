@@ -22,6 +22,7 @@ from greenroom.storage import (
 
 from .client import Client
 from .supervisor import Supervisor
+from .ttl import CheckpointerConfig
 
 __all__ = ["Greenroom"]
 
@@ -32,7 +33,8 @@ class Greenroom:
     `graphs`: compiled graphs by the name they are called by. `storage`: where threads are kept, and
     the items of the store; in memory by default. `store`: how the store is to be, see
     `StoreConfig`; nodes are given it unless their graph has one of its own, and `client.store` is
-    the same. `grace_period`: seconds that a run may take to stop before it is given up on.
+    the same. `checkpointer`: how threads are kept, see `CheckpointerConfig`. `grace_period`:
+    seconds that a run may take to stop before it is given up on.
     `idle_timeout`: seconds that a thread with nothing to do stays in memory.
 
     Entering takes the storage, raising StorageHeld if another process has it and StorageError if it
@@ -50,6 +52,7 @@ class Greenroom:
         *,
         storage: Storage | None = None,
         store: StoreConfig | None = None,
+        checkpointer: CheckpointerConfig | None = None,
         grace_period: float = 5.0,
         idle_timeout: float = 10.0,
         world: World | None = None,
@@ -63,6 +66,7 @@ class Greenroom:
         self.graphs = dict(graphs)
         self.storage = storage if storage is not None else MemoryStorage()
         self._store_config = store or StoreConfig()
+        self._checkpointer = checkpointer or CheckpointerConfig()
         self._grace_period = grace_period
         self._idle_timeout = idle_timeout
         self._world = world or World()
@@ -88,6 +92,7 @@ class Greenroom:
                 graphs=self.graphs,
                 nursery=nursery,
                 world=self._world,
+                ttl=self._checkpointer.get("ttl") or {},
                 grace_period=self._grace_period,
                 idle_timeout=self._idle_timeout,
             )
@@ -96,6 +101,7 @@ class Greenroom:
             await self._supervisor.recover()
             nursery.start_soon(self._watch_lease)
             await nursery.start(store.keep_swept)
+            await nursery.start(self._supervisor.sweeper.keep_swept)
         except BaseException as error:
             await self.__aexit__(type(error), error, error.__traceback__)
             raise

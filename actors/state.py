@@ -17,6 +17,7 @@ from greenroom.storage.records import Thread, ThreadStatus
 
 from .errors import NotFound
 from .status import settled, thread_error
+from .ttl import prolonged
 from .views import result_view
 
 if TYPE_CHECKING:
@@ -44,10 +45,15 @@ class ThreadState:
 
     async def commit(self, operations: Sequence[Operation], thread: Thread | None = None) -> None:
         """Commit operations and, with them, the thread as it is from then on."""
+        if thread is not None and (
+            self.thread is None or thread.updated_at != self.thread.updated_at
+        ):
+            thread = prolonged(thread)
         changed = [] if thread is None else [PutThread(thread)]
         await self.house.session.commit([*operations, *changed])
         if thread is not None:
             self.thread = thread
+            self.house.sweeper.heed(thread)
 
     def settled(self, *, busy: bool, error: Exception | None = None) -> Thread:
         """The thread with its status as the log has it. `error`: a failure that the log may

@@ -21,6 +21,7 @@ from .errors import Closed, NotFound
 from .events import EventIds, RunStream
 from .mailbox import Mailbox, Message, Reply
 from .thread import ThreadActor
+from .ttl import Sweeper, ThreadTTLConfig
 
 __all__ = ["Supervisor"]
 
@@ -61,15 +62,18 @@ class Supervisor:
     graphs: Mapping[str, CompiledStateGraph]
     nursery: trio.Nursery
     world: World
+    ttl: ThreadTTLConfig
     grace_period: float
     idle_timeout: float
     event_ids: EventIds = attrs.field(init=False)
+    sweeper: Sweeper = attrs.field(init=False)
     assistants: dict[str, Assistant] = attrs.field(init=False, factory=dict)
     _seats: dict[str, Seat] = attrs.field(init=False, factory=dict)
     _closed: bool = attrs.field(init=False, default=False)
 
     def __attrs_post_init__(self) -> None:
         self.event_ids = EventIds(self.session.epoch)
+        self.sweeper = Sweeper.of(self, self.ttl)
 
     async def recover(self) -> None:
         """Wake every thread that an earlier process left runs on."""

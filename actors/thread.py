@@ -12,8 +12,9 @@ from greenroom.graph import InvalidUpdateError, NodeNotFoundError
 from greenroom.graph.job import Job
 from greenroom.graph.states import locate, read_checkpoint
 from greenroom.storage import Storage, StorageError, ThreadLog, Unstorable
+from greenroom.storage.contract import AppendLog, InsertThread
 from greenroom.storage.contract import DeleteThread as DropThread
-from greenroom.storage.contract import InsertThread
+from greenroom.storage.copying import copied_log, latest_only
 from greenroom.storage.log import LogEnd, read_end
 from greenroom.storage.records import Run, Thread
 
@@ -23,11 +24,14 @@ from .events import RunStream
 from .mailbox import (
     Attach,
     Cancel,
+    Copy,
     Create,
     DeleteRun,
     DeleteThread,
     EditState,
     Ended,
+    Expire,
+    KeepLatest,
     Mailbox,
     Message,
     Patch,
@@ -35,6 +39,8 @@ from .mailbox import (
 )
 from .runs import ThreadRuns
 from .state import ThreadState
+from .status import settled
+from .ttl import prolonged
 
 if TYPE_CHECKING:
     from .supervisor import Supervisor
@@ -158,6 +164,12 @@ class ThreadActor:
             case Cancel():
                 self._existing()
                 await self.runs.cancel(message)
+            case KeepLatest():
+                message.reply.send(await self._keep_latest(self._existing()))
+            case Expire():
+                message.reply.send(await self._expire())
+            case Copy():
+                await self._copy(message)
             case EditState():
                 await self._edit_state(message)
             case Patch():
@@ -186,16 +198,64 @@ class ThreadActor:
         if self.state.thread is None:
             await self.state.commit([InsertThread(message.thread)])
             self.state.thread = message.thread
+            self.house.sweeper.heed(message.thread)
         elif message.if_exists != "do_nothing":
             raise Conflict(f"Thread {self.thread_id!r} already exists")
         message.reply.send(self.state.thread)
 
     async def _patch(self, message: Patch) -> None:
         thread = self._existing()
-        metadata = {**thread.metadata, **message.metadata}
-        patched = attrs.evolve(thread, metadata=metadata, updated_at=self.state.now())
+        patched = attrs.evolve(
+            thread,
+            metadata={**thread.metadata, **message.metadata},
+            ttl=thread.ttl if message.ttl is None else dict(message.ttl),
+            updated_at=self.state.now(),
+        )
+        patched = prolonged(patched)
         await self.state.commit([], patched)
         message.reply.send(patched)
+
+    async def _copy(self, message: Copy) -> None:
+        thread, log = self._existing(), self.state.log
+        head, end, now = log.head, log.next_seq, self.state.now()
+        await log.flush()
+        rows = await self.house.session.read(copied_log, self.thread_id, message.thread_id, end)
+        new = Thread(
+            thread_id=message.thread_id,
+            created_at=now,
+            updated_at=now,
+            state_updated_at=now,
+            metadata=thread.metadata,
+            ttl=thread.ttl,
+        )
+        copy = prolonged(settled(new, head, busy=False, now=now))
+        append = [AppendLog(tuple(rows))] if rows else []
+        await self.house.session.commit([InsertThread(copy), *append])
+        self.house.sweeper.heed(copy)
+        message.reply.send(copy)
+
+    async def _keep_latest(self, thread: Thread) -> bool:
+        """Forget all but the newest checkpoint, and commit the thread with that, unless there is
+        work to do. Returns whether that was so."""
+        if self.runs.busy:
+            return False
+        await self.state.log.flush()
+        operations = await self.house.session.read(latest_only, self.thread_id)
+        await self.state.commit(operations, thread)
+        self.state.log = await ThreadLog.open(self.house.session, self.thread_id)
+        return True
+
+    async def _expire(self) -> bool:
+        thread = self._existing()
+        ttl = thread.ttl or {}
+        expires_at = ttl.get("expires_at")
+        if self.runs.busy or expires_at is None or expires_at > self.state.now():
+            return False
+        if ttl["strategy"] == "keep_latest":
+            spent = {**ttl, "expires_at": None}
+            return await self._keep_latest(attrs.evolve(thread, ttl=spent))
+        await self._delete()
+        return True
 
     async def _delete(self) -> None:
         """Delete the thread, whose run has stopped."""

@@ -40,8 +40,12 @@ ASSISTANT_FIELDS = tuple(field.name for field in attrs.fields(Assistant))
 
 
 def thread_view(thread: Thread, values: Any) -> dict[str, Any]:
-    """A thread; `values` is its newest state, None if nothing has run on it."""
-    return {**attrs.asdict(thread, recurse=False), "values": values}
+    """A thread; `values` is its newest state, None if nothing has run on it. `ttl` is there where
+    it has one."""
+    shown = {**attrs.asdict(thread, recurse=False), "values": values}
+    if thread.ttl is None:
+        del shown["ttl"]
+    return shown
 
 
 def run_view(run: Run) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The command line: `greenroom dev` and `greenroom serve`."""
+"""The command line: `greenroom dev`, `greenroom serve` and `greenroom storage`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ import click
 import trio
 from rich.console import Console
 
-from greenroom.storage import MemoryStorage, SqliteStorage, Storage, StorageError
+from greenroom.storage import StorageError
 
 from .config import ConfigError, find_config, load_graphs, load_store, read_config
 from .server import ListenError, serve
+from .storage_cli import storage_commands
+from .storages import storage_at
 
 __all__ = ["main"]
 
@@ -49,6 +51,9 @@ def main(context: click.Context) -> None:
     """An actor runtime for stateful agents."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
+
+
+main.add_command(storage_commands)
 
 
 def _server_options(command: F) -> F:
@@ -112,7 +117,7 @@ def _run(
     try:
         read = read_config(config or find_config(Path.cwd()))
         graphs, store = load_graphs(read), load_store(read)
-        kept_in, place = _storage(storage, lease_time)
+        kept_in, place = storage_at(storage, lease_time=lease_time)
 
         def ready(url: str) -> None:
             _announce(url, list(graphs), place)
@@ -122,6 +127,7 @@ def _run(
                 graphs,
                 storage=kept_in,
                 store=store,
+                checkpointer=read.checkpointer,
                 host=host,
                 port=port,
                 cors_origins=cors_origins,
@@ -131,34 +137,6 @@ def _run(
         trio.run(run)
     except (ConfigError, ListenError, StorageError) as error:
         _fail(str(error))
-
-
-def _storage(name: str, lease_time: float | None) -> tuple[Storage, str]:
-    """The storage, and where it is for people."""
-    scheme, separator, _ = name.partition("://")
-    if separator and scheme in ("postgres", "postgresql"):
-        return _postgres_storage(name, lease_time)
-    if lease_time is not None:
-        raise ConfigError("--lease-time: only PostgreSQL has a lease that runs out")
-    if name == "memory":
-        return MemoryStorage(), "in memory, until this process ends"
-    if separator:
-        raise ConfigError(
-            "--storage: expected `memory`, the path of a SQLite file or postgresql://…, "
-            f"got {scheme}://…"
-        )
-    return SqliteStorage(name), str(Path(name).resolve())
-
-
-def _postgres_storage(dsn: str, lease_time: float | None) -> tuple[Storage, str]:
-    try:
-        from greenroom.storage.postgres import LEASE_TIME, PostgresStorage
-    except ImportError as error:
-        raise ConfigError(
-            f"--storage: PostgreSQL needs psycopg ({error}): pip install 'greenroom[postgres]'"
-        ) from error
-    storage = PostgresStorage(dsn, lease_time=LEASE_TIME if lease_time is None else lease_time)
-    return storage, storage.address.name
 
 
 def _announce(url: str, graphs: list[str], place: str) -> None:

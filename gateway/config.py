@@ -12,13 +12,15 @@ from collections.abc import Iterator, Mapping
 from io import StringIO
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Any, Final, Literal, cast
 
 import attrs
 import msgspec
 from dotenv.parser import parse_stream
 from msgspec import Meta
 
+from greenroom.actors import CheckpointerConfig
+from greenroom.actors.ttl import LONGEST
 from greenroom.graph import CompiledStateGraph, StateGraph
 from greenroom.graph.store import StoreConfig
 
@@ -57,11 +59,24 @@ class _Store:
 
 
 @attrs.frozen(kw_only=True)
+class _ThreadTTL:
+    strategy: Literal["delete", "keep_latest"] | None = None
+    default_ttl: Annotated[float, Meta(gt=0, le=LONGEST)] | None = None
+    sweep_interval_minutes: Annotated[float, Meta(gt=0)] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class _Checkpointer:
+    ttl: _ThreadTTL | None = None
+
+
+@attrs.frozen(kw_only=True)
 class _Keys:
     graphs: dict[str, str]
     dependencies: list[str] = attrs.field(factory=list)
     env: dict[str, str] | str = attrs.field(factory=dict)
     store: _Store = attrs.field(factory=_Store)
+    checkpointer: _Checkpointer = attrs.field(factory=_Checkpointer)
 
 
 @attrs.frozen(kw_only=True)
@@ -70,7 +85,8 @@ class Config:
 
     `graphs`: name to `./file.py:attribute`. `dependencies`: folders to import from. `env`:
     environment variables. `store`: as `StoreConfig`, but for `embed`, which is
-    `./file.py:function`. Relative paths are relative to the file's folder.
+    `./file.py:function`. `checkpointer`: how threads are kept. Relative paths are relative to the
+    file's folder.
     """
 
     path: Path
@@ -78,6 +94,7 @@ class Config:
     dependencies: tuple[Path, ...]
     env: Mapping[str, str]
     store: Mapping[str, Mapping[str, Any]]
+    checkpointer: CheckpointerConfig
 
 
 def find_config(folder: Path) -> Path:
@@ -106,6 +123,10 @@ def read_config(path: Path) -> Config:
         dependencies=tuple(_dependencies(path, folder, keys.dependencies)),
         env=_env(path, folder, keys.env),
         store=attrs.asdict(keys.store, filter=lambda _, value: value is not None),
+        checkpointer=cast(
+            CheckpointerConfig,
+            attrs.asdict(keys.checkpointer, filter=lambda _, value: value is not None),
+        ),
     )
 
 

@@ -33,6 +33,7 @@ __all__ = [
     "ThreadCount",
     "ThreadCreate",
     "ThreadPatch",
+    "ThreadPrune",
     "ThreadSearch",
     "last_event_id",
     "path_id",
@@ -124,7 +125,7 @@ class RunCreate(_Body):
 
 @attrs.frozen(kw_only=True)
 class ThreadCreate(_Body):
-    _later = {"supersteps": (), "ttl": ()}
+    _later = {"supersteps": ()}
 
     thread_id: str | None = None
     metadata: JsonObject | None = None
@@ -135,10 +136,14 @@ class ThreadCreate(_Body):
 
 @attrs.frozen(kw_only=True)
 class ThreadPatch(_Body):
-    _later = {"ttl": ()}
-
     metadata: JsonObject | None = None
     ttl: JsonObject | None = None
+
+
+@attrs.frozen(kw_only=True)
+class ThreadPrune(_Body):
+    thread_ids: list[str]
+    strategy: Literal["delete", "keep_latest"] | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -22,7 +22,7 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 from starlette.applications import Starlette
 
-from greenroom.actors import Greenroom
+from greenroom.actors import CheckpointerConfig, Greenroom
 from greenroom.graph import CompiledStateGraph
 from greenroom.graph.store import StoreConfig
 from greenroom.storage import Storage
@@ -61,6 +61,7 @@ async def serve(
     *,
     storage: Storage,
     store: StoreConfig | None = None,
+    checkpointer: CheckpointerConfig | None = None,
     host: str,
     port: int,
     cors_origins: Sequence[str] = (),
@@ -73,7 +74,7 @@ async def serve(
     the storage ends the process as a signal does.
     """
     listeners = await listen(host, port)
-    async with Greenroom(graphs, storage=storage, store=store) as room:
+    async with Greenroom(graphs, storage=storage, store=store, checkpointer=checkpointer) as room:
         stop = _stop_on_signals()
         ready(_url(listeners[0]))
         gc.collect()

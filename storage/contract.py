@@ -7,7 +7,8 @@ around it; `testing` has the suite that proves a backend.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
@@ -39,7 +40,10 @@ __all__ = [
     "PutRun",
     "PutThread",
     "RecordExists",
+    "Restore",
+    "Row",
     "StaleEpoch",
+    "Stats",
     "Storage",
     "StorageAway",
     "StorageError",
@@ -47,6 +51,9 @@ __all__ = [
     "ThreadQuery",
     "TruncateLog",
 ]
+
+
+Row = dict[str, Any]  # a record in its stored form, see `rows`
 
 
 class StorageAway(StorageError):
@@ -155,6 +162,15 @@ class AppendEvents:
 
 
 @attrs.frozen
+class Restore:
+    """Add or replace a record that was read by a `scan`, as it was stored. A thread keeps what
+    belongs to it."""
+
+    kind: type[Thread] | type[Run] | type[Assistant]
+    row: Row
+
+
+@attrs.frozen
 class PutItem:
     """Add or replace an item of the user's store.
 
@@ -206,6 +222,7 @@ Operation = (
     | TruncateLog
     | PackList
     | AppendEvents
+    | Restore
     | PutItem
     | DeleteItem
     | ProlongItem
@@ -320,6 +337,25 @@ class Lease:
     lasts: float | None = None
 
 
+@attrs.frozen(kw_only=True)
+class Stats:
+    """What a store holds. `threads`, `runs`, `log`: how many by status or kind. `bytes`: of what is
+    stored, by table. `oldest`, `newest`: when the first thread was made, and the last one changed.
+    `holder`: who has the lease, if anybody does.
+    """
+
+    threads: Mapping[str, int]
+    runs: Mapping[str, int]
+    log: Mapping[str, int]
+    events: int
+    assistants: int
+    items: int
+    bytes: Mapping[str, int]
+    oldest: str | None
+    newest: str | None
+    holder: str | None
+
+
 class Storage(ABC):
     """A storage backend.
 
@@ -373,6 +409,14 @@ class Storage(ABC):
     @abstractmethod
     def count_threads(self, query: ThreadQuery) -> int:
         """How many threads fit, whatever the query's limit and offset."""
+
+    @abstractmethod
+    def expired_threads(self, now: str, *, limit: int, offset: int = 0) -> list[str]:
+        """The threads whose `ttl` had run out at `now`, those that expired first first."""
+
+    @abstractmethod
+    def next_thread_expiry(self) -> str | None:
+        """When the first thread expires or has expired; None if none does."""
 
     @abstractmethod
     def get_run(self, thread_id: str, run_id: str) -> Run | None: ...
@@ -451,3 +495,44 @@ class Storage(ABC):
     @abstractmethod
     def next_expiry(self) -> str | None:
         """When the first item that is still kept expires or has expired; None if none does."""
+
+    # For looking after a store. Rows are as they are stored, so that nothing is lost in passing.
+
+    @contextmanager
+    def moment(self) -> Iterator[Storage]:
+        """Reads through what this gives are of one moment, where the backend can do that."""
+        yield self
+
+    @abstractmethod
+    def scan_threads(self, *, after: str = "", limit: int = 1000) -> list[Row]:
+        """Threads with an id above `after`, in order of their ids."""
+
+    @abstractmethod
+    def scan_runs(self, thread_id: str, *, after: int = 0, limit: int = 1000) -> list[Row]:
+        """The runs of a thread with a `seq` above `after`, in order."""
+
+    @abstractmethod
+    def scan_log(self, thread_id: str, *, after: int = 0, limit: int = 1000) -> list[LogRow]:
+        """All records of a thread's log above `after`, in order. `run_id`: where the input is that
+        of a run that is there."""
+
+    @abstractmethod
+    def scan_assistants(self, *, after: str = "", limit: int = 1000) -> list[Row]:
+        """Assistants with an id above `after`, in order of their ids."""
+
+    @abstractmethod
+    def scan_items(self, *, after: int = 0, limit: int = 1000) -> list[tuple[int, PutItem]]:
+        """The items of the user's store in the order in which they were made, expired or not, with
+        their place in it: those above `after`."""
+
+    @abstractmethod
+    def stats(self) -> Stats: ...
+
+    @abstractmethod
+    def faults(self) -> list[str]:
+        """What the backend itself finds damaged, a line each: its files, and records of threads
+        and runs that are not there."""
+
+    @abstractmethod
+    def vacuum(self, epoch: int) -> None:
+        """Give back the space of what was deleted. Raises StaleEpoch as `commit` does."""

@@ -27,11 +27,13 @@ __all__ = [
     "NOTHING",
     "Encoded",
     "Folded",
+    "Stored",
     "Unfolded",
     "decode_writes",
     "decoded",
     "encode_checkpoint",
     "encode_writes",
+    "read_checkpoint",
     "record_of",
     "split_writes",
     "unfold",
@@ -62,7 +64,9 @@ class Folded:
         return raw, bool(unknown)
 
 
-class _Stored(msgspec.Struct, forbid_unknown_fields=True):
+class Stored(msgspec.Struct, forbid_unknown_fields=True):
+    """A checkpoint as it is stored."""
+
     about: msgspec.Raw
     nth: int
     values: dict[str, msgspec.Raw] = {}
@@ -79,7 +83,7 @@ class _StoredWrites:
 
 
 _encoder = msgspec.json.Encoder()
-_checkpoint_decoder = msgspec.json.Decoder(_Stored)
+_checkpoint_decoder = msgspec.json.Decoder(Stored)
 _writes_decoder = msgspec.json.Decoder(_StoredWrites)
 
 
@@ -353,6 +357,10 @@ class Unfolded:
         saved = Saved(checkpoint, {writes.task_id: writes for writes in pending})
         return saved, Folded(forms, self.metadata)
 
+    def records(self, list_id: int) -> list[LogRow]:
+        """The records of a long list that the checkpoint may read."""
+        return [row for row in self.lists.get(list_id, ()) if row.seq < self.seq]
+
     def _list(
         self, channel: str, list_id: int, length: int, types: Types
     ) -> tuple[LongList, list[Any]]:
@@ -363,7 +371,7 @@ class Unfolded:
         return found, cast(list[Any], found.elements)
 
     def _list_of(self, list_id: int, length: int, decoder: Callable[[bytes], Any]) -> LongList:
-        records = [row for row in self.lists.get(list_id, ()) if row.seq < self.seq]
+        records = self.records(list_id)
         elements: list[Any] = []
         if records and records[0].seq == list_id:
             elements = decoder(elements_of(records))
@@ -389,6 +397,11 @@ class Unfolded:
         return form if isinstance(form, bytes) else self._list_of(*form, raw_elements).raw
 
 
+def read_checkpoint(row: LogRow) -> Stored:
+    """A record by itself. Raises StorageError if it is damaged."""
+    return _read(_checkpoint_decoder, row)
+
+
 def unfold(page: LogPage) -> list[Unfolded]:
     """The checkpoints that a page was read for, newest first.
 
@@ -400,7 +413,7 @@ def unfold(page: LogPage) -> list[Unfolded]:
     done: dict[str, Unfolded] = {}
     before: Unfolded | None = None
     for row in page.checkpoints:
-        stored = _read(_checkpoint_decoder, row)
+        stored = read_checkpoint(row)
         if row.base_seq == row.seq:
             before = None
         elif before is None or before.length + 1 != stored.nth:

@@ -25,9 +25,11 @@ __all__ = [
     "Edit",
     "LongList",
     "elements_of",
+    "first_of",
     "following",
     "following_bytes",
     "raw_elements",
+    "read_splices",
 ]
 
 LONG: Final = 512  # bytes; a shorter list is stored whole
@@ -170,20 +172,40 @@ def elements_of(records: Sequence[LogRow]) -> bytes:
         return b"[" + b",".join([record.data for record in records]) + b"]"
     elements: list[msgspec.Raw] = []
     for record in records:
-        try:
-            if record.kind in ("list", "pack"):
-                elements += _raws.decode(b"[" + record.data + b"]")
-                continue
-            if record.kind == "array":
-                elements += _raws.decode(record.data)
-                continue
-            for at, removed, put in _splices.decode(record.data):
+        if record.kind == "splice":
+            for at, removed, put in read_splices(record):
                 elements[at : at + removed] = put
+            continue
+        try:
+            whole = record.data if record.kind == "array" else b"[" + record.data + b"]"
+            elements += _raws.decode(whole)
         except msgspec.MsgspecError as error:
-            raise StorageError(
-                f"The log of thread {record.thread_id} is damaged at {record.seq}: {error}"
-            ) from error
+            raise _damaged(record, error) from error
     return _encoder.encode(elements)
+
+
+def first_of(records: Sequence[LogRow], length: int) -> bytes:
+    """The first elements of a list, joined by commas. Raises StorageError if they are damaged."""
+    raw = elements_of(records)
+    try:
+        elements = _raws.decode(raw)
+    except msgspec.MsgspecError as error:
+        raise _damaged(records[0], error) from error
+    if len(elements) < length:
+        raise _damaged(records[0], ValueError(f"{length - len(elements)} elements are missing"))
+    return raw[1:-1] if len(elements) == length else _encoder.encode(elements[:length])[1:-1]
+
+
+def read_splices(record: LogRow) -> list[Splice]:
+    """What a `splice` record does, in order. Raises StorageError if it is damaged."""
+    try:
+        return _splices.decode(record.data)
+    except msgspec.MsgspecError as error:
+        raise _damaged(record, error) from error
+
+
+def _damaged(record: LogRow, error: Exception) -> StorageError:
+    return StorageError(f"The log of thread {record.thread_id} is damaged at {record.seq}: {error}")
 
 
 def _starts_with(value: list[Any], elements: Sequence[Any]) -> bool:

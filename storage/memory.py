@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from operator import attrgetter, itemgetter
@@ -35,7 +37,10 @@ from .contract import (
     PutRun,
     PutThread,
     RecordExists,
+    Restore,
+    Row,
     StaleEpoch,
+    Stats,
     Storage,
     StorageError,
     StorageHeld,
@@ -44,7 +49,7 @@ from .contract import (
 )
 from .memory_items import MemoryItems
 from .records import UNFINISHED, Assistant, Event, ItemRow, LogRow, Run, RunStatus, Thread
-from .rows import COLUMNS, Row, contains, from_row, to_row
+from .rows import COLUMNS, contains, from_row, to_row
 
 __all__ = ["MemoryStorage"]
 
@@ -172,6 +177,21 @@ class MemoryStorage(Storage):
                         _insert(kept.events, event, _event_id, place, undo)
             case PutItem() | DeleteItem() | ProlongItem() | DeleteExpired():
                 self._items.apply(operation, undo)
+            case Restore(kind, row):
+                self._restore(kind, row, undo)
+
+    def _restore(self, kind: type, row: Row, undo: Undo) -> None:
+        if kind is Assistant:
+            _put(self._assistants, row["assistant_id"], row, undo)
+        elif kind is Run:
+            if (kept := self._threads.get(row["thread_id"])) is not None:
+                _put(kept.runs, row["run_id"], row, undo)
+        elif (kept := self._threads.get(row["thread_id"])) is not None:
+            undo.append(partial(setattr, kept, "row", kept.row))
+            kept.row = row
+        else:
+            self._threads[row["thread_id"]] = _Thread(row)
+            undo.append(partial(self._threads.pop, row["thread_id"]))
 
     def get_thread(self, thread_id: str) -> Thread | None:
         with self._lock:
@@ -196,6 +216,20 @@ class MemoryStorage(Storage):
             and query.status in (None, row["status"])
             and _has(row, wanted)
         ]
+
+    def expired_threads(self, now: str, *, limit: int, offset: int = 0) -> list[str]:
+        expired = sorted(one for one in self._expiries() if one[0] <= now)
+        return [thread_id for _, thread_id in expired[offset : offset + limit]]
+
+    def next_thread_expiry(self) -> str | None:
+        return min((at for at, _ in self._expiries()), default=None)
+
+    def _expiries(self) -> list[tuple[str, str]]:
+        """When threads expire, with their ids."""
+        with self._lock:
+            rows = [kept.row for kept in self._threads.values() if kept.row["ttl"] is not None]
+        times = [(msgspec.json.decode(row["ttl"])["expires_at"], row["thread_id"]) for row in rows]
+        return [one for one in times if one[0] is not None]
 
     def get_run(self, thread_id: str, run_id: str) -> Run | None:
         with self._lock:
@@ -323,6 +357,72 @@ class MemoryStorage(Storage):
     def next_expiry(self) -> str | None:
         with self._lock:
             return self._items.next_expiry()
+
+    def scan_threads(self, *, after: str = "", limit: int = 1000) -> list[Row]:
+        with self._lock:
+            rows = [kept.row for kept in self._threads.values() if kept.row["thread_id"] > after]
+        return sorted(rows, key=itemgetter("thread_id"))[:limit]
+
+    def scan_runs(self, thread_id: str, *, after: int = 0, limit: int = 1000) -> list[Row]:
+        return [row for row in self._runs(thread_id) if row["seq"] > after][:limit]
+
+    def scan_log(self, thread_id: str, *, after: int = 0, limit: int = 1000) -> list[LogRow]:
+        inputs = {row["run_id"]: row["input"] for row in self._runs(thread_id)}
+        log = self.read_log(thread_id)
+        at = bisect_right(log, after, key=_seq)
+        return [
+            row
+            if row.input is None or inputs.get(row.run_id or "") == row.input.decode()
+            else attrs.evolve(row, run_id=None)
+            for row in log[at : at + limit]
+        ]
+
+    def scan_assistants(self, *, after: str = "", limit: int = 1000) -> list[Row]:
+        with self._lock:
+            rows = [row for ident, row in self._assistants.items() if ident > after]
+        return sorted(rows, key=itemgetter("assistant_id"))[:limit]
+
+    def scan_items(self, *, after: int = 0, limit: int = 1000) -> list[tuple[int, PutItem]]:
+        with self._lock:
+            return self._items.scan(after)[:limit]
+
+    def stats(self) -> Stats:
+        items = self.scan_items(limit=sys.maxsize)
+        with self._lock:
+            threads = list(self._threads.values())
+            assistants = list(self._assistants.values())
+        runs = [run for thread in threads for run in thread.runs.values()]
+        log = [row for thread in threads for row in thread.log]
+        events = [event for thread in threads for event in thread.events]
+        return Stats(
+            threads=Counter(thread.row["status"] for thread in threads),
+            runs=Counter(run["status"] for run in runs),
+            log=Counter(row.kind for row in log),
+            events=len(events),
+            assistants=len(assistants),
+            items=len(items),
+            bytes={
+                "threads": sum(_size(thread.row) for thread in threads),
+                "runs": sum(map(_size, runs)),
+                "log": sum(len(row.data) + len(row.input or b"") for row in log),
+                "events": sum(len(event.data) for event in events),
+                "assistants": sum(map(_size, assistants)),
+                "items": sum(len(put.item.value) for _, put in items),
+            },
+            oldest=min((thread.row["created_at"] for thread in threads), default=None),
+            newest=max((thread.row["updated_at"] for thread in threads), default=None),
+            holder=None if self._lease is None else self._lease.owner,
+        )
+
+    def faults(self) -> list[str]:
+        return []
+
+    def vacuum(self, epoch: int) -> None:
+        self.commit([], epoch)
+
+
+def _size(row: Row) -> int:
+    return sum(len(value.encode()) for value in row.values() if isinstance(value, str))
 
 
 def _put(rows: dict[str, Row], key: str, row: Row, undo: Undo) -> None:

@@ -85,6 +85,11 @@ class MemoryItems:
         below = sorted(self._below(query.prefix), key=lambda kept: kept.number)
         return ranked((kept.put for kept in below if _lives(kept.put.item, query.now)), query)
 
+    def scan(self, after: int) -> list[tuple[int, PutItem]]:
+        found = [one for some in self._kept.values() for one in some.values() if one.number > after]
+        found.sort(key=attrgetter("number"))
+        return [(one.number, attrs.evolve(one.put, text=one.put.text.casefold())) for one in found]
+
     def list_namespaces(self, query: NamespaceQuery) -> list[tuple[str, ...]]:
         def following(at: str, end: str) -> str | None:
             start, stop = (bisect_left(self._texts, text) for text in (at, end))

@@ -29,6 +29,8 @@ class Thread:
 
     `status`: computed by the thread's actor in the commit that changed it. `error`: of the last
     run, `{"error": type, "message": text}`. `interrupts`: the questions that wait, by task id.
+    `ttl`: `{"strategy": "delete" or "keep_latest", "ttl_minutes": number, "expires_at": time}`; the
+    time is None once `keep_latest` has been done, until the thread changes.
     """
 
     thread_id: str
@@ -40,6 +42,7 @@ class Thread:
     status: ThreadStatus = "idle"
     error: dict[str, Any] | None = None
     interrupts: dict[str, list[dict[str, Any]]] = attrs.field(factory=dict)
+    ttl: dict[str, Any] | None = None
 
 
 @attrs.frozen(kw_only=True)

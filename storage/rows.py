@@ -16,7 +16,7 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 
 from .codec import Types, decode, encode, encode_json
 from .codec.types import PLAIN
-from .contract import StorageError
+from .contract import Row, StorageError
 from .records import Assistant, Event, LogRow, Run, Thread
 
 __all__ = [
@@ -34,7 +34,6 @@ __all__ = [
     "to_row",
 ]
 
-Row = dict[str, Any]
 Filter = tuple[str, list[Any]]  # a WHERE clause, or nothing, and its values
 R = TypeVar("R", Thread, Run, Assistant)
 
@@ -162,7 +161,7 @@ def _column(name: str) -> Any:
 
 
 _JSON = {
-    Thread: ("metadata", "config", "error", "interrupts"),
+    Thread: ("metadata", "config", "error", "interrupts", "ttl"),
     Run: ("kwargs", "metadata", "bound", "error"),
     Assistant: ("config", "context", "metadata"),
 }

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 import attrs
 from sqlite_utils import Database
 
-from . import sqlite_items, sqlite_read, sqlite_write
+from . import sqlite_care, sqlite_items, sqlite_read, sqlite_write
 from .contract import (
     AssistantQuery,
     FoundItem,
@@ -22,7 +22,10 @@ from .contract import (
     LogPage,
     NamespaceQuery,
     Operation,
+    PutItem,
+    Row,
     StaleEpoch,
+    Stats,
     Storage,
     StorageError,
     StorageHeld,
@@ -225,6 +228,14 @@ class SqliteStorage(Storage):
         with self._reading() as db:
             return sqlite_read.count(db, "threads", sqlite_read.thread_filter(query))
 
+    def expired_threads(self, now: str, *, limit: int, offset: int = 0) -> list[str]:
+        with self._reading() as db:
+            return sqlite_read.expired_threads(db, now, limit, offset)
+
+    def next_thread_expiry(self) -> str | None:
+        with self._reading() as db:
+            return sqlite_read.next_thread_expiry(db)
+
     def get_run(self, thread_id: str, run_id: str) -> Run | None:
         with self._reading() as db:
             where = "WHERE t.thread_id = ? AND r.run_id = ?"
@@ -314,6 +325,61 @@ class SqliteStorage(Storage):
     def next_expiry(self) -> str | None:
         with self._reading() as db:
             return sqlite_items.next_expiry(db)
+
+    @contextmanager
+    def moment(self) -> Iterator[Storage]:
+        with self._reading() as db:
+            yield _Moment(self.path, connection=db)
+
+    def scan_threads(self, *, after: str = "", limit: int = 1000) -> list[Row]:
+        with self._reading() as db:
+            return sqlite_care.scan(db, Thread, "thread_id > ? ORDER BY thread_id", after, limit)
+
+    def scan_runs(self, thread_id: str, *, after: int = 0, limit: int = 1000) -> list[Row]:
+        with self._reading() as db:
+            where = "t.thread_id = ? AND r.seq > ? ORDER BY r.seq"
+            return sqlite_care.scan(db, Run, where, thread_id, after, limit)
+
+    def scan_log(self, thread_id: str, *, after: int = 0, limit: int = 1000) -> list[LogRow]:
+        with self._reading() as db:
+            return sqlite_care.scan_log(db, thread_id, after, limit)
+
+    def scan_assistants(self, *, after: str = "", limit: int = 1000) -> list[Row]:
+        with self._reading() as db:
+            where = "assistant_id > ? ORDER BY assistant_id"
+            return sqlite_care.scan(db, Assistant, where, after, limit)
+
+    def scan_items(self, *, after: int = 0, limit: int = 1000) -> list[tuple[int, PutItem]]:
+        with self._reading() as db:
+            return sqlite_items.scan(db, after, limit)
+
+    def stats(self) -> Stats:
+        with self._reading() as db:
+            return sqlite_care.stats(db, self._lock.holder())
+
+    def faults(self) -> list[str]:
+        with self._reading() as db:
+            return sqlite_care.faults(db)
+
+    def vacuum(self, epoch: int) -> None:
+        self.commit([], epoch)
+        assert self._writer is not None
+        try:
+            self._writer.conn.execute("VACUUM")
+            self._writer.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            raise explain(error, self.path) from error
+
+
+@attrs.define(eq=False)
+class _Moment(SqliteStorage):
+    """What a file held when it was first read on `connection`."""
+
+    _connection: sqlite3.Connection = attrs.field(kw_only=True)
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        yield self._connection
 
 
 def _one(found: list[T]) -> T | None:

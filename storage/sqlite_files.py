@@ -101,6 +101,20 @@ class FileLock:
             raise StorageError(f"{self.path} cannot be locked: {error.strerror}") from error
         self._descriptor = descriptor
 
+    def holder(self) -> str | None:
+        """Who holds the lock, in this process or another."""
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return os.read(descriptor, 1000).decode("utf-8", "replace") or "another process"
+        finally:
+            os.close(descriptor)
+        return None
+
     def release(self) -> None:
         if self._descriptor is not None:
             os.close(self._descriptor)

@@ -28,7 +28,7 @@ from .contract import (
 )
 from .records import ItemRow
 
-__all__ = ["apply", "get", "list_namespaces", "next_expiry", "prepare", "search"]
+__all__ = ["apply", "get", "list_namespaces", "next_expiry", "prepare", "scan", "search"]
 
 _COLUMNS: Final = "namespace, key, value, created_at, updated_at, ttl, expires_at"
 _LIVES: Final = "(expires_at IS NULL OR expires_at > ?)"
@@ -132,6 +132,26 @@ def _put(
 def _delete(connection: sqlite3.Connection, idents: Sequence[tuple[int]]) -> None:
     for statement in _DELETE:
         connection.executemany(statement, idents)
+
+
+def scan(connection: sqlite3.Connection, after: int, limit: int) -> list[tuple[int, PutItem]]:
+    """Items as they were put, by their place in the order in which they were made."""
+    query = f"""
+        SELECT {_COLUMNS}, id, (SELECT text FROM item_texts WHERE rowid = items.id)
+        FROM items WHERE id > ? ORDER BY id LIMIT ?
+    """
+    vectors = "SELECT vector FROM item_vectors WHERE item = ? ORDER BY id"
+    return [
+        (
+            ident,
+            PutItem(
+                _item(row),
+                text or "",
+                tuple(tuple(array("f", data)) for (data,) in connection.execute(vectors, (ident,))),
+            ),
+        )
+        for *row, ident, text in connection.execute(query, (after, limit))
+    ]
 
 
 def get(

@@ -26,11 +26,14 @@ from .rows import (
 )
 
 __all__ = [
+    "SELECT",
     "assistant_filter",
     "checkpoint_page",
     "count",
+    "expired_threads",
     "history_page",
     "last_seq",
+    "next_thread_expiry",
     "prepare",
     "run_events",
     "runs_page",
@@ -44,12 +47,14 @@ __all__ = [
 
 R = TypeVar("R", Thread, Run, Assistant)
 
-_SELECT: Final[Mapping[type, str]] = {
+SELECT: Final[Mapping[type, str]] = {
     Thread: f"SELECT {', '.join(COLUMNS[Thread])} FROM threads",
     Run: f"SELECT {RUN_COLUMNS} FROM runs r JOIN threads t ON t.id = r.thread",
     Assistant: f"SELECT {', '.join(COLUMNS[Assistant])} FROM assistants",
 }
 _SIMPLE_KEY: Final = re.compile(r"[\w-]+", re.ASCII)
+INDEXED_KEYS: Final = ("assistant_id", "graph_id")  # what clients look for, the rarer one first
+INDEXED_SORTS: Final = ("created_at", "updated_at")
 _EXACT: Final = 2**53  # integers up to here compare alike, whatever compares them
 
 
@@ -64,7 +69,7 @@ def select(
     connection: sqlite3.Connection, types: Types, kind: type[R], rest: str, *values: Any
 ) -> list[R]:
     """Records; `rest` is the SQL after the FROM clause."""
-    rows = connection.execute(f"{_SELECT[kind]} {rest}", values)
+    rows = connection.execute(f"{SELECT[kind]} {rest}", values)
     return [from_values(kind, row, types) for row in rows]
 
 
@@ -80,12 +85,13 @@ def search(
     if query.sort_by not in COLUMNS[kind]:
         raise StorageError(f"{kind.__name__} records cannot be sorted by {query.sort_by!r}")
     way = "DESC" if query.descending else "ASC"
+    order = ", ".join(f"{column} {way}" for column in dict.fromkeys((query.sort_by, key)))
     clause, values = where
     return select(
         connection,
         types,
         kind,
-        f"{clause} ORDER BY {query.sort_by} {way}, {key} {way} LIMIT ? OFFSET ?",
+        f"{clause} ORDER BY {order} LIMIT ? OFFSET ?",
         *values,
         _limit(query.limit),
         query.offset,
@@ -96,6 +102,23 @@ def count(connection: sqlite3.Connection, table: str, where: Filter) -> int:
     clause, values = where
     number: int = connection.execute(f"SELECT count(*) FROM {table} {clause}", values).fetchone()[0]
     return number
+
+
+_EXPIRES: Final = "ttl ->> '$.expires_at'"  # as in the index
+
+
+def expired_threads(connection: sqlite3.Connection, now: str, limit: int, offset: int) -> list[str]:
+    query = f"""
+        SELECT thread_id FROM threads WHERE {_EXPIRES} <= ?
+        ORDER BY {_EXPIRES}, thread_id LIMIT ? OFFSET ?
+    """
+    return [row[0] for row in connection.execute(query, (now, limit, offset))]
+
+
+def next_thread_expiry(connection: sqlite3.Connection) -> str | None:
+    query = f"SELECT min({_EXPIRES}) FROM threads WHERE {_EXPIRES} IS NOT NULL"
+    found: str | None = connection.execute(query).fetchone()[0]
+    return found
 
 
 def runs_page(
@@ -133,6 +156,14 @@ def last_seq(connection: sqlite3.Connection, table: str, thread_id: str) -> int:
 
 def thread_filter(query: ThreadQuery) -> Filter:
     conditions, values = _metadata_filter(query.metadata)
+    for key in INDEXED_KEYS:
+        wanted = (query.metadata or {}).get(key)
+        # With another order, finding all that fit and sorting them may take longer than looking
+        # for some in that order.
+        if isinstance(wanted, str) and query.sort_by in INDEXED_SORTS:
+            conditions.insert(0, f"metadata ->> '$.{key}' = ?")  # as in the index
+            values.insert(0, wanted)
+            break
     if query.ids is not None:
         conditions.append("thread_id IN (SELECT value FROM json_each(?))")
         values.append(encode_json(list(query.ids), "ids").decode())

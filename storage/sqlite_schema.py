@@ -8,11 +8,15 @@ The words and vectors that items are found by are apart from the items, by their
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
+from pathlib import Path
 from typing import Final
 
 from sqlite_utils import Database, Migrations
 
 from .contract import StorageError
+from .first_format import renew
+from .sqlite_files import create_file
 
 __all__ = ["check", "migrate"]
 
@@ -144,7 +148,39 @@ def items(db: Database) -> None:
         db.execute(statement)
 
 
-MIGRATIONS: Final = (tables, parts, items)  # in order; a released one is never changed
+def bounds(db: Database) -> None:
+    """Threads expire, and are found by what clients look for, in the orders that they ask for."""
+    for statement in (
+        "ALTER TABLE threads ADD COLUMN ttl TEXT",
+        """CREATE INDEX threads_expiry ON threads (ttl ->> '$.expires_at', thread_id)
+            WHERE ttl ->> '$.expires_at' IS NOT NULL""",
+        "CREATE INDEX threads_status_updated ON threads (status, updated_at, thread_id)",
+        """CREATE INDEX threads_status_state_updated
+            ON threads (status, state_updated_at, thread_id)""",
+        """CREATE INDEX threads_assistant_created
+            ON threads (metadata ->> '$.assistant_id', created_at, thread_id)""",
+        """CREATE INDEX threads_assistant_updated
+            ON threads (metadata ->> '$.assistant_id', updated_at, thread_id)""",
+        """CREATE INDEX threads_graph_created
+            ON threads (metadata ->> '$.graph_id', created_at, thread_id)""",
+        """CREATE INDEX threads_graph_updated
+            ON threads (metadata ->> '$.graph_id', updated_at, thread_id)""",
+    ):
+        db.execute(statement)
+
+
+def chains(db: Database) -> None:
+    """Checkpoints say what changed since the one before."""
+    renew(db.conn)
+
+
+MIGRATIONS: Final = (
+    tables,
+    parts,
+    items,
+    bounds,
+    chains,
+)  # in order; a released one is never changed
 
 _migrations: Final = Migrations("greenroom.storage")
 for _step in MIGRATIONS:
@@ -154,12 +190,27 @@ for _step in MIGRATIONS:
 def migrate(connection: sqlite3.Connection, path: str) -> None:
     """Bring the schema up to date, wholly or not at all.
 
+    What an older version has written is kept as it was in `path.backup-N`, where N is how many
+    steps its schema had.
+
     Raises StorageError, with nothing changed, if a newer version has written the file.
     """
     db = Database(connection, execute_plugins=False)
-    _check_known(db, path)
+    applied = _check_known(db, path)
+    if applied and _migrations.pending(db):
+        _back_up(connection, Path(f"{path}.backup-{len(applied)}"))
     with db.atomic():
         _migrations.apply(db)
+
+
+def _back_up(connection: sqlite3.Connection, backup: Path) -> None:
+    part = backup.with_name(f"{backup.name}.part")
+    part.unlink(missing_ok=True)
+    create_file(part)
+    with closing(sqlite3.connect(part)) as copy:
+        copy.execute("PRAGMA synchronous = EXTRA")
+        connection.backup(copy)
+    part.replace(backup)
 
 
 def check(connection: sqlite3.Connection, path: str) -> None:

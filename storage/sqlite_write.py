@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from sqlite_utils import Database
@@ -25,6 +25,7 @@ from .contract import (
     PutRun,
     PutThread,
     RecordExists,
+    Restore,
     StorageError,
     TruncateLog,
 )
@@ -57,6 +58,10 @@ _INSERT_THREAD: Final = (
 _PUT_THREAD: Final = (
     f"UPDATE threads SET {_set(_thread_columns[1:], ':')} WHERE thread_id = :thread_id"
 )
+_RESTORE_THREAD: Final = f"""
+    {_INSERT_THREAD} ON CONFLICT (thread_id) DO UPDATE
+    SET {_set(_thread_columns[1:], "excluded.")}
+"""
 _PUT_RUN: Final = f"""
     INSERT INTO runs (thread, {_names(_run_columns)})
     SELECT id, {_values(_run_columns)} FROM threads WHERE thread_id = :thread_id
@@ -66,6 +71,11 @@ _PUT_ASSISTANT: Final = f"""
     INSERT INTO assistants ({_names(_assistant_columns)}) VALUES ({_values(_assistant_columns)})
     ON CONFLICT (assistant_id) DO UPDATE SET {_set(_assistant_columns[1:], "excluded.")}
 """
+_RESTORE: Final[Mapping[type, str]] = {
+    Thread: _RESTORE_THREAD,
+    Run: _PUT_RUN,
+    Assistant: _PUT_ASSISTANT,
+}
 _APPEND_LOG: Final = """
     INSERT INTO log (thread, seq, kind, ns, checkpoint_id, base_seq, data, lists)
     SELECT id, ?, ?, ?, ?, ?, ?, ? FROM threads WHERE thread_id = ?
@@ -192,3 +202,5 @@ def apply(db: Database, operation: Operation) -> None:
                 raise StorageError(f"An event id is taken among {where}") from None
         case PutItem() | DeleteItem() | ProlongItem() | DeleteExpired():
             sqlite_items.apply(db.conn, operation)
+        case Restore(kind, row):
+            db.execute(_RESTORE[kind], row)

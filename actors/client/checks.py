@@ -84,4 +84,4 @@ def check_select(select: Collection[str] | None, fields: Collection[str]) -> Col
 
 
 def pick(record: Mapping[str, Any], fields: Collection[str]) -> dict[str, Any]:
-    return {name: record[name] for name in fields}
+    return {name: record[name] for name in fields if name in record}

@@ -183,7 +183,7 @@ class RunsClient:
                 "assistant_id": assistant.assistant_id,
             },
         )
-        thread = new_thread(ident, now) if create == "create" else None
+        thread = new_thread(self._house, ident) if create == "create" else None
         accepted = await self._house.ask(ident, Submit(run, strategy, thread, follow))
         return RunHandle(
             run_view(accepted.run),

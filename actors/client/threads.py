@@ -22,8 +22,9 @@ from greenroom.storage.records import Thread, ThreadStatus
 from greenroom.storage.rows import contains
 
 from ..errors import Conflict, Invalid, NotFound
-from ..mailbox import Create, DeleteThread, EditState, Patch
+from ..mailbox import Copy, Create, DeleteThread, EditState, KeepLatest, Patch
 from ..supervisor import Supervisor
+from ..ttl import STRATEGIES, check_ttl, prolonged
 from ..views import THREAD_FIELDS, state_view, thread_view
 from .checks import (
     check_choice,
@@ -43,14 +44,26 @@ Place = tuple[str, str | None]  # a checkpoint's namespace and id
 
 
 def new_thread(
-    thread_id: str, now: str, metadata: Mapping[str, Any] | None = None, graph_id: str | None = None
+    house: Supervisor,
+    thread_id: str,
+    *,
+    metadata: Mapping[str, Any] | None = None,
+    graph_id: str | None = None,
+    ttl: float | Mapping[str, Any] | None = None,
 ) -> Thread:
+    now = house.world.timestamp()
     own = check_mapping("metadata", metadata)
     if graph_id is not None:
         own["graph_id"] = graph_id
-    return Thread(
-        thread_id=thread_id, created_at=now, updated_at=now, state_updated_at=now, metadata=own
+    thread = Thread(
+        thread_id=thread_id,
+        created_at=now,
+        updated_at=now,
+        state_updated_at=now,
+        metadata=own,
+        ttl=house.sweeper.default if ttl is None else check_ttl(ttl),
     )
+    return prolonged(thread)
 
 
 @attrs.frozen
@@ -85,26 +98,31 @@ class ThreadsClient:
         thread_id: str | None = None,
         if_exists: str | None = None,
         graph_id: str | None = None,
+        ttl: float | Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Make a thread.
 
         `thread_id`: a UUID of the caller's choice. `if_exists`: `raise` (default: Conflict) or
         `do_nothing`, which returns the thread that is there. `graph_id`: the graph whose state it
-        has, so that the state can be edited before the first run.
+        has, so that the state can be edited before the first run. `ttl`: minutes that it lives
+        without a change, or `{"ttl": minutes, "strategy": …}`, where `keep_latest` forgets all but
+        its newest checkpoint then and `delete` (default) the thread.
         """
         check_choice("if_exists", if_exists or "raise", ("raise", "do_nothing"))
         if graph_id is not None:
             self._house.graph(graph_id)
-        now = self._house.world.timestamp()
+        house = self._house
+        given: dict[str, Any] = {"metadata": metadata, "graph_id": graph_id, "ttl": ttl}
         if thread_id is None:
             # Nobody else can know the id yet, so there is no actor to ask.
-            thread = new_thread(self._house.world.record_id(), now, metadata, graph_id)
+            thread = new_thread(house, house.world.record_id(), **given)
             try:
                 await self._house.session.commit([InsertThread(thread)])
             except RecordExists as error:
                 raise Conflict(f"Thread {thread.thread_id!r} already exists") from error
+            house.sweeper.heed(thread)
             return thread_view(thread, None)
-        thread = new_thread(check_uuid("thread_id", thread_id), now, metadata, graph_id)
+        thread = new_thread(house, check_uuid("thread_id", thread_id), **given)
         create = Create(thread, if_exists or "raise")
         await self._house.ask(thread.thread_id, create)
         return await self.get(thread.thread_id)
@@ -114,16 +132,61 @@ class ThreadsClient:
         thread, head = await self._read(thread_id)
         return thread_view(thread, _values(head))
 
-    async def update(self, thread_id: str, *, metadata: Mapping[str, Any]) -> dict[str, Any]:
-        """Merge into a thread's metadata, on its top level. Raises NotFound."""
+    async def update(
+        self,
+        thread_id: str,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        ttl: float | Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Merge into a thread's metadata, on its top level. `ttl`: a new one, as in `create`.
+
+        Raises NotFound.
+        """
         ident = check_uuid("thread_id", thread_id)
-        patched = await self._house.ask(ident, Patch(check_mapping("metadata", metadata)))
+        lives = None if ttl is None else check_ttl(ttl)
+        patched = await self._house.ask(ident, Patch(check_mapping("metadata", metadata), lives))
         _, head = await self._read(ident)
         return thread_view(patched, _values(head))
 
     async def delete(self, thread_id: str) -> None:
         """Delete a thread with its runs and its state; a run under way is stopped first."""
         await self._house.ask(check_uuid("thread_id", thread_id), DeleteThread())
+
+    async def copy(self, thread_id: str) -> dict[str, Any]:
+        """Make a thread with the same metadata, state and history, and no runs. Returns it.
+
+        Raises Conflict for an unknown thread.
+        """
+        ident = check_uuid("thread_id", thread_id)
+        copy = Copy(self._house.world.record_id())
+        try:
+            thread = await self._house.ask(ident, copy)
+        except NotFound as error:
+            raise Conflict(str(error)) from error
+        _, head = await self._read(thread.thread_id)
+        return thread_view(thread, _values(head))
+
+    async def prune(self, thread_ids: Sequence[str], *, strategy: str = "delete") -> dict[str, Any]:
+        """Delete threads, or have them forget all but their newest checkpoint (`keep_latest`).
+
+        Returns `{"pruned_count": n}`. Threads that are not there do not count; with `keep_latest`
+        nor do those with runs queued or under way, which stay as they are.
+        """
+        check_choice("strategy", strategy, STRATEGIES)
+        if isinstance(thread_ids, str):
+            raise Invalid(f"thread_ids: {thread_ids!r} is no list of ids")
+        pruned = 0
+        for ident in [check_uuid("thread_ids", one) for one in thread_ids]:
+            try:
+                if strategy == "delete":
+                    await self._house.ask(ident, DeleteThread())
+                    pruned += 1
+                else:
+                    pruned += await self._house.ask(ident, KeepLatest())
+            except NotFound:
+                continue
+        return {"pruned_count": pruned}
 
     async def search(
         self,

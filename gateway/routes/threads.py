@@ -15,6 +15,7 @@ from greenroom.gateway.requests import (
     ThreadCount,
     ThreadCreate,
     ThreadPatch,
+    ThreadPrune,
     ThreadSearch,
     path_id,
     query_flag,
@@ -39,7 +40,7 @@ async def get(request: Request) -> Response:
 async def patch(request: Request) -> Response:
     thread_id = path_id(request, "thread_id")
     body = await read(request, ThreadPatch)
-    thread = await client(request).threads.update(thread_id, metadata=body.metadata or {})
+    thread = await client(request).threads.update(thread_id, **body.arguments())
     if "return=minimal" in request.headers.get("prefer", ""):
         return Response(status_code=204)
     return json_response(thread)
@@ -48,6 +49,15 @@ async def patch(request: Request) -> Response:
 async def delete(request: Request) -> Response:
     await client(request).threads.delete(path_id(request, "thread_id"))
     return Response(status_code=204)
+
+
+async def copy(request: Request) -> Response:
+    return json_response(await client(request).threads.copy(path_id(request, "thread_id")))
+
+
+async def prune(request: Request) -> Response:
+    body = await read(request, ThreadPrune)
+    return json_response(await client(request).threads.prune(**body.arguments()))
 
 
 async def search(request: Request) -> Response:
@@ -118,9 +128,11 @@ routes = [
     Route("/threads", create, methods=["POST"]),
     Route("/threads/search", search, methods=["POST"]),
     Route("/threads/count", count, methods=["POST"]),
+    Route("/threads/prune", prune, methods=["POST"]),
     Route("/threads/{thread_id}", get, methods=["GET"]),
     Route("/threads/{thread_id}", patch, methods=["PATCH"]),
     Route("/threads/{thread_id}", delete, methods=["DELETE"]),
+    Route("/threads/{thread_id}/copy", copy, methods=["POST"]),
     Route("/threads/{thread_id}/state", get_state, methods=["GET"]),
     Route("/threads/{thread_id}/state", update_state, methods=["POST"]),
     Route("/threads/{thread_id}/state/checkpoint", get_state_at_checkpoint, methods=["POST"]),

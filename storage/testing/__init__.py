@@ -14,6 +14,7 @@ module in the conftest beside it.
 
 from __future__ import annotations
 
+from .care import CareContract
 from .commits import CommitContract
 from .faults import Crashed, FaultyStorage, Gate
 from .inputs import InputContract
@@ -49,7 +50,13 @@ __all__ = [
 
 
 class StorageContract(
-    CommitContract, SearchContract, LogContract, ListContract, InputContract, ItemContract
+    CommitContract,
+    SearchContract,
+    LogContract,
+    ListContract,
+    InputContract,
+    ItemContract,
+    CareContract,
 ):
     """The whole suite. `new_storage` makes storage objects over the same data, one after the other;
     where the data lives in the object, it returns the same one."""

@@ -31,12 +31,15 @@ from ..contract import (
     PutRun,
     PutThread,
     RecordExists,
+    Restore,
     StaleEpoch,
     Storage,
     StorageHeld,
     ThreadQuery,
     TruncateLog,
 )
+from ..records import Thread
+from ..rows import to_row
 from .making import (
     Open,
     OpenStorage,
@@ -331,6 +334,7 @@ class CommitContract(OpenStorage):
             DeleteItem(("n",), "k"),
             ProlongItem(("n",), "k", ttl=1.0, expires_at=_LATER),
             DeleteExpired("2030-01-01T00:00:00.000000+00:00", limit=10),
+            Restore(Thread, to_row(make_thread("u"))),
         ]
         assert {type(operation) for operation in operations} == set(get_args(Operation))
         attempts: list[list[list[Operation]]] = [

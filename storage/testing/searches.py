@@ -9,9 +9,11 @@ import pytest
 from ..codec import Unstorable
 from ..contract import (
     AssistantQuery,
+    DeleteThread,
     InsertThread,
     PutAssistant,
     PutRun,
+    PutThread,
     StorageError,
     ThreadQuery,
 )
@@ -69,6 +71,30 @@ class SearchContract(OpenStorage):
         _insert(opened, *(make_thread(f"{n:02}", time=f"2026-01-{n:02}") for n in range(1, 13)))
         assert _found(opened) == [f"{n:02}" for n in range(12, 2, -1)]
         assert _found(opened, sort_by="thread_id", limit=2) == ["12", "11"]
+
+    def test_threads_that_have_expired_are_found_in_that_order(self, opened: Open) -> None:
+        def expires(at: str | None) -> dict[str, Any]:
+            return {"strategy": "delete", "ttl_minutes": 1.5, "expires_at": at}
+
+        assert opened.storage.next_thread_expiry() is None
+        threads = [
+            make_thread("b", ttl=expires("2026-01-02")),
+            make_thread("a", ttl=expires("2026-01-02")),
+            make_thread("later", ttl=expires("2026-01-04")),
+            make_thread("first", ttl=expires("2026-01-01")),
+            make_thread("done", ttl=expires(None)),
+            make_thread("never"),
+        ]
+        _insert(opened, *threads)
+        storage = opened.storage
+        assert storage.expired_threads("2026-01-02", limit=9) == ["first", "a", "b"]
+        assert storage.expired_threads("2026-01-02", limit=1, offset=1) == ["a"]
+        assert storage.expired_threads("2025", limit=9) == []
+        assert storage.next_thread_expiry() == "2026-01-01"
+        assert storage.get_thread("b") == threads[0]
+        opened.commit(PutThread(make_thread("first")), DeleteThread("a"))
+        assert storage.expired_threads("2026-01-02", limit=9) == ["b"]
+        assert storage.next_thread_expiry() == "2026-01-02"
 
     def test_sorting_by_an_unknown_column_is_refused(self, opened: Open) -> None:
         with pytest.raises(StorageError, match="created_at; DROP TABLE"):

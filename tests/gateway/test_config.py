@@ -152,6 +152,14 @@ def test_keys_without_effect_are_named_once(folder: Path, caplog: pytest.LogCapt
     )
 
 
+def test_threads_live_as_long_as_the_file_says(folder: Path) -> None:
+    ttl = {"strategy": "keep_latest", "default_ttl": 43200, "sweep_interval_minutes": 60}
+    config = read_config(written(folder, checkpointer={"ttl": ttl}))
+    assert config.checkpointer == {"ttl": ttl}
+    assert read_config(written(folder)).checkpointer == {}
+    assert read_config(written(folder, checkpointer={"ttl": {}})).checkpointer == {"ttl": {}}
+
+
 def test_the_store_is_as_the_file_says(folder: Path) -> None:
     code = "count = 0\n\ndef letters(texts):\n    return [[float(len(text))] for text in texts]\n"
     (folder / "agent.py").write_text(f"{GRAPH}\n{code}")
@@ -204,6 +212,8 @@ def test_files_whose_paths_are_nearly_the_same_are_two(folder: Path) -> None:
             "store.index.dims: expected integer",
         ),
         ({"store": {"ttl": {"default_ttl": 0}}}, "store.ttl.default_ttl: expected number"),
+        ({"checkpointer": {"ttl": {"default_ttl": 0}}}, "checkpointer.ttl.default_ttl: expected"),
+        ({"checkpointer": {"ttl": {"strategy": "x"}}}, "checkpointer.ttl.strategy: "),
         (
             {"store": {"index": {"embed": "openai:text-embedding-3-small"}}},
             "store.index.embed: expected './file.py:attribute', got 'openai:text",

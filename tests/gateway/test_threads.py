@@ -41,6 +41,46 @@ async def test_null_is_as_good_as_left_out(http: httpx.AsyncClient) -> None:
     assert (await http.post("/threads", json=body)).status_code == 200
 
 
+async def test_a_thread_is_given_a_time_to_live_and_another(http: httpx.AsyncClient) -> None:
+    made = await http.post("/threads", json={"ttl": {"ttl": 5}})
+    path = f"/threads/{made.json()['thread_id']}"
+    got = await http.get(path, params={"include": "ttl"})
+
+    assert got.json()["ttl"] == made.json()["ttl"]
+    assert got.json()["ttl"]["strategy"] == "delete"
+    assert got.json()["ttl"]["ttl_minutes"] == 5
+    assert got.json()["ttl"]["expires_at"] > got.json()["created_at"]
+    patched = await http.patch(path, json={"ttl": {"ttl": 9, "strategy": "keep_latest"}})
+    assert patched.json()["ttl"]["strategy"] == "keep_latest"
+    assert (await http.get(path)).json()["ttl"]["ttl_minutes"] == 9
+
+
+async def test_a_thread_is_copied_with_its_history(http: httpx.AsyncClient, thread: str) -> None:
+    await http.post(f"{thread}/runs/wait", json={"assistant_id": "abc", "input": {"log": ["x"]}})
+    copy = await http.post(f"{thread}/copy")
+    path = f"/threads/{copy.json()['thread_id']}"
+
+    assert copy.status_code == 200
+    assert path != thread
+    assert (await http.get(path)).json()["values"] == {"log": ["x", "a", "b", "c"]}
+    assert len((await http.get(f"{path}/history", params={"limit": 9})).json()) == 5
+    assert (await http.get(f"{path}/runs")).json() == []
+    assert refusal(await http.post(f"/threads/{NIL}/copy"))[0] == 409
+
+
+async def test_threads_are_pruned(http: httpx.AsyncClient, thread: str) -> None:
+    ident = thread.removeprefix("/threads/")
+    await http.post(f"{thread}/runs/wait", json={"assistant_id": "abc", "input": {"log": ["x"]}})
+    latest = {"thread_ids": [ident, NIL], "strategy": "keep_latest"}
+
+    assert (await http.post("/threads/prune", json=latest)).json() == {"pruned_count": 1}
+    assert len((await http.get(f"{thread}/history", params={"limit": 9})).json()) == 1
+    assert (await http.get(thread)).json()["values"] == {"log": ["x", "a", "b", "c"]}
+    pruned = await http.post("/threads/prune", json={"thread_ids": [ident]})
+    assert (pruned.status_code, pruned.json()) == (200, {"pruned_count": 1})
+    assert refusal(await http.get(thread))[0] == 404
+
+
 async def test_a_patch_merges_metadata_on_the_top_level(
     http: httpx.AsyncClient, thread: str
 ) -> None:

@@ -9,17 +9,21 @@ import stat
 import subprocess
 import sys
 from contextlib import closing
+from functools import partial
 
 import attrs
 import pytest
 from sqlite_utils import Database, Migrations
 
 from greenroom.storage import (
+    AppendEvents,
     AppendLog,
+    DeleteThread,
     InsertThread,
     ItemQuery,
     NamespaceQuery,
     PutItem,
+    PutRun,
     SqliteStorage,
     StaleEpoch,
     StorageError,
@@ -33,7 +37,9 @@ from greenroom.storage.rows import COLUMNS
 from greenroom.storage.testing import (
     StorageContract,
     make_checkpoint_row,
+    make_event,
     make_item,
+    make_run,
     make_thread,
 )
 
@@ -452,6 +458,60 @@ def test_no_read_of_a_thread_or_of_unfinished_runs_scans_a_table(start):
     assert scans <= {"SCAN r USING INDEX runs_unfinished"}
 
 
+def test_a_moment_does_not_see_what_is_committed_meanwhile(start):
+    storage, epoch = start()
+    insert(storage, epoch, "t")
+    with storage.moment() as then:
+        assert len(then.scan_threads()) == 1
+        insert(storage, epoch, "u")
+        assert storage.commit([[DeleteThread("t")]], epoch) == [None]
+        assert [row["thread_id"] for row in then.scan_threads()] == ["t"]
+    assert [row["thread_id"] for row in storage.scan_threads()] == ["u"]
+
+
+@pytest.mark.parametrize(
+    ("sql", "fault"),
+    [
+        ("DELETE FROM threads", "1 runs of a thread that is not there"),
+        ("DELETE FROM threads", "1 log records of a thread that is not there"),
+        ("DELETE FROM threads", "1 events of a thread that is not there"),
+        ("DELETE FROM runs", "1 events of a run that is not there"),
+        ("DELETE FROM runs", "1 log records that take their input from a run that is not there"),
+    ],
+)
+def test_records_whose_owner_is_gone_are_faults(start, sql, fault):
+    storage, epoch = start()
+    run = make_run(kwargs={"input": 1})
+    row = attrs.evolve(make_checkpoint_row(1, "c1"), input=b"1", run_id="r")
+    group = [InsertThread(make_thread()), PutRun(run), AppendLog((row,))]
+    assert storage.commit([[*group, AppendEvents((make_event(1),))]], epoch) == [None]
+    assert storage.faults() == []
+    storage._writer.execute(sql)
+    storage._writer.conn.commit()
+    assert fault in storage.faults()
+
+
+def test_vacuum_gives_the_space_of_what_was_deleted_back(start, path):
+    storage, epoch = start()
+    rows = tuple(
+        attrs.evolve(make_checkpoint_row(n, f"c{n}"), data=b"x" * 100_000) for n in range(1, 31)
+    )
+    assert storage.commit([[InsertThread(make_thread()), AppendLog(rows)]], epoch) == [None]
+    assert storage.commit([[DeleteThread("t")]], epoch) == [None]
+    storage.vacuum(epoch)
+    assert path.stat().st_size < 500_000
+
+
+def test_who_holds_a_file_is_known_beside_it(holder, path):
+    storage = SqliteStorage(path)
+    storage.open()
+    assert storage.stats().holder == "the other process"
+    holder.kill()
+    holder.wait()
+    assert storage.stats().holder is None
+    storage.close()
+
+
 def plans_of(storage, read):
     """How SQLite carries out the statements of a read."""
     plans = []
@@ -538,3 +598,61 @@ def test_a_file_from_before_there_was_a_store_is_migrated_with_all_it_has(start,
     assert storage.get_thread("t").created_at == "2026"
     assert storage.commit([[PutItem(make_item(("a",), "k"))]], epoch) == [None]
     assert storage.get_item(("a",), "k", "") == make_item(("a",), "k")
+
+
+SORTS = ("thread_id", "status", "created_at", "updated_at", "state_updated_at")
+COMMON = ({"graph_id": "g"}, {"assistant_id": "a"}, {"graph_id": "g", "assistant_id": "a"})
+
+
+@pytest.mark.parametrize("descending", [True, False])
+@pytest.mark.parametrize(
+    ("query", "sorts"),
+    [
+        ({}, SORTS),
+        ({"status": "busy"}, SORTS),
+        *(({"metadata": metadata}, ("created_at", "updated_at")) for metadata in COMMON),
+    ],
+)
+def test_a_page_of_threads_is_read_in_its_order_and_nothing_beyond_it(
+    start, query, sorts, descending
+):
+    storage, _ = start()
+    for sort in sorts:
+        page = ThreadQuery(**query, sort_by=sort, descending=descending)
+        (plan,) = plans_of(storage, partial(storage.search_threads, page))
+        if query:
+            assert plan.startswith("SEARCH threads USING INDEX"), plan
+        else:
+            assert plan.startswith("SCAN threads USING INDEX"), plan
+
+
+def test_threads_are_found_by_what_is_indexed_as_by_anything_else(start):
+    storage, epoch = start()
+    values = ["a", "b", "", "1", 1, 1.0, True, None, ["a"], {"a": "a"}, "ключ", "a'b"]
+    threads = [
+        make_thread(f"{number:02}", metadata=dict.fromkeys(("graph_id", "other"), value))
+        for number, value in enumerate(values)
+    ]
+    assert storage.commit([list(map(InsertThread, threads))], epoch) == [None]
+    for value in values:
+        found = [
+            [thread.thread_id for thread in storage.search_threads(ThreadQuery(metadata=metadata))]
+            for metadata in ({"graph_id": value}, {"other": value})
+        ]
+        assert found[0] == found[1] != []
+
+
+def test_threads_that_expire_are_found_by_an_index(start):
+    storage, _ = start()
+    plans = plans_of(storage, partial(storage.expired_threads, "2026", limit=10))
+    plans += plans_of(storage, storage.next_thread_expiry)
+    found = {plan.replace("COVERING ", "").split(" (")[0] for plan in plans}
+    assert found == {"SEARCH threads USING INDEX threads_expiry"}, plans
+
+
+def test_nothing_is_scanned_for_a_page_of_what_is_stored(start):
+    storage, _ = start()
+    plans = plans_of(storage, storage.scan_threads)
+    for read in (storage.scan_runs, storage.scan_log):
+        plans += plans_of(storage, partial(read, "t"))
+    assert not [plan for plan in plans if "SCAN" in plan or "TEMP B-TREE" in plan], plans

@@ -1,0 +1,159 @@
+"""How long threads live, and who sees to it that they do not live longer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypedDict
+
+import attrs
+import trio
+
+from greenroom.storage import Storage, StorageError
+from greenroom.storage.records import Thread
+
+from .errors import GreenroomError, Invalid
+from .mailbox import Expire
+
+if TYPE_CHECKING:
+    from .supervisor import Supervisor
+
+__all__ = [
+    "STRATEGIES",
+    "CheckpointerConfig",
+    "Sweeper",
+    "ThreadTTLConfig",
+    "check_ttl",
+    "prolonged",
+]
+
+logger = logging.getLogger(__name__)
+
+STRATEGIES: Final = ("delete", "keep_latest")
+LONGEST: Final = 100 * 366 * 24 * 60  # minutes
+SWEEP_INTERVAL: Final = 5.0  # minutes between sweeps, by default
+SLICE: Final = 20  # threads at a time
+
+Strategy = Literal["delete", "keep_latest"]
+
+
+class ThreadTTLConfig(TypedDict, total=False):
+    """How long threads live.
+
+    `default_ttl`: minutes without a change, for threads that are made without a `ttl` (default
+    None: for ever). `strategy`: what is done to these then, `delete` (default) or `keep_latest`,
+    which forgets all but the newest checkpoint. `sweep_interval_minutes`: how often expired threads
+    are looked for (default 5).
+    """
+
+    default_ttl: float | None
+    strategy: Strategy
+    sweep_interval_minutes: float | None
+
+
+class CheckpointerConfig(TypedDict, total=False):
+    """How threads are kept: `ttl`."""
+
+    ttl: ThreadTTLConfig
+
+
+def check_ttl(value: float | Mapping[str, Any], name: str = "ttl") -> dict[str, Any]:
+    """A thread's `ttl` that has not begun. Raises Invalid.
+
+    `value`: minutes, or `{"ttl": minutes, "strategy": "delete" or "keep_latest"}`.
+    """
+    given = value if isinstance(value, Mapping) else {"ttl": value}
+    minutes, strategy = given.get("ttl"), given.get("strategy") or "delete"
+    if isinstance(minutes, bool) or not isinstance(minutes, (int, float)):
+        raise Invalid(f"{name}: {value!r} has no number of minutes as its `ttl`")
+    if not 0 < minutes <= LONGEST:
+        raise Invalid(f"{name}: {minutes!r} is not more than 0 minutes and at most a hundred years")
+    if strategy not in STRATEGIES:
+        raise Invalid(f"{name}.strategy: {strategy!r} is none of {', '.join(STRATEGIES)}")
+    return {"strategy": strategy, "ttl_minutes": minutes, "expires_at": None}
+
+
+def prolonged(thread: Thread) -> Thread:
+    """The thread with its time begun anew at its last change."""
+    if thread.ttl is None:
+        return thread
+    ends = datetime.fromisoformat(thread.updated_at) + timedelta(minutes=thread.ttl["ttl_minutes"])
+    expires_at = ends.isoformat(timespec="microseconds")
+    return attrs.evolve(thread, ttl={**thread.ttl, "expires_at": expires_at})
+
+
+@attrs.define(eq=False)
+class Sweeper:
+    """Has threads expire, from time to time, for as long as there are some that will."""
+
+    house: Supervisor
+    default: dict[str, Any] | None
+    interval: float  # seconds
+    _something_expires: trio.Event = attrs.field(init=False, factory=trio.Event)
+
+    @classmethod
+    def of(cls, house: Supervisor, config: ThreadTTLConfig) -> Sweeper:
+        """Raises Invalid."""
+        minutes = config.get("default_ttl")
+        default = None
+        if minutes is not None:
+            given = {"ttl": minutes, "strategy": config.get("strategy")}
+            default = check_ttl(given, "checkpointer.ttl")
+        interval = config.get("sweep_interval_minutes")
+        interval = SWEEP_INTERVAL if interval is None else interval
+        if isinstance(interval, bool) or not isinstance(interval, (int, float)) or interval <= 0:
+            raise Invalid(f"checkpointer.ttl.sweep_interval_minutes: {interval!r} is no time")
+        return cls(house, default, 60 * interval)
+
+    def heed(self, thread: Thread) -> None:
+        """A thread has been stored."""
+        if thread.ttl is not None and thread.ttl["expires_at"] is not None:
+            self._something_expires.set()
+
+    async def keep_swept(
+        self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> NoReturn:
+        await self._look_ahead()
+        task_status.started()
+        while True:
+            await self._something_expires.wait()
+            try:
+                await self.sweep()
+                await self._look_ahead()
+            except StorageError:
+                logger.exception("threads that have expired cannot be looked for now")
+            await trio.sleep(self.interval)
+
+    async def sweep(self) -> None:
+        """Have every thread that has expired do what its time to live says, a few at a time.
+
+        One that has work to do, or cannot be read, is left for the next time.
+        """
+        left: list[str] = []
+        while True:
+            ids = await self.house.session.read(
+                Storage.expired_threads,
+                self.house.world.timestamp(),
+                limit=SLICE,
+                offset=len(left),
+            )
+            if not ids:
+                return
+            async with trio.open_nursery() as nursery:
+                for thread_id in ids:
+                    nursery.start_soon(self._expire, thread_id, left)
+
+    async def _expire(self, thread_id: str, left: list[str]) -> None:
+        try:
+            expired = await self.house.ask(thread_id, Expire())
+        except (GreenroomError, StorageError) as error:
+            logger.warning("thread %s has expired, and stays for now: %s", thread_id, error)
+            expired = False
+        if not expired:
+            left.append(thread_id)
+
+    async def _look_ahead(self) -> None:
+        self._something_expires = trio.Event()
+        if await self.house.session.read(Storage.next_thread_expiry) is not None:
+            self._something_expires.set()

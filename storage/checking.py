@@ -1,0 +1,193 @@
+"""Whether everything in a store can be read: each record, and what the records of a log make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import attrs
+import msgspec
+
+from .codec import Types, decode
+from .contract import Row, Storage, StorageError
+from .delta import decode_writes, read_checkpoint
+from .lists import read_splices
+from .records import UNFINISHED, Assistant, LogRow, Run, Thread
+from .rows import from_row
+
+__all__ = ["check"]
+
+PAGE = 500  # records read at a time
+
+Progress = Callable[[int], object]
+
+
+def check(storage: Storage, progress: Progress) -> Iterator[str]:
+    """What is damaged, a line each, as it is found. `progress`: told how many records were read."""
+    yield from storage.faults()
+    after = ""
+    while page := storage.scan_assistants(after=after, limit=PAGE):
+        for row in page:
+            yield from _unreadable(Assistant, row, storage.types)
+        progress(len(page))
+        after = page[-1]["assistant_id"]
+    at = 0
+    while items := storage.scan_items(after=at, limit=PAGE):
+        for _, put in items:
+            try:
+                decode(put.item.value, storage.types)
+            except StorageError as error:
+                place = f"{'.'.join(put.item.namespace)}, key {put.item.key!r}"
+                yield f"Item {place} cannot be read: {error}"
+        progress(len(items))
+        at = items[-1][0]
+    after = ""
+    while True:
+        with storage.moment() as then:
+            threads = then.scan_threads(after=after, limit=1)
+            if not threads:
+                return
+            after = threads[0]["thread_id"]
+            progress(1)
+            yield from _unreadable(Thread, threads[0], storage.types)
+            yield from _check_runs(then, threads[0], progress)
+            yield from _check_log(then, after, progress)
+            yield from _check_events(then, after, progress)
+
+
+def _unreadable(kind: type[Any], row: Row, types: Types) -> Iterator[str]:
+    try:
+        from_row(kind, row, types)
+    except StorageError as error:
+        yield str(error)
+
+
+def _check_runs(storage: Storage, thread: Row, progress: Progress) -> Iterator[str]:
+    thread_id, at, unfinished = thread["thread_id"], 0, 0
+    while rows := storage.scan_runs(thread_id, after=at, limit=PAGE):
+        for row in rows:
+            yield from _unreadable(Run, row, storage.types)
+            unfinished += row["status"] in UNFINISHED
+        progress(len(rows))
+        at = rows[-1]["seq"]
+    if (thread["status"] == "busy") != (unfinished > 0):
+        yield f"Thread {thread_id} is {thread['status']} and has {unfinished} unfinished runs"
+
+
+def _check_events(storage: Storage, thread_id: str, progress: Progress) -> Iterator[str]:
+    at = 0
+    while events := storage.read_thread_events(thread_id, after=at, limit=PAGE):
+        for event in events:
+            try:
+                msgspec.json.decode(event.data)
+            except ValueError as error:
+                yield f"Event {event.event_id} of thread {thread_id} cannot be read: {error}"
+        progress(len(events))
+        at = events[-1].event_id
+
+
+def _check_log(storage: Storage, thread_id: str, progress: Progress) -> Iterator[str]:
+    log = _Log(storage.types)
+    at = 0
+    while rows := storage.scan_log(thread_id, after=at, limit=PAGE):
+        for row in rows:
+            try:
+                log.take(row)
+            except StorageError as error:
+                yield str(error)
+            except (ValueError, LookupError, TypeError, AttributeError) as error:
+                yield f"Record {row.seq} of the log of thread {thread_id} is damaged: {error}"
+        progress(len(rows))
+        at = rows[-1].seq
+
+
+@attrs.define
+class _Chain:
+    """What the last checkpoint of a namespace was made of: its channels, with the list that each
+    is or None."""
+
+    base_seq: int
+    nth: int
+    channels: dict[str, int | None]
+    metadata: bool = True
+
+
+@attrs.define
+class _Log:
+    """The log of a thread as far as it was read."""
+
+    types: Types
+    chains: dict[str, _Chain] = attrs.field(factory=dict)
+    lists: dict[tuple[str, int], int] = attrs.field(factory=dict)  # and how long they are
+    checkpoints: set[tuple[str, str]] = attrs.field(factory=set)
+
+    def take(self, row: LogRow) -> None:
+        """Raises what is wrong with a record."""
+        if row.kind == "checkpoint":
+            self._checkpoint(row)
+        elif row.kind == "writes":
+            if (row.ns, row.checkpoint_id) not in self.checkpoints:
+                raise ValueError(f"its checkpoint {row.checkpoint_id} is not there")
+            decode_writes(row, self.types)
+        else:
+            self._part(row)
+
+    def _checkpoint(self, row: LogRow) -> None:
+        stored = read_checkpoint(row)
+        chain = self.chains.pop(row.ns, None)
+        if row.base_seq == row.seq:
+            chain = _Chain(row.seq, 0, {}, metadata=False)
+        if chain is None or (chain.base_seq, chain.nth + 1) != (row.base_seq, stored.nth):
+            raise ValueError("the checkpoint before it is not there")
+        for channel, tail in stored.grown.items():
+            if chain.channels[channel] is not None:
+                raise ValueError(f"channel {channel!r} is a long list and grows as a short one")
+            self._decode(row, f"channel {channel!r}", tail)
+        for channel in stored.gone:
+            del chain.channels[channel]
+        for channel, (list_id, length) in stored.lists.items():
+            chain.channels[channel] = list_id
+            if length > self.lists.get((row.ns, list_id), length):
+                raise ValueError(f"the list at {list_id} is shorter than the {length} it was")
+        for channel, value in stored.values.items():
+            chain.channels[channel] = None
+            self._decode(row, f"channel {channel!r}", value)
+        lists = {list_id for list_id in chain.channels.values() if list_id is not None}
+        missing = [one for one in {*lists, *row.lists} if (row.ns, one) not in self.lists]
+        if missing:
+            raise ValueError(f"the list at {missing[0]} is not there")
+        if lists != set(row.lists):
+            raise ValueError(f"it names the lists {sorted(row.lists)} and has {sorted(lists)}")
+        self._decode(row, "what it is about", stored.about)
+        chain.metadata = chain.metadata or bool(stored.metadata)
+        if not chain.metadata:
+            raise ValueError("it has no metadata")
+        if stored.metadata:
+            self._decode(row, "metadata", stored.metadata)
+        if row.input is not None:
+            self._decode(row, "input", row.input)
+        chain.nth = stored.nth
+        self.chains[row.ns] = chain
+        self.checkpoints.add((row.ns, row.checkpoint_id))
+
+    def _part(self, row: LogRow) -> None:
+        place = (row.ns, row.base_seq or 0)
+        if row.seq == row.base_seq and row.kind != "splice":
+            self.lists[place] = 0
+        if place not in self.lists:
+            raise ValueError(f"the list at {row.base_seq} is not there")
+        if row.kind != "splice":
+            self.lists[place] += len(self._decode(row, "elements", b"[" + row.data + b"]"))
+            return
+        for at, removed, put in read_splices(row):
+            if at + removed > self.lists[place]:
+                raise ValueError(f"it changes element {at + removed} of {self.lists[place]}")
+            self.lists[place] += len(put) - removed
+            for element in put:
+                self._decode(row, "an element", element)
+
+    def _decode(self, row: LogRow, what: str, data: bytes | msgspec.Raw) -> Any:
+        try:
+            return decode(data, self.types)
+        except StorageError as error:
+            raise ValueError(f"{what}: {error}") from error

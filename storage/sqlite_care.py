@@ -1,0 +1,118 @@
+"""Looking after a SQLite file: rows as they are stored, what there is, what is damaged."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any, Final
+
+import msgspec
+
+from .contract import Row, Stats
+from .records import Assistant, LogRow, Run, Thread
+from .rows import COLUMNS
+from .sqlite_read import SELECT
+
+__all__ = ["faults", "scan", "scan_log", "stats"]
+
+_LOG: Final = """
+    SELECT l.seq, l.kind, l.ns, l.checkpoint_id, l.base_seq, l.data, l.lists, r.run_id,
+        CASE WHEN l.run IS NULL THEN l.input ELSE r.input END
+    FROM log l LEFT JOIN runs r ON r.id = l.run
+    WHERE l.thread = (SELECT id FROM threads WHERE thread_id = ?) AND l.seq > ?
+    ORDER BY l.seq LIMIT ?
+"""
+_TABLES: Final = {
+    "threads": COLUMNS[Thread],
+    "runs": [name for name in COLUMNS[Run] if name != "thread_id"],
+    "log": ("ns", "checkpoint_id", "data", "lists", "input"),
+    "events": ("name", "data"),
+    "assistants": COLUMNS[Assistant],
+    "items": ("namespace", "key", "value"),
+}
+_ORPHANS: Final = {
+    "runs of a thread that is not there": "runs WHERE thread NOT IN (SELECT id FROM threads)",
+    "log records of a thread that is not there": (
+        "log WHERE thread NOT IN (SELECT id FROM threads)"
+    ),
+    "events of a thread that is not there": "events WHERE thread NOT IN (SELECT id FROM threads)",
+    "events of a run that is not there": "events WHERE run NOT IN (SELECT id FROM runs)",
+    "vectors of an item that is not there": "item_vectors WHERE item NOT IN (SELECT id FROM items)",
+    "texts of an item that is not there": "item_texts WHERE rowid NOT IN (SELECT id FROM items)",
+    "log records that take their input from a run that is not there": (
+        "log WHERE run NOT IN (SELECT id FROM runs)"
+    ),
+}
+
+
+def scan(
+    connection: sqlite3.Connection,
+    kind: type[Thread] | type[Run] | type[Assistant],
+    where: str,
+    *values: Any,
+) -> list[Row]:
+    """Records as they are stored; the last value is the limit."""
+    rows = connection.execute(f"{SELECT[kind]} WHERE {where} LIMIT ?", values)
+    return [dict(zip(COLUMNS[kind], row, strict=True)) for row in rows]
+
+
+def scan_log(
+    connection: sqlite3.Connection, thread_id: str, after: int, limit: int
+) -> list[LogRow]:
+    return [
+        LogRow(
+            thread_id=thread_id,
+            seq=seq,
+            kind=kind,
+            ns=ns,
+            checkpoint_id=checkpoint_id,
+            base_seq=base_seq,
+            data=data,
+            lists=() if lists is None else tuple(msgspec.json.decode(lists)),
+            input=None if given is None else given.encode(),
+            run_id=run_id,
+        )
+        for seq, kind, ns, checkpoint_id, base_seq, data, lists, run_id, given in (
+            connection.execute(_LOG, (thread_id, after, limit))
+        )
+    ]
+
+
+def stats(connection: sqlite3.Connection, holder: str | None) -> Stats:
+    def by(table: str, column: str) -> dict[str, int]:
+        query = f"SELECT {column}, count(*) FROM {table} GROUP BY {column} ORDER BY {column}"
+        return dict(connection.execute(query).fetchall())
+
+    def number(query: str) -> int:
+        return int(connection.execute(query).fetchone()[0] or 0)
+
+    oldest, newest = connection.execute(
+        "SELECT (SELECT min(created_at) FROM threads), (SELECT max(updated_at) FROM threads)"
+    ).fetchone()
+    return Stats(
+        threads=by("threads", "status"),
+        runs=by("runs", "status"),
+        log=by("log", "kind"),
+        events=number("SELECT count(*) FROM events"),
+        assistants=number("SELECT count(*) FROM assistants"),
+        items=number("SELECT count(*) FROM items"),
+        bytes={table: number(_size(table, columns)) for table, columns in _TABLES.items()},
+        oldest=oldest,
+        newest=newest,
+        holder=holder,
+    )
+
+
+def faults(connection: sqlite3.Connection) -> list[str]:
+    found = [row[0] for row in connection.execute("PRAGMA integrity_check")]
+    if found == ["ok"]:
+        found = []
+    for what, where in _ORPHANS.items():
+        (number,) = connection.execute(f"SELECT count(*) FROM {where}").fetchone()
+        if number:
+            found.append(f"{number} {what}")
+    return found
+
+
+def _size(table: str, columns: Any) -> str:
+    lengths = " + ".join(f"coalesce(length(CAST({column} AS BLOB)), 0)" for column in columns)
+    return f"SELECT sum({lengths}) FROM {table}"

@@ -1,0 +1,160 @@
+"""What is stored goes to another store, whole, and goes on where it was cut short."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from greenroom.actors import Greenroom
+from greenroom.storage import MemoryStorage, SqliteStorage, Storage, StorageError
+from greenroom.storage.checking import check
+from greenroom.storage.transfer import Importer, everything, from_lines, how_many, to_lines
+
+from .stocked import graph, stock
+
+New = Callable[[], Storage]
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def source(request: pytest.FixtureRequest, tmp_path: Any) -> Storage:
+    return MemoryStorage() if request.param == "memory" else SqliteStorage(tmp_path / "from.db")
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def new_target(request: pytest.FixtureRequest, tmp_path: Any) -> New:
+    memory, numbers = MemoryStorage(), itertools.count()
+    if request.param == "memory":
+        return lambda: memory
+    return lambda: SqliteStorage(tmp_path / f"to{next(numbers)}.db")
+
+
+def export(storage: Storage) -> list[bytes]:
+    storage.open()
+    try:
+        return list(to_lines(everything(storage)))
+    finally:
+        storage.close()
+
+
+def take_in(storage: Storage, lines: Iterator[bytes] | list[bytes]) -> None:
+    storage.open()
+    importer = Importer(storage, storage.acquire_lease("tests").epoch)
+    try:
+        for record in from_lines(lines, "the export"):
+            importer.add(record)
+    finally:
+        importer.finish()
+        storage.close()
+
+
+async def test_what_was_taken_in_is_what_was_exported_byte_for_byte(
+    source: Storage, new_target: New
+) -> None:
+    await stock(source)
+    lines = export(source)
+    kinds = {next(iter(msgspec.json.decode(line))) for line in lines[1:-1]}
+    assert kinds == {"assistant", "thread", "run", "log", "event", "item"}
+    target = new_target()
+    take_in(target, lines)
+    assert export(target) == lines
+    source.open()
+    target.open()
+    assert how_many(source.stats()) == how_many(target.stats()) == len(lines) - 2
+    assert list(check(target, lambda _: None)) == []
+
+
+async def test_threads_go_on_in_the_store_that_they_were_taken_to(
+    source: Storage, new_target: New
+) -> None:
+    ids = await stock(source)
+    target = new_target()
+    take_in(target, export(source))
+    async with Greenroom({"agent": graph()}, storage=source) as room:
+        history = await room.client.threads.get_history(ids["answered"], limit=100)
+    async with Greenroom({"agent": graph()}, storage=target) as room:
+        assert await room.client.threads.get_history(ids["answered"], limit=100) == history
+        thread = await room.client.threads.get(ids["asks"])
+        assert thread["status"] == "interrupted"
+        state = await room.client.runs.wait(ids["asks"], "agent", command={"resume": "yes"})
+        assert state["log"][-1] == "yes"
+        assert await room.client.store.get_item(["a", "b"], key="k") is not None
+
+
+async def test_an_import_that_was_cut_short_anywhere_is_made_again(source: Storage) -> None:
+    await stock(source)
+    lines = export(source)
+    for end in range(1, len(lines), 7):
+        target = MemoryStorage()
+        with pytest.raises(StorageError, match=f"not complete: it ends after {end - 1} records"):
+            take_in(target, lines[:end])
+        take_in(target, lines)
+        take_in(target, lines)
+        assert export(target) == lines
+
+
+async def test_an_import_in_small_commits_that_dies_between_them_is_made_again(
+    source: Storage, new_target: New, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("greenroom.storage.transfer.GROUP", 3)
+    await stock(source)
+    lines = export(source)
+    target = new_target()
+    with pytest.raises(StorageError):
+        take_in(target, lines[:40])
+    take_in(target, lines)
+    assert export(target) == lines
+
+
+async def test_a_thread_that_has_changed_since_is_not_written_over(source: Storage) -> None:
+    ids = await stock(source)
+    lines = export(source)
+    target = MemoryStorage()
+    take_in(target, lines)
+    async with Greenroom({"agent": graph()}, storage=target) as room:
+        await room.client.threads.update(ids["empty"], metadata={"new": True})
+    with pytest.raises(StorageError, match=f"{ids['empty']} is there already, and is not the same"):
+        take_in(target, lines)
+
+
+@pytest.mark.parametrize("kind", ["run", "log", "event", "item"])
+async def test_a_record_that_is_another_is_not_written_over(kind: str) -> None:
+    source, target = MemoryStorage(), MemoryStorage()
+    await stock(source)
+    lines = export(source)
+    take_in(target, lines)
+    at = next(n for n, line in enumerate(lines) if line.startswith(f'{{"{kind}"'.encode()))
+    changed = msgspec.json.decode(lines[at])
+    name = {"run": "updated_at", "log": "data", "event": "data", "item": "updated_at"}[kind]
+    changed[kind][name] = "2030" if name == "updated_at" else "{}"
+    with pytest.raises(StorageError, match="is there already, and is not the same"):
+        take_in(target, [*lines[:at], msgspec.json.encode(changed) + b"\n", *lines[at + 1 :]])
+    assert export(target) == lines
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda lines: [], "is no export of Greenroom's"),
+        (lambda lines: [b"{}\n", *lines[1:]], "is no export of Greenroom's"),
+        (lambda lines: [b'{"greenroom_export":2}\n', *lines[1:]], "newer version .* format 2"),
+        (lambda lines: lines[:-1], "is not complete"),
+        (lambda lines: [*lines[:5], lines[5][:20]], "is not complete: it ends after 4 records"),
+        (lambda lines: [*lines[:5], lines[5][:20] + b"\n", *lines[6:]], "line 6: "),
+        (lambda lines: [*lines[:5], b'{"what":1}\n', *lines[5:]], "line 6: 'what' is no kind"),
+        (lambda lines: [*lines[:5], b'{"run":{}}\n', *lines[5:]], "line 6: a run lacks"),
+        (lambda lines: [*lines[:5], *lines[6:]], "records came before it"),
+        (lambda lines: [lines[0], lines[1].replace(b'"version":1', b'"version":"1"')], "line 2: "),
+    ],
+)
+async def test_what_is_no_export_or_is_damaged_is_said_in_a_line(
+    change: Callable[[list[bytes]], list[bytes]], reason: str
+) -> None:
+    source = MemoryStorage()
+    await stock(source)
+    with pytest.raises(StorageError, match=reason) as refused:
+        take_in(MemoryStorage(), change(export(source)))
+    assert "\n" not in str(refused.value)
