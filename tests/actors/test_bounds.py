@@ -155,12 +155,15 @@ async def test_keep_latest_leaves_a_state_that_can_be_read_gone_on_from_and_fork
         assert len(await runs.list(ident, limit=100)) == 40
         sound(room)
         await threads.update_state(ident, {"log": ["by hand"]}, checkpoint=only["checkpoint"])
+        await threads.prune([ident], strategy="keep_latest")
+        (only,) = await threads.get_history(ident, limit=10)
+        assert only["parent_checkpoint"] is None
         values = await runs.wait(ident, "agent", input={"log": ["more"]})
         assert len(values["log"]) == 124
         fork = await runs.wait(
             ident, "agent", input={"log": ["fork"]}, checkpoint=only["checkpoint"]
         )
-        assert len(fork["log"]) == 123
+        assert len(fork["log"]) == 124
         assert await threads.prune([ident], strategy="keep_latest") == {"pruned_count": 1}
         assert (await threads.get(ident))["values"] == fork
         sound(room)
@@ -192,6 +195,7 @@ async def test_a_question_in_an_inner_graph_outlives_keep_latest(serve: Serve) -
         await runs.wait(ident, "agent", input={"log": ["second"]})
         before = await threads.get_state(ident, subgraphs=True)
         await threads.prune([ident], strategy="keep_latest")
+        assert room.storage.stats().log["checkpoint"] == 2  # one for each graph
         after = await threads.get_state(ident, subgraphs=True)
         (task,), (was,) = after["tasks"], before["tasks"]
         assert (task["id"], task["interrupts"]) == (was["id"], was["interrupts"])
@@ -423,6 +427,28 @@ async def test_a_copy_lives_as_long_as_its_original_was_given(
         assert await ids(room) == {copy["thread_id"]}
         await trio.sleep(8 * MINUTE)
         assert await ids(room) == set()
+
+
+@pytest.mark.parametrize("thread_id", [None, str(uuid.uuid4())])
+async def test_a_thread_that_nothing_has_run_on_expires(
+    serve_in_memory: Serve, autojump_clock: MockClock, thread_id: str | None
+) -> None:
+    async with serve_in_memory(build(talk=talk)) as room:
+        await room.client.threads.create(thread_id=thread_id, ttl=1)
+        await trio.sleep(10 * MINUTE)
+        assert await ids(room) == set()
+
+
+async def test_a_copy_of_a_thread_that_has_expired_already_expires_by_itself(
+    serve_in_memory: Serve, autojump_clock: MockClock
+) -> None:
+    async with serve_in_memory(build(talk=talk)) as room:
+        threads = room.client.threads
+        thread = await threads.create(ttl={"ttl": 1, "strategy": "keep_latest"})
+        await trio.sleep(60 * MINUTE)
+        copy = await threads.copy(thread["thread_id"])
+        await trio.sleep(10 * MINUTE)
+        assert (await threads.get(copy["thread_id"]))["ttl"]["expires_at"] is None
 
 
 async def test_an_expired_thread_is_deleted_from_a_file(serve: Serve) -> None:
