@@ -155,17 +155,23 @@ async def test_keep_latest_leaves_a_state_that_can_be_read_gone_on_from_and_fork
         assert len(await runs.list(ident, limit=100)) == 40
         sound(room)
         await threads.update_state(ident, {"log": ["by hand"]}, checkpoint=only["checkpoint"])
-        await threads.prune([ident], strategy="keep_latest")
-        (only,) = await threads.get_history(ident, limit=10)
-        assert only["parent_checkpoint"] is None
         values = await runs.wait(ident, "agent", input={"log": ["more"]})
         assert len(values["log"]) == 124
         fork = await runs.wait(
             ident, "agent", input={"log": ["fork"]}, checkpoint=only["checkpoint"]
         )
-        assert len(fork["log"]) == 124
+        assert len(fork["log"]) == 123
         assert await threads.prune([ident], strategy="keep_latest") == {"pruned_count": 1}
         assert (await threads.get(ident))["values"] == fork
+        (newest,) = await threads.get_history(ident, limit=10)
+        assert newest["parent_checkpoint"] is None
+        # A branch says where it comes from.
+        await runs.wait(ident, "agent", input={"log": ["more"]})
+        await threads.update_state(ident, {"log": ["branch"]}, checkpoint=newest["checkpoint"])
+        await threads.prune([ident], strategy="keep_latest")
+        (branch,) = await threads.get_history(ident, limit=10)
+        assert branch["values"]["log"] == [*fork["log"], "branch"]
+        assert branch["parent_checkpoint"] is None
         sound(room)
 
 
