@@ -111,11 +111,8 @@ class Sweeper:
         if thread.ttl is not None and thread.ttl["expires_at"] is not None:
             self._something_expires.set()
 
-    async def keep_swept(
-        self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-    ) -> NoReturn:
+    async def keep_swept(self) -> NoReturn:
         await self._look_ahead()
-        task_status.started()
         while True:
             await self._something_expires.wait()
             try:

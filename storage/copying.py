@@ -43,7 +43,7 @@ def _moved(row: LogRow, to: str) -> LogRow:
         if "thread_id" in metadata:
             metadata["thread_id"] = msgspec.Raw(_encoder.encode(to))
             data = _encoder.encode({**stored, "metadata": metadata})
-    return attrs.evolve(row, thread_id=to, data=data, run_id=None)
+    return attrs.evolve(row, thread_id=to, data=data)
 
 
 def latest_only(storage: Storage, thread_id: str) -> list[Operation]:

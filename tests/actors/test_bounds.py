@@ -163,6 +163,15 @@ async def test_keep_latest_leaves_a_state_that_can_be_read_gone_on_from_and_fork
         assert len(fork["log"]) == 123
         assert await threads.prune([ident], strategy="keep_latest") == {"pruned_count": 1}
         assert (await threads.get(ident))["values"] == fork
+        (newest,) = await threads.get_history(ident, limit=10)
+        assert newest["parent_checkpoint"] is None
+        # A branch says where it comes from.
+        await runs.wait(ident, "agent", input={"log": ["more"]})
+        await threads.update_state(ident, {"log": ["branch"]}, checkpoint=newest["checkpoint"])
+        await threads.prune([ident], strategy="keep_latest")
+        (branch,) = await threads.get_history(ident, limit=10)
+        assert branch["values"]["log"] == [*fork["log"], "branch"]
+        assert branch["parent_checkpoint"] is None
         sound(room)
 
 
@@ -192,6 +201,7 @@ async def test_a_question_in_an_inner_graph_outlives_keep_latest(serve: Serve) -
         await runs.wait(ident, "agent", input={"log": ["second"]})
         before = await threads.get_state(ident, subgraphs=True)
         await threads.prune([ident], strategy="keep_latest")
+        assert room.storage.stats().log["checkpoint"] == 2  # one for each graph
         after = await threads.get_state(ident, subgraphs=True)
         (task,), (was,) = after["tasks"], before["tasks"]
         assert (task["id"], task["interrupts"]) == (was["id"], was["interrupts"])
@@ -423,6 +433,28 @@ async def test_a_copy_lives_as_long_as_its_original_was_given(
         assert await ids(room) == {copy["thread_id"]}
         await trio.sleep(8 * MINUTE)
         assert await ids(room) == set()
+
+
+@pytest.mark.parametrize("thread_id", [None, str(uuid.uuid4())])
+async def test_a_thread_that_nothing_has_run_on_expires(
+    serve_in_memory: Serve, autojump_clock: MockClock, thread_id: str | None
+) -> None:
+    async with serve_in_memory(build(talk=talk)) as room:
+        await room.client.threads.create(thread_id=thread_id, ttl=1)
+        await trio.sleep(10 * MINUTE)
+        assert await ids(room) == set()
+
+
+async def test_a_copy_of_a_thread_that_has_expired_already_expires_by_itself(
+    serve_in_memory: Serve, autojump_clock: MockClock
+) -> None:
+    async with serve_in_memory(build(talk=talk)) as room:
+        threads = room.client.threads
+        thread = await threads.create(ttl={"ttl": 1, "strategy": "keep_latest"})
+        await trio.sleep(60 * MINUTE)
+        copy = await threads.copy(thread["thread_id"])
+        await trio.sleep(10 * MINUTE)
+        assert (await threads.get(copy["thread_id"]))["ttl"]["expires_at"] is None
 
 
 async def test_an_expired_thread_is_deleted_from_a_file(serve: Serve) -> None:

@@ -113,7 +113,13 @@ def test_a_copied_store_is_served(run: Run, folder: Path) -> None:
 
 def test_an_export_that_fails_leaves_the_file_that_was_there(run: Run, folder: Path) -> None:
     (folder / "all.jsonl").write_text("before")
-    run("export", "--storage", "missing.db", "--output", "all.jsonl", status=2)
+    storage = SqliteStorage(folder / "greenroom.db")
+    storage.open()
+    storage.acquire_lease("tests")
+    assert storage._writer is not None
+    storage._writer.conn.execute("UPDATE log SET data = CAST(x'ff' AS BLOB)")
+    storage.close()
+    assert "is damaged" in run("export", "--output", "all.jsonl", status=2).stderr
     assert (folder / "all.jsonl").read_text() == "before"
 
 

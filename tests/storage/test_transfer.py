@@ -10,7 +10,16 @@ import msgspec
 import pytest
 
 from greenroom.actors import Greenroom
-from greenroom.storage import MemoryStorage, SqliteStorage, Storage, StorageError
+from greenroom.storage import (
+    DeleteRun,
+    MemoryStorage,
+    Restore,
+    SqliteStorage,
+    Storage,
+    StorageError,
+    Thread,
+    TruncateLog,
+)
 from greenroom.storage.checking import check
 from greenroom.storage.transfer import Importer, everything, from_lines, how_many, to_lines
 
@@ -100,8 +109,12 @@ async def test_an_import_in_small_commits_that_dies_between_them_is_made_again(
     source: Storage, new_target: New, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("greenroom.storage.transfer.GROUP", 3)
+    monkeypatch.setattr("greenroom.storage.transfer.PAGE", 2)
     await stock(source)
     lines = export(source)
+    source.open()
+    assert len(lines) - 2 == how_many(source.stats())
+    source.close()
     target = new_target()
     with pytest.raises(StorageError):
         take_in(target, lines[:40])
@@ -118,6 +131,23 @@ async def test_a_thread_that_has_changed_since_is_not_written_over(source: Stora
         await room.client.threads.update(ids["empty"], metadata={"new": True})
     with pytest.raises(StorageError, match=f"{ids['empty']} is there already, and is not the same"):
         take_in(target, lines)
+
+
+async def test_a_thread_is_exported_as_of_one_moment(tmp_path: Any) -> None:
+    storage = SqliteStorage(tmp_path / "served.db")
+    await stock(storage)
+    lines = export(storage)
+    storage.open()
+    epoch = storage.acquire_lease("tests").epoch
+    records = everything(storage)
+    exported = []
+    for record in records:
+        exported.append(record)
+        if isinstance(record, Restore) and record.kind is Thread:
+            thread_id = record.row["thread_id"]
+            storage.commit([[TruncateLog(thread_id, 1), DeleteRun(thread_id, "x")]], epoch)
+    storage.close()
+    assert list(to_lines(exported)) == lines
 
 
 @pytest.mark.parametrize("kind", ["run", "log", "event", "item"])
