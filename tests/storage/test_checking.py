@@ -46,7 +46,7 @@ FIRST_LIST = "kind = 'list' AND seq = base_seq"
 @pytest.mark.parametrize(
     ("sql", "fault"),
     [
-        ("UPDATE threads SET metadata = '{' WHERE id = 1", "stored Thread"),
+        ("UPDATE threads SET config = '{' WHERE id = 1", "stored Thread"),
         ("UPDATE threads SET status = 'busy' WHERE id = 1", "is busy and has 0 unfinished runs"),
         ("UPDATE runs SET status = 'running' WHERE id = 1", "and has 1 unfinished runs"),
         ("UPDATE runs SET kwargs = '[' WHERE id = 1", "stored Run"),
