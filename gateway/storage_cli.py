@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import platform
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Final, TypeVar
 
+import attrs
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from greenroom.storage import SqliteStorage, Storage, StorageError
+from greenroom.storage import Lease, SqliteStorage, Storage, StorageError
 from greenroom.storage.checking import check
 from greenroom.storage.transfer import Importer, Record, everything, from_lines, how_many, to_lines
 
@@ -27,6 +29,22 @@ __all__ = ["storage_commands"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 STEP: Final = 100  # records between two looks at the progress bar
+
+
+@attrs.define
+class _Held:
+    """A storage whose lease is this process's."""
+
+    storage: Storage
+    lease: Lease
+    _renewed: float = attrs.field(init=False, factory=time.monotonic)
+
+    def keep(self) -> None:
+        """Renew a lease that runs out by itself, in good time. Raises StaleEpoch."""
+        lasts, now = self.lease.lasts, time.monotonic()
+        if lasts is not None and now - self._renewed > lasts / 6:
+            self.storage.commit([], self.lease.epoch)
+            self._renewed = now
 
 
 @click.group(name="storage")
@@ -120,8 +138,8 @@ def import_command(place: str, source: BinaryIO) -> None:
     """
     name = getattr(source, "name", "the input")
     total = _lines_of(source)
-    with _held(place) as (storage, epoch), _progress("imported", total) as advance:
-        _take_in(from_lines(source, name), storage, epoch, advance)
+    with _held(place) as target, _progress("imported", total) as advance:
+        _take_in(from_lines(source, name), target, advance)
 
 
 @storage_commands.command()
@@ -130,19 +148,19 @@ def import_command(place: str, source: BinaryIO) -> None:
 def migrate(place: str, to: str) -> None:
     """Copy everything to another store. One that was cut short is simply made again."""
     with (
-        _held(place, made=True) as (source, _),
-        _held(to, "--to") as (target, epoch),
-        _progress("copied", how_many(source.stats())) as advance,
+        _held(place, made=True) as source,
+        _held(to, "--to") as target,
+        _progress("copied", how_many(source.storage.stats())) as advance,
     ):
-        _take_in(everything(source), target, epoch, advance)
+        _take_in(_kept(everything(source.storage), source), target, advance)
 
 
 @storage_commands.command()
 @_storage_option
 def vacuum(place: str) -> None:
     """Give back the space of what was deleted."""
-    with _held(place, made=True) as (storage, epoch):
-        storage.vacuum(epoch)
+    with _held(place, made=True) as held:
+        held.storage.vacuum(held.lease.epoch)
 
 
 @contextmanager
@@ -162,15 +180,13 @@ def _opened(place: str, option: str = "--storage") -> Iterator[Storage]:
 
 
 @contextmanager
-def _held(
-    place: str, option: str = "--storage", *, made: bool = False
-) -> Iterator[tuple[Storage, int]]:
+def _held(place: str, option: str = "--storage", *, made: bool = False) -> Iterator[_Held]:
     """The same with the lease. `made`: a file must be there already."""
     with _opened(place, option) as storage:
         if made and isinstance(storage, SqliteStorage) and not storage.path.exists():
             raise StorageError(f"{storage.path} does not exist")
         owner = f"greenroom storage, process {os.getpid()} on {platform.node()}"
-        yield storage, storage.acquire_lease(owner).epoch
+        yield _Held(storage, storage.acquire_lease(owner))
 
 
 @contextmanager
@@ -195,12 +211,16 @@ def _counted(records: Iterable[Record], advance: Callable[[int], object]) -> Ite
             advance(STEP)
 
 
-def _take_in(
-    records: Iterable[Record], storage: Storage, epoch: int, advance: Callable[[int], object]
-) -> None:
-    importer = Importer(storage, epoch)
+def _kept(records: Iterable[Record], held: _Held) -> Iterator[Record]:
+    for record in records:
+        yield record
+        held.keep()
+
+
+def _take_in(records: Iterable[Record], to: _Held, advance: Callable[[int], object]) -> None:
+    importer = Importer(to.storage, to.lease.epoch)
     try:
-        for record in _counted(records, advance):
+        for record in _counted(_kept(records, to), advance):
             importer.add(record)
     finally:
         importer.finish()

@@ -11,11 +11,11 @@ import attrs
 import psycopg
 from psycopg.errors import DuplicateSchema, DuplicateTable, LockNotAvailable, UniqueViolation
 
-from .contract import Lease, Operation, StaleEpoch, StorageError, StorageHeld
+from .contract import Lease, Operation, StaleEpoch, Storage, StorageError, StorageHeld
+from .postgres_care import VACUUM, PostgresCare
 from .postgres_connection import Address, Connection, is_lost
 from .postgres_functions import LEASE_CHANGED, LOG_ENDS_ELSEWHERE
 from .postgres_lease import HeldLease, Refusals
-from .postgres_read import PostgresReads
 from .postgres_write import refusal, send
 
 __all__ = ["PostgresStorage"]
@@ -23,6 +23,8 @@ __all__ = ["PostgresStorage"]
 LEASE_TIME: Final = 30.0  # seconds
 SHORTEST_LEASE: Final = 1.0  # seconds; it is renewed after a sixth of it
 IDLE_READERS: Final = 8  # connections kept open for the next read
+
+_BEGIN_MOMENT: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 Groups = Sequence[Sequence[Operation]]
 
@@ -39,7 +41,7 @@ def _seconds(lease_time: float) -> float:
 
 
 @attrs.define(eq=False)
-class PostgresStorage(PostgresReads):
+class PostgresStorage(PostgresCare):
     """Keeps everything in the schema `greenroom` of the PostgreSQL database at `dsn`, a libpq
     address such as `postgresql://user:password@host:port/name`.
 
@@ -182,29 +184,74 @@ class PostgresStorage(PostgresReads):
             self._writer.close()
             self._writer = None
 
+    def vacuum(self, epoch: int) -> None:
+        self.commit([], epoch)
+        with self._writing() as connection, connection.patient():
+            connection.execute(VACUUM)
+
+    @contextmanager
+    def moment(self) -> Iterator[Storage]:
+        connection, _ = self._read(_BEGIN_MOMENT, ())
+        try:
+            then = _Moment(self.address.conninfo, connection=connection)
+            then.types = self.types
+            yield then
+            connection.execute("COMMIT")
+        except BaseException as error:
+            connection.close()
+            if isinstance(error, psycopg.Error):
+                raise self.address.explain(error) from error
+            raise
+        self._put_back(connection)
+
     def _fetch(self, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        connection, rows = self._read(query, values)
+        self._put_back(connection)
+        return rows
+
+    def _read(self, query: str, values: Sequence[Any]) -> tuple[Connection, list[tuple[Any, ...]]]:
+        """What a statement gives, and the connection that it was sent on."""
         if not self._is_open:
             raise StorageError(f"{self.address.name} is not open")
         while True:
             idle = self._take_idle_reader()
             connection = idle or self.address.connect()
             try:
-                rows = connection.execute(query.encode(), values, binary=True).fetchall()
+                cursor = connection.execute(query.encode(), values, binary=True)
+                return connection, cursor.fetchall() if cursor.description else []
             except BaseException as error:
                 connection.close()
                 if not isinstance(error, psycopg.Error):
                     raise
                 if idle is None or not is_lost(error):
                     raise self.address.explain(error) from error
-                continue  # it had been lost while nobody used it
-            if self._is_open and len(self._readers) < IDLE_READERS:
-                self._readers.append(connection)
-            else:
-                connection.close()
-            return rows
+                # it had been lost while nobody used it
+
+    def _put_back(self, connection: Connection) -> None:
+        if self._is_open and len(self._readers) < IDLE_READERS:
+            self._readers.append(connection)
+        else:
+            connection.close()
 
     def _take_idle_reader(self) -> Connection | None:
         try:
             return self._readers.pop()
         except IndexError:
             return None
+
+
+@attrs.define(eq=False)
+class _Moment(PostgresStorage):
+    """What a database held when it was first read on `connection`, in a transaction."""
+
+    _connection: Connection = attrs.field(kw_only=True)
+
+    @contextmanager
+    def moment(self) -> Iterator[Storage]:
+        yield self
+
+    def _fetch(self, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        try:
+            return self._connection.execute(query.encode(), values, binary=True).fetchall()
+        except psycopg.Error as error:
+            raise self.address.explain(error) from error

@@ -35,8 +35,21 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
     transaction another one.
     """
 
+    _is_patient = False
+
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
-        return super().wait(gen, interval, ANSWER_TIME if timeout is None else timeout)
+        if timeout is None and not self._is_patient:
+            timeout = ANSWER_TIME
+        return super().wait(gen, interval, timeout)
+
+    @contextmanager
+    def patient(self) -> Iterator[None]:
+        """The server may take as long as it needs."""
+        self._is_patient = True
+        try:
+            yield
+        finally:
+            self._is_patient = False
 
     @contextmanager
     def together(self) -> Iterator[None]:

@@ -96,6 +96,16 @@ class PostgresItems(Storage):
 
         return namespaces.list_namespaces(query, following)
 
+    def scan_items(self, *, after: int = 0, limit: int = 1000) -> list[tuple[int, PutItem]]:
+        query = f"""
+            SELECT {_COLUMNS}, words, vectors, id FROM greenroom.items
+            WHERE id > %s ORDER BY id LIMIT %s
+        """
+        return [
+            (ident, PutItem(_item(row), words, _vectors(vectors)))
+            for *row, words, vectors, ident in self._fetch(query, (after, limit))
+        ]
+
     def next_expiry(self) -> str | None:
         query = "SELECT min(expires_at) FROM greenroom.items WHERE expires_at IS NOT NULL"
         ((first,),) = self._fetch(query, ())

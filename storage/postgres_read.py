@@ -15,16 +15,18 @@ from .postgres_items import PostgresItems
 from .records import Assistant, Event, LogRow, Run, RunStatus, Thread
 from .rows import COLUMNS, RUN_COLUMNS, Filter, all_of, from_values, to_event, to_log_row
 
-__all__ = ["PostgresReads"]
+__all__ = ["SELECT", "PostgresReads"]
 
 R = TypeVar("R", Thread, Run, Assistant)
 Values = Sequence[Any]
 
-_SELECT: Final[Mapping[type, str]] = {
+SELECT: Final[Mapping[type, str]] = {
     Thread: f"SELECT {', '.join(COLUMNS[Thread])} FROM greenroom.threads",
     Run: f"SELECT {RUN_COLUMNS} FROM greenroom.runs r JOIN greenroom.threads t ON t.id = r.thread",
     Assistant: f"SELECT {', '.join(COLUMNS[Assistant])} FROM greenroom.assistants",
 }
+_EXPIRES: Final = "(ttl::jsonb ->> 'expires_at') COLLATE \"C\""  # as in the index
+_EXPIRE: Final = "ttl::jsonb ->> 'expires_at' IS NOT NULL"
 _THREAD: Final = "(SELECT id FROM greenroom.threads WHERE thread_id = %s)"
 _EVENTS: Final = """
     SELECT t.thread_id, r.run_id, e.event_id, e.name, e.data
@@ -95,7 +97,7 @@ class PostgresReads(PostgresItems):
 
     def _select(self, kind: type[R], rest: str, *values: Any) -> list[R]:
         """Records; `rest` is the SQL after the FROM clause."""
-        rows = self._fetch(f"{_SELECT[kind]} {rest}", values)
+        rows = self._fetch(f"{SELECT[kind]} {rest}", values)
         return [from_values(kind, row, self.types) for row in rows]
 
     def _one(self, kind: type[R], rest: str, *values: Any) -> R | None:
@@ -124,6 +126,18 @@ class PostgresReads(PostgresItems):
     def count_threads(self, query: ThreadQuery) -> int:
         clause, values = _thread_filter(query)
         return self._number(f"SELECT count(*) FROM greenroom.threads {clause}", values)
+
+    def expired_threads(self, now: str, *, limit: int, offset: int = 0) -> list[str]:
+        query = f"""
+            SELECT thread_id FROM greenroom.threads WHERE {_EXPIRE} AND {_EXPIRES} <= %s
+            ORDER BY {_EXPIRES}, thread_id LIMIT %s OFFSET %s
+        """
+        return [row[0] for row in self._fetch(query, [now, limit, offset])]
+
+    def next_thread_expiry(self) -> str | None:
+        query = f"SELECT min({_EXPIRES}) FROM greenroom.threads WHERE {_EXPIRE}"
+        ((first,),) = self._fetch(query, ())
+        return first  # type: ignore[no-any-return]
 
     def get_run(self, thread_id: str, run_id: str) -> Run | None:
         return self._one(Run, "WHERE t.thread_id = %s AND r.run_id = %s", thread_id, run_id)

@@ -37,7 +37,8 @@ CREATE TABLE greenroom.threads (
     config text NOT NULL,
     status text COLLATE "C" NOT NULL,
     error text,
-    interrupts text NOT NULL
+    interrupts text NOT NULL,
+    ttl text
 );
 
 CREATE INDEX ON greenroom.threads (created_at, thread_id);
@@ -45,6 +46,11 @@ CREATE INDEX ON greenroom.threads (updated_at, thread_id);
 CREATE INDEX ON greenroom.threads (state_updated_at, thread_id);
 CREATE INDEX ON greenroom.threads (status, thread_id);
 CREATE INDEX ON greenroom.threads (status, created_at, thread_id);
+CREATE INDEX ON greenroom.threads (status, updated_at, thread_id);
+CREATE INDEX ON greenroom.threads (status, state_updated_at, thread_id);
+CREATE INDEX threads_expiry
+ON greenroom.threads ((ttl::jsonb ->> 'expires_at') COLLATE "C", thread_id)
+WHERE ttl::jsonb ->> 'expires_at' IS NOT NULL;
 CREATE INDEX threads_metadata ON greenroom.threads USING gin ((metadata::jsonb) jsonb_path_ops);
 
 CREATE TABLE greenroom.runs (

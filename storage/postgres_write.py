@@ -5,7 +5,7 @@ What belongs to a thread is written only where the thread exists.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import psycopg
@@ -26,6 +26,8 @@ from .contract import (
     PutRun,
     PutThread,
     RecordExists,
+    Restore,
+    Row,
     StorageError,
     TruncateLog,
 )
@@ -63,12 +65,20 @@ _INSERT_THREAD: Final = f"""
     INSERT INTO greenroom.threads ({_names(_thread_columns)}) VALUES ({_values(_thread_columns)})
 """
 _PUT_THREAD: Final = f"SELECT greenroom.put_thread({_its_values(_thread_columns)})"
+_RESTORE_THREAD: Final = f"""
+    {_INSERT_THREAD} ON CONFLICT (thread_id) DO UPDATE SET {_new_values(_thread_columns[1:])}
+"""
 _PUT_RUN: Final = f"SELECT greenroom.put_run({_its_values(COLUMNS[Run])})"
 _PUT_ASSISTANT: Final = f"""
     INSERT INTO greenroom.assistants ({_names(_assistant_columns)})
     VALUES ({_values(_assistant_columns)})
     ON CONFLICT (assistant_id) DO UPDATE SET {_new_values(_assistant_columns[1:])}
 """
+_PUT: Final[Mapping[type, str]] = {
+    Thread: _RESTORE_THREAD,
+    Run: _PUT_RUN,
+    Assistant: _PUT_ASSISTANT,
+}
 _THREAD: Final = "(SELECT id FROM greenroom.threads WHERE thread_id = %s)"
 _APPEND_LOG: Final = f"greenroom.append_log({', '.join(['%s'] * 9)})"
 _APPEND_INPUT: Final = f"greenroom.append_log({', '.join(['%s'] * 11)})"
@@ -124,13 +134,14 @@ def send(cursor: Cursor, operation: Operation) -> None:
             for statement in _DELETE_THREAD:
                 cursor.execute(statement, (thread_id,))
         case PutRun(run):
-            cursor.execute(_PUT_RUN, to_row(run))
+            _put(cursor, Run, to_row(run))
         case DeleteRun(thread_id, run_id):
             for statement in _DELETE_RUN:
                 cursor.execute(statement, (thread_id, run_id))
         case PutAssistant(assistant):
-            folded = {"folded_name": assistant.name.casefold()}
-            cursor.execute(_PUT_ASSISTANT, {**to_row(assistant), **folded})
+            _put(cursor, Assistant, to_row(assistant))
+        case Restore(kind, row):
+            _put(cursor, kind, row)
         case AppendLog(rows, follows):
             for at in range(0, len(rows), MANY):
                 _append(cursor, rows[at : at + MANY], follows if at == 0 else None)
@@ -143,6 +154,13 @@ def send(cursor: Cursor, operation: Operation) -> None:
                 cursor.execute(_APPEND_EVENT, (e.thread_id, e.run_id, e.event_id, e.name, e.data))
         case PutItem() | DeleteItem() | ProlongItem() | DeleteExpired():
             send_item(cursor, operation)
+
+
+def _put(cursor: Cursor, kind: type[Thread] | type[Run] | type[Assistant], row: Row) -> None:
+    """Add or replace a record."""
+    if kind is Assistant:
+        row = {**row, "folded_name": row["name"].casefold()}
+    cursor.execute(_PUT[kind], row)
 
 
 def _append(cursor: Cursor, rows: Sequence[LogRow], follows: int | None) -> None:

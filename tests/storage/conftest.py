@@ -39,6 +39,15 @@ def dsn(postgres: PostgresServer) -> str:
     return postgres.emptied()
 
 
+@pytest.fixture
+def other_dsn(postgres: PostgresServer) -> Iterator[str]:
+    """The address of another empty database."""
+    with postgres.connect() as connection:
+        connection.execute("CREATE DATABASE other")
+        yield postgres.dsn("other")
+        connection.execute("DROP DATABASE other WITH (FORCE)")
+
+
 @pytest.fixture(params=["memory", "sqlite", "postgres"])
 def new_storage(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Storage]:
     """Makes storage objects of each kind, one after the other over the same data."""

@@ -28,13 +28,24 @@ from .stocked import graph, stock
 New = Callable[[], Storage]
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+def at(dsn: str) -> Storage:
+    from greenroom.storage.postgres import PostgresStorage
+
+    return PostgresStorage(dsn)
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def source(request: pytest.FixtureRequest, tmp_path: Any) -> Storage:
+    if request.param == "postgres":
+        return at(request.getfixturevalue("dsn"))
     return MemoryStorage() if request.param == "memory" else SqliteStorage(tmp_path / "from.db")
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def new_target(request: pytest.FixtureRequest, tmp_path: Any) -> New:
+    if request.param == "postgres":
+        other_dsn = request.getfixturevalue("other_dsn")
+        return lambda: at(other_dsn)
     memory, numbers = MemoryStorage(), itertools.count()
     if request.param == "memory":
         return lambda: memory
@@ -70,10 +81,11 @@ async def test_what_was_taken_in_is_what_was_exported_byte_for_byte(
     target = new_target()
     take_in(target, lines)
     assert export(target) == lines
-    source.open()
-    target.open()
-    assert how_many(source.stats()) == how_many(target.stats()) == len(lines) - 2
-    assert list(check(target, lambda _: None)) == []
+    for storage in (source, target):
+        storage.open()
+        assert how_many(storage.stats()) == len(lines) - 2
+        assert list(check(storage, lambda _: None)) == []
+        storage.close()
 
 
 async def test_threads_go_on_in_the_store_that_they_were_taken_to(
