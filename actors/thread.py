@@ -16,7 +16,7 @@ from greenroom.storage.contract import AppendLog, InsertThread
 from greenroom.storage.contract import DeleteThread as DropThread
 from greenroom.storage.copying import copied_log, latest_only
 from greenroom.storage.log import LogEnd, read_end
-from greenroom.storage.records import Run, Thread
+from greenroom.storage.records import OF_LANGGRAPH, Run, Thread
 
 from .active import Stopped
 from .errors import Closed, Conflict, GreenroomError, Invalid, NotFound, Refused
@@ -236,8 +236,8 @@ class ThreadActor:
 
     async def _keep_latest(self, thread: Thread) -> bool:
         """Forget all but the newest checkpoint, and commit the thread with that, unless there is
-        work to do. Returns whether that was so."""
-        if self.runs.busy:
+        work to do, or the thread is LangGraph's. Returns whether that was so."""
+        if self.runs.busy or OF_LANGGRAPH.items() <= thread.metadata.items():
             return False
         await self.state.log.flush()
         operations = await self.house.session.read(latest_only, self.thread_id)

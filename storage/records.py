@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import attrs
 
 __all__ = [
+    "OF_LANGGRAPH",
     "UNFINISHED",
     "Assistant",
     "Event",
@@ -21,6 +22,8 @@ __all__ = [
 ThreadStatus = Literal["idle", "busy", "interrupted", "error"]
 RunStatus = Literal["pending", "running", "success", "error", "timeout", "interrupted"]
 UNFINISHED: tuple[RunStatus, ...] = ("pending", "running")
+# Metadata of the threads that graphs of LangGraph's own keep; what is in their logs is theirs.
+OF_LANGGRAPH: Final[dict[str, Any]] = {"checkpointer": "langgraph"}
 
 
 @attrs.frozen(kw_only=True)

@@ -171,7 +171,8 @@ class ThreadsClient:
         """Delete threads, or have them forget all but their newest checkpoint (`keep_latest`).
 
         Returns `{"pruned_count": n}`. Threads that are not there do not count; with `keep_latest`
-        nor do those with runs queued or under way, which stay as they are.
+        nor do those with runs queued or under way and those of `GreenroomSaver`, which stay as
+        they are.
         """
         check_choice("strategy", strategy, STRATEGIES)
         if isinstance(thread_ids, str):

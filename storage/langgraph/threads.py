@@ -30,7 +30,7 @@ from ..contract import (
 )
 from ..delta import Unfolded, unfold
 from ..errors import StorageError
-from ..records import LogRow, Thread
+from ..records import OF_LANGGRAPH, LogRow, Thread
 from .histories import ChannelHistory, by_namespace, entries, standing_alone, walked
 from .stored import (
     Head,
@@ -45,7 +45,6 @@ __all__ = ["PAGE", "SavedThreads", "is_of_runs"]
 
 PAGE: Final = 20  # checkpoints read at a time
 KEPT: Final = 256  # threads whose heads stay in memory
-MARK: Final = {"checkpointer": "langgraph"}  # metadata of the threads that are LangGraph's
 
 
 @attrs.define
@@ -110,7 +109,7 @@ class SavedThreads:
 
     def ids(self) -> list[str]:
         """Of all threads that are LangGraph's, newest first."""
-        found = self._storage.search_threads(ThreadQuery(metadata=MARK, limit=None))
+        found = self._storage.search_threads(ThreadQuery(metadata=OF_LANGGRAPH, limit=None))
         return [thread.thread_id for thread in found]
 
     def namespaces(self, thread_id: str) -> list[str]:
@@ -236,7 +235,7 @@ class SavedThreads:
             self._session.flush()
             storage = self._storage
             record = storage.get_thread(thread_id)
-            if record is not None and not MARK.items() <= record.metadata.items():
+            if record is not None and not OF_LANGGRAPH.items() <= record.metadata.items():
                 raise StorageError(f"Thread {thread_id} was made by Greenroom, not by LangGraph")
             thread = _Thread(record is not None, storage.last_log_seq(thread_id) + 1)
             self._known.threads[thread_id] = thread
@@ -328,7 +327,7 @@ def _new(thread_id: str) -> Thread:
         created_at=now,
         updated_at=now,
         state_updated_at=now,
-        metadata=MARK,
+        metadata=OF_LANGGRAPH,
     )
 
 

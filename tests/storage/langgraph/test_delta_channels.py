@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from typing import Annotated, TypedDict
+from uuid import uuid4
 
 import pytest
+import trio
 from langgraph.channels.delta import DeltaChannel
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.types import _DeltaSnapshot
 from langgraph.graph import START, StateGraph
 from langgraph.types import Overwrite
 
+from greenroom.actors import Greenroom
+from greenroom.storage import SqliteStorage
 from greenroom.storage.langgraph import GreenroomSaver
 
 CONFIG = {"configurable": {"thread_id": "1"}}
@@ -72,6 +76,23 @@ def test_a_delta_channel_is_the_same_after_a_restart(opened):
         assert items(graph) == before
         run(graph)
         assert items(graph)[: len(before)] == before
+
+
+def test_a_runtime_over_the_same_store_leaves_the_history_that_delta_channels_need(path, opened):
+    thread_id = str(uuid4())
+    config = {"configurable": {"thread_id": thread_id}}
+    with opened() as session:
+        graph = graph_of(GreenroomSaver(session))
+        run(graph, 13, config)
+        before = items(graph, config)
+
+    async def prune():
+        async with Greenroom({}, storage=SqliteStorage(path)) as room:
+            return await room.client.threads.prune([thread_id], strategy="keep_latest")
+
+    assert trio.run(prune) == {"pruned_count": 0}
+    with opened() as session:
+        assert items(graph_of(GreenroomSaver(session)), config) == before
 
 
 def test_a_branch_takes_from_its_own_ancestors_only(saver):
