@@ -37,7 +37,7 @@ class _Held:
 
     storage: Storage
     lease: Lease
-    _renewed: float = attrs.field(init=False, factory=time.monotonic)
+    _renewed: float = attrs.field(init=False, factory=lambda: time.monotonic())
 
     def keep(self) -> None:
         """Renew a lease that runs out by itself, in good time. Raises StaleEpoch."""
@@ -70,7 +70,7 @@ def _storage_option(command: F) -> F:
 @_storage_option
 def stats(place: str) -> None:
     """Show what there is and how large it is."""
-    with _opened(place) as storage:
+    with _opened(place) as (storage, _):
         found = storage.stats()
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column()
@@ -98,14 +98,17 @@ def stats(place: str) -> None:
 def check_command(place: str) -> None:
     """Read every record, and say what is damaged; status 1 if something is."""
     damaged = 0
-    with _opened(place) as storage, _progress("checked", how_many(storage.stats())) as advance:
+    with (
+        _opened(place) as (storage, name),
+        _progress("checked", how_many(storage.stats())) as advance,
+    ):
         for fault in check(storage, advance):
             damaged += 1
             click.echo(fault)
     if damaged:
-        click.echo(f"greenroom: {damaged} faults in {place}", err=True)
+        click.echo(f"greenroom: {damaged} faults in {name}", err=True)
         sys.exit(1)
-    click.echo(f"greenroom: {place} is sound", err=True)
+    click.echo(f"greenroom: {name} is sound", err=True)
 
 
 @storage_commands.command()
@@ -118,7 +121,10 @@ def export(place: str, output: Path | None) -> None:
 
     A file has its name when it is complete. An export that was cut short is made again.
     """
-    with _opened(place) as storage, _progress("exported", how_many(storage.stats())) as advance:
+    with (
+        _opened(place) as (storage, _),
+        _progress("exported", how_many(storage.stats())) as advance,
+    ):
         lines = to_lines(_counted(everything(storage), advance))
         if output is None:
             for line in lines:
@@ -164,15 +170,16 @@ def vacuum(place: str) -> None:
 
 
 @contextmanager
-def _opened(place: str, option: str = "--storage") -> Iterator[Storage]:
-    """A storage that is open. Its problems, and those of what is done with it, are a line each."""
+def _opened(place: str, option: str = "--storage") -> Iterator[tuple[Storage, str]]:
+    """A storage that is open, and where it is for people. Its problems, and those of what is done
+    with it, are a line each."""
     try:
-        storage, _ = storage_at(place, option)
+        storage, name = storage_at(place, option)
         if not storage.blocking:
             raise ConfigError(f"{option}: nothing is kept in {place}")
         storage.open()
         try:
-            yield storage
+            yield storage, name
         finally:
             storage.close()
     except (ConfigError, StorageError) as error:
@@ -182,7 +189,7 @@ def _opened(place: str, option: str = "--storage") -> Iterator[Storage]:
 @contextmanager
 def _held(place: str, option: str = "--storage", *, made: bool = False) -> Iterator[_Held]:
     """The same with the lease. `made`: a file must be there already."""
-    with _opened(place, option) as storage:
+    with _opened(place, option) as (storage, _):
         if made and isinstance(storage, SqliteStorage) and not storage.path.exists():
             raise StorageError(f"{storage.path} does not exist")
         owner = f"greenroom storage, process {os.getpid()} on {platform.node()}"

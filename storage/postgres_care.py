@@ -8,17 +8,17 @@ from typing import Any, Final
 import attrs
 
 from .contract import Row, Stats
-from .postgres_read import SELECT, PostgresReads
+from .postgres_read import SELECT, THREAD, PostgresReads
 from .records import Assistant, LogRow, Run, Thread
 from .rows import COLUMNS, to_log_row
 
 __all__ = ["VACUUM", "PostgresCare"]
 
-_LOG: Final = """
+_LOG: Final = f"""
     SELECT l.seq, l.kind, l.ns, l.checkpoint_id, l.base_seq, l.data, l.lists,
         CASE WHEN l.run IS NULL THEN l.input ELSE r.input END, 1, r.run_id
     FROM greenroom.log l LEFT JOIN greenroom.runs r ON r.id = l.run
-    WHERE l.thread = (SELECT id FROM greenroom.threads WHERE thread_id = %s) AND l.seq > %s
+    WHERE l.thread = {THREAD} AND l.seq > %s
     ORDER BY l.seq LIMIT %s
 """
 _TABLES: Final[dict[str, Sequence[str]]] = {
@@ -85,7 +85,7 @@ class PostgresCare(PostgresReads):
         return self._scan(Thread, "thread_id > %s ORDER BY thread_id", after, limit)
 
     def scan_runs(self, thread_id: str, *, after: int = 0, limit: int = 1000) -> list[Row]:
-        where = "t.thread_id = %s AND r.seq > %s ORDER BY r.seq"
+        where = f"r.thread = {THREAD} AND r.seq > %s ORDER BY r.seq"
         return self._scan(Run, where, thread_id, after, limit)
 
     def scan_log(self, thread_id: str, *, after: int = 0, limit: int = 1000) -> list[LogRow]:

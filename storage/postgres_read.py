@@ -15,7 +15,7 @@ from .postgres_items import PostgresItems
 from .records import Assistant, Event, LogRow, Run, RunStatus, Thread
 from .rows import COLUMNS, RUN_COLUMNS, Filter, all_of, from_values, to_event, to_log_row
 
-__all__ = ["SELECT", "PostgresReads"]
+__all__ = ["SELECT", "THREAD", "PostgresReads"]
 
 R = TypeVar("R", Thread, Run, Assistant)
 Values = Sequence[Any]
@@ -27,7 +27,7 @@ SELECT: Final[Mapping[type, str]] = {
 }
 _EXPIRES: Final = "(ttl::jsonb ->> 'expires_at') COLLATE \"C\""  # as in the index
 _EXPIRE: Final = "ttl::jsonb ->> 'expires_at' IS NOT NULL"
-_THREAD: Final = "(SELECT id FROM greenroom.threads WHERE thread_id = %s)"
+THREAD: Final = "(SELECT id FROM greenroom.threads WHERE thread_id = %s)"
 _EVENTS: Final = """
     SELECT t.thread_id, r.run_id, e.event_id, e.name, e.data
     FROM greenroom.events e
@@ -36,7 +36,7 @@ _EVENTS: Final = """
 """
 _WANTED: Final = f"""
     SELECT thread, seq, ns, checkpoint_id, base_seq, lists FROM greenroom.log
-    WHERE thread = {_THREAD} AND ns = %s AND kind = 'checkpoint'
+    WHERE thread = {THREAD} AND ns = %s AND kind = 'checkpoint'
 """
 _WHOLE_LOG: Final = f"""
     SELECT l.seq, l.kind, l.ns, l.checkpoint_id, l.base_seq, l.data, l.lists,
@@ -165,7 +165,7 @@ class PostgresReads(PostgresItems):
         return self._select(Run, f"{where} AND t.thread_id = %s ORDER BY r.seq", thread_id)
 
     def last_run_seq(self, thread_id: str) -> int:
-        query = f"SELECT max(seq) FROM greenroom.runs WHERE thread = {_THREAD}"
+        query = f"SELECT max(seq) FROM greenroom.runs WHERE thread = {THREAD}"
         return self._number(query, [thread_id])
 
     def get_assistant(self, assistant_id: str) -> Assistant | None:
@@ -179,7 +179,7 @@ class PostgresReads(PostgresItems):
         return self._number(f"SELECT count(*) FROM greenroom.assistants {clause}", values)
 
     def last_log_seq(self, thread_id: str) -> int:
-        query = f"SELECT max(seq) FROM greenroom.log WHERE thread = {_THREAD}"
+        query = f"SELECT max(seq) FROM greenroom.log WHERE thread = {THREAD}"
         return self._number(query, [thread_id])
 
     def read_checkpoint(

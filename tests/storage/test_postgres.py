@@ -20,6 +20,7 @@ from greenroom.storage import (
     PutAssistant,
     PutRun,
     PutThread,
+    Restore,
     StaleEpoch,
     StorageError,
     StorageHeld,
@@ -28,7 +29,8 @@ from greenroom.storage import (
 )
 from greenroom.storage.postgres import PostgresStorage
 from greenroom.storage.postgres_schema import exists
-from greenroom.storage.rows import COLUMNS
+from greenroom.storage.records import Thread
+from greenroom.storage.rows import COLUMNS, to_row
 from greenroom.storage.testing import (
     StorageContract,
     make_assistant,
@@ -473,6 +475,18 @@ def test_no_read_of_a_thread_or_of_unfinished_runs_scans_a_table(plans):
     assert [plan for plan in seen if "Seq Scan" in plan] == []
 
 
+def test_looking_for_what_has_expired_or_goes_elsewhere_scans_and_sorts_nothing(plans):
+    storage, seen = plans
+    assert storage.expired_threads("2026", limit=10) == []
+    assert storage.next_thread_expiry() is None
+    assert len(storage.scan_threads(after="7", limit=2)) == 2
+    assert len(storage.scan_runs("7")) == 1
+    assert len(storage.scan_log("7")) == 2
+    assert storage.scan_assistants() == storage.scan_items() == []
+    assert len(seen) == 7
+    assert [plan for plan in seen if "Seq Scan" in plan or "Sort" in plan] == []
+
+
 def test_no_commit_scans_a_table(start, db):
     """Not even one that the database believes to be tiny, as it does for a while when it grows."""
     storage, epoch = start()
@@ -492,6 +506,7 @@ def test_no_commit_scans_a_table(start, db):
     run = make_run(kwargs={"input": 1})
     for operation in (
         PutThread(make_thread(status="busy")),
+        Restore(Thread, to_row(make_thread())),
         PutRun(run),
         PutRun(run),
         PutAssistant(make_assistant()),
@@ -520,6 +535,7 @@ def test_threads_are_found_by_their_metadata_in_an_index(plans):
 def test_listing_threads_sorts_nothing(plans, column, descending):
     storage, seen = plans
     storage.search_threads(ThreadQuery(sort_by=column, descending=descending))
-    storage.search_threads(ThreadQuery(status="busy", descending=descending))
+    by = column if column != "status" else "created_at"
+    storage.search_threads(ThreadQuery(status="busy", sort_by=by, descending=descending))
     assert len(seen) == 2
     assert [plan for plan in seen if "Sort" in plan] == []
