@@ -43,7 +43,7 @@ _WHOLE_LOG: Final = f"""
         CASE WHEN l.run IS NULL THEN l.input
         ELSE (SELECT r.input FROM greenroom.runs r WHERE r.id = l.run) END,
         1
-    FROM greenroom.log l WHERE l.thread = {_THREAD} ORDER BY l.seq
+    FROM greenroom.log l WHERE l.thread = {THREAD} ORDER BY l.seq
 """
 _PAGE: Final = """
     WITH wanted AS ({}),
