@@ -12,10 +12,15 @@ from greenroom.graph import InvalidUpdateError, NodeNotFoundError
 from greenroom.graph.job import Job
 from greenroom.graph.states import locate, read_checkpoint
 from greenroom.storage import Storage, StorageError, ThreadLog, Unstorable
-from greenroom.storage.contract import AppendLog, InsertThread
-from greenroom.storage.contract import DeleteThread as DropThread
 from greenroom.storage.copying import copied_log, latest_only
 from greenroom.storage.log import LogEnd, read_end
+from greenroom.storage.operations import (
+    AppendLog,
+    InsertThread,
+)
+from greenroom.storage.operations import (
+    DeleteThread as DropThread,
+)
 from greenroom.storage.records import OF_LANGGRAPH, Run, Thread
 
 from .active import Stopped

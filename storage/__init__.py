@@ -4,19 +4,31 @@ from __future__ import annotations
 
 from .codec import Types, Unstorable, decode, encode, to_json
 from .contract import (
-    AppendEvents,
-    AppendLog,
     AssistantQuery,
-    DeleteExpired,
-    DeleteItem,
-    DeleteRun,
-    DeleteThread,
     FoundItem,
-    InsertThread,
     ItemQuery,
     Lease,
     LogPage,
     NamespaceQuery,
+    RecordExists,
+    StaleEpoch,
+    Stats,
+    Storage,
+    StorageAway,
+    StorageHeld,
+    ThreadQuery,
+)
+from .errors import StorageError
+from .log import ThreadLog, decode_page, read_history, read_saved
+from .memory import MemoryStorage
+from .operations import (
+    AppendEvents,
+    AppendLog,
+    DeleteExpired,
+    DeleteItem,
+    DeleteRun,
+    DeleteThread,
+    InsertThread,
     Operation,
     PackList,
     ProlongItem,
@@ -24,19 +36,9 @@ from .contract import (
     PutItem,
     PutRun,
     PutThread,
-    RecordExists,
     Restore,
-    StaleEpoch,
-    Stats,
-    Storage,
-    StorageAway,
-    StorageHeld,
-    ThreadQuery,
     TruncateLog,
 )
-from .errors import StorageError
-from .log import ThreadLog, decode_page, read_history, read_saved
-from .memory import MemoryStorage
 from .records import (
     UNFINISHED,
     Assistant,

@@ -13,7 +13,15 @@ import attrs
 
 from greenroom.graph.declared import declared_types
 
-from .contract import Lease, Operation, Storage, StorageAway, StorageError
+from .contract import (
+    Lease,
+    Storage,
+    StorageAway,
+    StorageError,
+)
+from .operations import (
+    Operation,
+)
 
 __all__ = ["BlockingSession", "Group"]
 

@@ -9,10 +9,13 @@ import attrs
 import msgspec
 
 from .codec import Types, decode
-from .contract import Row, Storage, StorageError
+from .contract import (
+    Storage,
+    StorageError,
+)
 from .delta import decode_writes, read_checkpoint
 from .lists import read_splices
-from .records import UNFINISHED, Assistant, LogRow, Run, Thread
+from .records import UNFINISHED, Assistant, LogRow, Row, Run, Thread
 from .rows import from_row
 
 __all__ = ["check"]

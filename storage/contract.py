@@ -16,32 +16,17 @@ import attrs
 
 from .codec.types import Types
 from .errors import StorageError
-from .records import Assistant, Event, ItemRow, LogRow, Run, RunStatus, Thread, ThreadStatus
+from .operations import Operation, PutItem
+from .records import Assistant, Event, ItemRow, LogRow, Row, Run, RunStatus, Thread, ThreadStatus
 
 __all__ = [
-    "AppendEvents",
-    "AppendLog",
     "AssistantQuery",
-    "DeleteExpired",
-    "DeleteItem",
-    "DeleteRun",
-    "DeleteThread",
     "FoundItem",
-    "InsertThread",
     "ItemQuery",
     "Lease",
     "LogPage",
     "NamespaceQuery",
-    "Operation",
-    "PackList",
-    "ProlongItem",
-    "PutAssistant",
-    "PutItem",
-    "PutRun",
-    "PutThread",
     "RecordExists",
-    "Restore",
-    "Row",
     "StaleEpoch",
     "Stats",
     "Storage",
@@ -49,11 +34,7 @@ __all__ = [
     "StorageError",
     "StorageHeld",
     "ThreadQuery",
-    "TruncateLog",
 ]
-
-
-Row = dict[str, Any]  # a record in its stored form, see `rows`
 
 
 class StorageAway(StorageError):
@@ -78,156 +59,6 @@ class StaleEpoch(StorageError):
 
 class RecordExists(StorageError):
     """An insert found a record of that id."""
-
-
-@attrs.frozen
-class InsertThread:
-    """Add a thread; RecordExists where the id is taken."""
-
-    thread: Thread
-
-
-@attrs.frozen
-class PutThread:
-    """Replace a thread. Does nothing if it is gone."""
-
-    thread: Thread
-
-
-@attrs.frozen
-class DeleteThread:
-    """Delete a thread with its runs, log and events."""
-
-    thread_id: str
-
-
-@attrs.frozen
-class PutRun:
-    """Add a run, or replace all of it but its input, which the log may refer to."""
-
-    run: Run
-
-
-@attrs.frozen
-class DeleteRun:
-    """Delete a run and its events; its log records stay."""
-
-    thread_id: str
-    run_id: str
-
-
-@attrs.frozen
-class PutAssistant:
-    """Add or replace an assistant."""
-
-    assistant: Assistant
-
-
-@attrs.frozen
-class AppendLog:
-    """Add records to a thread's log; a `seq` that is taken is a StorageError.
-
-    `follows`: the `seq` that must be the thread's last, 0 for an empty log, or it is a
-    StorageError: so a group that was refused leaves no gap behind it. None: it is not checked.
-    """
-
-    rows: tuple[LogRow, ...]
-    follows: int | None = None
-
-
-@attrs.frozen
-class TruncateLog:
-    """Delete a thread's log records from `from_seq` on."""
-
-    thread_id: str
-    from_seq: int
-
-
-@attrs.frozen
-class PackList:
-    """Make one `pack` of the `list` records of a thread's list, at the position of the first of
-    them, unless the list has a `splice`. A backend that reads many records as fast as one may do
-    nothing.
-    """
-
-    thread_id: str
-    list_id: int
-
-
-@attrs.frozen
-class AppendEvents:
-    """Keep events of streams."""
-
-    events: tuple[Event, ...]
-
-
-@attrs.frozen
-class Restore:
-    """Add or replace a record that was read by a `scan`, as it was stored. A thread keeps what
-    belongs to it."""
-
-    kind: type[Thread] | type[Run] | type[Assistant]
-    row: Row
-
-
-@attrs.frozen
-class PutItem:
-    """Add or replace an item of the user's store.
-
-    One that is there and has not expired at the item's `updated_at` keeps its `created_at` and its
-    place in the order of searches. `text`: the words it is found by. `vectors`: the directions it
-    is found by, each of length 1.
-    """
-
-    item: ItemRow
-    text: str = ""
-    vectors: tuple[tuple[float, ...], ...] = ()
-
-
-@attrs.frozen
-class DeleteItem:
-    """Delete an item, if it is there."""
-
-    namespace: tuple[str, ...]
-    key: str
-
-
-@attrs.frozen
-class ProlongItem:
-    """Let an item live until `expires_at`, unless it was put again with another `ttl` since it was
-    read, lives longer already, or is gone."""
-
-    namespace: tuple[str, ...]
-    key: str
-    ttl: float
-    expires_at: str
-
-
-@attrs.frozen
-class DeleteExpired:
-    """Delete up to `limit` items that have expired at `now`, those that expired first first."""
-
-    now: str
-    limit: int
-
-
-Operation = (
-    InsertThread
-    | PutThread
-    | DeleteThread
-    | PutRun
-    | DeleteRun
-    | PutAssistant
-    | AppendLog
-    | TruncateLog
-    | PackList
-    | AppendEvents
-    | Restore
-    | PutItem
-    | DeleteItem
-    | ProlongItem
-    | DeleteExpired
-)
 
 
 @attrs.frozen(kw_only=True)

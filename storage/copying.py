@@ -7,9 +7,16 @@ from typing import Any, Final
 import attrs
 import msgspec
 
-from .contract import AppendLog, Operation, Storage, TruncateLog
+from .contract import (
+    Storage,
+)
 from .delta import Unfolded, unfold
 from .lists import first_of
+from .operations import (
+    AppendLog,
+    Operation,
+    TruncateLog,
+)
 from .records import LogRow
 
 __all__ = ["copied_log", "latest_only"]

@@ -13,7 +13,10 @@ from greenroom.graph.checkpoint import Checkpoint, PendingWrites, Saved
 
 from .codec import Types, decode
 from .codec.types import PLAIN
-from .contract import AppendLog, LogPage, Operation, PackList, Storage, TruncateLog
+from .contract import (
+    LogPage,
+    Storage,
+)
 from .delta import (
     Folded,
     Unfolded,
@@ -23,6 +26,12 @@ from .delta import (
     unfold,
 )
 from .lists import LOOSE, LongList
+from .operations import (
+    AppendLog,
+    Operation,
+    PackList,
+    TruncateLog,
+)
 from .records import LogRow
 from .session import Commit, StorageSession
 

@@ -16,19 +16,29 @@ import msgspec
 
 from .codec import Types, encode_json
 from .contract import (
-    AppendEvents,
-    AppendLog,
     AssistantQuery,
-    DeleteExpired,
-    DeleteItem,
-    DeleteRun,
-    DeleteThread,
     FoundItem,
-    InsertThread,
     ItemQuery,
     Lease,
     LogPage,
     NamespaceQuery,
+    RecordExists,
+    StaleEpoch,
+    Stats,
+    Storage,
+    StorageError,
+    StorageHeld,
+    ThreadQuery,
+)
+from .memory_items import MemoryItems
+from .operations import (
+    AppendEvents,
+    AppendLog,
+    DeleteExpired,
+    DeleteItem,
+    DeleteRun,
+    DeleteThread,
+    InsertThread,
     Operation,
     PackList,
     ProlongItem,
@@ -36,19 +46,10 @@ from .contract import (
     PutItem,
     PutRun,
     PutThread,
-    RecordExists,
     Restore,
-    Row,
-    StaleEpoch,
-    Stats,
-    Storage,
-    StorageError,
-    StorageHeld,
-    ThreadQuery,
     TruncateLog,
 )
-from .memory_items import MemoryItems
-from .records import UNFINISHED, Assistant, Event, ItemRow, LogRow, Run, RunStatus, Thread
+from .records import UNFINISHED, Assistant, Event, ItemRow, LogRow, Row, Run, RunStatus, Thread
 from .rows import COLUMNS, contains, from_row, to_row
 
 __all__ = ["MemoryStorage"]

@@ -7,9 +7,11 @@ from typing import Any, Final
 
 import attrs
 
-from .contract import Row, Stats
+from .contract import (
+    Stats,
+)
 from .postgres_read import SELECT, THREAD, PostgresReads
-from .records import Assistant, LogRow, Run, Thread
+from .records import Assistant, LogRow, Row, Run, Thread
 from .rows import COLUMNS, to_log_row
 
 __all__ = ["VACUUM", "PostgresCare"]

@@ -16,16 +16,18 @@ import psycopg
 
 from . import namespaces
 from .contract import (
-    DeleteExpired,
-    DeleteItem,
     FoundItem,
     ItemQuery,
     NamespaceQuery,
-    ProlongItem,
-    PutItem,
     Storage,
 )
 from .memory_items import ranked
+from .operations import (
+    DeleteExpired,
+    DeleteItem,
+    ProlongItem,
+    PutItem,
+)
 from .records import ItemRow
 
 __all__ = ["PostgresItems", "send_item"]

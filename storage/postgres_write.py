@@ -11,6 +11,10 @@ from typing import Any, Final
 import psycopg
 
 from .contract import (
+    RecordExists,
+    StorageError,
+)
+from .operations import (
     AppendEvents,
     AppendLog,
     DeleteExpired,
@@ -25,14 +29,11 @@ from .contract import (
     PutItem,
     PutRun,
     PutThread,
-    RecordExists,
     Restore,
-    Row,
-    StorageError,
     TruncateLog,
 )
 from .postgres_items import send_item
-from .records import Assistant, LogRow, Run, Thread
+from .records import Assistant, LogRow, Row, Run, Thread
 from .rows import COLUMNS, log_values, to_row
 
 __all__ = ["refusal", "send"]

@@ -13,11 +13,14 @@ __all__ = [
     "Event",
     "ItemRow",
     "LogRow",
+    "Row",
     "Run",
     "RunStatus",
     "Thread",
     "ThreadStatus",
 ]
+
+Row = dict[str, Any]  # a record in its stored form, see `rows`
 
 ThreadStatus = Literal["idle", "busy", "interrupted", "error"]
 RunStatus = Literal["pending", "running", "success", "error", "timeout", "interrupted"]

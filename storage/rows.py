@@ -16,8 +16,10 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 
 from .codec import Types, decode, encode, encode_json
 from .codec.types import PLAIN
-from .contract import Row, StorageError
-from .records import Assistant, Event, LogRow, Run, Thread
+from .contract import (
+    StorageError,
+)
+from .records import Assistant, Event, LogRow, Row, Run, Thread
 
 __all__ = [
     "COLUMNS",

@@ -11,8 +11,13 @@ import attrs
 
 from greenroom.graph.checkpoint import Checkpoint, CheckpointLog, PendingWrites, Saved
 
-from .contract import InsertThread, StorageError
+from .contract import (
+    StorageError,
+)
 from .log import ThreadLog
+from .operations import (
+    InsertThread,
+)
 from .records import Thread
 from .session import StorageSession
 

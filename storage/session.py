@@ -16,12 +16,14 @@ import trio
 
 from .contract import (
     Lease,
-    Operation,
     StaleEpoch,
     Storage,
     StorageAway,
     StorageError,
     StorageHeld,
+)
+from .operations import (
+    Operation,
 )
 from .readers import Readers
 

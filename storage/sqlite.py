@@ -21,9 +21,6 @@ from .contract import (
     Lease,
     LogPage,
     NamespaceQuery,
-    Operation,
-    PutItem,
-    Row,
     StaleEpoch,
     Stats,
     Storage,
@@ -31,7 +28,11 @@ from .contract import (
     StorageHeld,
     ThreadQuery,
 )
-from .records import Assistant, Event, ItemRow, LogRow, Run, RunStatus, Thread
+from .operations import (
+    Operation,
+    PutItem,
+)
+from .records import Assistant, Event, ItemRow, LogRow, Row, Run, RunStatus, Thread
 from .sqlite_files import FileLock, check_file, connect, create_file, explain
 from .sqlite_schema import check, migrate
 

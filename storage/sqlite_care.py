@@ -7,8 +7,10 @@ from typing import Any, Final
 
 import msgspec
 
-from .contract import Row, Stats
-from .records import Assistant, LogRow, Run, Thread
+from .contract import (
+    Stats,
+)
+from .records import Assistant, LogRow, Row, Run, Thread
 from .rows import COLUMNS
 from .sqlite_read import SELECT
 

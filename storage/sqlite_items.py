@@ -18,11 +18,13 @@ from greenroom.graph.filters import fits, is_comparison
 from . import namespaces
 from .codec import encode_json
 from .contract import (
-    DeleteExpired,
-    DeleteItem,
     FoundItem,
     ItemQuery,
     NamespaceQuery,
+)
+from .operations import (
+    DeleteExpired,
+    DeleteItem,
     ProlongItem,
     PutItem,
 )

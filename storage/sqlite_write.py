@@ -10,6 +10,10 @@ from sqlite_utils import Database
 
 from . import sqlite_items
 from .contract import (
+    RecordExists,
+    StorageError,
+)
+from .operations import (
     AppendEvents,
     AppendLog,
     DeleteExpired,
@@ -24,9 +28,7 @@ from .contract import (
     PutItem,
     PutRun,
     PutThread,
-    RecordExists,
     Restore,
-    StorageError,
     TruncateLog,
 )
 from .records import Assistant, LogRow, Run, Thread

@@ -27,15 +27,17 @@ from greenroom.graph.words import text_of, words_of
 from greenroom.graph.world import World, world_of_program
 
 from .contract import (
-    DeleteExpired,
-    DeleteItem,
     ItemQuery,
     NamespaceQuery,
-    PutItem,
     Storage,
     StorageError,
 )
 from .items import checked_key, checked_namespace, fields_of, item_row, prolonged, put_at, time_text
+from .operations import (
+    DeleteExpired,
+    DeleteItem,
+    PutItem,
+)
 from .records import ItemRow
 from .session import StorageSession
 

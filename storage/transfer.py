@@ -15,17 +15,18 @@ import attrs
 import msgspec
 
 from .contract import (
+    Stats,
+    Storage,
+    StorageError,
+)
+from .operations import (
     AppendEvents,
     AppendLog,
     Operation,
     PutItem,
     Restore,
-    Row,
-    Stats,
-    Storage,
-    StorageError,
 )
-from .records import Assistant, Event, ItemRow, LogRow, Run, Thread
+from .records import Assistant, Event, ItemRow, LogRow, Row, Run, Thread
 from .rows import COLUMNS, from_row
 
 __all__ = ["Importer", "Record", "everything", "from_lines", "how_many", "to_lines"]

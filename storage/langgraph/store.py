@@ -29,12 +29,8 @@ from greenroom.graph.words import text_of, words_of
 
 from ..blocking import BlockingSession
 from ..contract import (
-    DeleteExpired,
-    DeleteItem,
     ItemQuery,
     NamespaceQuery,
-    Operation,
-    PutItem,
     Storage,
 )
 from ..items import (
@@ -45,6 +41,12 @@ from ..items import (
     prolonged,
     put_at,
     time_text,
+)
+from ..operations import (
+    DeleteExpired,
+    DeleteItem,
+    Operation,
+    PutItem,
 )
 from ..records import ItemRow
 

@@ -32,11 +32,14 @@ from greenroom.graph.objects import adopt
 
 from ..codec import MAX_DEPTH, Types, Unstorable, kept
 from ..codec.types import PLAIN
-from ..contract import Operation, PackList
 from ..delta import NOTHING, Folded, Unfolded, decoded, record_of, split_writes, writes_of
 from ..errors import StorageError
 from ..lists import LOOSE, LongList, following_bytes
 from ..log import SNAPSHOT_EVERY
+from ..operations import (
+    Operation,
+    PackList,
+)
 from ..records import LogRow
 
 __all__ = [

@@ -7,6 +7,9 @@ from typing import Literal
 import pytest
 
 from ..contract import (
+    StaleEpoch,
+)
+from ..operations import (
     AppendEvents,
     AppendLog,
     DeleteRun,
@@ -17,10 +20,8 @@ from ..contract import (
     PutItem,
     PutRun,
     Restore,
-    Row,
-    StaleEpoch,
 )
-from ..records import Assistant, LogRow, Run, Thread
+from ..records import Assistant, LogRow, Row, Run, Thread
 from ..rows import to_row
 from .making import (
     Open,

@@ -13,16 +13,23 @@ from greenroom.graph.control import Send
 
 from ..codec import Unstorable
 from ..contract import (
+    AssistantQuery,
+    ItemQuery,
+    Lease,
+    RecordExists,
+    StaleEpoch,
+    Storage,
+    StorageHeld,
+    ThreadQuery,
+)
+from ..operations import (
     AppendEvents,
     AppendLog,
-    AssistantQuery,
     DeleteExpired,
     DeleteItem,
     DeleteRun,
     DeleteThread,
     InsertThread,
-    ItemQuery,
-    Lease,
     Operation,
     PackList,
     ProlongItem,
@@ -30,12 +37,7 @@ from ..contract import (
     PutItem,
     PutRun,
     PutThread,
-    RecordExists,
     Restore,
-    StaleEpoch,
-    Storage,
-    StorageHeld,
-    ThreadQuery,
     TruncateLog,
 )
 from ..records import Thread

@@ -9,7 +9,15 @@ from typing import Any, Final, Literal, NoReturn
 import attrs
 import trio
 
-from ..contract import AppendLog, Lease, Operation, Storage, StorageError
+from ..contract import (
+    Lease,
+    Storage,
+    StorageError,
+)
+from ..operations import (
+    AppendLog,
+    Operation,
+)
 
 __all__ = ["Crashed", "FaultyStorage", "Gate", "Point"]
 

@@ -12,15 +12,17 @@ from greenroom.graph.filters import fits
 
 from ..codec import Unstorable
 from ..contract import (
+    ItemQuery,
+    NamespaceQuery,
+    RecordExists,
+    Storage,
+)
+from ..operations import (
     DeleteExpired,
     DeleteItem,
     InsertThread,
-    ItemQuery,
-    NamespaceQuery,
     ProlongItem,
     PutItem,
-    RecordExists,
-    Storage,
 )
 from .making import Open, OpenStorage, make_item, make_thread
 from .searches import HOSTILE_KEYS

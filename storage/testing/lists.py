@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from ..contract import AppendLog, DeleteThread, InsertThread, LogPage, TruncateLog
+from ..contract import (
+    LogPage,
+)
 from ..lists import elements_of
+from ..operations import (
+    AppendLog,
+    DeleteThread,
+    InsertThread,
+    TruncateLog,
+)
 from ..records import LogRow
 from .making import Open, OpenStorage, make_checkpoint_row, make_list_row, make_thread
 

@@ -6,12 +6,14 @@ import attrs
 import pytest
 
 from ..contract import (
+    StorageError,
+)
+from ..operations import (
     AppendEvents,
     AppendLog,
     DeleteRun,
     InsertThread,
     PutRun,
-    StorageError,
     TruncateLog,
 )
 from ..records import LogRow

@@ -9,7 +9,12 @@ import attrs
 import msgspec
 import pytest
 
-from ..contract import Operation, Storage
+from ..contract import (
+    Storage,
+)
+from ..operations import (
+    Operation,
+)
 from ..records import Assistant, Event, ItemRow, LogRow, Run, Thread
 
 __all__ = [

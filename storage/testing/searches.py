@@ -9,13 +9,15 @@ import pytest
 from ..codec import Unstorable
 from ..contract import (
     AssistantQuery,
+    StorageError,
+    ThreadQuery,
+)
+from ..operations import (
     DeleteThread,
     InsertThread,
     PutAssistant,
     PutRun,
     PutThread,
-    StorageError,
-    ThreadQuery,
 )
 from ..records import Thread
 from .making import (
