@@ -9,15 +9,8 @@ from typing import Any, Final, Literal, NoReturn
 import attrs
 import trio
 
-from ..contract import (
-    Lease,
-    Storage,
-    StorageError,
-)
-from ..operations import (
-    AppendLog,
-    Operation,
-)
+from ..contract import Lease, Storage, StorageError
+from ..operations import AppendLog, Operation
 
 __all__ = ["Crashed", "FaultyStorage", "Gate", "Point"]
 
@@ -33,8 +26,8 @@ class Crashed(StorageError):
 
 
 class Gate:
-    """Where a call stands until it is let through; for ten seconds at most, so that a test that has
-    failed comes to its end.
+    """Where a call stands until it is let through. Each side waits for the other for ten seconds
+    at most, so that a test that has failed comes to its end.
     """
 
     def __init__(self) -> None:
@@ -42,8 +35,9 @@ class Gate:
         self._opened = Event()
 
     async def reached(self) -> None:
-        """Until a call stands there."""
-        await trio.to_thread.run_sync(self._stands.wait)
+        """Until a call stands there. Raises StorageError if none comes."""
+        if not await trio.to_thread.run_sync(self._stands.wait, PATIENCE):
+            raise StorageError(f"Nothing came to the gate for {PATIENCE:g} s")
 
     def open(self) -> None:
         self._opened.set()

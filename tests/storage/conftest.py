@@ -2,13 +2,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from greenroom.storage import MemoryStorage, SqliteStorage, Storage
 
 if TYPE_CHECKING:
+    import psycopg
+
     from .postgres_server import PostgresServer
 
 
@@ -37,6 +39,13 @@ def postgres(postgres_server: PostgresServer) -> Iterator[PostgresServer]:
 def dsn(postgres: PostgresServer) -> str:
     """The address of an empty database."""
     return postgres.emptied()
+
+
+@pytest.fixture
+def db(dsn: str, postgres: PostgresServer) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+    """A connection of the test's own, to the database that was empty."""
+    with postgres.connect() as connection:
+        yield connection
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from typing import Any
 import attrs
 import psycopg
 
-__all__ = ["PostgresServer", "find_binaries", "running_server"]
+__all__ = ["PostgresServer", "find_binaries", "let_the_lease_run_out", "running_server"]
 
 PATIENCE = 30.0  # seconds
 NOBODY = 65534  # PostgreSQL refuses to be run by root
@@ -101,7 +101,9 @@ class PostgresServer:
             self.process = None
 
     def connect(self, database: str = "postgres") -> psycopg.Connection[tuple[Any, ...]]:
-        return psycopg.connect(self.dsn(database), autocommit=True)
+        """A connection that waits for no lock for ever."""
+        options = f"-c lock_timeout={PATIENCE:.0f}s"
+        return psycopg.connect(self.dsn(database), autocommit=True, options=options)
 
     def emptied(self) -> str:
         """The address of a database in which nothing of Greenroom's is."""
@@ -115,6 +117,10 @@ class PostgresServer:
         query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s"
         with self.connect() as connection:
             return len(connection.execute(query, [application]).fetchall())
+
+
+def let_the_lease_run_out(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+    connection.execute("UPDATE greenroom.lease SET ends_at = clock_timestamp()")
 
 
 @contextmanager

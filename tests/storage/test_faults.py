@@ -125,6 +125,16 @@ async def test_a_gate_holds_a_commit_up(faulty, at):
         await commit.wait()
 
 
+async def test_who_waits_at_a_gate_in_vain_is_told_so(faulty, monkeypatch):
+    monkeypatch.setattr("greenroom.storage.testing.faults.PATIENCE", 0.01)
+    gate = faulty.hold("before")
+    with pytest.raises(StorageError, match=r"Nothing came to the gate for 0\.01 s"):
+        await gate.reached()
+    async with StorageSession(faulty) as session:
+        with pytest.raises(StorageError, match=r"Nobody opened the gate for 0\.01 s"):
+            await session.commit(insert("a"))
+
+
 @pytest.mark.parametrize("at", ["before", "after", "read"])
 async def test_a_delay_goes_by_the_clock(faulty, mock_clock, at):
     async with StorageSession(faulty) as session:

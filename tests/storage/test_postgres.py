@@ -42,6 +42,8 @@ from greenroom.storage.testing import (
     make_writes_row,
 )
 
+from .postgres_server import let_the_lease_run_out
+
 
 class TestPostgresStorage(StorageContract):
     @pytest.fixture
@@ -69,13 +71,6 @@ def start(dsn):
         storage.close()
 
 
-@pytest.fixture
-def db(dsn):
-    """A connection of the test's own."""
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        yield connection
-
-
 def insert(storage, epoch, *ids):
     groups = [[InsertThread(make_thread(one))] for one in ids]
     assert storage.commit(groups, epoch) == [None] * len(ids)
@@ -83,10 +78,6 @@ def insert(storage, epoch, *ids):
 
 def count(storage):
     return storage.count_threads(ThreadQuery())
-
-
-def let_the_lease_run_out(db):
-    db.execute("UPDATE greenroom.lease SET ends_at = clock_timestamp()")
 
 
 def held_lease(db):

@@ -16,6 +16,7 @@ from greenroom.storage.records import Assistant
 from greenroom.storage.rows import to_row
 from greenroom.storage.testing import make_assistant, make_thread
 
+from .postgres_server import let_the_lease_run_out
 from .stocked import stock
 
 
@@ -25,13 +26,6 @@ def storage(dsn):
     storage.open()
     yield storage
     storage.close()
-
-
-@pytest.fixture
-def db(dsn):
-    """A connection of the test's own."""
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        yield connection
 
 
 def ids(storage):
@@ -96,7 +90,7 @@ def test_an_assistant_that_was_restored_is_found_by_its_name(storage):
 def test_nobody_is_said_to_hold_a_lease_that_has_run_out(storage, db):
     storage.acquire_lease("the one")
     assert storage.stats().holder == "the one"
-    db.execute("UPDATE greenroom.lease SET ends_at = clock_timestamp()")
+    let_the_lease_run_out(db)
     assert storage.stats().holder is None
 
 

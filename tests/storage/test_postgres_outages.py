@@ -10,8 +10,6 @@ from trio.testing import wait_all_tasks_blocked
 
 pytest.importorskip("psycopg", reason="psycopg is not installed")
 
-import psycopg
-
 from greenroom.storage import (
     InsertThread,
     PutThread,
@@ -27,13 +25,7 @@ from greenroom.storage.postgres import PostgresStorage
 from greenroom.storage.testing import make_thread
 
 from .postgres_line import laid_line
-
-
-@pytest.fixture
-def db(dsn):
-    """A connection of the test's own, which outlives no server."""
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        yield connection
+from .postgres_server import let_the_lease_run_out
 
 
 @pytest.fixture
@@ -289,7 +281,7 @@ async def test_a_process_that_was_frozen_goes_on_if_nobody_has_taken_over(dsn, m
 
 async def test_a_process_that_was_frozen_stops_if_somebody_has_taken_over(dsn, db, mock_clock):
     async with StorageSession(PostgresStorage(dsn)) as session:
-        db.execute("UPDATE greenroom.lease SET ends_at = clock_timestamp()")
+        let_the_lease_run_out(db)
         async with StorageSession(PostgresStorage(dsn), owner="the next one"):
             await wait_all_tasks_blocked()
             mock_clock.jump(10_000)
@@ -318,7 +310,7 @@ async def test_who_comes_after_a_holder_that_died_waits_for_its_lease_to_run_out
             await wait_all_tasks_blocked(0.05)
             mock_clock.jump(1)
         assert not came.is_set()
-        db.execute("UPDATE greenroom.lease SET ends_at = clock_timestamp()")
+        let_the_lease_run_out(db)
         while not came.is_set():
             await wait_all_tasks_blocked(0.05)
             mock_clock.jump(1)

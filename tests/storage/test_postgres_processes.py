@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,6 +11,8 @@ import trio
 
 pytest.importorskip("psycopg", reason="psycopg is not installed")
 
+from psycopg.errors import LockNotAvailable
+
 from greenroom.actors import Greenroom
 from greenroom.graph import START, StateGraph
 from greenroom.storage import StaleEpoch
@@ -17,6 +20,7 @@ from greenroom.storage.postgres import PostgresStorage
 
 from ..scenarios import graphs
 from ..scenarios.server import PATIENCE, Server, until
+from .postgres_server import let_the_lease_run_out
 
 
 @pytest.fixture
@@ -49,18 +53,30 @@ def last_line(server):
     return server.log.read_text().splitlines()[-1]
 
 
+def freeze(server, db):
+    """Stop the process, at a moment when it is not in the middle of a commit."""
+    while True:
+        server.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, server.process.pid, os.WSTOPPED)
+        try:
+            db.execute("SELECT FROM greenroom.lease FOR UPDATE NOWAIT")
+            return
+        except LockNotAvailable:
+            server.process.send_signal(signal.SIGCONT)
+
+
 def test_a_process_that_was_stopped_past_its_lease_is_followed_and_ends_itself(
-    make_server, postgres, tmp_path
+    make_server, db, tmp_path
 ):
     gate = tmp_path / "gate"
-    first, second = make_server("first").start(), make_server("second")
+    first = make_server("first", "--lease-time", "20").start()
+    second = make_server("second")
     with first.client() as http:
         thread = f"/threads/{http.post('/threads', json={}).json()['thread_id']}"
         run = http.post(f"{thread}/runs", json=body("one", gate)).json()["run_id"]
         until(lambda: log_of(http, thread) == ["read one"], "the run to be under way")
-    first.process.send_signal(signal.SIGSTOP)
-    with postgres.connect() as db:  # half a minute passes
-        db.execute("UPDATE greenroom.lease SET ends_at = clock_timestamp()")
+    freeze(first, db)
+    let_the_lease_run_out(db)  # time passes
 
     second.start()
     with second.client() as http:
@@ -94,7 +110,7 @@ def _host(line):
     return line.rpartition(" on ")[2]
 
 
-def test_a_server_that_is_killed_is_followed_when_its_lease_has_run_out(make_server, postgres):
+def test_a_server_that_is_killed_is_followed_when_its_lease_has_run_out(make_server, db):
     first, second = make_server("first").start(), make_server("second")
     with first.client() as http:
         thread = f"/threads/{http.post('/threads', json={}).json()['thread_id']}"
@@ -102,18 +118,16 @@ def test_a_server_that_is_killed_is_followed_when_its_lease_has_run_out(make_ser
     with ThreadPoolExecutor(1) as pool:
         started = pool.submit(second.start)
         until(lambda: second.log.exists() and "waiting" in second.log.read_text(), "it to wait")
-        with postgres.connect() as db:
-            db.execute("UPDATE greenroom.lease SET ends_at = clock_timestamp()")
+        let_the_lease_run_out(db)
         started.result()
     with second.client() as http:
         assert http.get(thread).status_code == 200
 
 
-def test_a_server_is_told_how_long_its_lease_lasts(make_server, postgres):
+def test_a_server_is_told_how_long_its_lease_lasts(make_server, db):
     make_server("one", "--lease-time", "3600").start()
-    with postgres.connect() as db:
-        query = "SELECT ends_at > clock_timestamp() + interval '50 minutes' FROM greenroom.lease"
-        assert db.execute(query).fetchone() == (True,)
+    query = "SELECT ends_at > clock_timestamp() + interval '50 minutes' FROM greenroom.lease"
+    assert db.execute(query).fetchone() == (True,)
 
 
 def test_requests_wait_while_the_database_is_away_and_ok_says_so(make_server, postgres):
