@@ -16,10 +16,7 @@ from greenroom.graph.checkpoint import Checkpoint, PendingWrites, Saved
 from greenroom.graph.job import Finish, Job
 from greenroom.graph.world import World
 from greenroom.storage import StaleEpoch, StorageError, StorageSession, ThreadLog
-from greenroom.storage.operations import (
-    AppendEvents,
-    Operation,
-)
+from greenroom.storage.operations import AppendEvents, Operation
 from greenroom.storage.records import Event, Run
 
 from .errors import Refused

@@ -12,15 +12,8 @@ from greenroom.graph import START
 from greenroom.graph.job import Job
 from greenroom.graph.resume import waiting
 from greenroom.storage import Storage
-from greenroom.storage.operations import (
-    AppendLog,
-    InsertThread,
-    Operation,
-    PutRun,
-)
-from greenroom.storage.operations import (
-    DeleteRun as DropRun,
-)
+from greenroom.storage.operations import AppendLog, InsertThread, Operation, PutRun
+from greenroom.storage.operations import DeleteRun as DropRun
 from greenroom.storage.records import Run, RunStatus
 
 from .active import (

@@ -12,10 +12,7 @@ from greenroom.graph.isolation import isolated
 from greenroom.graph.resume import waiting
 from greenroom.graph.root import shown
 from greenroom.storage import ThreadLog
-from greenroom.storage.operations import (
-    Operation,
-    PutThread,
-)
+from greenroom.storage.operations import Operation, PutThread
 from greenroom.storage.records import Thread, ThreadStatus
 
 from .errors import NotFound

@@ -14,13 +14,8 @@ from greenroom.graph.states import locate, read_checkpoint
 from greenroom.storage import Storage, StorageError, ThreadLog, Unstorable
 from greenroom.storage.copying import copied_log, latest_only
 from greenroom.storage.log import LogEnd, read_end
-from greenroom.storage.operations import (
-    AppendLog,
-    InsertThread,
-)
-from greenroom.storage.operations import (
-    DeleteThread as DropThread,
-)
+from greenroom.storage.operations import AppendLog, InsertThread
+from greenroom.storage.operations import DeleteThread as DropThread
 from greenroom.storage.records import OF_LANGGRAPH, Run, Thread
 
 from .active import Stopped

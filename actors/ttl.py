@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypedDict
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
 
 import attrs
 import trio
 
 from greenroom.storage import Storage, StorageError
 from greenroom.storage.records import Thread
+from greenroom.storage.sweeping import SweepLoop
 
 from .errors import GreenroomError, Invalid
 from .mailbox import Expire
@@ -85,12 +86,17 @@ def prolonged(thread: Thread) -> Thread:
 
 @attrs.define(eq=False)
 class Sweeper:
-    """Has threads expire, from time to time, for as long as there are some that will."""
+    """Has threads expire. `default`: the `ttl` of those that are made without one."""
 
     house: Supervisor
     default: dict[str, Any] | None
-    interval: float  # seconds
-    _something_expires: trio.Event = attrs.field(init=False, factory=trio.Event)
+    loop: SweepLoop = attrs.field(init=False)
+    _interval: float  # seconds
+
+    def __attrs_post_init__(self) -> None:
+        session = self.house.session
+        next_expiry = Storage.next_thread_expiry
+        self.loop = SweepLoop(session, next_expiry, self.sweep, self._interval, "threads")
 
     @classmethod
     def of(cls, house: Supervisor, config: ThreadTTLConfig) -> Sweeper:
@@ -109,18 +115,7 @@ class Sweeper:
     def heed(self, thread: Thread) -> None:
         """A thread has been stored."""
         if thread.ttl is not None and thread.ttl["expires_at"] is not None:
-            self._something_expires.set()
-
-    async def keep_swept(self) -> NoReturn:
-        await self._look_ahead()
-        while True:
-            await self._something_expires.wait()
-            try:
-                await self.sweep()
-                await self._look_ahead()
-            except StorageError:
-                logger.exception("threads that have expired cannot be looked for now")
-            await trio.sleep(self.interval)
+            self.loop.heed()
 
     async def sweep(self) -> None:
         """Have every thread that has expired do what its time to live says, a few at a time.
@@ -149,8 +144,3 @@ class Sweeper:
             expired = False
         if not expired:
             left.append(thread_id)
-
-    async def _look_ahead(self) -> None:
-        self._something_expires = trio.Event()
-        if await self.house.session.read(Storage.next_thread_expiry) is not None:
-            self._something_expires.set()

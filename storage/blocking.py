@@ -13,15 +13,8 @@ import attrs
 
 from greenroom.graph.declared import declared_types
 
-from .contract import (
-    Lease,
-    Storage,
-    StorageAway,
-    StorageError,
-)
-from .operations import (
-    Operation,
-)
+from .contract import Lease, Storage, StorageAway, StorageError
+from .operations import Operation
 
 __all__ = ["BlockingSession", "Group"]
 

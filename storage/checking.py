@@ -8,11 +8,9 @@ from typing import Any
 import attrs
 import msgspec
 
+from . import scans
 from .codec import Types, decode
-from .contract import (
-    Storage,
-    StorageError,
-)
+from .contract import Storage, StorageError
 from .delta import decode_writes, read_checkpoint
 from .lists import read_splices
 from .records import UNFINISHED, Assistant, LogRow, Row, Run, Thread
@@ -20,22 +18,17 @@ from .rows import from_row
 
 __all__ = ["check"]
 
-PAGE = 500  # records read at a time
-
 Progress = Callable[[int], object]
 
 
 def check(storage: Storage, progress: Progress) -> Iterator[str]:
     """What is damaged, a line each, as it is found. `progress`: told how many records were read."""
     yield from storage.faults()
-    after = ""
-    while page := storage.scan_assistants(after=after, limit=PAGE):
+    for page in scans.assistants(storage):
         for row in page:
             yield from _unreadable(Assistant, row, storage.types)
         progress(len(page))
-        after = page[-1]["assistant_id"]
-    at = 0
-    while items := storage.scan_items(after=at, limit=PAGE):
+    for items in scans.items(storage):
         for _, put in items:
             try:
                 decode(put.item.value, storage.types)
@@ -43,19 +36,12 @@ def check(storage: Storage, progress: Progress) -> Iterator[str]:
                 place = f"{'.'.join(put.item.namespace)}, key {put.item.key!r}"
                 yield f"Item {place} cannot be read: {error}"
         progress(len(items))
-        at = items[-1][0]
-    after = ""
-    while True:
-        with storage.moment() as then:
-            threads = then.scan_threads(after=after, limit=1)
-            if not threads:
-                return
-            after = threads[0]["thread_id"]
-            progress(1)
-            yield from _unreadable(Thread, threads[0], storage.types)
-            yield from _check_runs(then, threads[0], progress)
-            yield from _check_log(then, after, progress)
-            yield from _check_events(then, after, progress)
+    for then, thread in scans.threads(storage):
+        progress(1)
+        yield from _unreadable(Thread, thread, storage.types)
+        yield from _check_runs(then, thread, progress)
+        yield from _check_log(then, thread["thread_id"], progress)
+        yield from _check_events(then, thread["thread_id"], progress)
 
 
 def _unreadable(kind: type[Any], row: Row, types: Types) -> Iterator[str]:
@@ -66,33 +52,29 @@ def _unreadable(kind: type[Any], row: Row, types: Types) -> Iterator[str]:
 
 
 def _check_runs(storage: Storage, thread: Row, progress: Progress) -> Iterator[str]:
-    thread_id, at, unfinished = thread["thread_id"], 0, 0
-    while rows := storage.scan_runs(thread_id, after=at, limit=PAGE):
+    thread_id, unfinished = thread["thread_id"], 0
+    for rows in scans.runs(storage, thread_id):
         for row in rows:
             yield from _unreadable(Run, row, storage.types)
             unfinished += row["status"] in UNFINISHED
         progress(len(rows))
-        at = rows[-1]["seq"]
     if (thread["status"] == "busy") != (unfinished > 0):
         yield f"Thread {thread_id} is {thread['status']} and has {unfinished} unfinished runs"
 
 
 def _check_events(storage: Storage, thread_id: str, progress: Progress) -> Iterator[str]:
-    at = 0
-    while events := storage.read_thread_events(thread_id, after=at, limit=PAGE):
+    for events in scans.events(storage, thread_id):
         for event in events:
             try:
                 msgspec.json.decode(event.data)
             except ValueError as error:
                 yield f"Event {event.event_id} of thread {thread_id} cannot be read: {error}"
         progress(len(events))
-        at = events[-1].event_id
 
 
 def _check_log(storage: Storage, thread_id: str, progress: Progress) -> Iterator[str]:
     log = _Log(storage.types)
-    at = 0
-    while rows := storage.scan_log(thread_id, after=at, limit=PAGE):
+    for rows in scans.log(storage, thread_id):
         for row in rows:
             try:
                 log.take(row)
@@ -101,7 +83,6 @@ def _check_log(storage: Storage, thread_id: str, progress: Progress) -> Iterator
             except (ValueError, LookupError, TypeError, AttributeError) as error:
                 yield f"Record {row.seq} of the log of thread {thread_id} is damaged: {error}"
         progress(len(rows))
-        at = rows[-1].seq
 
 
 @attrs.define

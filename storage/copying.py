@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
+from itertools import chain, takewhile
 from typing import Any, Final
 
 import attrs
 import msgspec
 
-from .contract import (
-    Storage,
-)
+from . import scans
+from .contract import Storage
 from .delta import Unfolded, unfold
 from .lists import first_of
-from .operations import (
-    AppendLog,
-    Operation,
-    TruncateLog,
-)
+from .operations import AppendLog, Operation, TruncateLog
 from .records import LogRow
 
 __all__ = ["copied_log", "latest_only"]
-
-PAGE: Final = 500  # records read at a time
 
 _encoder: Final = msgspec.json.Encoder()
 _parts: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -32,14 +26,8 @@ def copied_log(storage: Storage, thread_id: str, to: str, before: int) -> list[L
 
     The checkpoints keep their ids. Raises StorageError.
     """
-    copied: list[LogRow] = []
-    at = 0
-    while rows := storage.scan_log(thread_id, after=at, limit=PAGE):
-        copied += [_moved(row, to) for row in rows if row.seq < before]
-        at = rows[-1].seq
-        if at >= before:
-            break
-    return copied
+    rows = chain.from_iterable(scans.log(storage, thread_id))
+    return [_moved(row, to) for row in takewhile(lambda row: row.seq < before, rows)]
 
 
 def _moved(row: LogRow, to: str) -> LogRow:
@@ -74,16 +62,11 @@ def latest_only(storage: Storage, thread_id: str) -> list[Operation]:
 
 def _inner(storage: Storage, thread_id: str, head: int) -> set[str]:
     """The namespaces that the work after a checkpoint is in, and those that outlive all work."""
-    found: set[str] = set()
-    at = 0
-    while rows := storage.scan_log(thread_id, after=at, limit=PAGE):
-        found |= {
-            row.ns
-            for row in rows
-            if row.kind == "checkpoint" and row.ns and (row.seq > head or ":" not in row.ns)
-        }
-        at = rows[-1].seq
-    return found
+    return {
+        row.ns
+        for row in chain.from_iterable(scans.log(storage, thread_id))
+        if row.kind == "checkpoint" and row.ns and (row.seq > head or ":" not in row.ns)
+    }
 
 
 def _alone(one: Unfolded) -> list[LogRow]:

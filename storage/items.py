@@ -13,9 +13,7 @@ from greenroom.graph.errors import InvalidItemError, InvalidNamespaceError
 from greenroom.graph.store import Namespace, check_namespace
 
 from .codec import encode_json
-from .operations import (
-    ProlongItem,
-)
+from .operations import ProlongItem
 from .records import ItemRow
 
 __all__ = [

@@ -13,10 +13,7 @@ from greenroom.graph.checkpoint import Checkpoint, PendingWrites, Saved
 
 from .codec import Types, decode
 from .codec.types import PLAIN
-from .contract import (
-    LogPage,
-    Storage,
-)
+from .contract import LogPage, Storage
 from .delta import (
     Folded,
     Unfolded,
@@ -26,12 +23,7 @@ from .delta import (
     unfold,
 )
 from .lists import LOOSE, LongList
-from .operations import (
-    AppendLog,
-    Operation,
-    PackList,
-    TruncateLog,
-)
+from .operations import AppendLog, Operation, PackList, TruncateLog
 from .records import LogRow
 from .session import Commit, StorageSession
 

@@ -17,17 +17,8 @@ from greenroom.graph.words import score
 
 from . import namespaces
 from .codec import encode_json
-from .contract import (
-    FoundItem,
-    ItemQuery,
-    NamespaceQuery,
-)
-from .operations import (
-    DeleteExpired,
-    DeleteItem,
-    ProlongItem,
-    PutItem,
-)
+from .contract import FoundItem, ItemQuery, NamespaceQuery
+from .operations import DeleteExpired, DeleteItem, ProlongItem, PutItem
 from .records import ItemRow
 
 __all__ = ["MemoryItems", "ranked"]

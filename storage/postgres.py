@@ -11,16 +11,8 @@ import attrs
 import psycopg
 from psycopg.errors import DuplicateSchema, DuplicateTable, LockNotAvailable, UniqueViolation
 
-from .contract import (
-    Lease,
-    StaleEpoch,
-    Storage,
-    StorageError,
-    StorageHeld,
-)
-from .operations import (
-    Operation,
-)
+from .contract import Lease, StaleEpoch, Storage, StorageError, StorageHeld
+from .operations import Operation
 from .postgres_care import VACUUM, PostgresCare
 from .postgres_connection import Address, Connection, is_lost
 from .postgres_functions import LEASE_CHANGED, LOG_ENDS_ELSEWHERE

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Final
 
-import attrs
-
-from .contract import (
-    Stats,
-)
+from .contract import Stats
 from .postgres_read import SELECT, THREAD, PostgresReads
 from .records import Assistant, LogRow, Row, Run, Thread
-from .rows import COLUMNS, to_log_row
+from .rows import COLUMNS, MEASURED, to_log_row
 
 __all__ = ["VACUUM", "PostgresCare"]
 
@@ -23,15 +18,7 @@ _LOG: Final = f"""
     WHERE l.thread = {THREAD} AND l.seq > %s
     ORDER BY l.seq LIMIT %s
 """
-_TABLES: Final[dict[str, Sequence[str]]] = {
-    "threads": COLUMNS[Thread],
-    "runs": [name for name in COLUMNS[Run] if name != "thread_id"],
-    "log": ("ns", "checkpoint_id", "data", "lists", "input"),
-    "events": ("name", "data"),
-    "assistants": COLUMNS[Assistant],
-    "items": ("namespace", "key", "value"),
-}
-VACUUM: Final = f"VACUUM {', '.join(f'greenroom.{table}' for table in _TABLES)}"
+VACUUM: Final = f"VACUUM {', '.join(f'greenroom.{table}' for table in MEASURED)}"
 
 
 def _by(table: str, column: str) -> str:
@@ -46,7 +33,7 @@ def _count(table: str) -> str:
 def _size(table: str) -> str:
     lengths = " + ".join(
         f"coalesce(octet_length({column if column == 'data' else f'{column}::text'}), 0)"
-        for column in _TABLES[table]
+        for column in MEASURED[table]
     )
     return f"(SELECT coalesce(sum({lengths}), 0)::bigint FROM greenroom.{table})"
 
@@ -57,7 +44,7 @@ _STATS: Final = f"""
         (SELECT min(created_at) FROM greenroom.threads),
         (SELECT max(updated_at) FROM greenroom.threads),
         (SELECT owner FROM greenroom.lease WHERE ends_at > clock_timestamp()),
-        {", ".join(map(_size, _TABLES))}
+        {", ".join(map(_size, MEASURED))}
 """
 
 
@@ -92,7 +79,7 @@ class PostgresCare(PostgresReads):
 
     def scan_log(self, thread_id: str, *, after: int = 0, limit: int = 1000) -> list[LogRow]:
         return [
-            attrs.evolve(to_log_row(thread_id, row), run_id=run_id)
+            to_log_row(thread_id, row, run_id)
             for *row, run_id in self._fetch(_LOG, (thread_id, after, limit))
         ]
 
@@ -117,7 +104,7 @@ class PostgresCare(PostgresReads):
             events=events,
             assistants=assistants,
             items=items,
-            bytes=dict(zip(_TABLES, sizes, strict=True)),
+            bytes=dict(zip(MEASURED, sizes, strict=True)),
             oldest=oldest,
             newest=newest,
             holder=holder,

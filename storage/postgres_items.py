@@ -15,20 +15,11 @@ from typing import Any, Final
 import psycopg
 
 from . import namespaces
-from .contract import (
-    FoundItem,
-    ItemQuery,
-    NamespaceQuery,
-    Storage,
-)
+from .contract import FoundItem, ItemQuery, NamespaceQuery, Storage
 from .memory_items import ranked
-from .operations import (
-    DeleteExpired,
-    DeleteItem,
-    ProlongItem,
-    PutItem,
-)
+from .operations import DeleteExpired, DeleteItem, ProlongItem, PutItem
 from .records import ItemRow
+from .rows import to_item
 
 __all__ = ["PostgresItems", "send_item"]
 
@@ -73,7 +64,7 @@ class PostgresItems(Storage):
         where = f"WHERE namespace = %s AND key = %s AND {_LIVES}"
         values = (namespaces.to_text(namespace), key, now)
         rows = self._fetch(f"SELECT {_COLUMNS} FROM greenroom.items {where}", values)
-        return _item(rows[0]) if rows else None
+        return to_item(rows[0]) if rows else None
 
     def search_items(self, query: ItemQuery) -> list[FoundItem]:
         where = f"WHERE namespace >= %s AND namespace < %s AND {_LIVES} ORDER BY id"
@@ -81,10 +72,12 @@ class PostgresItems(Storage):
         if not (query.filter or query.words or query.vector is not None):
             page = f"SELECT {_COLUMNS} FROM greenroom.items {where} LIMIT %s OFFSET %s"
             rows = self._fetch(page, [*values, query.limit, query.offset])
-            return [FoundItem(_item(row)) for row in rows]
+            return [FoundItem(to_item(row)) for row in rows]
         everything = f"SELECT {_COLUMNS}, words, vectors FROM greenroom.items {where}"
         rows = self._fetch(everything, values)
-        return ranked((PutItem(_item(row[:-2]), row[-2], _vectors(row[-1])) for row in rows), query)
+        return ranked(
+            (PutItem(to_item(row[:-2]), row[-2], _vectors(row[-1])) for row in rows), query
+        )
 
     def list_namespaces(self, query: NamespaceQuery) -> list[tuple[str, ...]]:
         ahead: deque[str] = deque()
@@ -104,7 +97,7 @@ class PostgresItems(Storage):
             WHERE id > %s ORDER BY id LIMIT %s
         """
         return [
-            (ident, PutItem(_item(row), words, _vectors(vectors)))
+            (ident, PutItem(to_item(row), words, _vectors(vectors)))
             for *row, words, vectors, ident in self._fetch(query, (after, limit))
         ]
 
@@ -137,16 +130,3 @@ def send_item(
 
 def _vectors(packed: Sequence[bytes]) -> tuple[tuple[float, ...], ...]:
     return tuple(tuple(array("f", vector)) for vector in packed)
-
-
-def _item(row: Sequence[Any]) -> ItemRow:
-    namespace, key, value, created_at, updated_at, ttl, expires_at = row
-    return ItemRow(
-        namespace=namespaces.from_text(namespace),
-        key=key,
-        value=value.encode(),
-        created_at=created_at,
-        updated_at=updated_at,
-        ttl=ttl,
-        expires_at=expires_at,
-    )

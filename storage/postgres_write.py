@@ -10,10 +10,7 @@ from typing import Any, Final
 
 import psycopg
 
-from .contract import (
-    RecordExists,
-    StorageError,
-)
+from .contract import RecordExists, StorageError
 from .operations import (
     AppendEvents,
     AppendLog,
@@ -33,6 +30,7 @@ from .operations import (
     TruncateLog,
 )
 from .postgres_items import send_item
+from .postgres_read import THREAD
 from .records import Assistant, LogRow, Row, Run, Thread
 from .rows import COLUMNS, log_values, to_row
 
@@ -80,17 +78,16 @@ _PUT: Final[Mapping[type, str]] = {
     Run: _PUT_RUN,
     Assistant: _PUT_ASSISTANT,
 }
-_THREAD: Final = "(SELECT id FROM greenroom.threads WHERE thread_id = %s)"
 _APPEND_LOG: Final = f"greenroom.append_log({', '.join(['%s'] * 9)})"
 _APPEND_INPUT: Final = f"greenroom.append_log({', '.join(['%s'] * 11)})"
 _APPEND_EVENT: Final = "SELECT greenroom.append_event(%s, %s, %s, %s, %s)"
 _DELETE_THREAD: Final = (
-    f"DELETE FROM greenroom.events WHERE thread = {_THREAD}",
-    f"DELETE FROM greenroom.log WHERE thread = {_THREAD}",
-    f"DELETE FROM greenroom.runs WHERE thread = {_THREAD}",
+    f"DELETE FROM greenroom.events WHERE thread = {THREAD}",
+    f"DELETE FROM greenroom.log WHERE thread = {THREAD}",
+    f"DELETE FROM greenroom.runs WHERE thread = {THREAD}",
     "DELETE FROM greenroom.threads WHERE thread_id = %s",
 )
-_RUN: Final = f"(SELECT id FROM greenroom.runs WHERE thread = {_THREAD} AND run_id = %s)"
+_RUN: Final = f"(SELECT id FROM greenroom.runs WHERE thread = {THREAD} AND run_id = %s)"
 _DELETE_RUN: Final = (
     f"DELETE FROM greenroom.events WHERE run = {_RUN}",
     # What the log took from the run becomes its own.
@@ -117,7 +114,7 @@ _PACK_LIST: Final = """
     UPDATE greenroom.log l SET kind = 'pack', data = p.data FROM pack p
     WHERE l.thread = p.thread AND l.seq = p.seq
 """
-_TRUNCATE_LOG: Final = f"DELETE FROM greenroom.log WHERE thread = {_THREAD} AND seq >= %s"
+_TRUNCATE_LOG: Final = f"DELETE FROM greenroom.log WHERE thread = {THREAD} AND seq >= %s"
 
 
 def send(cursor: Cursor, operation: Operation) -> None:

@@ -16,13 +16,13 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 
 from .codec import Types, decode, encode, encode_json
 from .codec.types import PLAIN
-from .contract import (
-    StorageError,
-)
-from .records import Assistant, Event, LogRow, Row, Run, Thread
+from .errors import StorageError
+from .namespaces import from_text
+from .records import Assistant, Event, ItemRow, LogRow, Row, Run, Thread
 
 __all__ = [
     "COLUMNS",
+    "MEASURED",
     "RUN_COLUMNS",
     "Filter",
     "Row",
@@ -32,6 +32,7 @@ __all__ = [
     "from_values",
     "log_values",
     "to_event",
+    "to_item",
     "to_log_row",
     "to_row",
 ]
@@ -83,8 +84,11 @@ def log_values(row: LogRow) -> tuple[Any, ...]:
     return (row.seq, row.kind, row.ns, row.checkpoint_id, row.base_seq, row.data, lists)
 
 
-def to_log_row(thread_id: str, values: Iterable[Any]) -> LogRow:
-    """A log record from `seq, kind, ns, checkpoint_id, base_seq, data, lists, input, count`."""
+def to_log_row(thread_id: str, values: Iterable[Any], run_id: str | None = None) -> LogRow:
+    """A log record from `seq, kind, ns, checkpoint_id, base_seq, data, lists, input, count`.
+
+    `run_id`: of the run that the input is taken from, where that is asked for.
+    """
     seq, kind, ns, checkpoint_id, base_seq, data, lists, given, count = values
     return LogRow(
         thread_id=thread_id,
@@ -97,6 +101,7 @@ def to_log_row(thread_id: str, values: Iterable[Any]) -> LogRow:
         lists=() if lists is None else tuple(msgspec.json.decode(lists)),
         count=count,
         input=None if given is None else given.encode(),
+        run_id=run_id,
     )
 
 
@@ -104,6 +109,20 @@ def to_event(values: Iterable[Any]) -> Event:
     """An event from `thread_id, run_id, event_id, name, data`."""
     thread_id, run_id, event_id, name, data = values
     return Event(thread_id=thread_id, run_id=run_id, event_id=event_id, name=name, data=data)
+
+
+def to_item(values: Iterable[Any]) -> ItemRow:
+    """An item from `namespace, key, value, created_at, updated_at, ttl, expires_at`."""
+    namespace, key, value, created_at, updated_at, ttl, expires_at = values
+    return ItemRow(
+        namespace=from_text(namespace),
+        key=key,
+        value=value.encode(),
+        created_at=created_at,
+        updated_at=updated_at,
+        ttl=ttl,
+        expires_at=expires_at,
+    )
 
 
 def all_of(conditions: Iterable[str]) -> str:
@@ -176,6 +195,14 @@ COLUMNS = {**COLUMNS, Run: (*COLUMNS[Run], "input")}
 RUN_COLUMNS = ", ".join(  # of `runs r JOIN threads t`
     "t.thread_id" if name == "thread_id" else f"r.{name}" for name in COLUMNS[Run]
 )
+MEASURED: Mapping[str, Iterable[str]] = {  # tables, and the columns whose bytes are counted
+    "threads": COLUMNS[Thread],
+    "runs": [name for name in COLUMNS[Run] if name != "thread_id"],
+    "log": ("ns", "checkpoint_id", "data", "lists", "input"),
+    "events": ("name", "data"),
+    "assistants": COLUMNS[Assistant],
+    "items": ("namespace", "key", "value"),
+}
 
 _converter = Converter(detailed_validation=False)
 for _scalar in (str, int):

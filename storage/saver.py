@@ -11,13 +11,9 @@ import attrs
 
 from greenroom.graph.checkpoint import Checkpoint, CheckpointLog, PendingWrites, Saved
 
-from .contract import (
-    StorageError,
-)
+from .contract import StorageError
 from .log import ThreadLog
-from .operations import (
-    InsertThread,
-)
+from .operations import InsertThread
 from .records import Thread
 from .session import StorageSession
 

@@ -14,17 +14,8 @@ from typing import Any, Concatenate, Final, ParamSpec, Protocol, Self, TypeVar
 import attrs
 import trio
 
-from .contract import (
-    Lease,
-    StaleEpoch,
-    Storage,
-    StorageAway,
-    StorageError,
-    StorageHeld,
-)
-from .operations import (
-    Operation,
-)
+from .contract import Lease, StaleEpoch, Storage, StorageAway, StorageError, StorageHeld
+from .operations import Operation
 from .readers import Readers
 
 __all__ = ["Commit", "RunBlocking", "StorageSession"]

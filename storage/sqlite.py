@@ -28,10 +28,7 @@ from .contract import (
     StorageHeld,
     ThreadQuery,
 )
-from .operations import (
-    Operation,
-    PutItem,
-)
+from .operations import Operation, PutItem
 from .records import Assistant, Event, ItemRow, LogRow, Row, Run, RunStatus, Thread
 from .sqlite_files import FileLock, check_file, connect, create_file, explain
 from .sqlite_schema import check, migrate

@@ -5,32 +5,20 @@ from __future__ import annotations
 import sqlite3
 from typing import Any, Final
 
-import msgspec
-
-from .contract import (
-    Stats,
-)
+from .contract import Stats
 from .records import Assistant, LogRow, Row, Run, Thread
-from .rows import COLUMNS
+from .rows import COLUMNS, MEASURED, to_log_row
 from .sqlite_read import SELECT
 
 __all__ = ["faults", "scan", "scan_log", "stats"]
 
 _LOG: Final = """
-    SELECT l.seq, l.kind, l.ns, l.checkpoint_id, l.base_seq, l.data, l.lists, r.run_id,
-        CASE WHEN l.run IS NULL THEN l.input ELSE r.input END
+    SELECT l.seq, l.kind, l.ns, l.checkpoint_id, l.base_seq, l.data, l.lists,
+        CASE WHEN l.run IS NULL THEN l.input ELSE r.input END, 1, r.run_id
     FROM log l LEFT JOIN runs r ON r.id = l.run
     WHERE l.thread = (SELECT id FROM threads WHERE thread_id = ?) AND l.seq > ?
     ORDER BY l.seq LIMIT ?
 """
-_TABLES: Final = {
-    "threads": COLUMNS[Thread],
-    "runs": [name for name in COLUMNS[Run] if name != "thread_id"],
-    "log": ("ns", "checkpoint_id", "data", "lists", "input"),
-    "events": ("name", "data"),
-    "assistants": COLUMNS[Assistant],
-    "items": ("namespace", "key", "value"),
-}
 _ORPHANS: Final = {
     "runs of a thread that is not there": "runs WHERE thread NOT IN (SELECT id FROM threads)",
     "log records of a thread that is not there": (
@@ -61,21 +49,8 @@ def scan_log(
     connection: sqlite3.Connection, thread_id: str, after: int, limit: int
 ) -> list[LogRow]:
     return [
-        LogRow(
-            thread_id=thread_id,
-            seq=seq,
-            kind=kind,
-            ns=ns,
-            checkpoint_id=checkpoint_id,
-            base_seq=base_seq,
-            data=data,
-            lists=() if lists is None else tuple(msgspec.json.decode(lists)),
-            input=None if given is None else given.encode(),
-            run_id=run_id,
-        )
-        for seq, kind, ns, checkpoint_id, base_seq, data, lists, run_id, given in (
-            connection.execute(_LOG, (thread_id, after, limit))
-        )
+        to_log_row(thread_id, row, run_id)
+        for *row, run_id in connection.execute(_LOG, (thread_id, after, limit))
     ]
 
 
@@ -97,7 +72,7 @@ def stats(connection: sqlite3.Connection, holder: str | None) -> Stats:
         events=number("SELECT count(*) FROM events"),
         assistants=number("SELECT count(*) FROM assistants"),
         items=number("SELECT count(*) FROM items"),
-        bytes={table: number(_size(table, columns)) for table, columns in _TABLES.items()},
+        bytes={table: number(_size(table, columns)) for table, columns in MEASURED.items()},
         oldest=oldest,
         newest=newest,
         holder=holder,

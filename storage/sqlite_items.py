@@ -17,18 +17,10 @@ from greenroom.graph.filters import fits, is_comparison
 
 from . import namespaces
 from .codec import encode_json
-from .contract import (
-    FoundItem,
-    ItemQuery,
-    NamespaceQuery,
-)
-from .operations import (
-    DeleteExpired,
-    DeleteItem,
-    ProlongItem,
-    PutItem,
-)
+from .contract import FoundItem, ItemQuery, NamespaceQuery
+from .operations import DeleteExpired, DeleteItem, ProlongItem, PutItem
 from .records import ItemRow
+from .rows import to_item
 
 __all__ = ["apply", "get", "list_namespaces", "next_expiry", "prepare", "scan", "search"]
 
@@ -147,7 +139,7 @@ def scan(connection: sqlite3.Connection, after: int, limit: int) -> list[tuple[i
         (
             ident,
             PutItem(
-                _item(row),
+                to_item(row),
                 text or "",
                 tuple(tuple(array("f", data)) for (data,) in connection.execute(vectors, (ident,))),
             ),
@@ -161,7 +153,7 @@ def get(
 ) -> ItemRow | None:
     query = f"SELECT {_COLUMNS} FROM items WHERE namespace = ? AND key = ? AND {_LIVES}"
     row = connection.execute(query, (namespaces.to_text(namespace), key, now)).fetchone()
-    return None if row is None else _item(row)
+    return None if row is None else to_item(row)
 
 
 def search(connection: sqlite3.Connection, query: ItemQuery) -> list[FoundItem]:
@@ -182,7 +174,7 @@ def search(connection: sqlite3.Connection, query: ItemQuery) -> list[FoundItem]:
         f" ORDER BY {'score DESC, ' if wanted else ''}items.id LIMIT ? OFFSET ?",
         [*wanted, *values, query.limit, query.offset],
     )
-    return [FoundItem(_item(row[:-1]), row[-1]) for row in rows]
+    return [FoundItem(to_item(row[:-1]), row[-1]) for row in rows]
 
 
 def _match(query: ItemQuery) -> str:
@@ -209,19 +201,6 @@ def next_expiry(connection: sqlite3.Connection) -> str | None:
     query = "SELECT min(expires_at) FROM items WHERE expires_at IS NOT NULL"
     (first,) = connection.execute(query).fetchone()
     return first  # type: ignore[no-any-return]
-
-
-def _item(row: Sequence[Any]) -> ItemRow:
-    namespace, key, value, created_at, updated_at, ttl, expires_at = row
-    return ItemRow(
-        namespace=namespaces.from_text(namespace),
-        key=key,
-        value=value.encode(),
-        created_at=created_at,
-        updated_at=updated_at,
-        ttl=ttl,
-        expires_at=expires_at,
-    )
 
 
 def _filter(filter: Mapping[str, Any]) -> tuple[list[str], list[Any]]:

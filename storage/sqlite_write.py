@@ -9,10 +9,7 @@ from typing import Final
 from sqlite_utils import Database
 
 from . import sqlite_items
-from .contract import (
-    RecordExists,
-    StorageError,
-)
+from .contract import RecordExists, StorageError
 from .operations import (
     AppendEvents,
     AppendLog,

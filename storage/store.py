@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
@@ -26,24 +25,14 @@ from greenroom.graph.vectors import IndexConfig, VectorIndex
 from greenroom.graph.words import text_of, words_of
 from greenroom.graph.world import World, world_of_program
 
-from .contract import (
-    ItemQuery,
-    NamespaceQuery,
-    Storage,
-    StorageError,
-)
+from .contract import ItemQuery, NamespaceQuery, Storage, StorageError
 from .items import checked_key, checked_namespace, fields_of, item_row, prolonged, put_at, time_text
-from .operations import (
-    DeleteExpired,
-    DeleteItem,
-    PutItem,
-)
+from .operations import DeleteExpired, DeleteItem, PutItem
 from .records import ItemRow
 from .session import StorageSession
+from .sweeping import SweepLoop
 
 __all__ = ["StorageStore"]
-
-logger = logging.getLogger(__name__)
 
 SWEEP_INTERVAL: Final = 5.0  # minutes
 SLICE: Final = 200  # items that a sweep deletes in one commit
@@ -77,7 +66,13 @@ class StorageStore(BaseStore):
         self._ttl = ttl or TTLConfig()
         self._world = world or world_of_program()
         self._token = trio.lowlevel.current_trio_token()
-        self._something_expires = trio.Event()
+        self._sweeps = SweepLoop(
+            session,
+            Storage.next_expiry,
+            self.sweep,
+            60 * (self._ttl.get("sweep_interval_minutes") or SWEEP_INTERVAL),
+            "store items",
+        )
 
     async def aget(
         self, namespace: Namespace, key: str, *, refresh_ttl: bool | None = None
@@ -113,7 +108,7 @@ class StorageStore(BaseStore):
         item = put_at(item, self._world.now())
         await self._session.commit([PutItem(item, text, tuple(one.parts for one in found))])
         if lifetime is not None:
-            self._something_expires.set()
+            self._sweeps.heed()
 
     async def adelete(self, namespace: Namespace, key: str) -> None:
         """Forget an item; nothing happens where there is none."""
@@ -253,22 +248,7 @@ class StorageStore(BaseStore):
         self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> NoReturn:
         """Sweep from time to time, for as long as there is something that expires."""
-        interval = 60 * (self._ttl.get("sweep_interval_minutes") or SWEEP_INTERVAL)
-        await self._look_ahead()
-        task_status.started()
-        while True:
-            await self._something_expires.wait()
-            try:
-                await self.sweep()
-                await self._look_ahead()
-            except StorageError:
-                logger.exception("store items that have expired cannot be deleted now")
-            await trio.sleep(interval)
-
-    async def _look_ahead(self) -> None:
-        self._something_expires = trio.Event()
-        if await self._session.read(Storage.next_expiry) is not None:
-            self._something_expires.set()
+        await self._sweeps.run(task_status)
 
     async def _prolong(self, rows: Sequence[ItemRow], now: datetime, wanted: bool | None) -> None:
         """Start the time of items that were read anew."""

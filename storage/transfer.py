@@ -8,24 +8,15 @@ to a thread follows it. The last line counts them: an export without it was cut 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any, Final
 
 import attrs
 import msgspec
 
-from .contract import (
-    Stats,
-    Storage,
-    StorageError,
-)
-from .operations import (
-    AppendEvents,
-    AppendLog,
-    Operation,
-    PutItem,
-    Restore,
-)
+from . import scans
+from .contract import Stats, Storage, StorageError
+from .operations import AppendEvents, AppendLog, Operation, PutItem, Restore
 from .records import Assistant, Event, ItemRow, LogRow, Row, Run, Thread
 from .rows import COLUMNS, from_row
 
@@ -34,7 +25,6 @@ __all__ = ["Importer", "Record", "everything", "from_lines", "how_many", "to_lin
 Record = Restore | LogRow | Event | PutItem
 
 VERSION: Final = 1
-PAGE: Final = 500  # records read at a time
 GROUP: Final = 500  # records committed at a time,
 GROUP_BYTES: Final = 4 * 1024 * 1024  # and their size at most, unless one alone is larger
 
@@ -54,38 +44,20 @@ def how_many(stats: Stats) -> int:
 
 def everything(storage: Storage) -> Iterator[Record]:
     """All that is stored. A thread comes with all that belongs to it, as of one moment."""
-    after = ""
-    while page := storage.scan_assistants(after=after, limit=PAGE):
+    for page in scans.assistants(storage):
         yield from (Restore(Assistant, row) for row in page)
-        after = page[-1]["assistant_id"]
-    at = 0
-    while items := storage.scan_items(after=at, limit=PAGE):
+    for items in scans.items(storage):
         yield from (item for _, item in items)
-        at = items[-1][0]
-    after = ""
-    while True:
-        with storage.moment() as then:
-            threads = then.scan_threads(after=after, limit=1)
-            if not threads:
-                return
-            after = threads[0]["thread_id"]
-            yield Restore(Thread, threads[0])
-            yield from _belongings(then, after)
+    for then, thread in scans.threads(storage):
+        yield Restore(Thread, thread)
+        yield from _belongings(then, thread["thread_id"])
 
 
 def _belongings(storage: Storage, thread_id: str) -> Iterator[Record]:
-    at = 0
-    while runs := storage.scan_runs(thread_id, after=at, limit=PAGE):
+    for runs in scans.runs(storage, thread_id):
         yield from (Restore(Run, row) for row in runs)
-        at = runs[-1]["seq"]
-    at = 0
-    while rows := storage.scan_log(thread_id, after=at, limit=PAGE):
-        yield from rows
-        at = rows[-1].seq
-    at = 0
-    while events := storage.read_thread_events(thread_id, after=at, limit=PAGE):
-        yield from events
-        at = events[-1].event_id
+    yield from chain.from_iterable(scans.log(storage, thread_id))
+    yield from chain.from_iterable(scans.events(storage, thread_id))
 
 
 # Lines.

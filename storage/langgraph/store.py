@@ -28,11 +28,7 @@ from greenroom.graph.vectors import VectorIndex
 from greenroom.graph.words import text_of, words_of
 
 from ..blocking import BlockingSession
-from ..contract import (
-    ItemQuery,
-    NamespaceQuery,
-    Storage,
-)
+from ..contract import ItemQuery, NamespaceQuery, Storage
 from ..items import (
     checked_key,
     checked_namespace,
@@ -42,12 +38,7 @@ from ..items import (
     put_at,
     time_text,
 )
-from ..operations import (
-    DeleteExpired,
-    DeleteItem,
-    Operation,
-    PutItem,
-)
+from ..operations import DeleteExpired, DeleteItem, Operation, PutItem
 from ..records import ItemRow
 
 __all__ = ["GreenroomStore"]

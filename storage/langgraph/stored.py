@@ -36,10 +36,7 @@ from ..delta import NOTHING, Folded, Unfolded, decoded, record_of, split_writes,
 from ..errors import StorageError
 from ..lists import LOOSE, LongList, following_bytes
 from ..log import SNAPSHOT_EVERY
-from ..operations import (
-    Operation,
-    PackList,
-)
+from ..operations import Operation, PackList
 from ..records import LogRow
 
 __all__ = [

@@ -6,9 +6,7 @@ from typing import Literal
 
 import pytest
 
-from ..contract import (
-    StaleEpoch,
-)
+from ..contract import StaleEpoch
 from ..operations import (
     AppendEvents,
     AppendLog,

@@ -5,14 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ..codec import encode
-from ..operations import (
-    AppendLog,
-    DeleteRun,
-    DeleteThread,
-    InsertThread,
-    PutRun,
-    TruncateLog,
-)
+from ..operations import AppendLog, DeleteRun, DeleteThread, InsertThread, PutRun, TruncateLog
 from .making import Open, OpenStorage, make_checkpoint_row, make_run, make_thread
 
 __all__ = ["InputContract"]

@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ..contract import (
-    LogPage,
-)
+from ..contract import LogPage
 from ..lists import elements_of
-from ..operations import (
-    AppendLog,
-    DeleteThread,
-    InsertThread,
-    TruncateLog,
-)
+from ..operations import AppendLog, DeleteThread, InsertThread, TruncateLog
 from ..records import LogRow
 from .making import Open, OpenStorage, make_checkpoint_row, make_list_row, make_thread
 

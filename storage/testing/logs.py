@@ -5,17 +5,8 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from ..contract import (
-    StorageError,
-)
-from ..operations import (
-    AppendEvents,
-    AppendLog,
-    DeleteRun,
-    InsertThread,
-    PutRun,
-    TruncateLog,
-)
+from ..contract import StorageError
+from ..operations import AppendEvents, AppendLog, DeleteRun, InsertThread, PutRun, TruncateLog
 from ..records import LogRow
 from .making import (
     Open,

@@ -9,12 +9,8 @@ import attrs
 import msgspec
 import pytest
 
-from ..contract import (
-    Storage,
-)
-from ..operations import (
-    Operation,
-)
+from ..contract import Storage
+from ..operations import Operation
 from ..records import Assistant, Event, ItemRow, LogRow, Run, Thread
 
 __all__ = [

@@ -7,18 +7,8 @@ from typing import Any
 import pytest
 
 from ..codec import Unstorable
-from ..contract import (
-    AssistantQuery,
-    StorageError,
-    ThreadQuery,
-)
-from ..operations import (
-    DeleteThread,
-    InsertThread,
-    PutAssistant,
-    PutRun,
-    PutThread,
-)
+from ..contract import AssistantQuery, StorageError, ThreadQuery
+from ..operations import DeleteThread, InsertThread, PutAssistant, PutRun, PutThread
 from ..records import Thread
 from .making import (
     Open,

@@ -121,7 +121,7 @@ async def test_an_import_in_small_commits_that_dies_between_them_is_made_again(
     source: Storage, new_target: New, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("greenroom.storage.transfer.GROUP", 3)
-    monkeypatch.setattr("greenroom.storage.transfer.PAGE", 2)
+    monkeypatch.setattr("greenroom.storage.scans.PAGE", 2)
     await stock(source)
     lines = export(source)
     source.open()
