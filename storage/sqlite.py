@@ -38,6 +38,7 @@ __all__ = ["SqliteStorage"]
 T = TypeVar("T")
 
 IDLE_READERS: Final = 8  # connections kept open for the next read
+MAPPED: Final = 1024**3  # bytes of the file that readers map into memory
 
 
 def _real_path(path: str | os.PathLike[str]) -> Path:
@@ -204,6 +205,8 @@ class SqliteStorage(Storage):
             try:
                 if self._writer is None:  # nobody has looked at the schema yet
                     check(connection, str(self.path))
+                # Long values are copied once less. SQLite cuts off no page that a reader may see.
+                connection.execute(f"PRAGMA mmap_size = {MAPPED}")
                 sqlite_read.prepare(connection)
             except BaseException:
                 connection.close()
