@@ -7,7 +7,7 @@ to a thread follows it. The last line counts them: an export without it was cut 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, groupby
 from typing import Any, Final
 
@@ -227,14 +227,14 @@ class _Known:
 
 @attrs.define
 class Importer:
-    """Puts records into a store whose lease is held; `finish` at the end.
+    """Puts records into a store by `commit`, which applies a group; `finish` at the end.
 
     What is there already in the same form is passed over, so that an import that was cut short is
     simply made again. A thread that is there and is another is a StorageError.
     """
 
     storage: Storage
-    epoch: int
+    commit: Callable[[Sequence[Operation]], object]
     _waiting: list[Record] = attrs.field(init=False, factory=list)
     _bytes: int = attrs.field(init=False, default=0)
     _known: _Known | None = attrs.field(init=False, default=None)
@@ -265,9 +265,7 @@ class Importer:
     def finish(self) -> None:
         """Make durable what was taken in. Raises StorageError."""
         if self._waiting:
-            (error,) = self.storage.commit([_gathered(self._waiting)], self.epoch)
-            if error is not None:
-                raise error
+            self.commit(_gathered(self._waiting))
         self._waiting, self._bytes = [], 0
 
     def _look(self, row: Row) -> _Known | None:

@@ -20,6 +20,7 @@ from greenroom.storage import (
     Thread,
     TruncateLog,
 )
+from greenroom.storage.blocking import BlockingSession
 from greenroom.storage.checking import check
 from greenroom.storage.transfer import Importer, everything, from_lines, how_many, to_lines
 
@@ -61,14 +62,13 @@ def export(storage: Storage) -> list[bytes]:
 
 
 def take_in(storage: Storage, lines: Iterator[bytes] | list[bytes]) -> None:
-    storage.open()
-    importer = Importer(storage, storage.acquire_lease("tests").epoch)
-    try:
-        for record in from_lines(lines, "the export"):
-            importer.add(record)
-    finally:
-        importer.finish()
-        storage.close()
+    with BlockingSession(storage) as session:
+        importer = Importer(storage, session.commit)
+        try:
+            for record in from_lines(lines, "the export"):
+                importer.add(record)
+        finally:
+            importer.finish()
 
 
 async def test_what_was_taken_in_is_what_was_exported_byte_for_byte(
