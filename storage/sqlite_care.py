@@ -29,7 +29,7 @@ _ORPHANS: Final = {
     "vectors of an item that is not there": "item_vectors WHERE item NOT IN (SELECT id FROM items)",
     "texts of an item that is not there": "item_texts WHERE rowid NOT IN (SELECT id FROM items)",
     "log records that take their input from a run that is not there": (
-        "log WHERE run NOT IN (SELECT id FROM runs)"
+        "log WHERE run IS NOT NULL AND run NOT IN (SELECT id FROM runs)"
     ),
 }
 

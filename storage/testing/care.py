@@ -197,6 +197,10 @@ class CareContract(OpenStorage):
         assert stats.events == 0
         assert opened.storage.faults() == []
 
+    def test_a_log_whose_thread_has_no_runs_is_sound(self, opened: Open) -> None:
+        opened.commit(InsertThread(make_thread()), AppendLog((make_checkpoint_row(1, "c1"),)))
+        assert opened.storage.faults() == []
+
     def test_vacuum_keeps_everything_and_needs_the_lease(self, opened: Open) -> None:
         opened.commit(InsertThread(make_thread()))
         before = opened.storage.scan_threads()
