@@ -65,6 +65,7 @@ def stats(place: str) -> None:
     for name, number in (
         ("events", found.events),
         ("assistants", found.assistants),
+        ("crons", found.crons),
         ("items", found.items),
     ):
         table.add_row(name, str(number), "")

@@ -15,9 +15,10 @@ from typing import Any, Final
 import psycopg
 
 from . import namespaces
-from .contract import FoundItem, ItemQuery, NamespaceQuery, Storage
+from .contract import FoundItem, Storage
 from .memory_items import ranked
 from .operations import DeleteExpired, DeleteItem, ProlongItem, PutItem
+from .queries import ItemQuery, NamespaceQuery
 from .records import ItemRow
 from .rows import to_item
 

@@ -11,8 +11,9 @@ import pytest
 from greenroom.graph.filters import fits
 
 from ..codec import Unstorable
-from ..contract import ItemQuery, NamespaceQuery, RecordExists, Storage
+from ..contract import RecordExists, Storage
 from ..operations import DeleteExpired, DeleteItem, InsertThread, ProlongItem, PutItem
+from ..queries import ItemQuery, NamespaceQuery
 from .making import Open, OpenStorage, make_item, make_thread
 from .searches import HOSTILE_KEYS
 
