@@ -13,6 +13,7 @@ import trio
 from greenroom.graph.stream import STREAM_MODES
 from greenroom.storage.codec import to_json
 
+from .feeds import Feeds
 from .views import debug_event, interrupt_event, task_event
 from .wire_messages import MessageEvents
 
@@ -60,8 +61,8 @@ class StreamPart:
 class RunStream:
     """The events of one run in this process, and its result.
 
-    Events are recorded if somebody follows or the run is resumable; nobody pays for events that
-    nobody reads.
+    Events are recorded if somebody follows or the run is resumable, and passed on to those who
+    follow the thread; nobody pays for events that nobody reads.
     """
 
     def __init__(
@@ -72,6 +73,8 @@ class RunStream:
         subgraphs: bool,
         resumable: bool,
         follow: bool,
+        feeds: Feeds,
+        thread_id: str,
     ) -> None:
         self.subgraphs = subgraphs
         self.resumable = resumable
@@ -84,10 +87,13 @@ class RunStream:
         self._modes = {"messages" if mode == "messages-tuple" else mode for mode in modes}
         self._recording = follow or resumable
         self._changed = trio.Event()
+        self._feeds = feeds
+        self._thread_id = thread_id
 
     @property
     def modes(self) -> Collection[str]:
-        return self._modes if self._recording else ()
+        read = self._recording or self._feeds.followed(self._thread_id)
+        return self._modes if read else ()
 
     def emit(self, mode: str, ns: tuple[str, ...], data: Any) -> None:
         """Take an event of the graph."""
@@ -98,9 +104,15 @@ class RunStream:
             self.publish("|".join((name, *ns)), shown)
 
     def publish(self, event: str, data: Any) -> None:
+        feeds = self._feeds.of(self._thread_id)
+        if not self._recording and not feeds:
+            return
+        part = StreamPart(self._ids.next(), event, to_json(data))
         if self._recording:
-            self.parts.append(StreamPart(self._ids.next(), event, to_json(data)))
+            self.parts.append(part)
             self._wake()
+        for feed in feeds:
+            feed.put(part)
 
     def end(self, result: Any) -> None:
         """The run is over, and its end is durable."""

@@ -138,6 +138,8 @@ class ThreadRuns:
             subgraphs=run.kwargs["subgraphs"],
             resumable=run.kwargs["resumable"],
             follow=follow,
+            feeds=self.house.feeds,
+            thread_id=run.thread_id,
         )
 
     # Runs start.
@@ -351,6 +353,7 @@ class ThreadRuns:
         await self.state.commit([*left, PutRun(closed)], thread)
         stream = self.streams.pop(run.run_id)
         stream.end({"__error__": shown} if shown is not None else self.state.result())
+        self.state.tell("metadata", {"status": "run_done", "run_id": run.run_id})
 
 
 def _end_of(outcome: Outcome) -> tuple[RunStatus, Exception | None, str | None]:

@@ -18,7 +18,8 @@ from greenroom.storage.records import Assistant
 
 from .active import ActiveRun
 from .errors import Closed, NotFound
-from .events import EventIds, RunStream
+from .events import EventIds, RunStream, StreamPart
+from .feeds import Feeds
 from .mailbox import Mailbox, Message, Reply
 from .thread import ThreadActor
 from .ttl import Sweeper, ThreadTTLConfig
@@ -66,6 +67,7 @@ class Supervisor:
     grace_period: float
     idle_timeout: float
     event_ids: EventIds = attrs.field(init=False)
+    feeds: Feeds = attrs.field(init=False, factory=Feeds)
     sweeper: Sweeper = attrs.field(init=False)
     assistants: dict[str, Assistant] = attrs.field(init=False, factory=dict)
     _seats: dict[str, Seat] = attrs.field(init=False, factory=dict)
@@ -102,6 +104,12 @@ class Supervisor:
             return None
         return seat.actor
 
+    def kept_parts(self, thread_id: str) -> list[StreamPart]:
+        """The events of resumable runs of a thread that are not over."""
+        seat = self._seats.get(thread_id)
+        streams = () if seat is None else seat.streams.values()
+        return [part for stream in streams if stream.resumable for part in stream.parts]
+
     def graph(self, graph_id: str) -> CompiledStateGraph:
         """Raises NotFound for a graph that is not served."""
         if graph_id not in self.graphs:
@@ -119,6 +127,7 @@ class Supervisor:
             seat.mailbox.refuse_all(Closed())
             for stream in seat.streams.values():
                 stream.abort(Closed())
+        self.feeds.close(Closed())
 
     def _seat(self, thread_id: str) -> Seat:
         seat = self._seats.get(thread_id)

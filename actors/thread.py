@@ -10,6 +10,7 @@ import trio
 
 from greenroom.graph import InvalidUpdateError, NodeNotFoundError
 from greenroom.graph.job import Job
+from greenroom.graph.snapshot import config_of
 from greenroom.graph.states import locate, read_checkpoint
 from greenroom.storage import Storage, StorageError, ThreadLog, Unstorable
 from greenroom.storage.copying import copied_log, latest_only
@@ -263,6 +264,8 @@ class ThreadActor:
         self.state.thread = None
         self.state.log = await ThreadLog.open(self.house.session, self.thread_id)
         self.runs.abandon(NotFound(f"Thread {self.thread_id!r} was deleted"))
+        for feed in self.house.feeds.of(self.thread_id):
+            feed.end()
         messages, self._deleting = self._deleting, []
         for message in messages:
             message.reply.send(None)
@@ -298,4 +301,6 @@ class ThreadActor:
         except Exception as error:  # a reducer or a conditional edge of the user's
             raise Refused(f"values: {type(error).__name__}: {error}") from error
         await self.state.commit(log.take(), self.state.settled(busy=False))
+        made_at = config_of(made, self.thread_id)["configurable"]
+        self.state.tell("state_update", {"checkpoint": made_at, "values": made.values})
         message.reply.send(made)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any, get_args
 
 import attrs
@@ -23,18 +24,21 @@ from greenroom.storage.records import Thread, ThreadStatus
 from greenroom.storage.rows import contains
 
 from ..errors import Conflict, Invalid, NotFound
+from ..events import StreamPart
 from ..mailbox import Copy, Create, DeleteThread, EditState, KeepLatest, Patch
 from ..supervisor import Supervisor
 from ..ttl import STRATEGIES, check_ttl, prolonged
 from ..views import THREAD_FIELDS, state_view, thread_view
 from .checks import (
     check_choice,
+    check_event_id,
     check_mapping,
     check_page,
     check_select,
     check_uuid,
     pick,
 )
+from .following import FEED_MODES, thread_events
 
 __all__ = ["ThreadsClient", "new_thread"]
 
@@ -280,6 +284,46 @@ class ThreadsClient:
         made = await self._house.ask(ident, EditState(_merged(values), as_node, ns, wanted))
         place = config_of(made, ident)["configurable"]
         return {"checkpoint": place, "configurable": place, "checkpoint_id": made.id}
+
+    async def events(
+        self,
+        thread_id: str,
+        *,
+        after: int | None = None,
+        stream_mode: str | Sequence[str] = "run_modes",
+    ) -> AsyncGenerator[list[StreamPart], None]:
+        """Follow all runs of a thread, in batches of what had queued up; ends when the thread is
+        deleted.
+
+        `after`: the id of the last event seen; 0 or -1 for everything that resumable runs have
+        kept. Without it, events from now on. `stream_mode`: one or several of `run_modes`
+        (default: what each run streams, and `metadata` with the status `run_done` at its end),
+        `lifecycle` (`metadata` alone) and `state_update` (edits of the state: `checkpoint`,
+        `values`). Raises NotFound, Invalid, and Closed where the reader is 10,000 events behind.
+        """
+        ident = check_uuid("thread_id", thread_id)
+        modes = (stream_mode,) if isinstance(stream_mode, str) else stream_mode
+        for mode in modes:
+            check_choice("stream_mode", mode, FEED_MODES)
+        following = thread_events(self._house, ident, after=after, modes=modes)
+        async with aclosing(following) as batches:
+            async for batch in batches:
+                yield batch
+
+    async def join_stream(
+        self,
+        thread_id: str,
+        *,
+        last_event_id: str | int | None = None,
+        stream_mode: str | Sequence[str] = "run_modes",
+    ) -> AsyncGenerator[StreamPart, None]:
+        """`events`, one by one."""
+        after = None if last_event_id is None else check_event_id("last_event_id", last_event_id)
+        following = self.events(thread_id, after=after, stream_mode=stream_mode)
+        async with aclosing(following) as batches:
+            async for batch in batches:
+                for part in batch:
+                    yield part
 
     async def get_history(
         self,
