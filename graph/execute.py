@@ -1,6 +1,6 @@
 """Execution: super-steps on trio.
 
-Planning is in `plan`, a single task in `task`, the checkpoint at hand in `position`. This module
+Planning is in `plan`, a single task in `attempt`, the checkpoint at hand in `position`. This module
 owns the order of things: what is read, run, recorded and emitted, and when.
 """
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import trio
 
+from .attempt import Task
 from .cache import BaseCache, cache_key
 from .checkpoint import CheckpointLog, PendingWrites, Planned
 from .context import RunnableConfig, Runtime
@@ -27,7 +28,6 @@ from .position import Position
 from .reports import Reports
 from .root import asking
 from .superstep import SuperStep
-from .task import Task
 from .timelimit import places
 from .visits import Visits
 from .world import entered_world

@@ -18,9 +18,9 @@ from .root import input_values, shown
 from .stream import SILENT, Sink
 
 if TYPE_CHECKING:
+    from .attempt import Task
     from .compiled import CompiledStateGraph
     from .execute import Execution
-    from .task import Task
 
 __all__ = [
     "Call",

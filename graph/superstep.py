@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Final
 import attrs
 import trio
 
+from .attempt import Task
 from .checkpoint import Planned, TaskError
 from .errors import GraphBubbleUp, GraphInterrupt, InvalidAnswerError
 from .line import Turns
 from .plan import Outcome, handler_of
-from .task import Task
 from .timelimit import within
 
 if TYPE_CHECKING:

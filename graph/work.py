@@ -16,7 +16,7 @@ from .plan import Outcome, apply_step
 from .root import shown
 
 if TYPE_CHECKING:
-    from .task import Task
+    from .attempt import Task
 
 __all__ = ["handled", "leave", "worked"]
 

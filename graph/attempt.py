@@ -1,4 +1,4 @@
-"""One task: a node at work, with its answers, its retries and what it calls."""
+"""An attempt at a task: a node at work, with its answers, its retries and what it calls."""
 
 from __future__ import annotations
 
