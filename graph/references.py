@@ -21,19 +21,24 @@ T = TypeVar("T")
 
 def with_references(node: Node) -> Node:
     """A node with the graphs and the tasks that its function refers to, as in `Node`."""
-    if node.call is None:
-        return node
+    node, left = _alone(node)
     tasks: dict[str, Node] = {}
-    left = list(_referred(node.call.function, TaskFunction))
     while left:
-        called = left.pop().node
-        if called.name not in tasks and called.call is not None:
-            function = called.call.function
-            graphs = _referred(function, CompiledStateGraph)
-            tasks[called.name] = attrs.evolve(called, calls=graphs)
-            left += _referred(function, TaskFunction)
+        called = left.pop()
+        if called.name not in tasks:
+            tasks[called.name], more = _alone(called)
+            left += more
+    return attrs.evolve(node, tasks=tasks)
+
+
+def _alone(node: Node) -> tuple[Node, list[Node]]:
+    """A node or a task with what its own function refers to, and the tasks among that."""
+    if node.call is None:
+        return node, []
     graphs = _referred(node.call.function, CompiledStateGraph)
-    return attrs.evolve(node, calls=graphs, tasks=tasks)
+    tasks = [task.node for task in _referred(node.call.function, TaskFunction)]
+    names = tuple(dict.fromkeys(task.name for task in tasks))
+    return attrs.evolve(node, calls=graphs, refers=names), tasks
 
 
 def declared_inside(node: Node) -> frozenset[type]:
