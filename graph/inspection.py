@@ -57,13 +57,13 @@ class Inspection:
     def get_subgraphs(
         self, *, namespace: str | None = None, recurse: bool = False
     ) -> Iterator[tuple[str, CompiledStateGraph]]:
-        """The graphs called as nodes, and those that the functions of nodes and of their tasks
-        refer to, by namespace: names of nodes and tasks joined by `|`.
+        """The graphs called as nodes, and those that the functions of nodes, of their tasks and of
+        their error handlers refer to, by namespace: names of nodes and tasks joined by `|`.
 
         `namespace`: only the one there. `recurse`: those inside them too, which a `namespace` that
         leads into one needs.
         """
-        for node in self.topology.nodes.values():
+        for node in self.topology.places.values():
             for name, graph in _called(node, node.tasks, ()):
                 if namespace is None or namespace == name:
                     yield name, graph

@@ -133,7 +133,7 @@ class Node:
     defer: bool = False
     timeout: TimeoutPolicy | None = None
     cache: CachePolicy | None = None
-    error_handler: Call | None = None
+    error_handler: Node | None = None
     writer: Callable[[Any], Pairs] | None = None
     metadata: Mapping[str, Any] = attrs.field(factory=dict)
     destinations: Mapping[str, str | None] = attrs.field(factory=dict)

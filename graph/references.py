@@ -42,10 +42,13 @@ def _alone(node: Node) -> tuple[Node, list[Node]]:
 
 
 def declared_inside(node: Node) -> frozenset[type]:
-    """The classes that the graphs inside a node declare, those that its tasks call included."""
+    """The classes that the graphs inside a node declare, those that its tasks and its error handler
+    call included."""
     found: set[type] = set()
     if node.subgraph is not None:
         found.update(node.subgraph.declared)
+    if node.error_handler is not None:
+        found.update(declared_inside(node.error_handler))
     for one in (node, *node.tasks.values()):
         for graph in one.calls:
             found.update(graph.declared)
