@@ -292,6 +292,30 @@ async def test_a_graph_that_a_handler_calls_is_another_than_its_node_s(thread: A
     assert done["log"] == ["['node', 'a']", ["handler", "b"]]
 
 
+async def test_graphs_that_a_handler_calls_side_by_side_find_their_own_runs(thread: Any) -> None:
+    inner = asking()
+    found: dict[str, Any] = {}
+
+    async def fails(state: State) -> Any:
+        raise ValueError("inside")
+
+    async def call(word: str) -> None:
+        found[word] = (await inner.ainvoke({"log": [word]}))["log"]
+
+    async def handle(state: State) -> Any:
+        async with trio.open_nursery() as nursery:  # which starts them in any order
+            for word in "abcdef":
+                nursery.start_soon(call, word)
+
+    node = StateGraph(State).add_node("fails", fails).add_edge(START, "fails").compile()
+    graph = graph_of(node, handle)
+    result = await graph.ainvoke({}, thread)
+    while questions := result.get("__interrupt__"):
+        answers = {question.id: question.value.upper() for question in questions}
+        result = await graph.ainvoke(Command(resume=answers), thread)
+    assert found == {word: [word, f"{word.upper()}?"] for word in "abcdef"}
+
+
 async def test_the_graph_of_a_handler_is_listed_and_its_state_can_be_read(
     thread: Any, node: Node
 ) -> None:
