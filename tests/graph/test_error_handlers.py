@@ -292,7 +292,7 @@ async def test_a_graph_that_a_handler_calls_is_another_than_its_node_s(thread: A
     assert done["log"] == ["['node', 'a']", ["handler", "b"]]
 
 
-async def test_graphs_that_a_handler_calls_side_by_side_find_their_own_runs(thread: Any) -> None:
+async def test_graphs_that_a_handler_calls_side_by_side_find_their_own_runs() -> None:
     inner = asking()
     found: dict[str, Any] = {}
 
@@ -309,11 +309,13 @@ async def test_graphs_that_a_handler_calls_side_by_side_find_their_own_runs(thre
 
     node = StateGraph(State).add_node("fails", fails).add_edge(START, "fails").compile()
     graph = graph_of(node, handle)
-    result = await graph.ainvoke({}, thread)
-    while questions := result.get("__interrupt__"):
-        answers = {question.id: question.value.upper() for question in questions}
-        result = await graph.ainvoke(Command(resume=answers), thread)
-    assert found == {word: [word, f"{word.upper()}?"] for word in "abcdef"}
+    for thread_id in range(10):
+        thread: Any = {"configurable": {"thread_id": str(thread_id)}}
+        result = await graph.ainvoke({}, thread)
+        while questions := result.get("__interrupt__"):
+            answers = {question.id: question.value.upper() for question in questions}
+            result = await graph.ainvoke(Command(resume=answers), thread)
+        assert found == {word: [word, f"{word.upper()}?"] for word in "abcdef"}
 
 
 async def test_the_graph_of_a_handler_is_listed_and_its_state_can_be_read(
