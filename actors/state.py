@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from greenroom.graph.checkpoint import RUN_TASK, PendingWrites, TaskError
+from greenroom.graph.checkpoint import RUN_TASK, PendingWrites
+from greenroom.graph.failure import TaskError
 from greenroom.graph.isolation import isolated
 from greenroom.graph.resume import waiting
 from greenroom.graph.root import shown
