@@ -24,6 +24,7 @@ from greenroom.actors.ttl import LONGEST
 from greenroom.graph import CompiledStateGraph, StateGraph
 from greenroom.graph.store import StoreConfig
 
+from .app import HttpConfig
 from .decoding import DecodingError, decode
 
 __all__ = ["Config", "ConfigError", "find_config", "load_graphs", "load_store", "read_config"]
@@ -71,12 +72,35 @@ class _Checkpointer:
 
 
 @attrs.frozen(kw_only=True)
+class _Cors:
+    allow_origins: list[str] | None = None
+    allow_origin_regex: str | None = None
+    allow_methods: list[str] | None = None
+    allow_headers: list[str] | None = None
+    allow_credentials: bool | None = None
+    expose_headers: list[str] | None = None
+    max_age: Annotated[int, Meta(ge=0)] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class _Http:
+    cors: _Cors | None = None
+    mount_prefix: Annotated[str, Meta(pattern="^/[^?#]*$")] | None = None
+    disable_meta: bool | None = None
+    disable_threads: bool | None = None
+    disable_runs: bool | None = None
+    disable_assistants: bool | None = None
+    disable_store: bool | None = None
+
+
+@attrs.frozen(kw_only=True)
 class _Keys:
     graphs: dict[str, str]
     dependencies: list[str] = attrs.field(factory=list)
     env: dict[str, str] | str = attrs.field(factory=dict)
     store: _Store = attrs.field(factory=_Store)
     checkpointer: _Checkpointer = attrs.field(factory=_Checkpointer)
+    http: _Http = attrs.field(factory=_Http)
 
 
 @attrs.frozen(kw_only=True)
@@ -85,8 +109,8 @@ class Config:
 
     `graphs`: name to `./file.py:attribute`. `dependencies`: folders to import from. `env`:
     environment variables. `store`: as `StoreConfig`, but for `embed`, which is
-    `./file.py:function`. `checkpointer`: how threads are kept. Relative paths are relative to the
-    file's folder.
+    `./file.py:function`. `checkpointer`: how threads are kept. `http`: how the server answers.
+    Relative paths are relative to the file's folder.
     """
 
     path: Path
@@ -95,6 +119,7 @@ class Config:
     env: Mapping[str, str]
     store: Mapping[str, Mapping[str, Any]]
     checkpointer: CheckpointerConfig
+    http: HttpConfig
 
 
 def find_config(folder: Path) -> Path:
@@ -122,11 +147,9 @@ def read_config(path: Path) -> Config:
         graphs=keys.graphs,
         dependencies=tuple(_dependencies(path, folder, keys.dependencies)),
         env=_env(path, folder, keys.env),
-        store=attrs.asdict(keys.store, filter=lambda _, value: value is not None),
-        checkpointer=cast(
-            CheckpointerConfig,
-            attrs.asdict(keys.checkpointer, filter=lambda _, value: value is not None),
-        ),
+        store=_given(keys.store),
+        checkpointer=cast(CheckpointerConfig, _given(keys.checkpointer)),
+        http=cast(HttpConfig, _given(keys.http)),
     )
 
 
@@ -156,6 +179,10 @@ def load_store(config: Config) -> StoreConfig:
             raise ConfigError(f"{shown} is a {type(embed).__name__}, no function")
         store["index"]["embed"] = embed
     return cast(StoreConfig, store)
+
+
+def _given(keys: Any) -> dict[str, Any]:
+    return attrs.asdict(keys, filter=lambda _, value: value is not None)
 
 
 def _unknown(given: Mapping[str, Any], keys: Any, prefix: str = "") -> Iterator[str]:
