@@ -13,11 +13,16 @@ import psycopg
 from greenroom.storage import (
     AppendEvents,
     AppendLog,
+    DeleteExpired,
+    DeleteItem,
     DeleteRun,
     DeleteThread,
     InsertThread,
+    ItemQuery,
     PackList,
+    ProlongItem,
     PutAssistant,
+    PutItem,
     PutRun,
     PutThread,
     Restore,
@@ -36,6 +41,7 @@ from greenroom.storage.testing import (
     make_assistant,
     make_checkpoint_row,
     make_event,
+    make_item,
     make_list_row,
     make_run,
     make_thread,
@@ -430,6 +436,7 @@ def plans(start, db):
             AppendLog((make_checkpoint_row(1, "c", thread_id=one),)),
             AppendLog((make_writes_row(2, "c", thread_id=one),)),
             AppendEvents((make_event(1, thread_id=one),)),
+            PutItem(make_item((one,), "k"), f"soup {one}"),
         )
         storage.commit([operations], epoch)
     db.execute("ANALYZE")
@@ -473,7 +480,8 @@ def test_looking_for_what_has_expired_or_goes_elsewhere_scans_and_sorts_nothing(
     assert len(storage.scan_threads(after="7", limit=2)) == 2
     assert len(storage.scan_runs("7")) == 1
     assert len(storage.scan_log("7")) == 2
-    assert storage.scan_assistants() == storage.scan_items() == []
+    assert storage.scan_assistants() == []
+    assert len(storage.scan_items(after=7, limit=2)) == 2
     assert len(seen) == 7
     assert [plan for plan in seen if "Seq Scan" in plan or "Sort" in plan] == []
 
@@ -488,13 +496,15 @@ def test_no_commit_scans_a_table(start, db):
         storage._writer.execute("SELECT pg_stat_force_next_flush()")
         query = """
             SELECT relname, seq_scan FROM pg_stat_user_tables
-            WHERE relname IN ('threads', 'runs', 'log', 'events', 'assistants') ORDER BY relname
+            WHERE schemaname = 'greenroom' AND relname NOT IN ('lease', 'migrations')
+            ORDER BY relname
         """
         return db.execute(query).fetchall()
 
     before = scans()
-    assert len(before) == 5
+    assert len(before) == 8
     run = make_run(kwargs={"input": 1})
+    item = make_item(("a",), "k", ttl=1, expires_at="2027")
     for operation in (
         PutThread(make_thread(status="busy")),
         Restore(Thread, to_row(make_thread())),
@@ -509,6 +519,11 @@ def test_no_commit_scans_a_table(start, db):
         TruncateLog("t", 3),
         DeleteRun("t", "r"),
         DeleteThread("t"),
+        PutItem(item, "soup"),
+        PutItem(item, "soup of the day"),
+        ProlongItem(item.namespace, item.key, 1, "2028"),
+        DeleteExpired("2027", 1),
+        DeleteItem(item.namespace, item.key),
     ):
         assert storage.commit([[operation]], epoch) == [None]
     assert scans() == before
@@ -519,6 +534,21 @@ def test_threads_are_found_by_their_metadata_in_an_index(plans):
     assert storage.count_threads(ThreadQuery(metadata={"number": 7})) == 1
     (plan,) = seen
     assert "Index Scan on threads_metadata" in plan
+
+
+@pytest.mark.parametrize("query", [{}, {"prefix": ("7",)}, {"filter": {"n": None}}])
+def test_items_are_found_by_their_words_in_an_index(plans, db, query):
+    storage, seen = plans
+    db.execute(  # of few the database would read all
+        "INSERT INTO greenroom.item_words"
+        " SELECT n, format('word%s', n)::tsvector FROM generate_series(1000, 5000) n"
+    )
+    db.execute("ANALYZE")
+    best, *_ = storage.search_items(ItemQuery(now="", words=("7",), **query))
+    assert best.score is not None
+    for plan in seen:
+        assert "Index Scan on items_by_words" in plan
+        assert "Seq Scan" not in plan
 
 
 @pytest.mark.parametrize("descending", [True, False])
