@@ -5,19 +5,18 @@ from __future__ import annotations
 import os
 import platform
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Final, TypeVar
 
-import attrs
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from greenroom.storage import Lease, SqliteStorage, Storage, StorageError
+from greenroom.storage import SqliteStorage, Storage, StorageError
+from greenroom.storage.blocking import BlockingSession
 from greenroom.storage.checking import check
 from greenroom.storage.transfer import Importer, Record, everything, from_lines, how_many, to_lines
 
@@ -29,22 +28,6 @@ __all__ = ["storage_commands"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 STEP: Final = 100  # records between two looks at the progress bar
-
-
-@attrs.define
-class _Held:
-    """A storage whose lease is this process's."""
-
-    storage: Storage
-    lease: Lease
-    _renewed: float = attrs.field(init=False, factory=lambda: time.monotonic())
-
-    def keep(self) -> None:
-        """Renew a lease that runs out by itself, in good time. Raises StaleEpoch."""
-        lasts, now = self.lease.lasts, time.monotonic()
-        if lasts is not None and now - self._renewed > lasts / 6:
-            self.storage.commit([], self.lease.epoch)
-            self._renewed = now
 
 
 @click.group(name="storage")
@@ -82,6 +65,7 @@ def stats(place: str) -> None:
     for name, number in (
         ("events", found.events),
         ("assistants", found.assistants),
+        ("crons", found.crons),
         ("items", found.items),
     ):
         table.add_row(name, str(number), "")
@@ -158,42 +142,58 @@ def migrate(place: str, to: str) -> None:
         _held(to, "--to") as target,
         _progress("copied", how_many(source.storage.stats())) as advance,
     ):
-        _take_in(_kept(everything(source.storage), source), target, advance)
+        _take_in(everything(source.storage), target, advance)
 
 
 @storage_commands.command()
 @_storage_option
 def vacuum(place: str) -> None:
     """Give back the space of what was deleted."""
-    with _held(place, made=True) as held:
-        held.storage.vacuum(held.lease.epoch)
+    with _held(place, made=True) as session:
+        session.vacuum()
 
 
 @contextmanager
-def _opened(place: str, option: str = "--storage") -> Iterator[tuple[Storage, str]]:
-    """A storage that is open, and where it is for people. Its problems, and those of what is done
-    with it, are a line each."""
+def _problems() -> Iterator[None]:
+    """Those of storage are a line each."""
     try:
-        storage, name = storage_at(place, option)
-        if not storage.blocking:
-            raise ConfigError(f"{option}: nothing is kept in {place}")
+        yield
+    except (ConfigError, StorageError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _storage_at(place: str, option: str) -> tuple[Storage, str]:
+    """A storage, and where it is for people."""
+    storage, name = storage_at(place, option)
+    if not storage.blocking:
+        raise ConfigError(f"{option}: nothing is kept in {place}")
+    return storage, name
+
+
+@contextmanager
+def _opened(place: str) -> Iterator[tuple[Storage, str]]:
+    """A storage to read from, and where it is for people."""
+    with _problems():
+        storage, name = _storage_at(place, "--storage")
         storage.open()
         try:
             yield storage, name
         finally:
             storage.close()
-    except (ConfigError, StorageError) as error:
-        raise click.ClickException(str(error)) from error
 
 
 @contextmanager
-def _held(place: str, option: str = "--storage", *, made: bool = False) -> Iterator[_Held]:
-    """The same with the lease. `made`: a file must be there already."""
-    with _opened(place, option) as (storage, _):
+def _held(
+    place: str, option: str = "--storage", *, made: bool = False
+) -> Iterator[BlockingSession]:
+    """A storage to write to. `made`: a file must be there already."""
+    with _problems():
+        storage, _ = _storage_at(place, option)
         if made and isinstance(storage, SqliteStorage) and not storage.path.exists():
             raise StorageError(f"{storage.path} does not exist")
         owner = f"greenroom storage, process {os.getpid()} on {platform.node()}"
-        yield _Held(storage, storage.acquire_lease(owner))
+        with BlockingSession(storage, owner=owner) as session:
+            yield session
 
 
 @contextmanager
@@ -218,16 +218,12 @@ def _counted(records: Iterable[Record], advance: Callable[[int], object]) -> Ite
             advance(STEP)
 
 
-def _kept(records: Iterable[Record], held: _Held) -> Iterator[Record]:
-    for record in records:
-        yield record
-        held.keep()
-
-
-def _take_in(records: Iterable[Record], to: _Held, advance: Callable[[int], object]) -> None:
-    importer = Importer(to.storage, to.lease.epoch)
+def _take_in(
+    records: Iterable[Record], to: BlockingSession, advance: Callable[[int], object]
+) -> None:
+    importer = Importer(to.storage, to.commit)
     try:
-        for record in _counted(_kept(records, to), advance):
+        for record in _counted(records, advance):
             importer.add(record)
     finally:
         importer.finish()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
+from contextvars import Context, copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -43,6 +45,8 @@ class SuperStep:
     _turns: Turns | None = None
     _to_say: dict[Planned, Callable[[], None]] = attrs.field(factory=dict)
     _next: int = 0  # the task whose turn it is to say something
+    _left: deque[Task] = attrs.field(init=False)  # those that nobody has taken up
+    _context: Context = attrs.field(init=False)  # as each of them finds it
 
     async def perform(self) -> bool:
         """Returns whether a task has paused; raises the first failure."""
@@ -64,10 +68,16 @@ class SuperStep:
                 self.record()
             return
         self._at_work = len(self.tasks)
+        self._left, self._context = deque(self.tasks), copy_context()
         try:
             async with trio.open_nursery() as nursery:
-                for task in self.tasks:
-                    nursery.start_soon(self._carry_out_beside, task, nursery)
+                self._start_worker(nursery)
+                # Nodes that never wait need one trio task between them: after its first turn, which
+                # may come after this one's next, the others get tasks of their own.
+                await trio.lowlevel.cancel_shielded_checkpoint()
+                await trio.lowlevel.cancel_shielded_checkpoint()
+                for _ in self._left:
+                    self._start_worker(nursery)
         except BaseException:
             self.record()  # also where all have finished, and there is no time for the rest
             raise
@@ -79,13 +89,20 @@ class SuperStep:
                 if (say := self._to_say.pop(task.planned, None)) is not None:
                     say()
 
-    async def _carry_out_beside(self, task: Task, nursery: trio.Nursery) -> None:
-        await self._carry_out(task)
-        self._at_work -= 1
-        if self._has_failed or not self._at_work:
-            nursery.cancel_scope.cancel()
-        elif len(self._unrecorded) == 1:
-            nursery.start_soon(self._record_later, nursery)
+    def _start_worker(self, nursery: trio.Nursery) -> None:
+        self._context.run(nursery.start_soon, self._work, nursery)
+
+    async def _work(self, nursery: trio.Nursery) -> None:
+        while self._left:
+            await self._carry_out(self._left.popleft())
+            self._at_work -= 1
+            if self._has_failed or not self._at_work:
+                nursery.cancel_scope.cancel()
+            elif len(self._unrecorded) == 1:
+                nursery.start_soon(self._record_later, nursery)
+            if self._left and _differs(copy_context(), self._context):
+                self._start_worker(nursery)  # what a node has set is not for its siblings
+                return
 
     async def _carry_out(self, task: Task) -> None:
         run, planned = self.run, task.planned
@@ -144,11 +161,12 @@ class SuperStep:
 
     def _say(self, task: Task, say: Callable[[], None]) -> None:
         """Each in its turn: a task that is faster than those before it waits for them."""
-        if len(self.tasks) == 1:
-            say()
+        if self.tasks[self._next] is not task:
+            self._to_say[task.planned] = say
             return
-        self._to_say[task.planned] = say
-        while self._next < len(self.tasks):
+        self._next += 1
+        say()
+        while self._to_say and self._next < len(self.tasks):
             ready = self._to_say.pop(self.tasks[self._next].planned, None)
             if ready is None:
                 return
@@ -179,3 +197,9 @@ def _is_of_cleanup(error: BaseException | None) -> bool:
             return True
         error = error.__context__
     return False
+
+
+def _differs(context: Context, other: Context) -> bool:
+    return len(context) != len(other) or any(
+        other.get(name, context) is not value for name, value in context.items()
+    )

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from .codec import Types, Unstorable, decode, encode, to_json
 from .contract import (
-    AssistantQuery,
     FoundItem,
-    ItemQuery,
     Lease,
     LogPage,
-    NamespaceQuery,
     RecordExists,
     StaleEpoch,
     Stats,
     Storage,
     StorageAway,
     StorageHeld,
-    ThreadQuery,
 )
 from .errors import StorageError
 from .log import ThreadLog, decode_page, read_history, read_saved
@@ -24,6 +20,7 @@ from .memory import MemoryStorage
 from .operations import (
     AppendEvents,
     AppendLog,
+    DeleteCron,
     DeleteExpired,
     DeleteItem,
     DeleteRun,
@@ -33,15 +30,18 @@ from .operations import (
     PackList,
     ProlongItem,
     PutAssistant,
+    PutCron,
     PutItem,
     PutRun,
     PutThread,
     Restore,
     TruncateLog,
 )
+from .queries import AssistantQuery, CronQuery, ItemQuery, NamespaceQuery, ThreadQuery
 from .records import (
     UNFINISHED,
     Assistant,
+    Cron,
     Event,
     ItemRow,
     LogRow,
@@ -62,6 +62,9 @@ __all__ = [
     "Assistant",
     "AssistantQuery",
     "Commit",
+    "Cron",
+    "CronQuery",
+    "DeleteCron",
     "DeleteExpired",
     "DeleteItem",
     "DeleteRun",
@@ -80,6 +83,7 @@ __all__ = [
     "PackList",
     "ProlongItem",
     "PutAssistant",
+    "PutCron",
     "PutItem",
     "PutRun",
     "PutThread",

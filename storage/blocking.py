@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Iterable, Sequence
-from threading import Lock
+from contextlib import suppress
+from threading import Event, Lock, Thread
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,6 +16,7 @@ from greenroom.graph.declared import declared_types
 
 from .contract import Lease, Storage, StorageAway, StorageError
 from .operations import Operation
+from .session import RENEW_AFTER
 
 __all__ = ["BlockingSession", "Group"]
 
@@ -34,8 +36,8 @@ class BlockingSession:
     Takes the lease on entry: StorageHeld names who has it. Any number of threads may commit and
     read at the same time. Commits are applied in the order in which they were submitted; those that
     wait while one is on its way to the disk go there together. A lease that runs out is renewed by
-    commits alone. Storage that cannot be reached ends the session with StorageAway: it is for the
-    program to open another.
+    a thread of the session's own. Storage that cannot be reached when something is committed ends
+    the session with StorageAway: it is for the program to open another.
 
     `types`: classes, and schemas that name them, whose objects come back from storage as
     themselves. `owner`: what a second process is told about this one; by default its process id and
@@ -52,6 +54,8 @@ class BlockingSession:
         self._queue: list[Group] = []
         self._queueing = Lock()
         self._writing = Lock()
+        self._over = Event()
+        self._renewing: Thread | None = None
 
     def __enter__(self) -> Self:
         self.storage.open()
@@ -60,6 +64,10 @@ class BlockingSession:
         except BaseException:
             self.storage.close()
             raise
+        if self._lease.lasts is not None:
+            self._over.clear()
+            self._renewing = Thread(target=self._renew, args=(self._lease.lasts,), daemon=True)
+            self._renewing.start()
         return self
 
     def __exit__(
@@ -68,6 +76,10 @@ class BlockingSession:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._over.set()
+        if self._renewing is not None:
+            self._renewing.join()
+            self._renewing = None
         with self._writing:
             self._write_queued()
             self._lease = None
@@ -100,6 +112,15 @@ class BlockingSession:
         if group.error is not None:
             raise group.error
 
+    def commit(self, operations: Sequence[Operation]) -> None:
+        """Apply a group durably. Raises the StorageError that refused it."""
+        self.wait(self.submit(operations))
+
+    def vacuum(self) -> None:
+        """As the storage's. Nothing is committed meanwhile."""
+        with self._writing:
+            self.storage.vacuum(self.epoch)
+
     def flush(self) -> None:
         """Have everything applied that was submitted, so that reads see it."""
         with self._writing:
@@ -123,6 +144,12 @@ class BlockingSession:
         finally:
             for group, refusal in zip(batch, errors, strict=True):
                 group.done, group.error = True, refusal
+
+    def _renew(self, lasts: float) -> None:
+        while not self._over.wait(lasts * RENEW_AFTER):
+            # What is wrong, the next commit says.
+            with self._writing, suppress(StorageError):
+                self.storage.commit([], self.epoch)
 
     def _check(self) -> Lease:
         if self._lease is None:

@@ -13,7 +13,7 @@ from .codec import Types, decode
 from .contract import Storage, StorageError
 from .delta import decode_writes, read_checkpoint
 from .lists import read_splices
-from .records import UNFINISHED, Assistant, LogRow, Row, Run, Thread
+from .records import UNFINISHED, Assistant, Cron, LogRow, Row, Run, Thread
 from .rows import from_row
 
 __all__ = ["check"]
@@ -42,6 +42,10 @@ def check(storage: Storage, progress: Progress) -> Iterator[str]:
         yield from _check_runs(then, thread, progress)
         yield from _check_log(then, thread["thread_id"], progress)
         yield from _check_events(then, thread["thread_id"], progress)
+    for page in scans.crons(storage):
+        for row in page:
+            yield from _unreadable(Cron, row, storage.types)
+        progress(len(page))
 
 
 def _unreadable(kind: type[Any], row: Row, types: Types) -> Iterator[str]:

@@ -10,22 +10,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any, ClassVar, Literal
+from typing import ClassVar
 
 import attrs
 
 from .codec.types import Types
 from .errors import StorageError
 from .operations import Operation, PutItem
-from .records import Assistant, Event, ItemRow, LogRow, Row, Run, RunStatus, Thread, ThreadStatus
+from .queries import AssistantQuery, CronQuery, ItemQuery, NamespaceQuery, ThreadQuery
+from .records import Assistant, Cron, Event, ItemRow, LogRow, Row, Run, RunStatus, Thread
 
 __all__ = [
-    "AssistantQuery",
     "FoundItem",
-    "ItemQuery",
     "Lease",
     "LogPage",
-    "NamespaceQuery",
     "RecordExists",
     "StaleEpoch",
     "Stats",
@@ -33,7 +31,6 @@ __all__ = [
     "StorageAway",
     "StorageError",
     "StorageHeld",
-    "ThreadQuery",
 ]
 
 
@@ -61,80 +58,12 @@ class RecordExists(StorageError):
     """An insert found a record of that id."""
 
 
-@attrs.frozen(kw_only=True)
-class ThreadQuery:
-    """Which threads, in what order.
-
-    `metadata`: what a thread's metadata must contain, at any depth. `ids`, `status`: any of these.
-    `sort_by`: ties are broken by `thread_id` in the same direction. `limit`: None for no limit.
-    """
-
-    metadata: Mapping[str, Any] | None = None
-    ids: Sequence[str] | None = None
-    status: ThreadStatus | None = None
-    sort_by: Literal["thread_id", "status", "created_at", "updated_at", "state_updated_at"] = (
-        "created_at"
-    )
-    descending: bool = True
-    limit: int | None = 10
-    offset: int = 0
-
-
-@attrs.frozen(kw_only=True)
-class AssistantQuery:
-    """Which assistants, in what order; as `ThreadQuery`.
-
-    `name`: contained in the name, in any case.
-    """
-
-    metadata: Mapping[str, Any] | None = None
-    graph_id: str | None = None
-    name: str | None = None
-    sort_by: Literal["assistant_id", "graph_id", "name", "created_at", "updated_at"] = "created_at"
-    descending: bool = True
-    limit: int | None = 10
-    offset: int = 0
-
-
-@attrs.frozen(kw_only=True)
-class ItemQuery:
-    """Which items, in what order: those made first first, and before them the best matches.
-
-    `prefix`: the first labels of their namespaces. `filter`: as `greenroom.graph.filters` has it,
-    and checked. `vector`: of length 1; the score of an item is its highest cosine similarity to
-    one of its own. `words`: the score is higher for more of the words; None without any. Not both.
-    """
-
-    now: str
-    prefix: tuple[str, ...] = ()
-    filter: Mapping[str, Any] = attrs.field(factory=dict)
-    vector: tuple[float, ...] | None = None
-    words: tuple[str, ...] = ()
-    limit: int = 10
-    offset: int = 0
-
-
 @attrs.frozen
 class FoundItem:
     """`score`: None if nothing was to be matched, or it has nothing to match it by."""
 
     item: ItemRow
     score: float | None = None
-
-
-@attrs.frozen(kw_only=True)
-class NamespaceQuery:
-    """Which namespaces that have items, sorted label by label.
-
-    `prefix`, `suffix`: their first and last labels, "*" for any. `max_depth`: longer ones are cut.
-    """
-
-    now: str
-    prefix: tuple[str, ...] = ()
-    suffix: tuple[str, ...] = ()
-    max_depth: int | None = None
-    limit: int = 100
-    offset: int = 0
 
 
 @attrs.frozen
@@ -180,6 +109,7 @@ class Stats:
     log: Mapping[str, int]
     events: int
     assistants: int
+    crons: int
     items: int
     bytes: Mapping[str, int]
     oldest: str | None
@@ -281,6 +211,23 @@ class Storage(ABC):
     def count_assistants(self, query: AssistantQuery) -> int: ...
 
     @abstractmethod
+    def get_cron(self, cron_id: str) -> Cron | None: ...
+
+    @abstractmethod
+    def search_crons(self, query: CronQuery) -> list[Cron]: ...
+
+    @abstractmethod
+    def count_crons(self, query: CronQuery) -> int: ...
+
+    @abstractmethod
+    def due_crons(self, now: str, *, limit: int) -> list[Cron]:
+        """The crons that are enabled and due at `now`, those that were due first first."""
+
+    @abstractmethod
+    def next_cron_date(self) -> str | None:
+        """When the first cron that is enabled is due or was due; None if none is."""
+
+    @abstractmethod
     def last_log_seq(self, thread_id: str) -> int:
         """The highest `seq` of a thread's log, 0 if it is empty."""
 
@@ -350,6 +297,10 @@ class Storage(ABC):
     @abstractmethod
     def scan_assistants(self, *, after: str = "", limit: int = 1000) -> list[Row]:
         """Assistants with an id above `after`, in order of their ids."""
+
+    @abstractmethod
+    def scan_crons(self, *, after: str = "", limit: int = 1000) -> list[Row]:
+        """Crons with an id above `after`, in order of their ids."""
 
     @abstractmethod
     def scan_items(self, *, after: int = 0, limit: int = 1000) -> list[tuple[int, PutItem]]:

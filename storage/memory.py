@@ -5,35 +5,33 @@ from __future__ import annotations
 import sys
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from operator import attrgetter, itemgetter
 from threading import Lock
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, TypeVar
 
 import attrs
 import msgspec
 
-from .codec import Types, encode_json
 from .contract import (
-    AssistantQuery,
     FoundItem,
-    ItemQuery,
     Lease,
     LogPage,
-    NamespaceQuery,
     RecordExists,
     StaleEpoch,
     Stats,
     Storage,
     StorageError,
     StorageHeld,
-    ThreadQuery,
 )
 from .memory_items import MemoryItems
+from .memory_log import checkpoint_page, history_page
+from .memory_rows import Undo, cut, matching, put, scan, search, take
 from .operations import (
     AppendEvents,
     AppendLog,
+    DeleteCron,
     DeleteExpired,
     DeleteItem,
     DeleteRun,
@@ -43,20 +41,32 @@ from .operations import (
     PackList,
     ProlongItem,
     PutAssistant,
+    PutCron,
     PutItem,
     PutRun,
     PutThread,
     Restore,
     TruncateLog,
 )
-from .records import UNFINISHED, Assistant, Event, ItemRow, LogRow, Row, Run, RunStatus, Thread
-from .rows import COLUMNS, contains, from_row, to_row
+from .queries import AssistantQuery, CronQuery, ItemQuery, NamespaceQuery, ThreadQuery
+from .records import (
+    UNFINISHED,
+    Assistant,
+    Cron,
+    Event,
+    ItemRow,
+    Kind,
+    LogRow,
+    Row,
+    Run,
+    RunStatus,
+    Thread,
+)
+from .rows import from_row, to_row
 
 __all__ = ["MemoryStorage"]
 
 T = TypeVar("T")
-R = TypeVar("R", Thread, Assistant)
-Undo = list[Callable[[], object]]
 
 _seq = attrgetter("seq")
 _event_id = attrgetter("event_id")
@@ -84,6 +94,7 @@ class MemoryStorage(Storage):
 
     _threads: dict[str, _Thread] = attrs.field(init=False, factory=dict)
     _assistants: dict[str, Row] = attrs.field(init=False, factory=dict)
+    _crons: dict[str, Row] = attrs.field(init=False, factory=dict)
     _items: MemoryItems = attrs.field(init=False, factory=MemoryItems)
     _lease: Lease | None = attrs.field(init=False, default=None)
     _epoch: int = attrs.field(init=False, default=0)
@@ -137,22 +148,28 @@ class MemoryStorage(Storage):
                     undo.append(partial(setattr, kept, "row", kept.row))
                     kept.row = row
             case DeleteThread(thread_id):
-                if (kept := self._threads.pop(thread_id, None)) is not None:
-                    undo.append(partial(self._threads.__setitem__, thread_id, kept))
+                take(self._threads, thread_id, undo)
+                for cron_id, row in list(self._crons.items()):
+                    if row["thread_id"] == thread_id:
+                        take(self._crons, cron_id, undo)
             case PutRun(run):
                 row = to_row(run)
                 if (kept := self._threads.get(run.thread_id)) is not None:
                     if (before := kept.runs.get(run.run_id)) is not None:
                         row["input"] = before["input"]
-                    _put(kept.runs, run.run_id, row, undo)
+                    put(kept.runs, run.run_id, row, undo)
             case DeleteRun(thread_id, run_id):
                 kept = self._threads.get(thread_id)
                 if kept is not None and run_id in kept.runs:
-                    undo.append(partial(kept.runs.__setitem__, run_id, kept.runs.pop(run_id)))
+                    take(kept.runs, run_id, undo)
                     undo.append(partial(setattr, kept, "events", kept.events))
                     kept.events = [event for event in kept.events if event.run_id != run_id]
             case PutAssistant(assistant):
-                _put(self._assistants, assistant.assistant_id, to_row(assistant), undo)
+                put(self._assistants, assistant.assistant_id, to_row(assistant), undo)
+            case PutCron(cron):
+                self._restore(Cron, to_row(cron), undo)
+            case DeleteCron(cron_id):
+                take(self._crons, cron_id, undo)
             case AppendLog(rows, follows):
                 if follows is not None and (kept := self._threads.get(rows[0].thread_id)):
                     last = kept.log[-1].seq if kept.log else 0
@@ -181,12 +198,15 @@ class MemoryStorage(Storage):
             case Restore(kind, row):
                 self._restore(kind, row, undo)
 
-    def _restore(self, kind: type, row: Row, undo: Undo) -> None:
+    def _restore(self, kind: Kind, row: Row, undo: Undo) -> None:
         if kind is Assistant:
-            _put(self._assistants, row["assistant_id"], row, undo)
+            put(self._assistants, row["assistant_id"], row, undo)
+        elif kind is Cron:
+            if row["thread_id"] is None or row["thread_id"] in self._threads:
+                put(self._crons, row["cron_id"], row, undo)
         elif kind is Run:
             if (kept := self._threads.get(row["thread_id"])) is not None:
-                _put(kept.runs, row["run_id"], row, undo)
+                put(kept.runs, row["run_id"], row, undo)
         elif (kept := self._threads.get(row["thread_id"])) is not None:
             undo.append(partial(setattr, kept, "row", kept.row))
             kept.row = row
@@ -200,23 +220,14 @@ class MemoryStorage(Storage):
         return None if kept is None else from_row(Thread, kept.row, self.types)
 
     def search_threads(self, query: ThreadQuery) -> list[Thread]:
-        return _search(Thread, self._matching_threads(query), query, self.types)
+        return search(Thread, self._thread_rows(), query, self.types)
 
     def count_threads(self, query: ThreadQuery) -> int:
-        return len(self._matching_threads(query))
+        return len(matching(self._thread_rows(), query))
 
-    def _matching_threads(self, query: ThreadQuery) -> list[Row]:
-        wanted = _wanted(query.metadata)
-        ids = None if query.ids is None else set(query.ids)
+    def _thread_rows(self) -> list[Row]:
         with self._lock:
-            rows = [kept.row for kept in self._threads.values()]
-        return [
-            row
-            for row in rows
-            if (ids is None or row["thread_id"] in ids)
-            and query.status in (None, row["status"])
-            and _has(row, wanted)
-        ]
+            return [kept.row for kept in self._threads.values()]
 
     def expired_threads(self, now: str, *, limit: int, offset: int = 0) -> list[str]:
         expired = sorted(one for one in self._expiries() if one[0] <= now)
@@ -248,7 +259,7 @@ class MemoryStorage(Storage):
     ) -> list[Run]:
         rows = [row for row in self._runs(thread_id) if status in (None, row["status"])]
         rows.reverse()
-        return [from_row(Run, row, self.types) for row in _cut(rows, limit, offset)]
+        return [from_row(Run, row, self.types) for row in cut(rows, limit, offset)]
 
     def unfinished_runs(self, thread_id: str | None = None) -> list[Run]:
         with self._lock:
@@ -275,23 +286,38 @@ class MemoryStorage(Storage):
         return None if row is None else from_row(Assistant, row, self.types)
 
     def search_assistants(self, query: AssistantQuery) -> list[Assistant]:
-        return _search(Assistant, self._matching_assistants(query), query, self.types)
+        return search(Assistant, self._rows(self._assistants), query, self.types)
 
     def count_assistants(self, query: AssistantQuery) -> int:
-        return len(self._matching_assistants(query))
+        return len(matching(self._rows(self._assistants), query))
 
-    def _matching_assistants(self, query: AssistantQuery) -> list[Row]:
-        wanted = _wanted(query.metadata)
-        name = (query.name or "").casefold()
+    def get_cron(self, cron_id: str) -> Cron | None:
         with self._lock:
-            rows = list(self._assistants.values())
-        return [
-            row
-            for row in rows
-            if query.graph_id in (None, row["graph_id"])
-            and name in row["name"].casefold()
-            and _has(row, wanted)
-        ]
+            row = self._crons.get(cron_id)
+        return None if row is None else from_row(Cron, row, self.types)
+
+    def search_crons(self, query: CronQuery) -> list[Cron]:
+        return search(Cron, self._rows(self._crons), query, self.types)
+
+    def count_crons(self, query: CronQuery) -> int:
+        return len(matching(self._rows(self._crons), query))
+
+    def due_crons(self, now: str, *, limit: int) -> list[Cron]:
+        due = [row for row in self._dated_crons() if row["next_run_date"] <= now]
+        due.sort(key=itemgetter("next_run_date", "cron_id"))
+        return [from_row(Cron, row, self.types) for row in due[:limit]]
+
+    def next_cron_date(self) -> str | None:
+        return min((row["next_run_date"] for row in self._dated_crons()), default=None)
+
+    def _dated_crons(self) -> list[Row]:
+        """Those that will be due."""
+        rows = self._rows(self._crons)
+        return [row for row in rows if row["enabled"] and row["next_run_date"] is not None]
+
+    def _rows(self, kept: dict[str, Row]) -> list[Row]:
+        with self._lock:
+            return list(kept.values())
 
     def last_log_seq(self, thread_id: str) -> int:
         log = self.read_log(thread_id)
@@ -300,25 +326,12 @@ class MemoryStorage(Storage):
     def read_checkpoint(
         self, thread_id: str, ns: str, checkpoint_id: str | None = None
     ) -> LogPage | None:
-        log = self.read_log(thread_id)
-        for row in reversed(log):
-            if (
-                row.kind == "checkpoint"
-                and row.ns == ns
-                and checkpoint_id in (None, row.checkpoint_id)
-            ):
-                return _page(log, ns, [row])
-        return None
+        return checkpoint_page(self.read_log(thread_id), ns, checkpoint_id)
 
     def read_history(
         self, thread_id: str, ns: str, *, before: str | None = None, limit: int | None = 10
     ) -> LogPage:
-        log = self.read_log(thread_id)
-        rows = [row for row in reversed(log) if row.kind == "checkpoint" and row.ns == ns]
-        if before is not None:
-            places = (at for at, row in enumerate(rows) if row.checkpoint_id == before)
-            rows = rows[next(places, len(rows)) + 1 :]
-        return _page(log, ns, _cut(rows, limit, 0))
+        return history_page(self.read_log(thread_id), ns, before, limit)
 
     def read_log(self, thread_id: str) -> list[LogRow]:
         with self._lock:
@@ -360,9 +373,7 @@ class MemoryStorage(Storage):
             return self._items.next_expiry()
 
     def scan_threads(self, *, after: str = "", limit: int = 1000) -> list[Row]:
-        with self._lock:
-            rows = [kept.row for kept in self._threads.values() if kept.row["thread_id"] > after]
-        return sorted(rows, key=itemgetter("thread_id"))[:limit]
+        return scan({row["thread_id"]: row for row in self._thread_rows()}, after, limit)
 
     def scan_runs(self, thread_id: str, *, after: int = 0, limit: int = 1000) -> list[Row]:
         return [row for row in self._runs(thread_id) if row["seq"] > after][:limit]
@@ -380,8 +391,11 @@ class MemoryStorage(Storage):
 
     def scan_assistants(self, *, after: str = "", limit: int = 1000) -> list[Row]:
         with self._lock:
-            rows = [row for ident, row in self._assistants.items() if ident > after]
-        return sorted(rows, key=itemgetter("assistant_id"))[:limit]
+            return scan(self._assistants, after, limit)
+
+    def scan_crons(self, *, after: str = "", limit: int = 1000) -> list[Row]:
+        with self._lock:
+            return scan(self._crons, after, limit)
 
     def scan_items(self, *, after: int = 0, limit: int = 1000) -> list[tuple[int, PutItem]]:
         with self._lock:
@@ -392,6 +406,7 @@ class MemoryStorage(Storage):
         with self._lock:
             threads = list(self._threads.values())
             assistants = list(self._assistants.values())
+            crons = list(self._crons.values())
         runs = [run for thread in threads for run in thread.runs.values()]
         log = [row for thread in threads for row in thread.log]
         events = [event for thread in threads for event in thread.events]
@@ -401,6 +416,7 @@ class MemoryStorage(Storage):
             log=Counter(row.kind for row in log),
             events=len(events),
             assistants=len(assistants),
+            crons=len(crons),
             items=len(items),
             bytes={
                 "threads": sum(_size(thread.row) for thread in threads),
@@ -408,6 +424,7 @@ class MemoryStorage(Storage):
                 "log": sum(len(row.data) + len(row.input or b"") for row in log),
                 "events": sum(len(event.data) for event in events),
                 "assistants": sum(map(_size, assistants)),
+                "crons": sum(map(_size, crons)),
                 "items": sum(len(put.item.value) for _, put in items),
             },
             oldest=min((thread.row["created_at"] for thread in threads), default=None),
@@ -426,62 +443,9 @@ def _size(row: Row) -> int:
     return sum(len(value.encode()) for value in row.values() if isinstance(value, str))
 
 
-def _put(rows: dict[str, Row], key: str, row: Row, undo: Undo) -> None:
-    if key in rows:
-        undo.append(partial(rows.__setitem__, key, rows[key]))
-    else:
-        undo.append(partial(rows.pop, key))
-    rows[key] = row
-
-
 def _insert(items: list[T], item: T, position: Callable[[T], int], place: str, undo: Undo) -> None:
     at = bisect_left(items, position(item), key=position)
     if at < len(items) and position(items[at]) == position(item):
         raise StorageError(f"{place}: position {position(item)} is taken")
     items.insert(at, item)
     undo.append(partial(items.pop, at))
-
-
-def _page(log: Sequence[LogRow], ns: str, wanted: Sequence[LogRow]) -> LogPage:
-    if not wanted:
-        return LogPage((), (), ())
-    ids = {row.checkpoint_id for row in wanted}
-    lists = {list_id for row in wanted for list_id in row.lists}
-    first = min(row.base_seq or row.seq for row in wanted)
-    last = max(row.seq for row in wanted)
-    rows = [row for row in log[bisect_left(log, min([first, *lists]), key=_seq) :] if row.ns == ns]
-    return LogPage(
-        tuple(row.checkpoint_id for row in wanted),
-        tuple(row for row in rows if row.kind == "checkpoint" and first <= row.seq <= last),
-        tuple(
-            row for row in log if row.kind == "writes" and row.ns == ns and row.checkpoint_id in ids
-        ),
-        tuple(
-            row
-            for row in rows
-            if row.kind in ("list", "splice") and row.base_seq in lists and row.seq < last
-        ),
-    )
-
-
-def _search(
-    kind: type[R], rows: list[Row], query: ThreadQuery | AssistantQuery, types: Types
-) -> list[R]:
-    columns = COLUMNS[kind]
-    if query.sort_by not in columns:
-        raise StorageError(f"{kind.__name__} records cannot be sorted by {query.sort_by!r}")
-    rows.sort(key=itemgetter(query.sort_by, columns[0]), reverse=query.descending)
-    return [from_row(kind, row, types) for row in _cut(rows, query.limit, query.offset)]
-
-
-def _wanted(metadata: Mapping[str, Any] | None) -> Any:
-    """A metadata filter in the form in which metadata is kept."""
-    return msgspec.json.decode(encode_json(dict(metadata or {}), "metadata"))
-
-
-def _has(row: Row, wanted: Any) -> bool:
-    return not wanted or contains(msgspec.json.decode(row["metadata"]), wanted)
-
-
-def _cut(items: Sequence[T], limit: int | None, offset: int) -> Sequence[T]:
-    return items[offset:] if limit is None else items[offset : offset + limit]

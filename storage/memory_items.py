@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from heapq import nsmallest
 from itertools import islice
@@ -17,13 +17,13 @@ from greenroom.graph.words import all_words, score
 
 from . import namespaces
 from .codec import encode_json
-from .contract import FoundItem, ItemQuery, NamespaceQuery
+from .contract import FoundItem
+from .memory_rows import Undo
 from .operations import DeleteExpired, DeleteItem, ProlongItem, PutItem
+from .queries import ItemQuery, NamespaceQuery
 from .records import ItemRow
 
 __all__ = ["MemoryItems", "similarity"]
-
-Undo = list[Callable[[], object]]
 
 
 @attrs.frozen

@@ -8,7 +8,7 @@ from typing import Final
 
 from greenroom.graph.store import Namespace, fits_pattern
 
-from .contract import NamespaceQuery
+from .queries import NamespaceQuery
 
 __all__ = ["below", "from_text", "list_namespaces", "place", "places", "to_text"]
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import attrs
 
-from .records import Assistant, Event, ItemRow, LogRow, Row, Run, Thread
+from .records import Assistant, Cron, Event, ItemRow, Kind, LogRow, Row, Run, Thread
 
 __all__ = [
     "AppendEvents",
     "AppendLog",
+    "DeleteCron",
     "DeleteExpired",
     "DeleteItem",
     "DeleteRun",
@@ -18,6 +19,7 @@ __all__ = [
     "PackList",
     "ProlongItem",
     "PutAssistant",
+    "PutCron",
     "PutItem",
     "PutRun",
     "PutThread",
@@ -42,7 +44,7 @@ class PutThread:
 
 @attrs.frozen
 class DeleteThread:
-    """Delete a thread with its runs, log and events."""
+    """Delete a thread with its runs, log, events and crons."""
 
     thread_id: str
 
@@ -67,6 +69,20 @@ class PutAssistant:
     """Add or replace an assistant."""
 
     assistant: Assistant
+
+
+@attrs.frozen
+class PutCron:
+    """Add or replace a cron. Does nothing if it is for a thread that is gone."""
+
+    cron: Cron
+
+
+@attrs.frozen
+class DeleteCron:
+    """Delete a cron, if it is there."""
+
+    cron_id: str
 
 
 @attrs.frozen
@@ -112,7 +128,7 @@ class Restore:
     """Add or replace a record that was read by a `scan`, as it was stored. A thread keeps what
     belongs to it."""
 
-    kind: type[Thread] | type[Run] | type[Assistant]
+    kind: Kind
     row: Row
 
 
@@ -164,6 +180,8 @@ Operation = (
     | PutRun
     | DeleteRun
     | PutAssistant
+    | PutCron
+    | DeleteCron
     | AppendLog
     | TruncateLog
     | PackList

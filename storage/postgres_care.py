@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from .contract import Stats
 from .postgres_read import SELECT, THREAD, PostgresReads
-from .records import Assistant, LogRow, Row, Run, Thread
+from .records import Assistant, Cron, Kind, LogRow, Row, Run, Thread
 from .rows import COLUMNS, MEASURED, to_log_row
 
 __all__ = ["VACUUM", "PostgresCare"]
@@ -40,7 +40,7 @@ def _size(table: str) -> str:
 
 _STATS: Final = f"""
     SELECT {_by("threads", "status")}, {_by("runs", "status")}, {_by("log", "kind")},
-        {_count("events")}, {_count("assistants")}, {_count("items")},
+        {_count("events")}, {_count("assistants")}, {_count("crons")}, {_count("items")},
         (SELECT min(created_at) FROM greenroom.threads),
         (SELECT max(updated_at) FROM greenroom.threads),
         (SELECT owner FROM greenroom.lease WHERE ends_at > clock_timestamp()),
@@ -48,10 +48,10 @@ _STATS: Final = f"""
 """
 
 
-def _orphans(table: str, column: str, of: str) -> str:
+def _orphans(table: str, column: str, of: str, key: str = "id") -> str:
     return (
         f"greenroom.{table} o WHERE o.{column} IS NOT NULL"
-        f" AND NOT EXISTS (SELECT 1 FROM greenroom.{of} p WHERE p.id = o.{column})"
+        f" AND NOT EXISTS (SELECT 1 FROM greenroom.{of} p WHERE p.{key} = o.{column})"
     )
 
 
@@ -60,6 +60,7 @@ _ORPHANS: Final = {
     "log records of a thread that is not there": _orphans("log", "thread", "threads"),
     "events of a thread that is not there": _orphans("events", "thread", "threads"),
     "events of a run that is not there": _orphans("events", "run", "runs"),
+    "crons of a thread that is not there": _orphans("crons", "thread_id", "threads", "thread_id"),
     "log records that take their input from a run that is not there": (
         _orphans("log", "run", "runs")
     ),
@@ -87,23 +88,25 @@ class PostgresCare(PostgresReads):
     def scan_assistants(self, *, after: str = "", limit: int = 1000) -> list[Row]:
         return self._scan(Assistant, "assistant_id > %s ORDER BY assistant_id", after, limit)
 
-    def _scan(
-        self, kind: type[Thread] | type[Run] | type[Assistant], where: str, *values: Any
-    ) -> list[Row]:
+    def scan_crons(self, *, after: str = "", limit: int = 1000) -> list[Row]:
+        return self._scan(Cron, "cron_id > %s ORDER BY cron_id", after, limit)
+
+    def _scan(self, kind: Kind, where: str, *values: Any) -> list[Row]:
         """Records as they are stored; the last value is the limit."""
         rows = self._fetch(f"{SELECT[kind]} WHERE {where} LIMIT %s", values)
         return [dict(zip(COLUMNS[kind], row, strict=True)) for row in rows]
 
     def stats(self) -> Stats:
-        ((threads, runs, log, events, assistants, items, oldest, newest, holder, *sizes),) = (
-            self._fetch(_STATS, ())
-        )
+        (
+            (threads, runs, log, events, assistants, crons, items, oldest, newest, holder, *sizes),
+        ) = self._fetch(_STATS, ())
         return Stats(
             threads=threads,
             runs=runs,
             log=log,
             events=events,
             assistants=assistants,
+            crons=crons,
             items=items,
             bytes=dict(zip(MEASURED, sizes, strict=True)),
             oldest=oldest,

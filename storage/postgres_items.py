@@ -22,10 +22,11 @@ from greenroom.graph.words import all_words
 
 from . import namespaces
 from .codec import encode_json
-from .contract import FoundItem, ItemQuery, NamespaceQuery, Storage
+from .contract import FoundItem, Storage
 from .memory_items import similarity
 from .operations import DeleteExpired, DeleteItem, ProlongItem, PutItem
 from .postgres_words import RANK, match, tsquery, tsvectors
+from .queries import ItemQuery, NamespaceQuery
 from .records import ItemRow
 from .rows import to_item
 

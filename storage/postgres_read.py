@@ -10,23 +10,36 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from .codec import encode_json
-from .contract import AssistantQuery, LogPage, StorageError, ThreadQuery
+from .contract import LogPage
 from .postgres_items import PostgresItems
-from .records import Assistant, Event, LogRow, Run, RunStatus, Thread
-from .rows import COLUMNS, RUN_COLUMNS, Filter, all_of, from_values, to_event, to_log_row
+from .queries import AssistantQuery, CronQuery, Query, ThreadQuery
+from .records import Assistant, Cron, Event, Kind, LogRow, Run, RunStatus, Thread
+from .rows import (
+    COLUMNS,
+    RUN_COLUMNS,
+    Filter,
+    all_of,
+    cron_columns,
+    from_values,
+    ordered,
+    to_event,
+    to_log_row,
+)
 
 __all__ = ["SELECT", "THREAD", "PostgresReads"]
 
-R = TypeVar("R", Thread, Run, Assistant)
+R = TypeVar("R", Thread, Run, Assistant, Cron)
 Values = Sequence[Any]
 
-SELECT: Final[Mapping[type, str]] = {
+SELECT: Final[Mapping[Kind, str]] = {
     Thread: f"SELECT {', '.join(COLUMNS[Thread])} FROM greenroom.threads",
     Run: f"SELECT {RUN_COLUMNS} FROM greenroom.runs r JOIN greenroom.threads t ON t.id = r.thread",
     Assistant: f"SELECT {', '.join(COLUMNS[Assistant])} FROM greenroom.assistants",
+    Cron: f"SELECT {', '.join(COLUMNS[Cron])} FROM greenroom.crons",
 }
 _EXPIRES: Final = "(ttl::jsonb ->> 'expires_at') COLLATE \"C\""  # as in the index
 _EXPIRE: Final = "ttl::jsonb ->> 'expires_at' IS NOT NULL"
+_DUE: Final = "WHERE enabled = 1 AND next_run_date"  # as in the index
 THREAD: Final = "(SELECT id FROM greenroom.threads WHERE thread_id = %s)"
 _EVENTS: Final = """
     SELECT t.thread_id, r.run_id, e.event_id, e.name, e.data
@@ -104,18 +117,22 @@ class PostgresReads(PostgresItems):
         found = self._select(kind, rest, *values)
         return found[0] if found else None
 
-    def _search(self, kind: type[R], where: Filter, query: ThreadQuery | AssistantQuery) -> list[R]:
-        key = COLUMNS[kind][0]
-        if query.sort_by not in COLUMNS[kind]:
-            raise StorageError(f"{kind.__name__} records cannot be sorted by {query.sort_by!r}")
-        way = "DESC" if query.descending else "ASC"
+    def _search(self, kind: type[R], where: Filter, query: Query) -> list[R]:
         clause, values = where
-        order = f"ORDER BY {query.sort_by} {way}, {key} {way} LIMIT %s OFFSET %s"
-        return self._select(kind, f"{clause} {order}", *values, query.limit, query.offset)
+        rest = f"{clause} ORDER BY {ordered(kind, query)} LIMIT %s OFFSET %s"
+        return self._select(kind, rest, *values, query.limit, query.offset)
+
+    def _count(self, table: str, where: Filter) -> int:
+        clause, values = where
+        return self._number(f"SELECT count(*) FROM greenroom.{table} {clause}", values)
 
     def _number(self, query: str, values: Values) -> int:
         ((number,),) = self._fetch(query, values)
         return number or 0
+
+    def _first(self, query: str) -> str | None:
+        ((first,),) = self._fetch(query, ())
+        return first  # type: ignore[no-any-return]
 
     def get_thread(self, thread_id: str) -> Thread | None:
         return self._one(Thread, "WHERE thread_id = %s", thread_id)
@@ -124,8 +141,7 @@ class PostgresReads(PostgresItems):
         return self._search(Thread, _thread_filter(query), query)
 
     def count_threads(self, query: ThreadQuery) -> int:
-        clause, values = _thread_filter(query)
-        return self._number(f"SELECT count(*) FROM greenroom.threads {clause}", values)
+        return self._count("threads", _thread_filter(query))
 
     def expired_threads(self, now: str, *, limit: int, offset: int = 0) -> list[str]:
         query = f"""
@@ -135,9 +151,7 @@ class PostgresReads(PostgresItems):
         return [row[0] for row in self._fetch(query, [now, limit, offset])]
 
     def next_thread_expiry(self) -> str | None:
-        query = f"SELECT min({_EXPIRES}) FROM greenroom.threads WHERE {_EXPIRE}"
-        ((first,),) = self._fetch(query, ())
-        return first  # type: ignore[no-any-return]
+        return self._first(f"SELECT min({_EXPIRES}) FROM greenroom.threads WHERE {_EXPIRE}")
 
     def get_run(self, thread_id: str, run_id: str) -> Run | None:
         return self._one(Run, "WHERE t.thread_id = %s AND r.run_id = %s", thread_id, run_id)
@@ -175,8 +189,23 @@ class PostgresReads(PostgresItems):
         return self._search(Assistant, _assistant_filter(query), query)
 
     def count_assistants(self, query: AssistantQuery) -> int:
-        clause, values = _assistant_filter(query)
-        return self._number(f"SELECT count(*) FROM greenroom.assistants {clause}", values)
+        return self._count("assistants", _assistant_filter(query))
+
+    def get_cron(self, cron_id: str) -> Cron | None:
+        return self._one(Cron, "WHERE cron_id = %s", cron_id)
+
+    def search_crons(self, query: CronQuery) -> list[Cron]:
+        return self._search(Cron, _cron_filter(query), query)
+
+    def count_crons(self, query: CronQuery) -> int:
+        return self._count("crons", _cron_filter(query))
+
+    def due_crons(self, now: str, *, limit: int) -> list[Cron]:
+        rest = f"{_DUE} <= %s ORDER BY next_run_date, cron_id LIMIT %s"
+        return self._select(Cron, rest, now, limit)
+
+    def next_cron_date(self) -> str | None:
+        return self._first(f"SELECT min(next_run_date) FROM greenroom.crons {_DUE} IS NOT NULL")
 
     def last_log_seq(self, thread_id: str) -> int:
         query = f"SELECT max(seq) FROM greenroom.log WHERE thread = {THREAD}"
@@ -251,6 +280,13 @@ def _assistant_filter(query: AssistantQuery) -> Filter:
         conditions.append("strpos(folded_name, %s) > 0")
         values.append(query.name.casefold())
     return all_of(conditions), values
+
+
+def _cron_filter(query: CronQuery) -> Filter:
+    conditions, values = _metadata_filter(query.metadata)
+    columns = cron_columns(query)
+    conditions += [f"{column} = %s" for column in columns]
+    return all_of(conditions), [*values, *columns.values()]
 
 
 def _metadata_filter(metadata: Mapping[str, Any] | None) -> tuple[list[str], list[Any]]:

@@ -1,8 +1,9 @@
 """The PostgreSQL schema, and how a database comes to have it.
 
 All tables lie in the schema `greenroom`. Threads and runs are known to other tables by their
-integer `id`. Texts are compared by code point (collation "C"), whatever the database's own language
-is. No listing touches state: it is in `log` alone.
+integer `id`, but for `crons`, which are listed by their thread. Texts are compared by code point
+(collation "C"), whatever the database's own language is. No listing touches state: it is in `log`
+alone.
 """
 
 from __future__ import annotations
@@ -142,6 +143,30 @@ CREATE UNIQUE INDEX ON greenroom.items (id);
 CREATE INDEX ON greenroom.items (expires_at) WHERE expires_at IS NOT NULL;
 """
 
+_CRONS: Final = """
+CREATE TABLE greenroom.crons (
+    cron_id text COLLATE "C" PRIMARY KEY,
+    assistant_id text COLLATE "C" NOT NULL,
+    schedule text NOT NULL,
+    created_at text COLLATE "C" NOT NULL,
+    updated_at text COLLATE "C" NOT NULL,
+    payload text NOT NULL,
+    thread_id text COLLATE "C",
+    timezone text,
+    end_time text COLLATE "C",
+    next_run_date text COLLATE "C",
+    metadata text NOT NULL,
+    enabled integer NOT NULL,
+    on_run_completed text
+);
+
+CREATE INDEX ON greenroom.crons (created_at, cron_id);
+CREATE INDEX ON greenroom.crons (assistant_id, created_at, cron_id);
+CREATE INDEX ON greenroom.crons (thread_id, created_at, cron_id);
+CREATE INDEX crons_due ON greenroom.crons (next_run_date, cron_id)
+WHERE enabled = 1 AND next_run_date IS NOT NULL;
+"""
+
 # Apart from the items, so that prolonging one leaves the index alone. `words`: of
 # `postgres_words.tsvectors`. What was put before is indexed by whoever takes the lease.
 _WORDS: Final = """
@@ -160,7 +185,7 @@ CREATE TABLE greenroom.items_to_index (item bigint PRIMARY KEY);
 INSERT INTO greenroom.items_to_index SELECT id FROM greenroom.items WHERE words <> '';
 """
 
-MIGRATIONS: Final = (_TABLES, _WORDS)  # number 1 and on; a released one is never changed
+MIGRATIONS: Final = (_TABLES, _CRONS, _WORDS)  # number 1 and on; a released one is never changed
 
 
 def migrate(connection: psycopg.Connection, place: str) -> None:

@@ -14,6 +14,7 @@ from .contract import RecordExists, StorageError
 from .operations import (
     AppendEvents,
     AppendLog,
+    DeleteCron,
     DeleteExpired,
     DeleteItem,
     DeleteRun,
@@ -23,6 +24,7 @@ from .operations import (
     PackList,
     ProlongItem,
     PutAssistant,
+    PutCron,
     PutItem,
     PutRun,
     PutThread,
@@ -31,7 +33,7 @@ from .operations import (
 )
 from .postgres_items import send_item
 from .postgres_read import THREAD
-from .records import Assistant, LogRow, Row, Run, Thread
+from .records import Assistant, Cron, Kind, LogRow, Row, Run, Thread
 from .rows import COLUMNS, log_values, to_row
 
 __all__ = ["refusal", "send"]
@@ -73,10 +75,17 @@ _PUT_ASSISTANT: Final = f"""
     VALUES ({_values(_assistant_columns)})
     ON CONFLICT (assistant_id) DO UPDATE SET {_new_values(_assistant_columns[1:])}
 """
-_PUT: Final[Mapping[type, str]] = {
+_PUT_CRON: Final = f"""
+    INSERT INTO greenroom.crons ({_names(COLUMNS[Cron])}) SELECT {_values(COLUMNS[Cron])}
+    WHERE %(thread_id)s::text IS NULL
+    OR EXISTS (SELECT 1 FROM greenroom.threads WHERE thread_id = %(thread_id)s::text)
+    ON CONFLICT (cron_id) DO UPDATE SET {_new_values(COLUMNS[Cron][1:])}
+"""
+_PUT: Final[Mapping[Kind, str]] = {
     Thread: _RESTORE_THREAD,
     Run: _PUT_RUN,
     Assistant: _PUT_ASSISTANT,
+    Cron: _PUT_CRON,
 }
 _APPEND_LOG: Final = f"greenroom.append_log({', '.join(['%s'] * 9)})"
 _APPEND_INPUT: Final = f"greenroom.append_log({', '.join(['%s'] * 11)})"
@@ -85,6 +94,7 @@ _DELETE_THREAD: Final = (
     f"DELETE FROM greenroom.events WHERE thread = {THREAD}",
     f"DELETE FROM greenroom.log WHERE thread = {THREAD}",
     f"DELETE FROM greenroom.runs WHERE thread = {THREAD}",
+    "DELETE FROM greenroom.crons WHERE thread_id = %s",
     "DELETE FROM greenroom.threads WHERE thread_id = %s",
 )
 _RUN: Final = f"(SELECT id FROM greenroom.runs WHERE thread = {THREAD} AND run_id = %s)"
@@ -138,6 +148,10 @@ def send(cursor: Cursor, operation: Operation) -> None:
                 cursor.execute(statement, (thread_id, run_id))
         case PutAssistant(assistant):
             _put(cursor, Assistant, to_row(assistant))
+        case PutCron(cron):
+            _put(cursor, Cron, to_row(cron))
+        case DeleteCron(cron_id):
+            cursor.execute("DELETE FROM greenroom.crons WHERE cron_id = %s", (cron_id,))
         case Restore(kind, row):
             _put(cursor, kind, row)
         case AppendLog(rows, follows):
@@ -154,7 +168,7 @@ def send(cursor: Cursor, operation: Operation) -> None:
             send_item(cursor, operation)
 
 
-def _put(cursor: Cursor, kind: type[Thread] | type[Run] | type[Assistant], row: Row) -> None:
+def _put(cursor: Cursor, kind: Kind, row: Row) -> None:
     """Add or replace a record."""
     if kind is Assistant:
         row = {**row, "folded_name": row["name"].casefold()}

@@ -10,8 +10,10 @@ __all__ = [
     "OF_LANGGRAPH",
     "UNFINISHED",
     "Assistant",
+    "Cron",
     "Event",
     "ItemRow",
+    "Kind",
     "LogRow",
     "Row",
     "Run",
@@ -96,6 +98,34 @@ class Assistant:
     config: dict[str, Any] = attrs.field(factory=dict)
     context: dict[str, Any] = attrs.field(factory=dict)
     metadata: dict[str, Any] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class Cron:
+    """A run that is made again and again.
+
+    `schedule`: a cron expression, by the clock of `timezone`, an IANA name; None is UTC.
+    `thread_id`: where it runs; None for a new thread each time. `next_run_date`: when it is due
+    next, None if never again. `end_time`: when it is over. `payload`: what a run is asked to do, as
+    given. `on_run_completed`: what becomes of a thread that was made for a run, once it has ended.
+    """
+
+    cron_id: str
+    assistant_id: str
+    schedule: str
+    created_at: str
+    updated_at: str
+    payload: dict[str, Any]
+    thread_id: str | None = None
+    timezone: str | None = None
+    end_time: str | None = None
+    next_run_date: str | None = None
+    metadata: dict[str, Any] = attrs.field(factory=dict)
+    enabled: bool = True
+    on_run_completed: Literal["delete", "keep"] | None = None
+
+
+Kind = type[Thread] | type[Run] | type[Assistant] | type[Cron]  # of what becomes a row in `rows`
 
 
 @attrs.frozen(kw_only=True)

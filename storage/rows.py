@@ -18,7 +18,8 @@ from .codec import Types, decode, encode, encode_json
 from .codec.types import PLAIN
 from .errors import StorageError
 from .namespaces import from_text
-from .records import Assistant, Event, ItemRow, LogRow, Row, Run, Thread
+from .queries import CronQuery, Query
+from .records import Assistant, Cron, Event, ItemRow, Kind, LogRow, Row, Run, Thread
 
 __all__ = [
     "COLUMNS",
@@ -28,9 +29,11 @@ __all__ = [
     "Row",
     "all_of",
     "contains",
+    "cron_columns",
     "from_row",
     "from_values",
     "log_values",
+    "ordered",
     "to_event",
     "to_item",
     "to_log_row",
@@ -38,10 +41,10 @@ __all__ = [
 ]
 
 Filter = tuple[str, list[Any]]  # a WHERE clause, or nothing, and its values
-R = TypeVar("R", Thread, Run, Assistant)
+R = TypeVar("R", Thread, Run, Assistant, Cron)
 
 
-def to_row(record: Thread | Run | Assistant) -> Row:
+def to_row(record: Thread | Run | Assistant | Cron) -> Row:
     """A record's columns by name. Raises Unstorable, naming the field."""
     if not isinstance(record, Run):
         row: Row = _converter.unstructure(record)
@@ -131,6 +134,29 @@ def all_of(conditions: Iterable[str]) -> str:
     return f"WHERE {joined}" if joined else ""
 
 
+def ordered(kind: Kind, query: Query) -> str:
+    """What a query sorts by, as it follows ORDER BY. StorageError for what is no column."""
+    if query.sort_by not in COLUMNS[kind]:
+        raise StorageError(f"{kind.__name__} records cannot be sorted by {query.sort_by!r}")
+    way = "DESC" if query.descending else "ASC"
+    key = COLUMNS[kind][0]
+    if query.sort_by == key:
+        return f"{key} {way}"
+    last = " NULLS LAST" if attrs.fields_dict(kind)[query.sort_by].default is None else ""
+    return f"{query.sort_by} {way}{last}, {key} {way}"
+
+
+def cron_columns(query: CronQuery) -> Row:
+    """What columns of a cron must hold to fit, but for its metadata."""
+    enabled = None if query.enabled is None else int(query.enabled)
+    wanted = {
+        "assistant_id": query.assistant_id,
+        "thread_id": query.thread_id,
+        "enabled": enabled,
+    }
+    return {column: value for column, value in wanted.items() if value is not None}
+
+
 def contains(have: Any, want: Any) -> bool:
     """Whether the JSON value `have` contains `want`, at any depth.
 
@@ -155,6 +181,12 @@ def _strict(kind: type) -> Any:
         return value
 
     return check
+
+
+def _flag(value: Any, _: Any) -> bool:
+    if type(value) is not int or value not in (0, 1):
+        raise TypeError(f"{value!r} is neither 0 nor 1")
+    return bool(value)
 
 
 def _optional_tuple(text: str | None) -> tuple[str, ...] | None:
@@ -185,10 +217,11 @@ _JSON = {
     Thread: ("metadata", "config", "error", "interrupts", "ttl"),
     Run: ("kwargs", "metadata", "bound", "error"),
     Assistant: ("config", "context", "metadata"),
+    Cron: ("payload", "metadata"),
 }
 _TYPED = {kind: set(names) - {"metadata", "bound"} for kind, names in _JSON.items()}
 _TYPED[Run].add("input")
-COLUMNS: Mapping[type, tuple[str, ...]] = {
+COLUMNS: Mapping[Kind, tuple[str, ...]] = {
     kind: tuple(field.name for field in attrs.fields(kind)) for kind in _JSON
 }
 COLUMNS = {**COLUMNS, Run: (*COLUMNS[Run], "input")}
@@ -201,12 +234,15 @@ MEASURED: Mapping[str, Iterable[str]] = {  # tables, and the columns whose bytes
     "log": ("ns", "checkpoint_id", "data", "lists", "input"),
     "events": ("name", "data"),
     "assistants": COLUMNS[Assistant],
+    "crons": COLUMNS[Cron],
     "items": ("namespace", "key", "value"),
 }
 
 _converter = Converter(detailed_validation=False)
 for _scalar in (str, int):
     _converter.register_structure_hook(_scalar, _strict(_scalar))
+_converter.register_structure_hook(bool, _flag)
+_converter.register_unstructure_hook(bool, int)  # as every database has it
 for _kind, _names in _JSON.items():
     _overrides = {name: _column(name) for name in _names}
     _converter.register_unstructure_hook(

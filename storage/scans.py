@@ -11,7 +11,7 @@ from .contract import Storage
 from .operations import PutItem
 from .records import Event, LogRow, Row
 
-__all__ = ["assistants", "events", "items", "log", "runs", "threads"]
+__all__ = ["assistants", "crons", "events", "items", "log", "runs", "threads"]
 
 PAGE: Final = 500  # records read at a time
 
@@ -29,6 +29,10 @@ def _pages(
 
 def assistants(storage: Storage) -> Iterator[list[Row]]:
     return _pages(storage.scan_assistants, itemgetter("assistant_id"), "")
+
+
+def crons(storage: Storage) -> Iterator[list[Row]]:
+    return _pages(storage.scan_crons, itemgetter("cron_id"), "")
 
 
 def items(storage: Storage) -> Iterator[list[tuple[int, PutItem]]]:

@@ -8,36 +8,32 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import attrs
 from sqlite_utils import Database
 
-from . import sqlite_care, sqlite_items, sqlite_read, sqlite_write
+from . import sqlite_care, sqlite_items, sqlite_log, sqlite_read, sqlite_write
 from .contract import (
-    AssistantQuery,
     FoundItem,
-    ItemQuery,
     Lease,
     LogPage,
-    NamespaceQuery,
     StaleEpoch,
     Stats,
     Storage,
     StorageError,
     StorageHeld,
-    ThreadQuery,
 )
 from .operations import Operation, PutItem
-from .records import Assistant, Event, ItemRow, LogRow, Row, Run, RunStatus, Thread
+from .queries import AssistantQuery, CronQuery, ItemQuery, NamespaceQuery, ThreadQuery
+from .records import Assistant, Cron, Event, ItemRow, LogRow, Row, Run, RunStatus, Thread
 from .sqlite_files import FileLock, check_file, connect, create_file, explain
 from .sqlite_schema import check, migrate
 
 __all__ = ["SqliteStorage"]
 
-T = TypeVar("T")
-
 IDLE_READERS: Final = 8  # connections kept open for the next read
+MAPPED: Final = 1024**3  # bytes of the file that readers map into memory
 
 
 def _real_path(path: str | os.PathLike[str]) -> Path:
@@ -204,6 +200,8 @@ class SqliteStorage(Storage):
             try:
                 if self._writer is None:  # nobody has looked at the schema yet
                     check(connection, str(self.path))
+                # Long values are copied once less. SQLite cuts off no page that a reader may see.
+                connection.execute(f"PRAGMA mmap_size = {MAPPED}")
                 sqlite_read.prepare(connection)
             except BaseException:
                 connection.close()
@@ -212,19 +210,15 @@ class SqliteStorage(Storage):
 
     def get_thread(self, thread_id: str) -> Thread | None:
         with self._reading() as db:
-            return _one(
-                sqlite_read.select(db, self.types, Thread, "WHERE thread_id = ?", thread_id)
-            )
+            return sqlite_read.get(db, self.types, Thread, "thread_id = ?", thread_id)
 
     def search_threads(self, query: ThreadQuery) -> list[Thread]:
         with self._reading() as db:
-            return sqlite_read.search(
-                db, self.types, Thread, sqlite_read.thread_filter(query), query
-            )
+            return sqlite_read.search(db, self.types, Thread, query)
 
     def count_threads(self, query: ThreadQuery) -> int:
         with self._reading() as db:
-            return sqlite_read.count(db, "threads", sqlite_read.thread_filter(query))
+            return sqlite_read.count(db, "threads", query)
 
     def expired_threads(self, now: str, *, limit: int, offset: int = 0) -> list[str]:
         with self._reading() as db:
@@ -236,8 +230,8 @@ class SqliteStorage(Storage):
 
     def get_run(self, thread_id: str, run_id: str) -> Run | None:
         with self._reading() as db:
-            where = "WHERE t.thread_id = ? AND r.run_id = ?"
-            return _one(sqlite_read.select(db, self.types, Run, where, thread_id, run_id))
+            where = "t.thread_id = ? AND r.run_id = ?"
+            return sqlite_read.get(db, self.types, Run, where, thread_id, run_id)
 
     def list_runs(
         self,
@@ -260,21 +254,35 @@ class SqliteStorage(Storage):
 
     def get_assistant(self, assistant_id: str) -> Assistant | None:
         with self._reading() as db:
-            return _one(
-                sqlite_read.select(
-                    db, self.types, Assistant, "WHERE assistant_id = ?", assistant_id
-                )
-            )
+            return sqlite_read.get(db, self.types, Assistant, "assistant_id = ?", assistant_id)
 
     def search_assistants(self, query: AssistantQuery) -> list[Assistant]:
         with self._reading() as db:
-            return sqlite_read.search(
-                db, self.types, Assistant, sqlite_read.assistant_filter(query), query
-            )
+            return sqlite_read.search(db, self.types, Assistant, query)
 
     def count_assistants(self, query: AssistantQuery) -> int:
         with self._reading() as db:
-            return sqlite_read.count(db, "assistants", sqlite_read.assistant_filter(query))
+            return sqlite_read.count(db, "assistants", query)
+
+    def get_cron(self, cron_id: str) -> Cron | None:
+        with self._reading() as db:
+            return sqlite_read.get(db, self.types, Cron, "cron_id = ?", cron_id)
+
+    def search_crons(self, query: CronQuery) -> list[Cron]:
+        with self._reading() as db:
+            return sqlite_read.search(db, self.types, Cron, query)
+
+    def count_crons(self, query: CronQuery) -> int:
+        with self._reading() as db:
+            return sqlite_read.count(db, "crons", query)
+
+    def due_crons(self, now: str, *, limit: int) -> list[Cron]:
+        with self._reading() as db:
+            return sqlite_read.due_crons(db, self.types, now, limit)
+
+    def next_cron_date(self) -> str | None:
+        with self._reading() as db:
+            return sqlite_read.next_cron_date(db)
 
     def last_log_seq(self, thread_id: str) -> int:
         with self._reading() as db:
@@ -284,29 +292,29 @@ class SqliteStorage(Storage):
         self, thread_id: str, ns: str, checkpoint_id: str | None = None
     ) -> LogPage | None:
         with self._reading() as db:
-            return sqlite_read.checkpoint_page(db, thread_id, ns, checkpoint_id)
+            return sqlite_log.checkpoint_page(db, thread_id, ns, checkpoint_id)
 
     def read_history(
         self, thread_id: str, ns: str, *, before: str | None = None, limit: int | None = 10
     ) -> LogPage:
         with self._reading() as db:
-            return sqlite_read.history_page(db, thread_id, ns, before, limit)
+            return sqlite_log.history_page(db, thread_id, ns, before, limit)
 
     def read_log(self, thread_id: str) -> list[LogRow]:
         with self._reading() as db:
-            return sqlite_read.whole_log(db, thread_id)
+            return sqlite_log.whole_log(db, thread_id)
 
     def read_events(
         self, thread_id: str, run_id: str, *, after: int = 0, limit: int = 1000
     ) -> list[Event]:
         with self._reading() as db:
-            return sqlite_read.run_events(db, thread_id, run_id, after, limit)
+            return sqlite_log.run_events(db, thread_id, run_id, after, limit)
 
     def read_thread_events(
         self, thread_id: str, *, after: int = 0, limit: int = 1000
     ) -> list[Event]:
         with self._reading() as db:
-            return sqlite_read.thread_events(db, thread_id, after, limit)
+            return sqlite_log.thread_events(db, thread_id, after, limit)
 
     def get_item(self, namespace: tuple[str, ...], key: str, now: str) -> ItemRow | None:
         with self._reading() as db:
@@ -347,6 +355,10 @@ class SqliteStorage(Storage):
             where = "assistant_id > ? ORDER BY assistant_id"
             return sqlite_care.scan(db, Assistant, where, after, limit)
 
+    def scan_crons(self, *, after: str = "", limit: int = 1000) -> list[Row]:
+        with self._reading() as db:
+            return sqlite_care.scan(db, Cron, "cron_id > ? ORDER BY cron_id", after, limit)
+
     def scan_items(self, *, after: int = 0, limit: int = 1000) -> list[tuple[int, PutItem]]:
         with self._reading() as db:
             return sqlite_items.scan(db, after, limit)
@@ -378,7 +390,3 @@ class _Moment(SqliteStorage):
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         yield self._connection
-
-
-def _one(found: list[T]) -> T | None:
-    return found[0] if found else None

@@ -6,7 +6,7 @@ import sqlite3
 from typing import Any, Final
 
 from .contract import Stats
-from .records import Assistant, LogRow, Row, Run, Thread
+from .records import Kind, LogRow, Row
 from .rows import COLUMNS, MEASURED, to_log_row
 from .sqlite_read import SELECT
 
@@ -26,20 +26,18 @@ _ORPHANS: Final = {
     ),
     "events of a thread that is not there": "events WHERE thread NOT IN (SELECT id FROM threads)",
     "events of a run that is not there": "events WHERE run NOT IN (SELECT id FROM runs)",
+    "crons of a thread that is not there": (
+        "crons WHERE thread_id IS NOT NULL AND thread_id NOT IN (SELECT thread_id FROM threads)"
+    ),
     "vectors of an item that is not there": "item_vectors WHERE item NOT IN (SELECT id FROM items)",
     "texts of an item that is not there": "item_texts WHERE rowid NOT IN (SELECT id FROM items)",
     "log records that take their input from a run that is not there": (
-        "log WHERE run NOT IN (SELECT id FROM runs)"
+        "log WHERE run IS NOT NULL AND run NOT IN (SELECT id FROM runs)"
     ),
 }
 
 
-def scan(
-    connection: sqlite3.Connection,
-    kind: type[Thread] | type[Run] | type[Assistant],
-    where: str,
-    *values: Any,
-) -> list[Row]:
+def scan(connection: sqlite3.Connection, kind: Kind, where: str, *values: Any) -> list[Row]:
     """Records as they are stored; the last value is the limit."""
     rows = connection.execute(f"{SELECT[kind]} WHERE {where} LIMIT ?", values)
     return [dict(zip(COLUMNS[kind], row, strict=True)) for row in rows]
@@ -71,6 +69,7 @@ def stats(connection: sqlite3.Connection, holder: str | None) -> Stats:
         log=by("log", "kind"),
         events=number("SELECT count(*) FROM events"),
         assistants=number("SELECT count(*) FROM assistants"),
+        crons=number("SELECT count(*) FROM crons"),
         items=number("SELECT count(*) FROM items"),
         bytes={table: number(_size(table, columns)) for table, columns in MEASURED.items()},
         oldest=oldest,

@@ -17,8 +17,9 @@ from greenroom.graph.words import all_words
 
 from . import namespaces
 from .codec import encode_json
-from .contract import FoundItem, ItemQuery, NamespaceQuery
+from .contract import FoundItem
 from .operations import DeleteExpired, DeleteItem, ProlongItem, PutItem
+from .queries import ItemQuery, NamespaceQuery
 from .records import ItemRow
 from .rows import to_item
 

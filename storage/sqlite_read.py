@@ -1,4 +1,4 @@
-"""Searches and log pages as SQL. Every value is bound; nothing that a client sent becomes SQL."""
+"""Searches as SQL. Every value is bound; nothing that a client sent becomes SQL."""
 
 from __future__ import annotations
 
@@ -12,45 +12,41 @@ import msgspec
 
 from . import sqlite_items
 from .codec import Types, encode_json
-from .contract import AssistantQuery, LogPage, StorageError, ThreadQuery
-from .records import Assistant, Event, LogRow, Run, Thread
+from .queries import AssistantQuery, CronQuery, Query, ThreadQuery
+from .records import Assistant, Cron, Kind, Run, Thread
 from .rows import (
     COLUMNS,
     RUN_COLUMNS,
     Filter,
     all_of,
     contains,
+    cron_columns,
     from_values,
-    to_event,
-    to_log_row,
+    ordered,
 )
 
 __all__ = [
     "SELECT",
-    "assistant_filter",
-    "checkpoint_page",
     "count",
+    "due_crons",
     "expired_threads",
-    "history_page",
+    "get",
     "last_seq",
+    "next_cron_date",
     "next_thread_expiry",
     "prepare",
-    "run_events",
     "runs_page",
     "search",
-    "select",
-    "thread_events",
-    "thread_filter",
     "unfinished_runs",
-    "whole_log",
 ]
 
-R = TypeVar("R", Thread, Run, Assistant)
+R = TypeVar("R", Thread, Run, Assistant, Cron)
 
-SELECT: Final[Mapping[type, str]] = {
+SELECT: Final[Mapping[Kind, str]] = {
     Thread: f"SELECT {', '.join(COLUMNS[Thread])} FROM threads",
     Run: f"SELECT {RUN_COLUMNS} FROM runs r JOIN threads t ON t.id = r.thread",
     Assistant: f"SELECT {', '.join(COLUMNS[Assistant])} FROM assistants",
+    Cron: f"SELECT {', '.join(COLUMNS[Cron])} FROM crons",
 }
 _SIMPLE_KEY: Final = re.compile(r"[\w-]+", re.ASCII)
 INDEXED_KEYS: Final = ("assistant_id", "graph_id")  # what clients look for, the rarer one first
@@ -65,7 +61,15 @@ def prepare(connection: sqlite3.Connection) -> None:
     sqlite_items.prepare(connection)
 
 
-def select(
+def get(
+    connection: sqlite3.Connection, types: Types, kind: type[R], where: str, *values: Any
+) -> R | None:
+    """The record that fits."""
+    found = _select(connection, types, kind, f"WHERE {where}", *values)
+    return found[0] if found else None
+
+
+def _select(
     connection: sqlite3.Connection, types: Types, kind: type[R], rest: str, *values: Any
 ) -> list[R]:
     """Records; `rest` is the SQL after the FROM clause."""
@@ -73,33 +77,16 @@ def select(
     return [from_values(kind, row, types) for row in rows]
 
 
-def search(
-    connection: sqlite3.Connection,
-    types: Types,
-    kind: type[R],
-    where: Filter,
-    query: ThreadQuery | AssistantQuery,
-) -> list[R]:
+def search(connection: sqlite3.Connection, types: Types, kind: type[R], query: Query) -> list[R]:
     """A page of the records that fit, in the query's order."""
-    key = COLUMNS[kind][0]
-    if query.sort_by not in COLUMNS[kind]:
-        raise StorageError(f"{kind.__name__} records cannot be sorted by {query.sort_by!r}")
-    way = "DESC" if query.descending else "ASC"
-    order = ", ".join(f"{column} {way}" for column in dict.fromkeys((query.sort_by, key)))
-    clause, values = where
-    return select(
-        connection,
-        types,
-        kind,
-        f"{clause} ORDER BY {order} LIMIT ? OFFSET ?",
-        *values,
-        _limit(query.limit),
-        query.offset,
-    )
+    clause, values = _filter(query)
+    rest = f"{clause} ORDER BY {ordered(kind, query)} LIMIT ? OFFSET ?"
+    return _select(connection, types, kind, rest, *values, _limit(query.limit), query.offset)
 
 
-def count(connection: sqlite3.Connection, table: str, where: Filter) -> int:
-    clause, values = where
+def count(connection: sqlite3.Connection, table: str, query: Query) -> int:
+    """How many records fit."""
+    clause, values = _filter(query)
     number: int = connection.execute(f"SELECT count(*) FROM {table} {clause}", values).fetchone()[0]
     return number
 
@@ -134,7 +121,7 @@ def runs_page(
         where += " AND r.status = ?"
         values.append(status)
     rest = f"{where} ORDER BY r.seq DESC LIMIT ? OFFSET ?"
-    return select(connection, types, Run, rest, *values, _limit(limit), offset)
+    return _select(connection, types, Run, rest, *values, _limit(limit), offset)
 
 
 def unfinished_runs(
@@ -143,18 +130,44 @@ def unfinished_runs(
     # The statuses are literals, so that SQLite sees that its partial index serves.
     where = "WHERE r.status IN ('pending', 'running')"
     if thread_id is None:
-        return select(connection, types, Run, f"{where} ORDER BY r.thread, r.seq")
-    return select(connection, types, Run, f"{where} AND t.thread_id = ? ORDER BY r.seq", thread_id)
+        return _select(connection, types, Run, f"{where} ORDER BY r.thread, r.seq")
+    return _select(connection, types, Run, f"{where} AND t.thread_id = ? ORDER BY r.seq", thread_id)
 
 
 def last_seq(connection: sqlite3.Connection, table: str, thread_id: str) -> int:
     """The highest `seq` of a thread in `runs` or `log`, 0 if it has none."""
-    query = f"SELECT max(seq) FROM {table} WHERE thread = ?"
-    (seq,) = connection.execute(query, (_thread(connection, thread_id),)).fetchone()
+    query = f"""
+        SELECT max(seq) FROM {table} WHERE thread = (SELECT id FROM threads WHERE thread_id = ?)
+    """
+    (seq,) = connection.execute(query, (thread_id,)).fetchone()
     return seq or 0
 
 
-def thread_filter(query: ThreadQuery) -> Filter:
+_DUE: Final = "WHERE enabled = 1 AND next_run_date"  # as in the index
+
+
+def due_crons(connection: sqlite3.Connection, types: Types, now: str, limit: int) -> list[Cron]:
+    rest = f"{_DUE} <= ? ORDER BY next_run_date, cron_id LIMIT ?"
+    return _select(connection, types, Cron, rest, now, limit)
+
+
+def next_cron_date(connection: sqlite3.Connection) -> str | None:
+    query = f"SELECT min(next_run_date) FROM crons {_DUE} IS NOT NULL"
+    found: str | None = connection.execute(query).fetchone()[0]
+    return found
+
+
+def _filter(query: Query) -> Filter:
+    match query:
+        case ThreadQuery():
+            return _thread_filter(query)
+        case AssistantQuery():
+            return _assistant_filter(query)
+        case CronQuery():
+            return _cron_filter(query)
+
+
+def _thread_filter(query: ThreadQuery) -> Filter:
     conditions, values = _metadata_filter(query.metadata)
     for key in INDEXED_KEYS:
         wanted = (query.metadata or {}).get(key)
@@ -173,7 +186,7 @@ def thread_filter(query: ThreadQuery) -> Filter:
     return all_of(conditions), values
 
 
-def assistant_filter(query: AssistantQuery) -> Filter:
+def _assistant_filter(query: AssistantQuery) -> Filter:
     conditions, values = _metadata_filter(query.metadata)
     if query.graph_id is not None:
         conditions.append("graph_id = ?")
@@ -182,6 +195,13 @@ def assistant_filter(query: AssistantQuery) -> Filter:
         conditions.append("instr(casefold(name), ?)")
         values.append(query.name.casefold())
     return all_of(conditions), values
+
+
+def _cron_filter(query: CronQuery) -> Filter:
+    conditions, values = _metadata_filter(query.metadata)
+    columns = cron_columns(query)
+    conditions += [f"{column} = ?" for column in columns]
+    return all_of(conditions), [*values, *columns.values()]
 
 
 def _metadata_filter(metadata: Mapping[str, Any] | None) -> tuple[list[str], list[Any]]:
@@ -235,164 +255,6 @@ def _json_contains(have: str, want: str) -> bool:
 @functools.lru_cache(maxsize=16)
 def _decode_once(text: str) -> Any:
     return msgspec.json.decode(text)
-
-
-_EVENTS: Final = """
-    SELECT t.thread_id, r.run_id, e.event_id, e.name, e.data
-    FROM events e JOIN runs r ON r.id = e.run JOIN threads t ON t.id = e.thread
-"""
-_ROW: Final = """
-    SELECT seq, kind, ns, checkpoint_id, base_seq, data, lists,
-        CASE WHEN run IS NULL THEN input ELSE (SELECT r.input FROM runs r WHERE r.id = run) END, 1
-    FROM log
-"""
-# The unary plus keeps SQLite from the index on `ns`, which finds every checkpoint of the thread.
-_BY_ID: Final = "thread = ? AND checkpoint_id = ? AND kind = 'checkpoint' AND +ns = ?"
-
-
-def checkpoint_page(
-    connection: sqlite3.Connection, thread_id: str, ns: str, checkpoint_id: str | None
-) -> LogPage | None:
-    if checkpoint_id is not None:
-        chosen, values = f"WHERE {_BY_ID}", [checkpoint_id, ns]
-    else:
-        chosen = "WHERE thread = ? AND ns = ? AND kind = 'checkpoint' ORDER BY seq DESC LIMIT 1"
-        values = [ns]
-    page = _page(connection, thread_id, ns, chosen, values)
-    return page if page.wanted else None
-
-
-def history_page(
-    connection: sqlite3.Connection, thread_id: str, ns: str, before: str | None, limit: int | None
-) -> LogPage:
-    older = ""
-    values: list[Any] = [ns]
-    if before is not None:
-        older = f"AND seq < (SELECT seq FROM log WHERE {_BY_ID})"
-        values += [_thread(connection, thread_id), before, ns]
-    chosen = f"""
-        WHERE thread = ? AND ns = ? AND kind = 'checkpoint' {older} ORDER BY seq DESC LIMIT ?
-    """
-    return _page(connection, thread_id, ns, chosen, [*values, _limit(limit)])
-
-
-def whole_log(connection: sqlite3.Connection, thread_id: str) -> list[LogRow]:
-    thread = _thread(connection, thread_id)
-    rows = connection.execute(f"{_ROW} WHERE thread = ? ORDER BY seq", (thread,))
-    return list(_log_rows(thread_id, rows))
-
-
-def run_events(
-    connection: sqlite3.Connection, thread_id: str, run_id: str, after: int, limit: int
-) -> list[Event]:
-    rest = "WHERE t.thread_id = ? AND r.run_id = ? AND e.event_id > ? ORDER BY e.event_id LIMIT ?"
-    return _events(connection, rest, thread_id, run_id, after, limit)
-
-
-def thread_events(
-    connection: sqlite3.Connection, thread_id: str, after: int, limit: int
-) -> list[Event]:
-    rest = "WHERE t.thread_id = ? AND e.event_id > ? ORDER BY e.event_id LIMIT ?"
-    return _events(connection, rest, thread_id, after, limit)
-
-
-def _events(connection: sqlite3.Connection, rest: str, *values: Any) -> list[Event]:
-    rows = connection.execute(f"{_EVENTS} {rest}", values)
-    return [to_event(row) for row in rows]
-
-
-def _page(
-    connection: sqlite3.Connection, thread_id: str, ns: str, chosen: str, values: list[Any]
-) -> LogPage:
-    thread = _thread(connection, thread_id)
-    wanted = connection.execute(
-        f"SELECT checkpoint_id, seq, base_seq FROM log {chosen}", [thread, *values]
-    ).fetchall()
-    if not wanted:
-        return LogPage((), (), ())
-    checkpoints = connection.execute(
-        f"{_ROW} WHERE thread = ? AND ns = ? AND kind = 'checkpoint' AND seq BETWEEN ? AND ?"
-        " ORDER BY seq",
-        (thread, ns, min(row[2] for row in wanted), max(row[1] for row in wanted)),
-    )
-    ids = tuple(row[0] for row in wanted)
-    writes = connection.execute(
-        f"{_ROW} WHERE thread = ? AND checkpoint_id IN (SELECT value FROM json_each(?))"
-        " AND kind = 'writes' AND +ns = ? ORDER BY seq",
-        (thread, encode_json(list(ids)).decode(), ns),
-    )
-    rows = _log_rows(thread_id, checkpoints)
-    asked = [row for row in rows if row.checkpoint_id in ids]
-    lists = sorted({list_id for row in asked for list_id in row.lists})
-    seqs = [row.seq for row in asked]
-    parts = [
-        part
-        for list_id in lists
-        for part in _list_rows(connection, thread_id, thread, ns, list_id, min(seqs), max(seqs))
-    ]
-    return LogPage(ids, rows, _log_rows(thread_id, writes), tuple(parts))
-
-
-_PARTS: Final = "thread = :thread AND base_seq = :list AND kind IN ('list', 'pack', 'splice')"
-_SPLICE: Final = f"""
-    SELECT min(seq) FROM log WHERE {_PARTS} AND kind = 'splice' AND seq < :first
-"""
-_LOOSE: Final = f"SELECT count(*) FROM log WHERE {_PARTS} AND kind = 'list' AND seq < :until"
-_PIECES: Final = f"""
-    SELECT CASE seq WHEN base_seq THEN '[' ELSE ',' END || data AS piece FROM log WHERE {_PARTS}
-"""
-# What all checkpoints asked for share is put together by the database: by far the quickest. Packs
-# are older than what is loose, so that nothing needs to be sorted.
-_JOINED: Final = f"""
-    SELECT CAST(group_concat(piece, '') AS BLOB) FROM (
-        SELECT * FROM ({_PIECES} AND kind = 'pack' AND seq < :until ORDER BY seq)
-        UNION ALL
-        SELECT * FROM ({_PIECES} AND kind = 'list' AND seq < :until ORDER BY seq)
-        UNION ALL
-        SELECT ']'
-    )
-"""
-_LATER: Final = f"{_ROW} WHERE {_PARTS} AND seq >= :until AND seq < :last ORDER BY seq"
-
-
-def _list_rows(
-    connection: sqlite3.Connection,
-    thread_id: str,
-    thread: int | None,
-    ns: str,
-    list_id: int,
-    first: int,
-    last: int,
-) -> list[LogRow]:
-    """The records of a list before `last`; those that follow each other before `first` as one."""
-    values = {"thread": thread, "list": list_id, "first": first, "last": last}
-    (splice,) = connection.execute(_SPLICE, values).fetchone()
-    values["until"] = first if splice is None else splice
-    (data,) = connection.execute(_JOINED, values).fetchone()
-    rest = connection.execute(_LATER, values)
-    if data == b"]":
-        return list(_log_rows(thread_id, rest))
-    (loose,) = connection.execute(_LOOSE, values).fetchone()
-    joined = LogRow(
-        thread_id=thread_id,
-        seq=list_id,
-        kind="array",
-        ns=ns,
-        checkpoint_id="",
-        base_seq=list_id,
-        data=data,
-        count=loose,
-    )
-    return [joined, *_log_rows(thread_id, rest)]
-
-
-def _thread(connection: sqlite3.Connection, thread_id: str) -> int | None:
-    row = connection.execute("SELECT id FROM threads WHERE thread_id = ?", (thread_id,)).fetchone()
-    return None if row is None else row[0]
-
-
-def _log_rows(thread_id: str, rows: sqlite3.Cursor) -> tuple[LogRow, ...]:
-    return tuple(to_log_row(thread_id, row) for row in rows)
 
 
 def _limit(limit: int | None) -> int:

@@ -1,7 +1,8 @@
 """The SQLite schema, and how a file comes to have it.
 
 Rows are kept in the order in which they came; narrow unique indexes find them. Threads and runs are
-known to other tables by their integer `id`. No listing touches state: it is in `log` alone.
+known to other tables by their integer `id`, but for `crons`, which are listed by their thread. No
+listing touches state: it is in `log` alone.
 The words and vectors that items are found by are apart from the items, by their `id`.
 """
 
@@ -176,6 +177,33 @@ def chains(db: Database) -> None:
     renew(db.conn)
 
 
+def crons(db: Database) -> None:
+    for statement in (
+        """CREATE TABLE crons (
+            id INTEGER PRIMARY KEY,
+            cron_id TEXT NOT NULL UNIQUE,
+            assistant_id TEXT NOT NULL,
+            schedule TEXT NOT NULL,
+            created_at TEXT NOT NULL,
+            updated_at TEXT NOT NULL,
+            payload TEXT NOT NULL,
+            thread_id TEXT,
+            timezone TEXT,
+            end_time TEXT,
+            next_run_date TEXT,
+            metadata TEXT NOT NULL,
+            enabled INTEGER NOT NULL,
+            on_run_completed TEXT
+        )""",
+        "CREATE INDEX crons_created ON crons (created_at, cron_id)",
+        "CREATE INDEX crons_assistant ON crons (assistant_id, created_at, cron_id)",
+        "CREATE INDEX crons_thread ON crons (thread_id, created_at, cron_id)",
+        """CREATE INDEX crons_due ON crons (next_run_date, cron_id)
+            WHERE enabled = 1 AND next_run_date IS NOT NULL""",
+    ):
+        db.execute(statement)
+
+
 def words(db: Database) -> None:
     """Texts are kept as their words, with a space between: FTS5 is not to see other words in them,
     or to take an accent away."""
@@ -196,6 +224,7 @@ MIGRATIONS: Final = (
     items,
     bounds,
     chains,
+    crons,
     words,
 )  # in order; a released one is never changed
 

@@ -13,6 +13,7 @@ from .contract import RecordExists, StorageError
 from .operations import (
     AppendEvents,
     AppendLog,
+    DeleteCron,
     DeleteExpired,
     DeleteItem,
     DeleteRun,
@@ -22,13 +23,14 @@ from .operations import (
     PackList,
     ProlongItem,
     PutAssistant,
+    PutCron,
     PutItem,
     PutRun,
     PutThread,
     Restore,
     TruncateLog,
 )
-from .records import Assistant, LogRow, Run, Thread
+from .records import Assistant, Cron, Kind, LogRow, Run, Thread
 from .rows import COLUMNS, log_values, to_row
 
 __all__ = ["apply"]
@@ -50,6 +52,7 @@ _thread_columns = COLUMNS[Thread]
 _run_columns = [column for column in COLUMNS[Run] if column != "thread_id"]
 _run_changes = [column for column in _run_columns if column not in ("run_id", "input")]
 _assistant_columns = COLUMNS[Assistant]
+_cron_columns = COLUMNS[Cron]
 
 _INSERT_THREAD: Final = (
     f"INSERT INTO threads ({_names(_thread_columns)}) VALUES ({_values(_thread_columns)})"
@@ -70,10 +73,16 @@ _PUT_ASSISTANT: Final = f"""
     INSERT INTO assistants ({_names(_assistant_columns)}) VALUES ({_values(_assistant_columns)})
     ON CONFLICT (assistant_id) DO UPDATE SET {_set(_assistant_columns[1:], "excluded.")}
 """
-_RESTORE: Final[Mapping[type, str]] = {
+_PUT_CRON: Final = f"""
+    INSERT INTO crons ({_names(_cron_columns)}) SELECT {_values(_cron_columns)}
+    WHERE :thread_id IS NULL OR EXISTS (SELECT 1 FROM threads WHERE thread_id = :thread_id)
+    ON CONFLICT (cron_id) DO UPDATE SET {_set(_cron_columns[1:], "excluded.")}
+"""
+_RESTORE: Final[Mapping[Kind, str]] = {
     Thread: _RESTORE_THREAD,
     Run: _PUT_RUN,
     Assistant: _PUT_ASSISTANT,
+    Cron: _PUT_CRON,
 }
 _APPEND_LOG: Final = """
     INSERT INTO log (thread, seq, kind, ns, checkpoint_id, base_seq, data, lists)
@@ -89,6 +98,7 @@ _DELETE_THREAD: Final = (
     f"DELETE FROM events WHERE thread = {_THREAD}",
     f"DELETE FROM log WHERE thread = {_THREAD}",
     f"DELETE FROM runs WHERE thread = {_THREAD}",
+    "DELETE FROM crons WHERE thread_id = ?",
     "DELETE FROM threads WHERE thread_id = ?",
 )
 _RUN: Final = f"(SELECT id FROM runs WHERE thread = {_THREAD} AND run_id = ?)"
@@ -176,6 +186,10 @@ def apply(db: Database, operation: Operation) -> None:
                 db.execute(statement, (thread_id, run_id))
         case PutAssistant(assistant):
             db.execute(_PUT_ASSISTANT, to_row(assistant))
+        case PutCron(cron):
+            db.execute(_PUT_CRON, to_row(cron))
+        case DeleteCron(cron_id):
+            db.execute("DELETE FROM crons WHERE cron_id = ?", (cron_id,))
         case AppendLog(rows, follows):
             if follows is not None:
                 _check_follows(db, rows[0].thread_id, follows)

@@ -25,9 +25,10 @@ from greenroom.graph.vectors import IndexConfig, VectorIndex
 from greenroom.graph.words import text_of, words_of
 from greenroom.graph.world import World, world_of_program
 
-from .contract import ItemQuery, NamespaceQuery, Storage, StorageError
+from .contract import Storage, StorageError
 from .items import checked_key, checked_namespace, fields_of, item_row, prolonged, put_at, time_text
 from .operations import DeleteExpired, DeleteItem, PutItem
+from .queries import ItemQuery, NamespaceQuery
 from .records import ItemRow
 from .session import StorageSession
 from .sweeping import SweepLoop

@@ -1,13 +1,14 @@
 """Everything a store holds, as JSON lines or on its way to another store.
 
 The first line says what it is, then each line is one record as it is stored:
-`{"thread": {column: value}}`, `run`, `log`, `event`, `assistant`, `item`. What belongs
-to a thread follows it. The last line counts them: an export without it was cut short.
+`{"thread": {column: value}}`, `run`, `log`, `event`, `assistant`, `item`, `cron`. What belongs
+to a thread follows it, but crons, which come when all threads are there. The last line counts them:
+an export without it was cut short.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, groupby
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ import msgspec
 from . import scans
 from .contract import Stats, Storage, StorageError
 from .operations import AppendEvents, AppendLog, Operation, PutItem, Restore
-from .records import Assistant, Event, ItemRow, LogRow, Row, Run, Thread
+from .records import Assistant, Cron, Event, ItemRow, Kind, LogRow, Row, Run, Thread
 from .rows import COLUMNS, from_row
 
 __all__ = ["Importer", "Record", "everything", "from_lines", "how_many", "to_lines"]
@@ -28,10 +29,11 @@ VERSION: Final = 1
 GROUP: Final = 500  # records committed at a time,
 GROUP_BYTES: Final = 4 * 1024 * 1024  # and their size at most, unless one alone is larger
 
-_KINDS: Final[dict[str, type[Thread] | type[Run] | type[Assistant]]] = {
+_KINDS: Final[dict[str, Kind]] = {
     "thread": Thread,
     "run": Run,
     "assistant": Assistant,
+    "cron": Cron,
 }
 _NAMES: Final = {kind: name for name, kind in _KINDS.items()}
 
@@ -39,11 +41,11 @@ _NAMES: Final = {kind: name for name, kind in _KINDS.items()}
 def how_many(stats: Stats) -> int:
     """How many records `everything` gives."""
     counts = [count.values() for count in (stats.threads, stats.runs, stats.log)]
-    return sum(map(sum, counts)) + stats.events + stats.assistants + stats.items
+    return sum(map(sum, counts)) + stats.events + stats.assistants + stats.crons + stats.items
 
 
 def everything(storage: Storage) -> Iterator[Record]:
-    """All that is stored. A thread comes with all that belongs to it, as of one moment."""
+    """All that is stored. A thread comes with its runs, log and events, as of one moment."""
     for page in scans.assistants(storage):
         yield from (Restore(Assistant, row) for row in page)
     for items in scans.items(storage):
@@ -51,6 +53,8 @@ def everything(storage: Storage) -> Iterator[Record]:
     for then, thread in scans.threads(storage):
         yield Restore(Thread, thread)
         yield from _belongings(then, thread["thread_id"])
+    for page in scans.crons(storage):
+        yield from (Restore(Cron, row) for row in page)
 
 
 def _belongings(storage: Storage, thread_id: str) -> Iterator[Record]:
@@ -227,14 +231,14 @@ class _Known:
 
 @attrs.define
 class Importer:
-    """Puts records into a store whose lease is held; `finish` at the end.
+    """Puts records into a store by `commit`, which applies a group; `finish` at the end.
 
     What is there already in the same form is passed over, so that an import that was cut short is
     simply made again. A thread that is there and is another is a StorageError.
     """
 
     storage: Storage
-    epoch: int
+    commit: Callable[[Sequence[Operation]], object]
     _waiting: list[Record] = attrs.field(init=False, factory=list)
     _bytes: int = attrs.field(init=False, default=0)
     _known: _Known | None = attrs.field(init=False, default=None)
@@ -253,6 +257,13 @@ class Importer:
                     place = f"{'.'.join(item.namespace)}, key {item.key!r}"
                     raise StorageError(f"Item {place} is there already, and is not the same")
                 return
+        elif isinstance(record, Restore) and record.kind is Cron:
+            cron_id = record.row["cron_id"]
+            cron = self.storage.get_cron(cron_id)
+            if cron is not None:
+                if cron != from_row(Cron, record.row, self.storage.types):
+                    raise StorageError(f"Cron {cron_id} is there already, and is not the same")
+                return
         elif self._known is not None and (there := self._known.find(record)) is not None:
             if there != record:
                 raise _another(self._known.thread_id)
@@ -265,9 +276,7 @@ class Importer:
     def finish(self) -> None:
         """Make durable what was taken in. Raises StorageError."""
         if self._waiting:
-            (error,) = self.storage.commit([_gathered(self._waiting)], self.epoch)
-            if error is not None:
-                raise error
+            self.commit(_gathered(self._waiting))
         self._waiting, self._bytes = [], 0
 
     def _look(self, row: Row) -> _Known | None:

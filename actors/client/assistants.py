@@ -7,8 +7,8 @@ from typing import Any, Final
 from uuid import UUID, uuid5
 
 from greenroom.storage import Storage
-from greenroom.storage.contract import AssistantQuery
 from greenroom.storage.operations import PutAssistant
+from greenroom.storage.queries import AssistantQuery
 from greenroom.storage.records import Assistant
 
 from ..errors import Invalid, NotFound

@@ -16,9 +16,9 @@ from greenroom.graph.states import Place as GraphPlace
 from greenroom.graph.states import locate, read_state
 from greenroom.storage import RecordExists, Storage, StorageSession
 from greenroom.storage.codec import as_json
-from greenroom.storage.contract import ThreadQuery
 from greenroom.storage.log import read_history, read_saved
 from greenroom.storage.operations import InsertThread
+from greenroom.storage.queries import ThreadQuery
 from greenroom.storage.records import Thread, ThreadStatus
 from greenroom.storage.rows import contains
 

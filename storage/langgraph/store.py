@@ -28,7 +28,7 @@ from greenroom.graph.vectors import VectorIndex
 from greenroom.graph.words import text_of, words_of
 
 from ..blocking import BlockingSession
-from ..contract import ItemQuery, NamespaceQuery, Storage
+from ..contract import Storage
 from ..items import (
     checked_key,
     checked_namespace,
@@ -39,6 +39,7 @@ from ..items import (
     time_text,
 )
 from ..operations import DeleteExpired, DeleteItem, Operation, PutItem
+from ..queries import ItemQuery, NamespaceQuery
 from ..records import ItemRow
 
 __all__ = ["GreenroomStore"]

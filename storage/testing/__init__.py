@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from .care import CareContract
 from .commits import CommitContract
+from .crons import CronContract
 from .faults import Crashed, FaultyStorage, Gate
 from .inputs import InputContract
 from .items import ItemContract
@@ -24,6 +25,7 @@ from .logs import LogContract
 from .making import (
     make_assistant,
     make_checkpoint_row,
+    make_cron,
     make_event,
     make_item,
     make_list_row,
@@ -40,6 +42,7 @@ __all__ = [
     "StorageContract",
     "make_assistant",
     "make_checkpoint_row",
+    "make_cron",
     "make_event",
     "make_item",
     "make_list_row",
@@ -56,6 +59,7 @@ class StorageContract(
     ListContract,
     InputContract,
     ItemContract,
+    CronContract,
     CareContract,
 ):
     """The whole suite. `new_storage` makes storage objects over the same data, one after the other;

@@ -15,17 +15,19 @@ from ..operations import (
     InsertThread,
     Operation,
     PutAssistant,
+    PutCron,
     PutItem,
     PutRun,
     Restore,
 )
-from ..records import Assistant, LogRow, Row, Run, Thread
+from ..records import Assistant, Cron, Kind, LogRow, Row, Run, Thread
 from ..rows import to_row
 from .making import (
     Open,
     OpenStorage,
     make_assistant,
     make_checkpoint_row,
+    make_cron,
     make_event,
     make_item,
     make_run,
@@ -39,9 +41,10 @@ __all__ = ["CareContract"]
 class CareContract(OpenStorage):
     """What export, import and check are made of."""
 
-    def test_threads_and_assistants_are_scanned_by_id(self, opened: Open) -> None:
+    def test_threads_assistants_and_crons_are_scanned_by_id(self, opened: Open) -> None:
         threads = [make_thread(ident, metadata={"é": [1, 2.5, None]}) for ident in "cab"]
         opened.commit(*map(InsertThread, threads), *map(PutAssistant, map(make_assistant, "yzx")))
+        opened.commit(*map(PutCron, map(make_cron, "nmo")))
         storage = opened.storage
         rows = storage.scan_threads()
         assert rows == [to_row(thread) for thread in sorted(threads, key=lambda t: t.thread_id)]
@@ -49,6 +52,8 @@ class CareContract(OpenStorage):
         assert storage.scan_threads(after="c") == []
         assert [row["assistant_id"] for row in storage.scan_assistants()] == ["x", "y", "z"]
         assert [row["assistant_id"] for row in storage.scan_assistants(after="x", limit=1)] == ["y"]
+        assert storage.scan_crons() == [to_row(make_cron(one)) for one in "mno"]
+        assert [row["cron_id"] for row in storage.scan_crons(after="m", limit=1)] == ["n"]
 
     def test_runs_are_scanned_in_order_of_arrival(self, opened: Open) -> None:
         runs = [make_run(f"r{seq}", seq=seq, kwargs={"input": {"n": seq}}) for seq in (3, 1, 2)]
@@ -99,10 +104,11 @@ class CareContract(OpenStorage):
         assert [row.input for row in opened.storage.scan_log("t")] == [given, b'{"n":2}']
 
     def test_a_record_is_restored_as_it_was_stored(self, opened: Open) -> None:
-        rows: dict[type[Thread] | type[Run] | type[Assistant], Row] = {
+        rows: dict[Kind, Row] = {
             Thread: to_row(make_thread(metadata={"a": 1})),
             Run: to_row(make_run(kwargs={"input": [1.0, "é"]}, bound=("i",))),
             Assistant: to_row(make_assistant()),
+            Cron: to_row(make_cron(thread_id="t", enabled=False, payload={"input": (1.0, "é")})),
         }
         # As another version may have written it.
         rows[Thread]["metadata"] = '{ "a" : 1.0 }'
@@ -112,6 +118,7 @@ class CareContract(OpenStorage):
             assert opened.storage.scan_threads() == [rows[Thread]]
             assert opened.storage.scan_runs("t") == [rows[Run]]
             assert opened.storage.scan_assistants() == [rows[Assistant]]
+            assert opened.storage.scan_crons() == [rows[Cron]]
 
     def test_a_restored_thread_keeps_what_belongs_to_it(self, opened: Open) -> None:
         opened.commit(
@@ -119,6 +126,7 @@ class CareContract(OpenStorage):
             PutRun(make_run()),
             AppendLog((make_checkpoint_row(1, "c1"),)),
             AppendEvents((make_event(1),)),
+            PutCron(make_cron(thread_id="t")),
         )
         opened.commit(Restore(Thread, to_row(make_thread(status="error"))))
         storage = opened.storage
@@ -126,7 +134,7 @@ class CareContract(OpenStorage):
         assert thread is not None
         assert thread.status == "error"
         assert len(storage.scan_runs("t")) == storage.last_log_seq("t") == 1
-        assert len(storage.read_thread_events("t")) == 1
+        assert len(storage.read_thread_events("t")) == len(storage.scan_crons()) == 1
 
     def test_a_restore_that_is_refused_with_others_leaves_nothing(self, opened: Open) -> None:
         row = make_checkpoint_row(1, "c1")
@@ -139,6 +147,7 @@ class CareContract(OpenStorage):
                     Restore(Thread, to_row(make_thread("u"))),
                     Restore(Run, to_row(make_run())),
                     Restore(Assistant, to_row(make_assistant())),
+                    Restore(Cron, to_row(make_cron())),
                     AppendLog((row,)),
                 ]
             ],
@@ -147,6 +156,7 @@ class CareContract(OpenStorage):
         assert error != [None]
         assert opened.storage.scan_threads() == before
         assert opened.storage.scan_runs("t") == opened.storage.scan_assistants() == []
+        assert opened.storage.scan_crons() == []
 
     def test_items_are_scanned_in_the_order_in_which_they_were_made(self, opened: Open) -> None:
         puts = [
@@ -178,15 +188,16 @@ class CareContract(OpenStorage):
             AppendLog((make_checkpoint_row(1, "c1"), make_writes_row(2, "c1"))),
             AppendEvents((make_event(1),)),
             PutAssistant(make_assistant()),
+            *map(PutCron, map(make_cron, "cde")),
         )
         stats = opened.storage.stats()
         assert dict(stats.threads) == {"idle": 1, "busy": 1}
         assert dict(stats.runs) == {"success": 2}
         assert dict(stats.log) == {"checkpoint": 1, "writes": 1}
-        assert (stats.events, stats.assistants) == (1, 1)
+        assert (stats.events, stats.assistants, stats.crons) == (1, 1, 3)
         assert (stats.oldest, stats.newest) == ("2026-01-01", "2026-01-02")
         assert stats.holder == "tests"
-        assert all(stats.bytes[name] > 0 for name in ("threads", "runs", "log", "events"))
+        assert all(stats.bytes[name] > 0 for name in ("threads", "runs", "log", "events", "crons"))
 
     def test_nothing_is_left_of_what_was_deleted(self, opened: Open) -> None:
         opened.commit(
@@ -194,11 +205,16 @@ class CareContract(OpenStorage):
             PutRun(make_run()),
             AppendLog((make_checkpoint_row(1, "c1"),)),
             AppendEvents((make_event(1),)),
+            PutCron(make_cron(thread_id="t")),
         )
         opened.commit(DeleteThread("t"))
         stats = opened.storage.stats()
         assert (dict(stats.threads), dict(stats.runs), dict(stats.log)) == ({}, {}, {})
-        assert stats.events == 0
+        assert stats.events == stats.crons == 0
+        assert opened.storage.faults() == []
+
+    def test_a_log_whose_thread_has_no_runs_is_sound(self, opened: Open) -> None:
+        opened.commit(InsertThread(make_thread()), AppendLog((make_checkpoint_row(1, "c1"),)))
         assert opened.storage.faults() == []
 
     def test_vacuum_keeps_everything_and_needs_the_lease(self, opened: Open) -> None:

@@ -12,19 +12,11 @@ import pytest
 from greenroom.graph.control import Send
 
 from ..codec import Unstorable
-from ..contract import (
-    AssistantQuery,
-    ItemQuery,
-    Lease,
-    RecordExists,
-    StaleEpoch,
-    Storage,
-    StorageHeld,
-    ThreadQuery,
-)
+from ..contract import Lease, RecordExists, StaleEpoch, Storage, StorageHeld
 from ..operations import (
     AppendEvents,
     AppendLog,
+    DeleteCron,
     DeleteExpired,
     DeleteItem,
     DeleteRun,
@@ -34,12 +26,14 @@ from ..operations import (
     PackList,
     ProlongItem,
     PutAssistant,
+    PutCron,
     PutItem,
     PutRun,
     PutThread,
     Restore,
     TruncateLog,
 )
+from ..queries import AssistantQuery, CronQuery, ItemQuery, ThreadQuery
 from ..records import Thread
 from ..rows import to_row
 from .making import (
@@ -47,6 +41,7 @@ from .making import (
     OpenStorage,
     make_assistant,
     make_checkpoint_row,
+    make_cron,
     make_event,
     make_item,
     make_run,
@@ -171,6 +166,7 @@ class CommitContract(OpenStorage):
             PutAssistant(make_assistant()),
             AppendLog((make_checkpoint_row(1, "c1"), make_checkpoint_row(2, "c2", base_seq=1))),
             AppendEvents((make_event(1), make_event(2, "gone"))),
+            *(PutCron(make_cron(one, thread_id=one)) for one in "tu"),
         )
         before = _everything(opened.storage)
         with pytest.raises(RecordExists):
@@ -185,6 +181,9 @@ class CommitContract(OpenStorage):
                 TruncateLog("t", 2),
                 AppendLog((make_checkpoint_row(2, "other"),)),
                 AppendEvents((make_event(3),)),
+                PutCron(make_cron("t", enabled=False)),
+                PutCron(make_cron("new")),
+                DeleteCron("t"),
                 DeleteThread("u"),
                 InsertThread(make_thread("new")),
                 InsertThread(make_thread()),
@@ -201,6 +200,7 @@ class CommitContract(OpenStorage):
     def test_what_belongs_to_no_thread_is_accepted_and_never_seen(self, opened: Open) -> None:
         belongings: Sequence[Operation] = (
             PutRun(make_run()),
+            PutCron(make_cron(thread_id="t")),
             AppendLog((make_checkpoint_row(1, "c"), make_writes_row(2, "c"))),
             AppendEvents((make_event(1),)),
             TruncateLog("t", 1),
@@ -209,13 +209,14 @@ class CommitContract(OpenStorage):
         )
         opened.commit(*belongings)
         opened.commit(InsertThread(make_thread()))
-        assert _belongings(opened.storage, "t") == ([], [], 0, None, [], [])
+        assert _belongings(opened.storage, "t") == ([], [], 0, None, [], [], [])
 
     def test_deleting_a_thread_deletes_what_belongs_to_it(self, opened: Open) -> None:
         for one in ("t", "u"):
             opened.commit(
                 InsertThread(make_thread(one)),
                 PutRun(make_run(thread_id=one)),
+                PutCron(make_cron(one, thread_id=one)),
                 AppendLog((make_checkpoint_row(1, "c", thread_id=one),)),
                 AppendEvents((make_event(1, thread_id=one),)),
             )
@@ -223,7 +224,7 @@ class CommitContract(OpenStorage):
         opened.commit(DeleteThread("t"))
         assert opened.storage.get_thread("t") is None
         opened.commit(InsertThread(make_thread()))
-        assert _belongings(opened.storage, "t") == ([], [], 0, None, [], [])
+        assert _belongings(opened.storage, "t") == ([], [], 0, None, [], [], [])
         assert _belongings(opened.storage, "u") == other
 
     def test_deleting_a_run_keeps_the_log(self, opened: Open) -> None:
@@ -328,6 +329,8 @@ class CommitContract(OpenStorage):
             PutRun(make_run(status="success")),
             DeleteRun("t", "r"),
             PutAssistant(make_assistant()),
+            PutCron(make_cron()),
+            DeleteCron("c"),
             AppendLog((make_checkpoint_row(2, "c2"),)),
             TruncateLog("t", 1),
             PackList("t", 1),
@@ -387,6 +390,7 @@ def _belongings(storage: Storage, thread_id: str) -> tuple[object, ...]:
         storage.read_checkpoint(thread_id, ""),
         storage.read_events(thread_id, "r"),
         storage.read_thread_events(thread_id),
+        storage.search_crons(CronQuery(thread_id=thread_id)),
     )
 
 
@@ -395,6 +399,7 @@ def _everything(storage: Storage) -> tuple[object, ...]:
     return (
         threads,
         storage.search_assistants(AssistantQuery(limit=None)),
+        storage.search_crons(CronQuery(limit=None)),
         [storage.read_history(thread.thread_id, "") for thread in threads],
         [_belongings(storage, thread.thread_id) for thread in threads],
         storage.search_items(ItemQuery(now="2026-01-01T00:00:00.000000+00:00")),

@@ -12,9 +12,10 @@ from greenroom.graph.filters import fits
 from greenroom.graph.words import words_of
 
 from ..codec import Unstorable
-from ..contract import ItemQuery, NamespaceQuery, RecordExists, Storage
+from ..contract import RecordExists, Storage
 from ..namespaces import place
 from ..operations import DeleteExpired, DeleteItem, InsertThread, ProlongItem, PutItem
+from ..queries import ItemQuery, NamespaceQuery
 from .making import Open, OpenStorage, make_item, make_thread
 from .searches import HOSTILE_KEYS
 

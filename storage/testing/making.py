@@ -11,13 +11,14 @@ import pytest
 
 from ..contract import Storage
 from ..operations import Operation
-from ..records import Assistant, Event, ItemRow, LogRow, Run, Thread
+from ..records import Assistant, Cron, Event, ItemRow, LogRow, Run, Thread
 
 __all__ = [
     "Open",
     "OpenStorage",
     "make_assistant",
     "make_checkpoint_row",
+    "make_cron",
     "make_event",
     "make_item",
     "make_list_row",
@@ -55,6 +56,18 @@ def make_assistant(assistant_id: str = "a", **changes: Any) -> Assistant:
         **changes,
     }
     return Assistant(assistant_id=assistant_id, **given)
+
+
+def make_cron(cron_id: str = "c", **changes: Any) -> Cron:
+    given: dict[str, Any] = {
+        "assistant_id": "a",
+        "schedule": "0 9 * * *",
+        "created_at": "2026-01-01T00:00:00.000000+00:00",
+        "updated_at": "2026-01-01T00:00:00.000000+00:00",
+        "payload": {},
+        **changes,
+    }
+    return Cron(cron_id=cron_id, **given)
 
 
 def make_checkpoint_row(

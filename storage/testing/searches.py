@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from ..codec import Unstorable
-from ..contract import AssistantQuery, StorageError, ThreadQuery
+from ..contract import StorageError
 from ..operations import DeleteThread, InsertThread, PutAssistant, PutRun, PutThread
+from ..queries import AssistantQuery, ThreadQuery
 from ..records import Thread
 from .making import (
     Open,

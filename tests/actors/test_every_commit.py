@@ -20,6 +20,7 @@ from trio.testing import MockClock
 from greenroom.actors import Greenroom
 from greenroom.storage import (
     AssistantQuery,
+    CronQuery,
     MemoryStorage,
     SqliteStorage,
     Storage,
@@ -71,6 +72,7 @@ def everything(storage: Storage) -> list[Any]:
     threads = storage.search_threads(ThreadQuery(limit=None))
     return [
         storage.search_assistants(AssistantQuery(limit=None)),
+        storage.search_crons(CronQuery(limit=None)),
         [
             (
                 thread,

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import operator
+from contextvars import ContextVar
 from typing import Annotated, Any, TypedDict
 
-from greenroom.graph import START, Command, Overwrite, Send, interrupt
+import pytest
+import trio
+
+from greenroom.graph import START, Command, Overwrite, Send, StateGraph, interrupt
 
 
 def count(held: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
@@ -111,3 +116,30 @@ async def test_an_answer_is_the_same_each_time_a_node_begins_again(wire: Any, th
     answer.append("by the caller")
     await graph.ainvoke(Command(resume="two"), thread)
     assert await graph.ainvoke(Command(resume="three"), thread) == {"log": ["one", "two", "three"]}
+
+
+class Log(TypedDict):
+    log: Annotated[list[str], operator.add]
+
+
+current_user: ContextVar[str] = ContextVar("current_user", default="nobody")
+
+
+@pytest.mark.parametrize("waits", [False, True])
+async def test_a_context_variable_that_a_node_sets_is_not_seen_by_its_siblings(
+    waits: bool,
+) -> None:
+    async def node(state: Any) -> Any:
+        found = current_user.get()
+        current_user.set(state["name"])
+        if waits:
+            await trio.lowlevel.checkpoint()
+        return {"log": [f"{found} {current_user.get()}"]}
+
+    def spread(state: Any) -> list[Send]:
+        return [Send("node", {"name": name}) for name in ("ann", "bob", "cid")]
+
+    builder = StateGraph(Log).add_node("node", node)
+    graph = builder.add_conditional_edges(START, spread, ["node"]).compile()
+    result = await graph.ainvoke({"log": []})
+    assert result["log"] == ["nobody ann", "nobody bob", "nobody cid"]

@@ -7,7 +7,8 @@ from typing import Annotated, Any, TypedDict
 
 from greenroom.actors import Greenroom
 from greenroom.graph import START, CompiledStateGraph, StateGraph, interrupt
-from greenroom.storage import Storage
+from greenroom.storage import PutCron, Storage
+from greenroom.storage.testing import make_cron
 
 
 class State(TypedDict, total=False):
@@ -64,4 +65,7 @@ async def stock(storage: Storage) -> dict[str, str]:
         await client.runs.wait(ids["answered"], "agent", command={"resume": {"so": ["it", "is"]}})
         await client.store.put_item(["a", "b"], key="k", value={"é": 1})
         await client.store.put_item(["a"], key="mortal", value={}, ttl=5)
+        payload = {"input": {"log": [(1, "ключ")]}}
+        crons = [make_cron("of a thread", thread_id=ids["asks"], payload=payload), make_cron("off")]
+        await room._session.commit(list(map(PutCron, crons)))
     return ids

@@ -13,6 +13,8 @@ import psycopg
 from greenroom.storage import (
     AppendEvents,
     AppendLog,
+    CronQuery,
+    DeleteCron,
     DeleteExpired,
     DeleteItem,
     DeleteRun,
@@ -22,6 +24,7 @@ from greenroom.storage import (
     PackList,
     ProlongItem,
     PutAssistant,
+    PutCron,
     PutItem,
     PutRun,
     PutThread,
@@ -33,13 +36,14 @@ from greenroom.storage import (
     TruncateLog,
 )
 from greenroom.storage.postgres import PostgresStorage
-from greenroom.storage.postgres_schema import exists
+from greenroom.storage.postgres_schema import MIGRATIONS, exists
 from greenroom.storage.records import Thread
 from greenroom.storage.rows import COLUMNS, to_row
 from greenroom.storage.testing import (
     StorageContract,
     make_assistant,
     make_checkpoint_row,
+    make_cron,
     make_event,
     make_item,
     make_list_row,
@@ -266,6 +270,22 @@ def test_the_schema_has_a_column_for_every_field(start, db):
         assert stored - set(COLUMNS[kind]) <= {"id", "thread", "folded_name"}
 
 
+@pytest.mark.parametrize("number", range(1, len(MIGRATIONS)))
+def test_a_schema_of_an_older_version_is_brought_up_to_date(start, db, number, monkeypatch):
+    with monkeypatch.context() as older:
+        older.setattr("greenroom.storage.postgres_schema.MIGRATIONS", MIGRATIONS[:number])
+        older.setattr(PostgresStorage, "_index", lambda *_: None)  # it knows of no index
+        storage, epoch = start()
+    insert(storage, epoch, "t")
+    storage.close()
+    storage, epoch = start()
+    cron = make_cron(thread_id="t")
+    assert storage.commit([[PutCron(cron)]], epoch) == [None]
+    assert storage.search_crons(CronQuery()) == [cron]
+    applied = db.execute("SELECT number FROM greenroom.migrations ORDER BY number").fetchall()
+    assert applied == [(one,) for one in range(1, len(MIGRATIONS) + 1)]
+
+
 def test_a_schema_of_a_newer_version_is_refused_and_left_alone(start, db, dsn):
     storage, _ = start()
     storage.close()
@@ -437,6 +457,7 @@ def plans(start, db):
             AppendLog((make_writes_row(2, "c", thread_id=one),)),
             AppendEvents((make_event(1, thread_id=one),)),
             PutItem(make_item((one,), "k"), f"soup {one}"),
+            PutCron(make_cron(one, thread_id=one, assistant_id=one, next_run_date=f"2026-{one}")),
         )
         storage.commit([operations], epoch)
     db.execute("ANALYZE")
@@ -473,8 +494,11 @@ def test_no_read_of_a_thread_or_of_unfinished_runs_scans_a_table(plans):
     assert [plan for plan in seen if "Seq Scan" in plan] == []
 
 
-def test_looking_for_what_has_expired_or_goes_elsewhere_scans_and_sorts_nothing(plans):
+def test_looking_for_what_is_due_or_has_expired_or_goes_elsewhere_scans_and_sorts_nothing(plans):
     storage, seen = plans
+    assert len(storage.due_crons("2026-2", limit=10)) == 10
+    assert storage.next_cron_date() == "2026-0"
+    assert len(storage.scan_crons(after="7", limit=2)) == 2
     assert storage.expired_threads("2026", limit=10) == []
     assert storage.next_thread_expiry() is None
     assert len(storage.scan_threads(after="7", limit=2)) == 2
@@ -482,8 +506,18 @@ def test_looking_for_what_has_expired_or_goes_elsewhere_scans_and_sorts_nothing(
     assert len(storage.scan_log("7")) == 2
     assert storage.scan_assistants() == []
     assert len(storage.scan_items(after=7, limit=2)) == 2
-    assert len(seen) == 7
+    assert len(seen) == 10
     assert [plan for plan in seen if "Seq Scan" in plan or "Sort" in plan] == []
+
+
+@pytest.mark.parametrize("descending", [True, False])
+@pytest.mark.parametrize("query", [{}, {"thread_id": "7"}, {"assistant_id": "7"}])
+def test_listing_crons_scans_and_sorts_nothing(plans, query, descending):
+    storage, seen = plans
+    assert storage.search_crons(CronQuery(**query, descending=descending))
+    (plan,) = seen
+    assert "Seq Scan" not in plan
+    assert "Sort" not in plan
 
 
 def test_no_commit_scans_a_table(start, db):
@@ -502,7 +536,7 @@ def test_no_commit_scans_a_table(start, db):
         return db.execute(query).fetchall()
 
     before = scans()
-    assert len(before) == 8
+    assert len(before) == 9
     run = make_run(kwargs={"input": 1})
     item = make_item(("a",), "k", ttl=1, expires_at="2027")
     for operation in (
@@ -511,6 +545,9 @@ def test_no_commit_scans_a_table(start, db):
         PutRun(run),
         PutRun(run),
         PutAssistant(make_assistant()),
+        PutCron(make_cron(thread_id="t")),
+        PutCron(make_cron("other")),
+        DeleteCron("other"),
         AppendLog((make_checkpoint_row(1, "c", input=b"1", run_id="r"),), follows=0),
         AppendLog((make_writes_row(2, "c"), make_checkpoint_row(3, "d")), follows=1),
         AppendEvents((make_event(1),)),

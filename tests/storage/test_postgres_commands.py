@@ -6,6 +6,7 @@ import pytest
 
 pytest.importorskip("psycopg", reason="psycopg is not installed")
 
+import psycopg
 import trio
 from click.testing import CliRunner
 
@@ -13,7 +14,9 @@ from greenroom.gateway import storage_cli
 from greenroom.gateway.cli import main
 from greenroom.storage import SqliteStorage
 from greenroom.storage.postgres import PostgresStorage
+from greenroom.storage.transfer import everything
 
+from ..scenarios.server import until
 from .stocked import stock
 
 
@@ -78,32 +81,23 @@ def test_a_password_is_not_shown(run, dsn):
     assert "secret" not in result.output
 
 
-def test_what_takes_long_keeps_both_leases(run, dsn, other_dsn, monkeypatch):
-    """Also where threads are there already, so that they are not committed."""
+def test_what_stands_still_keeps_both_leases(run, dsn, other_dsn, monkeypatch):
     trio.run(stock, PostgresStorage(dsn))
     run("migrate", "--storage", dsn, "--to", other_dsn)
-    renewed = []
-    commit = PostgresStorage.commit
+    monkeypatch.setattr("greenroom.storage.blocking.RENEW_AFTER", 0.001)
 
-    def seen(self, groups, epoch):
-        renewed.append((self.address.conninfo, list(groups)))
-        return commit(self, groups, epoch)
+    def stalling(storage):
+        for address in (dsn, other_dsn):
+            with psycopg.connect(address, autocommit=True) as db:
+                before = commits(db)
+                until(lambda: commits(db) > before + 2, "the lease to be renewed")  # noqa: B023
+        yield from everything(storage)
 
-    class Slow:
-        """Every look at the clock is a second later."""
+    def commits(db):
+        return db.execute("SELECT commits FROM greenroom.lease").fetchone()[0]
 
-        now = 0.0
-
-        def monotonic(self):
-            self.now += 1.0
-            return self.now
-
-    monkeypatch.setattr(PostgresStorage, "commit", seen)
-    monkeypatch.setattr(storage_cli, "time", Slow())
+    monkeypatch.setattr(storage_cli, "everything", stalling)
     run("migrate", "--storage", dsn, "--to", other_dsn)
-    empty = [place for place, groups in renewed if not groups]
-    assert len(empty) > 10
-    assert len(set(empty)) == 2
 
 
 @pytest.mark.parametrize("command", ["stats", "check", "export"])

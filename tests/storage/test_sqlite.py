@@ -18,10 +18,12 @@ from sqlite_utils import Database, Migrations
 from greenroom.storage import (
     AppendEvents,
     AppendLog,
+    CronQuery,
     DeleteThread,
     InsertThread,
     ItemQuery,
     NamespaceQuery,
+    PutCron,
     PutItem,
     PutRun,
     SqliteStorage,
@@ -38,6 +40,7 @@ from greenroom.storage.rows import COLUMNS
 from greenroom.storage.testing import (
     StorageContract,
     make_checkpoint_row,
+    make_cron,
     make_event,
     make_item,
     make_run,
@@ -476,6 +479,7 @@ def test_a_moment_does_not_see_what_is_committed_meanwhile(start):
         ("DELETE FROM threads", "1 runs of a thread that is not there"),
         ("DELETE FROM threads", "1 log records of a thread that is not there"),
         ("DELETE FROM threads", "1 events of a thread that is not there"),
+        ("DELETE FROM threads", "1 crons of a thread that is not there"),
         ("DELETE FROM runs", "1 events of a run that is not there"),
         ("DELETE FROM runs", "1 log records that take their input from a run that is not there"),
     ],
@@ -484,7 +488,8 @@ def test_records_whose_owner_is_gone_are_faults(start, sql, fault):
     storage, epoch = start()
     run = make_run(kwargs={"input": 1})
     row = attrs.evolve(make_checkpoint_row(1, "c1"), input=b"1", run_id="r")
-    group = [InsertThread(make_thread()), PutRun(run), AppendLog((row,))]
+    crons = [PutCron(make_cron(thread_id="t")), PutCron(make_cron("of no thread"))]
+    group = [InsertThread(make_thread()), PutRun(run), AppendLog((row,)), *crons]
     assert storage.commit([[*group, AppendEvents((make_event(1),))]], epoch) == [None]
     assert storage.faults() == []
     storage._writer.execute(sql)
@@ -583,10 +588,12 @@ def test_no_read_of_an_item_of_namespaces_or_of_what_expires_scans_items(start):
     }
 
 
-def test_a_file_from_before_there_was_a_store_is_migrated_with_all_it_has(start, path):
+@pytest.mark.parametrize("steps", range(1, len(sqlite_schema.MIGRATIONS)))
+def test_a_file_of_any_older_version_is_migrated_with_all_it_has(start, path, steps):
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         before = Migrations("greenroom.storage")
-        before()(sqlite_schema.tables)
+        for step in sqlite_schema.MIGRATIONS[:steps]:
+            before()(step)
         before.apply(Database(connection))
     with closing(sqlite3.connect(path)) as connection:
         columns = "(thread_id, created_at, updated_at, state_updated_at, metadata, config, status,"
@@ -599,6 +606,9 @@ def test_a_file_from_before_there_was_a_store_is_migrated_with_all_it_has(start,
     assert storage.get_thread("t").created_at == "2026"
     assert storage.commit([[PutItem(make_item(("a",), "k"))]], epoch) == [None]
     assert storage.get_item(("a",), "k", "") == make_item(("a",), "k")
+    assert storage.commit([[PutCron(make_cron(thread_id="t"))]], epoch) == [None]
+    assert storage.get_cron("c") == make_cron(thread_id="t")
+    assert path.with_name(f"{path.name}.backup-{steps}").exists()
 
 
 def test_texts_of_an_older_version_are_found_by_the_words_that_others_see_in_them(start, path):
@@ -673,9 +683,33 @@ def test_threads_that_expire_are_found_by_an_index(start):
     assert found == {"SEARCH threads USING INDEX threads_expiry"}, plans
 
 
+def test_crons_that_are_due_are_found_by_an_index(start):
+    storage, _ = start()
+    plans = plans_of(storage, partial(storage.due_crons, "2026", limit=10))
+    plans += plans_of(storage, storage.next_cron_date)
+    found = {plan.replace("COVERING ", "").split(" (")[0] for plan in plans}
+    assert found == {"SEARCH crons USING INDEX crons_due"}, plans
+
+
+@pytest.mark.parametrize("descending", [True, False])
+@pytest.mark.parametrize(
+    ("query", "step"),
+    [
+        ({}, "SCAN crons USING INDEX crons_created"),
+        ({"thread_id": "t"}, "SEARCH crons USING INDEX crons_thread"),
+        ({"assistant_id": "a"}, "SEARCH crons USING INDEX crons_assistant"),
+    ],
+)
+def test_a_page_of_crons_is_read_in_its_order_and_nothing_beyond_it(start, query, step, descending):
+    storage, _ = start()
+    page = CronQuery(**query, descending=descending)
+    (plan,) = plans_of(storage, partial(storage.search_crons, page))
+    assert plan.startswith(step), plan
+
+
 def test_nothing_is_scanned_for_a_page_of_what_is_stored(start):
     storage, _ = start()
-    plans = plans_of(storage, storage.scan_threads)
+    plans = plans_of(storage, storage.scan_threads) + plans_of(storage, storage.scan_crons)
     for read in (storage.scan_runs, storage.scan_log):
         plans += plans_of(storage, partial(read, "t"))
     assert not [plan for plan in plans if "SCAN" in plan or "TEMP B-TREE" in plan], plans

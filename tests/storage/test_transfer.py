@@ -22,6 +22,7 @@ from greenroom.storage import (
     Thread,
     TruncateLog,
 )
+from greenroom.storage.blocking import BlockingSession
 from greenroom.storage.checking import check
 from greenroom.storage.testing import make_item
 from greenroom.storage.transfer import Importer, everything, from_lines, how_many, to_lines
@@ -64,14 +65,13 @@ def export(storage: Storage) -> list[bytes]:
 
 
 def take_in(storage: Storage, lines: Iterator[bytes] | list[bytes]) -> None:
-    storage.open()
-    importer = Importer(storage, storage.acquire_lease("tests").epoch)
-    try:
-        for record in from_lines(lines, "the export"):
-            importer.add(record)
-    finally:
-        importer.finish()
-        storage.close()
+    with BlockingSession(storage) as session:
+        importer = Importer(storage, session.commit)
+        try:
+            for record in from_lines(lines, "the export"):
+                importer.add(record)
+        finally:
+            importer.finish()
 
 
 async def test_what_was_taken_in_is_what_was_exported_byte_for_byte(
@@ -80,7 +80,7 @@ async def test_what_was_taken_in_is_what_was_exported_byte_for_byte(
     await stock(source)
     lines = export(source)
     kinds = {next(iter(msgspec.json.decode(line))) for line in lines[1:-1]}
-    assert kinds == {"assistant", "thread", "run", "log", "event", "item"}
+    assert kinds == {"assistant", "thread", "run", "log", "event", "item", "cron"}
     target = new_target()
     take_in(target, lines)
     assert export(target) == lines
@@ -186,7 +186,7 @@ async def test_a_thread_is_exported_as_of_one_moment(tmp_path: Any) -> None:
     assert list(to_lines(exported)) == lines
 
 
-@pytest.mark.parametrize("kind", ["run", "log", "event", "item"])
+@pytest.mark.parametrize("kind", ["run", "log", "event", "item", "cron"])
 async def test_a_record_that_is_another_is_not_written_over(kind: str) -> None:
     source, target = MemoryStorage(), MemoryStorage()
     await stock(source)
@@ -194,7 +194,7 @@ async def test_a_record_that_is_another_is_not_written_over(kind: str) -> None:
     take_in(target, lines)
     at = next(n for n, line in enumerate(lines) if line.startswith(f'{{"{kind}"'.encode()))
     changed = msgspec.json.decode(lines[at])
-    name = {"run": "updated_at", "log": "data", "event": "data", "item": "updated_at"}[kind]
+    name = "data" if kind in ("log", "event") else "updated_at"
     changed[kind][name] = "2030" if name == "updated_at" else "{}"
     with pytest.raises(StorageError, match="is there already, and is not the same"):
         take_in(target, [*lines[:at], msgspec.json.encode(changed) + b"\n", *lines[at + 1 :]])
@@ -214,6 +214,7 @@ async def test_a_record_that_is_another_is_not_written_over(kind: str) -> None:
         (lambda lines: [*lines[:5], b'{"run":{}}\n', *lines[5:]], "line 6: a run lacks"),
         (lambda lines: [*lines[:5], *lines[6:]], "records came before it"),
         (lambda lines: [lines[0], lines[1].replace(b'"version":1', b'"version":"1"')], "line 2: "),
+        (lambda lines: [*lines[:5], lines[-2].replace(b'"enabled":1', b'"enabled":2')], "line 6: "),
     ],
 )
 async def test_what_is_no_export_or_is_damaged_is_said_in_a_line(

@@ -1,0 +1,170 @@
+"""The log of a thread and its events as SQL. Every value is bound."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any, Final
+
+from .codec import encode_json
+from .contract import LogPage
+from .records import Event, LogRow
+from .rows import to_event, to_log_row
+
+__all__ = ["checkpoint_page", "history_page", "run_events", "thread_events", "whole_log"]
+
+_EVENTS: Final = """
+    SELECT t.thread_id, r.run_id, e.event_id, e.name, e.data
+    FROM events e JOIN runs r ON r.id = e.run JOIN threads t ON t.id = e.thread
+"""
+_ROW: Final = """
+    SELECT seq, kind, ns, checkpoint_id, base_seq, data, lists,
+        CASE WHEN run IS NULL THEN input ELSE (SELECT r.input FROM runs r WHERE r.id = run) END, 1
+    FROM log
+"""
+# The unary plus keeps SQLite from the index on `ns`, which finds every checkpoint of the thread.
+_BY_ID: Final = "thread = ? AND checkpoint_id = ? AND kind = 'checkpoint' AND +ns = ?"
+
+
+def checkpoint_page(
+    connection: sqlite3.Connection, thread_id: str, ns: str, checkpoint_id: str | None
+) -> LogPage | None:
+    if checkpoint_id is not None:
+        chosen, values = f"WHERE {_BY_ID}", [checkpoint_id, ns]
+    else:
+        chosen = "WHERE thread = ? AND ns = ? AND kind = 'checkpoint' ORDER BY seq DESC LIMIT 1"
+        values = [ns]
+    page = _page(connection, thread_id, ns, chosen, values)
+    return page if page.wanted else None
+
+
+def history_page(
+    connection: sqlite3.Connection, thread_id: str, ns: str, before: str | None, limit: int | None
+) -> LogPage:
+    older = ""
+    values: list[Any] = [ns]
+    if before is not None:
+        older = f"AND seq < (SELECT seq FROM log WHERE {_BY_ID})"
+        values += [_thread(connection, thread_id), before, ns]
+    chosen = f"""
+        WHERE thread = ? AND ns = ? AND kind = 'checkpoint' {older} ORDER BY seq DESC LIMIT ?
+    """
+    return _page(connection, thread_id, ns, chosen, [*values, -1 if limit is None else limit])
+
+
+def whole_log(connection: sqlite3.Connection, thread_id: str) -> list[LogRow]:
+    thread = _thread(connection, thread_id)
+    rows = connection.execute(f"{_ROW} WHERE thread = ? ORDER BY seq", (thread,))
+    return list(_log_rows(thread_id, rows))
+
+
+def run_events(
+    connection: sqlite3.Connection, thread_id: str, run_id: str, after: int, limit: int
+) -> list[Event]:
+    rest = "WHERE t.thread_id = ? AND r.run_id = ? AND e.event_id > ? ORDER BY e.event_id LIMIT ?"
+    return _events(connection, rest, thread_id, run_id, after, limit)
+
+
+def thread_events(
+    connection: sqlite3.Connection, thread_id: str, after: int, limit: int
+) -> list[Event]:
+    rest = "WHERE t.thread_id = ? AND e.event_id > ? ORDER BY e.event_id LIMIT ?"
+    return _events(connection, rest, thread_id, after, limit)
+
+
+def _events(connection: sqlite3.Connection, rest: str, *values: Any) -> list[Event]:
+    rows = connection.execute(f"{_EVENTS} {rest}", values)
+    return [to_event(row) for row in rows]
+
+
+def _page(
+    connection: sqlite3.Connection, thread_id: str, ns: str, chosen: str, values: list[Any]
+) -> LogPage:
+    thread = _thread(connection, thread_id)
+    wanted = connection.execute(
+        f"SELECT checkpoint_id, seq, base_seq FROM log {chosen}", [thread, *values]
+    ).fetchall()
+    if not wanted:
+        return LogPage((), (), ())
+    checkpoints = connection.execute(
+        f"{_ROW} WHERE thread = ? AND ns = ? AND kind = 'checkpoint' AND seq BETWEEN ? AND ?"
+        " ORDER BY seq",
+        (thread, ns, min(row[2] for row in wanted), max(row[1] for row in wanted)),
+    )
+    ids = tuple(row[0] for row in wanted)
+    writes = connection.execute(
+        f"{_ROW} WHERE thread = ? AND checkpoint_id IN (SELECT value FROM json_each(?))"
+        " AND kind = 'writes' AND +ns = ? ORDER BY seq",
+        (thread, encode_json(list(ids)).decode(), ns),
+    )
+    rows = _log_rows(thread_id, checkpoints)
+    asked = [row for row in rows if row.checkpoint_id in ids]
+    lists = sorted({list_id for row in asked for list_id in row.lists})
+    seqs = [row.seq for row in asked]
+    parts = [
+        part
+        for list_id in lists
+        for part in _list_rows(connection, thread_id, thread, ns, list_id, min(seqs), max(seqs))
+    ]
+    return LogPage(ids, rows, _log_rows(thread_id, writes), tuple(parts))
+
+
+_PARTS: Final = "thread = :thread AND base_seq = :list AND kind IN ('list', 'pack', 'splice')"
+_SPLICE: Final = f"""
+    SELECT min(seq) FROM log WHERE {_PARTS} AND kind = 'splice' AND seq < :first
+"""
+_LOOSE: Final = f"SELECT count(*) FROM log WHERE {_PARTS} AND kind = 'list' AND seq < :until"
+_PIECES: Final = f"""
+    SELECT CASE seq WHEN base_seq THEN '[' ELSE ',' END || data AS piece FROM log WHERE {_PARTS}
+"""
+# What all checkpoints asked for share is put together by the database: by far the quickest. Packs
+# are older than what is loose, so that nothing needs to be sorted.
+_JOINED: Final = f"""
+    SELECT CAST(group_concat(piece, '') AS BLOB) FROM (
+        SELECT * FROM ({_PIECES} AND kind = 'pack' AND seq < :until ORDER BY seq)
+        UNION ALL
+        SELECT * FROM ({_PIECES} AND kind = 'list' AND seq < :until ORDER BY seq)
+        UNION ALL
+        SELECT ']'
+    )
+"""
+_LATER: Final = f"{_ROW} WHERE {_PARTS} AND seq >= :until AND seq < :last ORDER BY seq"
+
+
+def _list_rows(
+    connection: sqlite3.Connection,
+    thread_id: str,
+    thread: int | None,
+    ns: str,
+    list_id: int,
+    first: int,
+    last: int,
+) -> list[LogRow]:
+    """The records of a list before `last`; those that follow each other before `first` as one."""
+    values = {"thread": thread, "list": list_id, "first": first, "last": last}
+    (splice,) = connection.execute(_SPLICE, values).fetchone()
+    values["until"] = first if splice is None else splice
+    (data,) = connection.execute(_JOINED, values).fetchone()
+    rest = connection.execute(_LATER, values)
+    if data == b"]":
+        return list(_log_rows(thread_id, rest))
+    (loose,) = connection.execute(_LOOSE, values).fetchone()
+    joined = LogRow(
+        thread_id=thread_id,
+        seq=list_id,
+        kind="array",
+        ns=ns,
+        checkpoint_id="",
+        base_seq=list_id,
+        data=data,
+        count=loose,
+    )
+    return [joined, *_log_rows(thread_id, rest)]
+
+
+def _thread(connection: sqlite3.Connection, thread_id: str) -> int | None:
+    row = connection.execute("SELECT id FROM threads WHERE thread_id = ?", (thread_id,)).fetchone()
+    return None if row is None else row[0]
+
+
+def _log_rows(thread_id: str, rows: sqlite3.Cursor) -> tuple[LogRow, ...]:
+    return tuple(to_log_row(thread_id, row) for row in rows)
