@@ -101,10 +101,10 @@ class ActiveRun:
         outcome: Outcome = Stopped()
         try:
             with self._scope:
-                self.stream.publish(
-                    "metadata", {"run_id": self.run.run_id, "attempt": self.run.attempt}
-                )
-                outcome = Finished(await self.graph.perform(self._job()))
+                self.stream.begin(self.run)
+                finish = await self.graph.perform(self._job())
+                self.stream.come_to(finish.values)
+                outcome = Finished(finish)
         except StaleEpoch:
             # The run is another process's now, and the runtime is about to be left.
             await trio.sleep_forever()

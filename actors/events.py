@@ -12,14 +12,16 @@ import trio
 
 from greenroom.graph.stream import STREAM_MODES
 from greenroom.storage.codec import to_json
+from greenroom.storage.records import Run
 
+from .chain_events import NEEDED, ChainEvents
 from .feeds import Feeds
 from .views import debug_event, interrupt_event, task_event
 from .wire_messages import MessageEvents
 
 __all__ = ["CLIENT_MODES", "EventIds", "RunStream", "StreamPart"]
 
-CLIENT_MODES: Final = (*STREAM_MODES, "messages-tuple")  # what a client may ask for
+CLIENT_MODES: Final = (*STREAM_MODES, "messages-tuple", "events")  # what a client may ask for
 
 _EPOCH_BITS = 36  # ids of 68 thousand million events a process, and still exact in JavaScript
 
@@ -74,7 +76,7 @@ class RunStream:
         resumable: bool,
         follow: bool,
         feeds: Feeds,
-        thread_id: str,
+        run: Run,
     ) -> None:
         self.subgraphs = subgraphs
         self.resumable = resumable
@@ -84,11 +86,14 @@ class RunStream:
         self.error: Exception | None = None
         self._ids = ids
         self._messages = None if "messages-tuple" in modes else MessageEvents()
-        self._modes = {"messages" if mode == "messages-tuple" else mode for mode in modes}
+        self._asked = {"messages" if mode == "messages-tuple" else mode for mode in modes}
+        self._asked.discard("events")
+        self._chain = ChainEvents(run) if "events" in modes else None
+        self._modes = self._asked if self._chain is None else self._asked | NEEDED
         self._recording = follow or resumable
         self._changed = trio.Event()
         self._feeds = feeds
-        self._thread_id = thread_id
+        self._thread_id = run.thread_id
 
     @property
     def modes(self) -> Collection[str]:
@@ -97,11 +102,27 @@ class RunStream:
 
     def emit(self, mode: str, ns: tuple[str, ...], data: Any) -> None:
         """Take an event of the graph."""
+        if self._chain is not None:
+            for event in self._chain.of(mode, ns, data):
+                self.publish("events", event)
+            if mode not in self._asked:
+                return
         if mode != "messages" or self._messages is None:
             self.publish("|".join((mode, *ns)), _for_readers(mode, data))
             return
         for name, shown in self._messages.of(*data):
             self.publish("|".join((name, *ns)), shown)
+
+    def begin(self, run: Run) -> None:
+        """The run starts."""
+        self.publish("metadata", {"run_id": run.run_id, "attempt": run.attempt})
+        if self._chain is not None:
+            self.publish("events", self._chain.began(run.kwargs["input"]))
+
+    def come_to(self, values: Any) -> None:
+        """The graph has come to its end or to a pause."""
+        if self._chain is not None:
+            self.publish("events", self._chain.ended(values))
 
     def publish(self, event: str, data: Any) -> None:
         feeds = self._feeds.of(self._thread_id)

@@ -139,7 +139,7 @@ class ThreadRuns:
             resumable=run.kwargs["resumable"],
             follow=follow,
             feeds=self.house.feeds,
-            thread_id=run.thread_id,
+            run=run,
         )
 
     # Runs start.

@@ -121,7 +121,7 @@ class RunsClient:
         `update`,
         `goto`, and outweighs `input`; neither: go on where the thread paused or failed.
         `stream_mode`: one or several of `values` (default), `updates`, `messages`,
-        `messages-tuple`, `custom`, `tasks`, `checkpoints`, `debug`.
+        `messages-tuple`, `custom`, `tasks`, `checkpoints`, `debug`, `events`.
         `stream_resumable`: keep the events.
         `checkpoint`, `checkpoint_id`: go on from an older one. `interrupt_before`,
         `interrupt_after`: breakpoints of this run, or "*". `multitask_strategy`: what happens if
