@@ -85,6 +85,9 @@ class Feeds:
         """Those who follow a thread."""
         return list(self._feeds.get(thread_id, ()))
 
+    def __len__(self) -> int:
+        return sum(map(len, self._feeds.values()))
+
     def followed(self, thread_id: str) -> bool:
         return thread_id in self._feeds
 

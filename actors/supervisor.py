@@ -21,6 +21,7 @@ from .errors import Closed, NotFound
 from .events import EventIds, RunStream, StreamPart
 from .feeds import Feeds
 from .mailbox import Mailbox, Message, Reply
+from .meters import Census, Meters
 from .thread import ThreadActor
 from .ttl import Sweeper, ThreadTTLConfig
 
@@ -68,6 +69,7 @@ class Supervisor:
     idle_timeout: float
     event_ids: EventIds = attrs.field(init=False)
     feeds: Feeds = attrs.field(init=False, factory=Feeds)
+    meters: Meters = attrs.field(init=False, factory=Meters)
     sweeper: Sweeper = attrs.field(init=False)
     assistants: dict[str, Assistant] = attrs.field(init=False, factory=dict)
     _seats: dict[str, Seat] = attrs.field(init=False, factory=dict)
@@ -109,6 +111,17 @@ class Supervisor:
         seat = self._seats.get(thread_id)
         streams = () if seat is None else seat.streams.values()
         return [part for stream in streams if stream.resumable for part in stream.parts]
+
+    def census(self) -> Census:
+        seats = list(self._seats.values())
+        runs = [seat.actor.runs for seat in seats if seat.actor is not None and seat.actor.loaded]
+        return Census(
+            actors=len(seats),
+            messages=sum(len(seat.mailbox) for seat in seats),
+            running=sum(one.active is not None for one in runs),
+            pending=sum(len(one.queue) for one in runs),
+            followers=len(self.feeds),
+        )
 
     def graph(self, graph_id: str) -> CompiledStateGraph:
         """Raises NotFound for a graph that is not served."""

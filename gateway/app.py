@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from typing import Any, Final, TypedDict
 
 from starlette.applications import Starlette
@@ -93,11 +94,19 @@ def create_app(
     ]
     if api_key is not None:
         middleware.append(Middleware(ApiKey, key=api_key, open_path=f"{prefix}/ok"))
+    live = LiveAnswers()
+    metrics = None
+    if find_spec("prometheus_client") is not None:
+        from .metrics import CountRequests, ServerMetrics
+
+        metrics = ServerMetrics(room, live)
+        middleware.insert(0, Middleware(CountRequests, metrics=metrics))
     app = Starlette(
         routes=[Mount(prefix, routes=served)] if prefix else served,
         middleware=middleware,
         exception_handlers=HANDLERS,
     )
     app.state.room = room
-    app.state.live = LiveAnswers()
+    app.state.live = live
+    app.state.metrics = metrics
     return app
