@@ -224,7 +224,7 @@ def test_files_whose_paths_are_nearly_the_same_are_two(folder: Path) -> None:
         ({"http": {"mount_prefix": "agents"}}, "http.mount_prefix: expected"),
         (
             {"http": {"cors": {"allow_origins": "*"}}},
-            "http.cors.allow_origins: expected array, got",
+            "http.cors.allow_origins: expected array or null, got",
         ),
         ({"http": {"cors": {"max_age": -1}}}, "http.cors.max_age: expected integer"),
         (
