@@ -22,6 +22,7 @@ from greenroom.storage import (
 from greenroom.storage.timing import Timing
 
 from .client import Client
+from .in_thread import InThread, InThreadAsync
 from .meters import Census, Meters
 from .supervisor import Supervisor
 from .ttl import CheckpointerConfig
@@ -136,6 +137,15 @@ class Greenroom:
             if len(group.exceptions) == 1:
                 raise group.exceptions[0] from group.exceptions[0].__cause__
             raise
+
+    def in_thread(self) -> InThread:
+        """For a plain program: `with Greenroom(…).in_thread() as client:` has the room, not entered
+        before, in a thread of its own, and gives its client, whose calls block."""
+        return InThread(self)
+
+    def in_thread_async(self) -> InThreadAsync:
+        """The same for asyncio: `async with Greenroom(…).in_thread_async() as client:`."""
+        return InThreadAsync(self)
 
     @property
     def _house(self) -> Supervisor:
