@@ -15,7 +15,7 @@ from rich.console import Console
 from greenroom.storage import StorageError
 
 from .access import is_loopback
-from .config import ConfigError, find_config, load_graphs, load_store, read_config
+from .config import ConfigError, find_config, load_graphs, load_own, load_store, read_config
 from .server import ListenError, serve
 from .storage_cli import storage_commands
 from .storages import storage_at
@@ -138,7 +138,7 @@ def _run(
         http = read.http
         if open_to_pages and "cors" not in http:
             http = {**http, "cors": {"allow_origins": ["*"]}}
-        graphs, store = load_graphs(read), load_store(read)
+        graphs, store, own = load_graphs(read), load_store(read), load_own(read)
         kept_in, place = storage_at(storage, lease_time=lease_time)
 
         def ready(url: str) -> None:
@@ -153,6 +153,7 @@ def _run(
                 host=host,
                 port=port,
                 http=http,
+                own=own,
                 api_key=api_key or None,
                 ready=ready,
             )

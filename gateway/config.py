@@ -18,6 +18,7 @@ import attrs
 import msgspec
 from dotenv.parser import parse_stream
 from msgspec import Meta
+from starlette.applications import Starlette
 
 from greenroom.actors import CheckpointerConfig
 from greenroom.actors.ttl import LONGEST
@@ -26,8 +27,17 @@ from greenroom.graph.store import StoreConfig
 
 from .app import HttpConfig
 from .decoding import DecodingError, decode
+from .own import OwnRoutes
 
-__all__ = ["Config", "ConfigError", "find_config", "load_graphs", "load_store", "read_config"]
+__all__ = [
+    "Config",
+    "ConfigError",
+    "find_config",
+    "load_graphs",
+    "load_own",
+    "load_store",
+    "read_config",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +94,7 @@ class _Cors:
 
 @attrs.frozen(kw_only=True)
 class _Http:
+    app: str | None = None
     cors: _Cors | None = None
     mount_prefix: Annotated[str, Meta(pattern="^/[^?#]*$")] | None = None
     disable_meta: bool | None = None
@@ -110,7 +121,8 @@ class Config:
     `graphs`: name to `./file.py:attribute`. `dependencies`: folders to import from. `env`:
     environment variables. `store`: as `StoreConfig`, but for `embed`, which is
     `./file.py:function`. `checkpointer`: how threads are kept. `http`: how the server answers.
-    Relative paths are relative to the file's folder.
+    `app`: the user's own routes, as `./file.py:app`. Relative paths are relative to the file's
+    folder.
     """
 
     path: Path
@@ -120,6 +132,7 @@ class Config:
     store: Mapping[str, Mapping[str, Any]]
     checkpointer: CheckpointerConfig
     http: HttpConfig
+    app: str | None
 
 
 def find_config(folder: Path) -> Path:
@@ -142,6 +155,7 @@ def read_config(path: Path) -> Config:
     if unknown := sorted(_unknown(msgspec.json.decode(data), keys)):
         logger.warning("%s: these keys have no effect: %s", path, ", ".join(unknown))
     folder = path.resolve().parent
+    http = _given(keys.http)
     return Config(
         path=path,
         graphs=keys.graphs,
@@ -149,7 +163,8 @@ def read_config(path: Path) -> Config:
         env=_env(path, folder, keys.env),
         store=_given(keys.store),
         checkpointer=cast(CheckpointerConfig, _given(keys.checkpointer)),
-        http=cast(HttpConfig, _given(keys.http)),
+        app=http.pop("app", None),
+        http=cast(HttpConfig, http),
     )
 
 
@@ -179,6 +194,16 @@ def load_store(config: Config) -> StoreConfig:
             raise ConfigError(f"{shown} is a {type(embed).__name__}, no function")
         store["index"]["embed"] = embed
     return cast(StoreConfig, store)
+
+
+def load_own(config: Config) -> OwnRoutes | None:
+    """The user's own routes; after `load_graphs`. Raises ConfigError."""
+    if config.app is None:
+        return None
+    app, shown = _named(config, "http.app", config.app)
+    if not isinstance(app, Starlette):
+        raise ConfigError(f"{shown} is a {type(app).__name__}, no Starlette or FastAPI application")
+    return OwnRoutes(app)
 
 
 def _given(keys: Any) -> dict[str, Any]:

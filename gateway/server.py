@@ -10,6 +10,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import partial
 from types import FrameType
 from typing import Final
@@ -28,6 +29,7 @@ from greenroom.graph.store import StoreConfig
 from greenroom.storage import Storage
 
 from .app import HttpConfig, create_app
+from .own import OwnRoutes
 
 __all__ = ["ListenError", "listen", "serve", "serve_connections"]
 
@@ -65,6 +67,7 @@ async def serve(
     host: str,
     port: int,
     http: HttpConfig | None = None,
+    own: OwnRoutes | None = None,
     api_key: str | None = None,
     ready: Callable[[str], None],
 ) -> None:
@@ -75,13 +78,16 @@ async def serve(
     the storage ends the process as a signal does.
     """
     listeners = await listen(host, port)
-    async with Greenroom(graphs, storage=storage, store=store, checkpointer=checkpointer) as room:
+    async with (
+        Greenroom(graphs, storage=storage, store=store, checkpointer=checkpointer) as room,
+        nullcontext() if own is None else own.lifespan(),
+    ):
         stop = _stop_on_signals()
         ready(_url(listeners[0]))
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD, *gc.get_threshold()[1:])
-        app = create_app(room, http=http, api_key=api_key)
+        app = create_app(room, http=http, own=own, api_key=api_key)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_end_without, room)
             await serve_connections(app, listeners, stop)
