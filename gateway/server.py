@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
 from functools import partial
 from types import FrameType
@@ -69,10 +69,11 @@ async def serve(
     http: HttpConfig | None = None,
     own: OwnRoutes | None = None,
     api_key: str | None = None,
+    until: Callable[[], Awaitable[None]] | None = None,
     ready: Callable[[str], None],
 ) -> None:
-    """Serve until SIGINT or SIGTERM. The first ends the process within GRACE_PERIOD, the second at
-    once.
+    """Serve until SIGINT or SIGTERM, or until `until()` has come to its end. The first signal ends
+    the process within GRACE_PERIOD, the second at once.
 
     `ready` is called with the server's URL. Raises ListenError, and what a Greenroom does: losing
     the storage ends the process as a signal does.
@@ -90,6 +91,8 @@ async def serve(
         app = create_app(room, http=http, own=own, api_key=api_key)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_end_without, room)
+            if until is not None:
+                nursery.start_soon(_stop_after, until, stop)
             await serve_connections(app, listeners, stop)
             nursery.cancel_scope.cancel()
 
@@ -169,6 +172,11 @@ def _stop_on_signals() -> trio.Event:
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, on_signal)
     return stop
+
+
+async def _stop_after(until: Callable[[], Awaitable[None]], stop: trio.Event) -> None:
+    await until()
+    stop.set()
 
 
 async def _end_without(room: Greenroom) -> None:
