@@ -167,7 +167,30 @@ CREATE INDEX crons_due ON greenroom.crons (next_run_date, cron_id)
 WHERE enabled = 1 AND next_run_date IS NOT NULL;
 """
 
-MIGRATIONS: Final = (_TABLES, _CRONS)  # number 1 and on; a released one is never changed
+_ASSISTANT_VERSIONS: Final = """
+CREATE TABLE greenroom.assistant_versions (
+    assistant_id text COLLATE "C" NOT NULL,
+    version bigint NOT NULL,
+    graph_id text COLLATE "C" NOT NULL,
+    created_at text COLLATE "C" NOT NULL,
+    name text NOT NULL,
+    description text,
+    config text NOT NULL,
+    context text NOT NULL,
+    metadata text NOT NULL,
+    PRIMARY KEY (assistant_id, version)
+);
+
+INSERT INTO greenroom.assistant_versions
+SELECT assistant_id, version, graph_id, updated_at, name, description, config, context, metadata
+FROM greenroom.assistants;
+
+CREATE INDEX ON greenroom.assistants (created_at, assistant_id);
+CREATE INDEX ON greenroom.assistants (graph_id, created_at, assistant_id);
+"""
+
+# Number 1 and on; a released one is never changed.
+MIGRATIONS: Final = (_TABLES, _CRONS, _ASSISTANT_VERSIONS)
 
 
 def migrate(connection: psycopg.Connection, place: str) -> None:

@@ -13,7 +13,10 @@ import psycopg
 from greenroom.storage import (
     AppendEvents,
     AppendLog,
+    AssistantQuery,
+    AssistantVersion,
     CronQuery,
+    DeleteAssistant,
     DeleteCron,
     DeleteRun,
     DeleteThread,
@@ -31,6 +34,7 @@ from greenroom.storage import (
     TruncateLog,
 )
 from greenroom.storage.postgres import PostgresStorage
+from greenroom.storage.postgres_read import SELECT
 from greenroom.storage.postgres_schema import MIGRATIONS, exists
 from greenroom.storage.records import Thread
 from greenroom.storage.rows import COLUMNS, to_row
@@ -258,10 +262,32 @@ def test_the_schema_has_a_column_for_every_field(start, db):
     start()
     columns = {(table, column) for table, column, _ in schema(db)}
     for kind in COLUMNS:
-        table = f"{kind.__name__.lower()}s"
+        table = SELECT[kind].partition(" FROM greenroom.")[2].split()[0]
         stored = {column for name, column in columns if name == table}
         assert set(COLUMNS[kind]) - {"thread_id"} <= stored
         assert stored - set(COLUMNS[kind]) <= {"id", "thread", "folded_name"}
+
+
+def test_assistants_of_an_older_version_have_the_version_that_they_are(start, db, monkeypatch):
+    with monkeypatch.context() as older:
+        older.setattr("greenroom.storage.postgres_schema.MIGRATIONS", MIGRATIONS[:2])
+        start()[0].close()
+    db.execute(
+        "INSERT INTO greenroom.assistants VALUES"
+        " ('a', 'g', '2026', '2027', 'Ada', 'ada', 'd', 4, '{}', '{\"n\":1}', '{}')"
+    )
+    storage, _ = start()
+    (version,) = storage.list_assistant_versions("a")
+    assert version == AssistantVersion(
+        assistant_id="a",
+        version=4,
+        graph_id="g",
+        created_at="2027",
+        name="Ada",
+        description="d",
+        context={"n": 1},
+    )
+    assert storage.faults() == []
 
 
 @pytest.mark.parametrize("number", range(1, len(MIGRATIONS)))
@@ -450,6 +476,8 @@ def plans(start, db):
             AppendLog((make_writes_row(2, "c", thread_id=one),)),
             AppendEvents((make_event(1, thread_id=one),)),
             PutCron(make_cron(one, thread_id=one, assistant_id=one, next_run_date=f"2026-{one}")),
+            PutAssistant(make_assistant(one)),
+            PutAssistant(make_assistant(one, version=2)),
         )
         storage.commit([operations], epoch)
     db.execute("ANALYZE")
@@ -496,8 +524,10 @@ def test_looking_for_what_is_due_or_has_expired_or_goes_elsewhere_scans_and_sort
     assert len(storage.scan_threads(after="7", limit=2)) == 2
     assert len(storage.scan_runs("7")) == 1
     assert len(storage.scan_log("7")) == 2
-    assert storage.scan_assistants() == storage.scan_items() == []
-    assert len(seen) == 10
+    assert len(storage.scan_assistants(after="7", limit=2)) == 2
+    assert len(storage.scan_assistant_versions("7")) == 2
+    assert storage.scan_items() == []
+    assert len(seen) == 11
     assert [plan for plan in seen if "Seq Scan" in plan or "Sort" in plan] == []
 
 
@@ -511,6 +541,18 @@ def test_listing_crons_scans_and_sorts_nothing(plans, query, descending):
     assert "Sort" not in plan
 
 
+@pytest.mark.parametrize("descending", [True, False])
+@pytest.mark.parametrize("query", [{}, {"graph_id": "g"}])
+def test_listing_assistants_and_their_versions_scans_and_sorts_nothing(plans, query, descending):
+    storage, seen = plans
+    assert storage.get_assistant("7") is not None
+    assert storage.get_assistant_version("7", 1) is not None
+    assert storage.list_assistant_versions("7")
+    assert storage.search_assistants(AssistantQuery(**query, descending=descending))
+    assert len(seen) == 4
+    assert [plan for plan in seen if "Seq Scan" in plan or "Sort" in plan] == []
+
+
 def test_no_commit_scans_a_table(start, db):
     """Not even one that the database believes to be tiny, as it does for a while when it grows."""
     storage, epoch = start()
@@ -521,13 +563,14 @@ def test_no_commit_scans_a_table(start, db):
         storage._writer.execute("SELECT pg_stat_force_next_flush()")
         query = """
             SELECT relname, seq_scan FROM pg_stat_user_tables
-            WHERE relname IN ('threads', 'runs', 'log', 'events', 'assistants', 'crons')
+            WHERE relname IN ('threads', 'runs', 'log', 'events', 'assistants',
+                'assistant_versions', 'crons')
             ORDER BY relname
         """
         return db.execute(query).fetchall()
 
     before = scans()
-    assert len(before) == 6
+    assert len(before) == 7
     run = make_run(kwargs={"input": 1})
     for operation in (
         PutThread(make_thread(status="busy")),
@@ -535,9 +578,11 @@ def test_no_commit_scans_a_table(start, db):
         PutRun(run),
         PutRun(run),
         PutAssistant(make_assistant()),
+        PutAssistant(make_assistant()),
         PutCron(make_cron(thread_id="t")),
         PutCron(make_cron("other")),
         DeleteCron("other"),
+        DeleteAssistant("a"),
         AppendLog((make_checkpoint_row(1, "c", input=b"1", run_id="r"),), follows=0),
         AppendLog((make_writes_row(2, "c"), make_checkpoint_row(3, "d")), follows=1),
         AppendEvents((make_event(1),)),

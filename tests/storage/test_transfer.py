@@ -77,7 +77,16 @@ async def test_what_was_taken_in_is_what_was_exported_byte_for_byte(
     await stock(source)
     lines = export(source)
     kinds = {next(iter(msgspec.json.decode(line))) for line in lines[1:-1]}
-    assert kinds == {"assistant", "thread", "run", "log", "event", "item", "cron"}
+    assert kinds == {
+        "assistant",
+        "assistant_version",
+        "thread",
+        "run",
+        "log",
+        "event",
+        "item",
+        "cron",
+    }
     target = new_target()
     take_in(target, lines)
     assert export(target) == lines
@@ -162,7 +171,7 @@ async def test_a_thread_is_exported_as_of_one_moment(tmp_path: Any) -> None:
     assert list(to_lines(exported)) == lines
 
 
-@pytest.mark.parametrize("kind", ["run", "log", "event", "item", "cron"])
+@pytest.mark.parametrize("kind", ["assistant", "run", "log", "event", "item", "cron"])
 async def test_a_record_that_is_another_is_not_written_over(kind: str) -> None:
     source, target = MemoryStorage(), MemoryStorage()
     await stock(source)
@@ -189,7 +198,7 @@ async def test_a_record_that_is_another_is_not_written_over(kind: str) -> None:
         (lambda lines: [*lines[:5], b'{"what":1}\n', *lines[5:]], "line 6: 'what' is no kind"),
         (lambda lines: [*lines[:5], b'{"run":{}}\n', *lines[5:]], "line 6: a run lacks"),
         (lambda lines: [*lines[:5], *lines[6:]], "records came before it"),
-        (lambda lines: [lines[0], lines[1].replace(b'"version":1', b'"version":"1"')], "line 2: "),
+        (lambda lines: [lines[0], lines[1].replace(b'"version":2', b'"version":"2"')], "line 2: "),
         (lambda lines: [*lines[:5], lines[-2].replace(b'"enabled":1', b'"enabled":2')], "line 6: "),
     ],
 )
