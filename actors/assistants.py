@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, TypeVar
 from uuid import UUID, uuid5
 
 import attrs
@@ -16,12 +16,15 @@ from greenroom.storage.operations import DeleteAssistant, PutAssistant
 from greenroom.storage.records import Assistant, Row
 from greenroom.storage.rows import from_row, to_row
 
-from .errors import Conflict, Invalid, NotFound
+from .errors import Closed, Conflict, Invalid, NotFound
+from .mailbox import Reply
 
 __all__ = ["Assistants", "system_assistant_id"]
 
 # The reference's namespace, so that an assistant has the same id on both servers.
 _NAMESPACE: Final = UUID("6ba7b821-9dad-11d1-80b4-00c04fd430c8")
+
+T = TypeVar("T")
 
 Changes = Callable[[Assistant], Mapping[str, Any]]
 
@@ -35,13 +38,14 @@ def system_assistant_id(graph_id: str) -> str:
 class Assistants:
     """Each graph has one from the start, and clients make more.
 
-    Nothing but this writes assistants, one change at a time. Those of the graphs are kept at hand,
-    as they are stored, so that their runs need not read them; none is while it is being changed,
-    because a change that nobody waits for any more may still be made.
+    Nothing but this writes assistants, one change after the other, each in a task of `nursery`: the
+    next one sees what the one before has stored, also where nobody waits for that any more. Those
+    of the graphs are kept at hand, as they are stored, so that their runs need not read them.
     """
 
     session: StorageSession
     graphs: Mapping[str, CompiledStateGraph]
+    nursery: trio.Nursery
     world: World
     _at_hand: dict[str, Row] = attrs.field(init=False, factory=dict)
     _changing: trio.Lock = attrs.field(init=False, factory=trio.Lock)
@@ -89,14 +93,17 @@ class Assistants:
     async def add(self, assistant: Assistant, *, or_get: bool) -> Assistant:
         """Add an assistant. Where the id is taken: Conflict, or the one that has it (`or_get`)."""
         ident = assistant.assistant_id
-        async with self._changing:
+
+        async def add() -> Assistant:
             kept = await self.session.read(Storage.get_assistant, ident)
             if kept is None:
                 await self.session.commit([PutAssistant(assistant)])
                 return assistant
-        if not or_get:
-            raise Conflict(f"Assistant {ident!r} exists already")
-        return kept
+            if not or_get:
+                raise Conflict(f"Assistant {ident!r} exists already")
+            return kept
+
+        return await self._in_turn(add)
 
     async def change(self, assistant_id: str, changes: Changes) -> Assistant:
         """Make a new version of an assistant, with what `changes(assistant)` gives changed in it.
@@ -130,22 +137,45 @@ class Assistants:
         def read(storage: Storage) -> Assistant:
             return changed(storage, _found(storage.get_assistant(ident), ident))
 
-        async with self._changing:
+        async def replace() -> Assistant:
             assistant = await self.session.read(read)
             assistant = attrs.evolve(assistant, updated_at=self.world.timestamp())
-            was_at_hand = self._at_hand.pop(ident, None) is not None
+            row = to_row(assistant)
             await self.session.commit([PutAssistant(assistant)])
-            if was_at_hand:
-                self._at_hand[ident] = to_row(assistant)
-        return assistant
+            if ident in self._at_hand:
+                self._at_hand[ident] = row
+            return assistant
+
+        return await self._in_turn(replace)
 
     async def delete(self, assistant_id: str) -> None:
         """Delete an assistant with its versions and crons. Raises NotFound."""
         ident = self.known(assistant_id)
-        async with self._changing:
+
+        async def delete() -> None:
             _found(await self.session.read(Storage.get_assistant, ident), ident)
-            self._at_hand.pop(ident, None)
             await self.session.commit([DeleteAssistant(ident)])
+            self._at_hand.pop(ident, None)
+
+        await self._in_turn(delete)
+
+    async def _in_turn(self, work: Callable[[], Awaitable[T]]) -> T:
+        reply: Reply[T] = Reply()
+
+        async def perform() -> None:
+            try:
+                async with self._changing:
+                    reply.send(await work())
+            except Exception as error:
+                reply.fail(error)
+            except BaseException:
+                reply.fail(Closed())
+                raise
+
+        if self.nursery.cancel_scope.cancel_called:
+            raise Closed
+        self.nursery.start_soon(perform)
+        return await reply.wait()
 
 
 def _found(assistant: Assistant | None, ident: str) -> Assistant:

@@ -73,7 +73,9 @@ class Supervisor:
 
     def __attrs_post_init__(self) -> None:
         self.event_ids = EventIds(self.session.epoch)
-        self.assistants = Assistants(session=self.session, graphs=self.graphs, world=self.world)
+        self.assistants = Assistants(
+            session=self.session, graphs=self.graphs, nursery=self.nursery, world=self.world
+        )
         self.sweeper = Sweeper.of(self, self.ttl)
 
     async def recover(self) -> None:

@@ -26,7 +26,7 @@ async def test_every_graph_has_an_assistant_found_by_id_and_by_name(
     by_id = (await http.get(f"/assistants/{ABC}")).json()
 
     assert (by_id["assistant_id"], by_id["graph_id"], by_id["name"]) == (ABC, "abc", "abc")
-    assert (await http.get("/assistants/abc")).json() == by_id
+    assert refusal(await http.get("/assistants/abc"))[0] == 422
     assert refusal(await http.get(f"/assistants/{NIL}"))[0] == 404
     assert refusal(await http.get("/assistants/nope"))[0] == 422
 
