@@ -24,7 +24,7 @@ from greenroom.storage.blocking import BlockingSession
 from greenroom.storage.checking import check
 from greenroom.storage.transfer import Importer, everything, from_lines, how_many, to_lines
 
-from .stocked import graph, stock
+from .stocked import FIRST, graph, stock
 
 New = Callable[[], Storage]
 
@@ -169,6 +169,37 @@ async def test_a_thread_is_exported_as_of_one_moment(tmp_path: Any) -> None:
             storage.commit([[TruncateLog(thread_id, 1), DeleteRun(thread_id, "x")]], epoch)
     storage.close()
     assert list(to_lines(exported)) == lines
+
+
+async def test_the_assistants_that_a_server_made_by_itself_give_way_to_those_of_an_export(
+    source: Storage, new_target: New
+) -> None:
+    await stock(source)
+    async with Greenroom({"agent": graph()}, storage=source) as room:
+        edited = await room.client.assistants.update("agent", context={"n": 1})
+    target = new_target()
+    async with Greenroom({"agent": graph()}, storage=target) as room:
+        assert (await room.client.assistants.get("agent"))["context"] == {}
+    lines, target = export(source), new_target()
+    take_in(target, lines)
+    assert export(target) == lines
+    async with Greenroom({"agent": graph()}, storage=target) as room:
+        assert await room.client.assistants.get("agent") == edited
+        assert len(await room.client.assistants.get_versions("agent")) == 2
+
+
+async def test_an_export_from_before_there_were_versions_is_taken_in(
+    source: Storage, new_target: New
+) -> None:
+    await stock(source)
+    before = [line for line in export(source)[:-1] if not line.startswith(b'{"assistant_version"')]
+    target = new_target()
+    take_in(target, [*before, msgspec.json.encode({"end": len(before) - 1}) + b"\n"])
+    target.open()
+    versions = target.list_assistant_versions(FIRST)
+    assert [(one.version, one.metadata) for one in versions] == [(2, {"n": [1, None]})]
+    assert list(check(target, lambda _: None)) == []
+    target.close()
 
 
 @pytest.mark.parametrize("kind", ["assistant", "run", "log", "event", "item", "cron"])
