@@ -252,6 +252,9 @@ async def test_an_assistant_is_taken_back_to_what_it_was(room: Greenroom) -> Non
         assert back["updated_at"] > made["updated_at"]
         assert await assistants.get(ident) == back
         assert await assistants.get_versions(ident) == before  # which stay as they were
+        forth = await assistants.set_latest(ident, 2)
+        assert (forth["name"], forth["created_at"]) == ("two", made["created_at"])
+        await assistants.set_latest(ident, 1)
         third = await assistants.update(ident, metadata={"w": 3})
         assert (third["version"], third["name"]) == (3, "one")
         assert third["metadata"] == {"v": "one", "w": 3}
