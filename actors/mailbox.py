@@ -93,13 +93,14 @@ class Create:
 @attrs.frozen(eq=False)
 class Submit:
     """A run arrives. `thread`: what to create where there is none yet. `follow`: its events are
-    read.
+    read. `below`: metadata of the run that the thread's outweighs, as the run's own outweighs that.
     """
 
     run: Run
     strategy: Strategy
     thread: Thread | None
     follow: bool
+    below: Mapping[str, Any]
     reply: Reply[Accepted] = attrs.field(factory=Reply)
 
 

@@ -103,7 +103,7 @@ class ThreadRuns:
             message.run,
             seq=self.last_seq + 1,
             bound=self._bound(message.run),
-            metadata={**thread.metadata, **message.run.metadata},
+            metadata={**message.below, **thread.metadata, **message.run.metadata},
         )
         asked = {key: run.metadata[key] for key in ("graph_id", "assistant_id")}
         insert = [InsertThread(thread)] if state.thread is None else []

@@ -100,7 +100,7 @@ class Greenroom:
                 idle_timeout=self._idle_timeout,
             )
             self.client = Client(self._supervisor)
-            await self.client.assistants.register()
+            await self._supervisor.assistants.register()
             await self._supervisor.recover()
             nursery.start_soon(self._watch_lease)
             nursery.start_soon(self._supervisor.sweeper.loop.run)

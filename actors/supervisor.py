@@ -14,9 +14,9 @@ import trio
 from greenroom.graph import CompiledStateGraph
 from greenroom.graph.world import World
 from greenroom.storage import StaleEpoch, Storage, StorageError, StorageSession, StorageStore
-from greenroom.storage.records import Assistant
 
 from .active import ActiveRun
+from .assistants import Assistants
 from .errors import Closed, NotFound
 from .events import EventIds, RunStream, StreamPart
 from .feeds import Feeds
@@ -71,12 +71,15 @@ class Supervisor:
     feeds: Feeds = attrs.field(init=False, factory=Feeds)
     meters: Meters = attrs.field(init=False, factory=Meters)
     sweeper: Sweeper = attrs.field(init=False)
-    assistants: dict[str, Assistant] = attrs.field(init=False, factory=dict)
+    assistants: Assistants = attrs.field(init=False)
     _seats: dict[str, Seat] = attrs.field(init=False, factory=dict)
     _closed: bool = attrs.field(init=False, default=False)
 
     def __attrs_post_init__(self) -> None:
         self.event_ids = EventIds(self.session.epoch)
+        self.assistants = Assistants(
+            session=self.session, graphs=self.graphs, nursery=self.nursery, world=self.world
+        )
         self.sweeper = Sweeper.of(self, self.ttl)
 
     async def recover(self) -> None:

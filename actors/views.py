@@ -10,7 +10,7 @@ import attrs
 from greenroom.graph import Interrupt, StateSnapshot
 from greenroom.graph.checkpoint import Saved, StateTask
 from greenroom.graph.root import asking
-from greenroom.storage.records import Assistant, Run, Thread
+from greenroom.storage.records import Assistant, AssistantVersion, Run, Thread
 
 __all__ = [
     "ASSISTANT_FIELDS",
@@ -53,7 +53,7 @@ def run_view(run: Run) -> dict[str, Any]:
     return {**shown, "langsmith_session_name": None}
 
 
-def assistant_view(assistant: Assistant) -> dict[str, Any]:
+def assistant_view(assistant: Assistant | AssistantVersion) -> dict[str, Any]:
     return attrs.asdict(assistant, recurse=False)
 
 

@@ -21,7 +21,11 @@ from .decoding import DecodingError, decode, shown
 
 __all__ = [
     "AssistantCount",
+    "AssistantCreate",
+    "AssistantLatest",
+    "AssistantPatch",
     "AssistantSearch",
+    "AssistantVersions",
     "CheckpointStateRequest",
     "HistorySearch",
     "RunCreate",
@@ -200,6 +204,40 @@ class HistorySearch(_Body):
     before: CheckpointConfig | str | None = None
     metadata: JsonObject | None = None
     checkpoint: CheckpointConfig | None = None
+
+
+@attrs.frozen(kw_only=True)
+class AssistantCreate(_Body):
+    graph_id: str
+    assistant_id: str | UnsetType = UNSET
+    config: JsonObject | UnsetType = UNSET
+    context: JsonObject | UnsetType = UNSET
+    metadata: JsonObject | UnsetType = UNSET
+    if_exists: Literal["raise", "do_nothing"] | UnsetType = UNSET
+    name: str | UnsetType = UNSET
+    description: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class AssistantPatch(_Body):
+    graph_id: str | UnsetType = UNSET
+    config: JsonObject | UnsetType = UNSET
+    context: JsonObject | UnsetType = UNSET
+    metadata: JsonObject | UnsetType = UNSET
+    name: str | UnsetType = UNSET
+    description: str | UnsetType = UNSET
+
+
+@attrs.frozen(kw_only=True)
+class AssistantVersions(_Body):
+    metadata: JsonObject | None = None
+    limit: Limit | None = None
+    offset: Offset | None = None
+
+
+@attrs.frozen(kw_only=True)
+class AssistantLatest(_Body):
+    version: int
 
 
 @attrs.frozen(kw_only=True)

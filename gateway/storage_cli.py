@@ -65,6 +65,7 @@ def stats(place: str) -> None:
     for name, number in (
         ("events", found.events),
         ("assistants", found.assistants),
+        ("assistant versions", found.assistant_versions),
         ("crons", found.crons),
         ("items", found.items),
     ):

@@ -20,6 +20,7 @@ from .memory import MemoryStorage
 from .operations import (
     AppendEvents,
     AppendLog,
+    DeleteAssistant,
     DeleteCron,
     DeleteExpired,
     DeleteItem,
@@ -41,6 +42,7 @@ from .queries import AssistantQuery, CronQuery, ItemQuery, NamespaceQuery, Threa
 from .records import (
     UNFINISHED,
     Assistant,
+    AssistantVersion,
     Cron,
     Event,
     ItemRow,
@@ -61,9 +63,11 @@ __all__ = [
     "AppendLog",
     "Assistant",
     "AssistantQuery",
+    "AssistantVersion",
     "Commit",
     "Cron",
     "CronQuery",
+    "DeleteAssistant",
     "DeleteCron",
     "DeleteExpired",
     "DeleteItem",

@@ -9,6 +9,7 @@ from .records import Assistant, Cron, Event, ItemRow, Kind, LogRow, Row, Run, Th
 __all__ = [
     "AppendEvents",
     "AppendLog",
+    "DeleteAssistant",
     "DeleteCron",
     "DeleteExpired",
     "DeleteItem",
@@ -66,9 +67,17 @@ class DeleteRun:
 
 @attrs.frozen
 class PutAssistant:
-    """Add or replace an assistant."""
+    """Add or replace an assistant, and keep it as one of its versions unless there is one of that
+    number."""
 
     assistant: Assistant
+
+
+@attrs.frozen
+class DeleteAssistant:
+    """Delete an assistant with its versions and crons, if it is there."""
+
+    assistant_id: str
 
 
 @attrs.frozen
@@ -126,7 +135,7 @@ class AppendEvents:
 @attrs.frozen
 class Restore:
     """Add or replace a record that was read by a `scan`, as it was stored. A thread keeps what
-    belongs to it."""
+    belongs to it; an assistant becomes a version of its own where there is none of that number."""
 
     kind: Kind
     row: Row
@@ -180,6 +189,7 @@ Operation = (
     | PutRun
     | DeleteRun
     | PutAssistant
+    | DeleteAssistant
     | PutCron
     | DeleteCron
     | AppendLog

@@ -10,6 +10,7 @@ __all__ = [
     "OF_LANGGRAPH",
     "UNFINISHED",
     "Assistant",
+    "AssistantVersion",
     "Cron",
     "Event",
     "ItemRow",
@@ -86,7 +87,10 @@ class Run:
 
 @attrs.frozen(kw_only=True)
 class Assistant:
-    """A graph with a configuration of its own; every graph has one made by the system."""
+    """A graph with a configuration of its own; every graph has one made by the system.
+
+    `version`: which of its versions it is now.
+    """
 
     assistant_id: str
     graph_id: str
@@ -95,6 +99,21 @@ class Assistant:
     name: str
     description: str | None = None
     version: int = 1
+    config: dict[str, Any] = attrs.field(factory=dict)
+    context: dict[str, Any] = attrs.field(factory=dict)
+    metadata: dict[str, Any] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class AssistantVersion:
+    """What an assistant was made, or changed to. `created_at`: when that was."""
+
+    assistant_id: str
+    version: int
+    graph_id: str
+    created_at: str
+    name: str
+    description: str | None = None
     config: dict[str, Any] = attrs.field(factory=dict)
     context: dict[str, Any] = attrs.field(factory=dict)
     metadata: dict[str, Any] = attrs.field(factory=dict)
@@ -125,7 +144,8 @@ class Cron:
     on_run_completed: Literal["delete", "keep"] | None = None
 
 
-Kind = type[Thread] | type[Run] | type[Assistant] | type[Cron]  # of what becomes a row in `rows`
+# What becomes a row in `rows`.
+Kind = type[Thread] | type[Run] | type[Assistant] | type[AssistantVersion] | type[Cron]
 
 
 @attrs.frozen(kw_only=True)

@@ -13,6 +13,7 @@ from .contract import RecordExists, StorageError
 from .operations import (
     AppendEvents,
     AppendLog,
+    DeleteAssistant,
     DeleteCron,
     DeleteExpired,
     DeleteItem,
@@ -30,8 +31,8 @@ from .operations import (
     Restore,
     TruncateLog,
 )
-from .records import Assistant, Cron, Kind, LogRow, Run, Thread
-from .rows import COLUMNS, log_values, to_row
+from .records import Assistant, AssistantVersion, Cron, Kind, LogRow, Row, Run, Thread
+from .rows import COLUMNS, log_values, to_row, version_row
 
 __all__ = ["apply"]
 
@@ -52,6 +53,7 @@ _thread_columns = COLUMNS[Thread]
 _run_columns = [column for column in COLUMNS[Run] if column != "thread_id"]
 _run_changes = [column for column in _run_columns if column not in ("run_id", "input")]
 _assistant_columns = COLUMNS[Assistant]
+_version_columns = COLUMNS[AssistantVersion]
 _cron_columns = COLUMNS[Cron]
 
 _INSERT_THREAD: Final = (
@@ -73,6 +75,11 @@ _PUT_ASSISTANT: Final = f"""
     INSERT INTO assistants ({_names(_assistant_columns)}) VALUES ({_values(_assistant_columns)})
     ON CONFLICT (assistant_id) DO UPDATE SET {_set(_assistant_columns[1:], "excluded.")}
 """
+_KEEP_VERSION: Final = f"""
+    INSERT INTO assistant_versions ({_names(_version_columns)}) VALUES ({_values(_version_columns)})
+    ON CONFLICT (assistant_id, version) DO
+"""
+_PUT_VERSION: Final = f"{_KEEP_VERSION} UPDATE SET {_set(_version_columns[2:], 'excluded.')}"
 _PUT_CRON: Final = f"""
     INSERT INTO crons ({_names(_cron_columns)}) SELECT {_values(_cron_columns)}
     WHERE :thread_id IS NULL OR EXISTS (SELECT 1 FROM threads WHERE thread_id = :thread_id)
@@ -82,6 +89,7 @@ _RESTORE: Final[Mapping[Kind, str]] = {
     Thread: _RESTORE_THREAD,
     Run: _PUT_RUN,
     Assistant: _PUT_ASSISTANT,
+    AssistantVersion: _PUT_VERSION,
     Cron: _PUT_CRON,
 }
 _APPEND_LOG: Final = """
@@ -100,6 +108,11 @@ _DELETE_THREAD: Final = (
     f"DELETE FROM runs WHERE thread = {_THREAD}",
     "DELETE FROM crons WHERE thread_id = ?",
     "DELETE FROM threads WHERE thread_id = ?",
+)
+_DELETE_ASSISTANT: Final = (
+    "DELETE FROM assistant_versions WHERE assistant_id = ?",
+    "DELETE FROM crons WHERE assistant_id = ?",
+    "DELETE FROM assistants WHERE assistant_id = ?",
 )
 _RUN: Final = f"(SELECT id FROM runs WHERE thread = {_THREAD} AND run_id = ?)"
 _DELETE_RUN: Final = (
@@ -185,7 +198,10 @@ def apply(db: Database, operation: Operation) -> None:
             for statement in _DELETE_RUN:
                 db.execute(statement, (thread_id, run_id))
         case PutAssistant(assistant):
-            db.execute(_PUT_ASSISTANT, to_row(assistant))
+            _restore(db, Assistant, to_row(assistant))
+        case DeleteAssistant(assistant_id):
+            for statement in _DELETE_ASSISTANT:
+                db.execute(statement, (assistant_id,))
         case PutCron(cron):
             db.execute(_PUT_CRON, to_row(cron))
         case DeleteCron(cron_id):
@@ -216,4 +232,10 @@ def apply(db: Database, operation: Operation) -> None:
         case PutItem() | DeleteItem() | ProlongItem() | DeleteExpired():
             sqlite_items.apply(db.conn, operation)
         case Restore(kind, row):
-            db.execute(_RESTORE[kind], row)
+            _restore(db, kind, row)
+
+
+def _restore(db: Database, kind: Kind, row: Row) -> None:
+    db.execute(_RESTORE[kind], row)
+    if kind is Assistant:
+        db.execute(f"{_KEEP_VERSION} NOTHING", version_row(row))

@@ -14,7 +14,7 @@ from greenroom.storage.codec import decode, kept
 from greenroom.storage.records import UNFINISHED, Assistant, Run, RunStatus
 
 from ..active import command_of
-from ..errors import Invalid, NotFound, Refused, RunFailed
+from ..errors import Invalid, NotFound, RunFailed
 from ..events import StreamPart
 from ..mailbox import Attach, Cancel, DeleteRun, Submit
 from ..multitask import DEFAULT_STRATEGY, STRATEGIES
@@ -28,6 +28,7 @@ from .checks import (
     check_modes,
     check_page,
     check_select,
+    check_settings,
     check_uuid,
     pick,
 )
@@ -176,7 +177,6 @@ class RunsClient:
             multitask_strategy=strategy,
             kwargs=kwargs,
             metadata={
-                **assistant.metadata,
                 **settings.get("metadata", {}),
                 **check_mapping("metadata", metadata),
                 "graph_id": assistant.graph_id,
@@ -184,7 +184,8 @@ class RunsClient:
             },
         )
         thread = new_thread(self._house, ident) if create == "create" else None
-        accepted = await self._house.ask(ident, Submit(run, strategy, thread, follow))
+        submit = Submit(run, strategy, thread, follow, below=assistant.metadata)
+        accepted = await self._house.ask(ident, submit)
         return RunHandle(
             run_view(accepted.run),
             ident,
@@ -307,19 +308,11 @@ def _settings(
     assistant: Assistant, config: Mapping[str, Any] | None, context: Mapping[str, Any] | None
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """A run's config and context. `configurable` and `context` stand for each other."""
-    given = check_mapping("config", config)
-    own = check_mapping("config.configurable", given.get("configurable"))
-    shown = check_mapping("context", context)
-    if own and shown:
-        raise Refused("Give either config.configurable or context, not both")
-    limit = given.get("recursion_limit")
-    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
-        raise Invalid(f"config.recursion_limit: {limit!r} is not a whole number of at least 1")
-    base = assistant.config
-    merged = {**base.get("configurable", {}), **assistant.context, **(own or shown)}
+    given, own = check_settings(config, context)
+    merged = {**assistant.context, **(own or {})}
     settings = {
-        **base,
-        **{key: value for key, value in given.items() if value is not None},
+        **assistant.config,
+        **given,
         "configurable": dict(merged),
         "metadata": check_mapping("config.metadata", given.get("metadata")),
     }

@@ -14,6 +14,7 @@ module in the conftest beside it.
 
 from __future__ import annotations
 
+from .assistants import AssistantContract
 from .care import CareContract
 from .commits import CommitContract
 from .crons import CronContract
@@ -59,6 +60,7 @@ class StorageContract(
     ListContract,
     InputContract,
     ItemContract,
+    AssistantContract,
     CronContract,
     CareContract,
 ):

@@ -16,6 +16,7 @@ from ..contract import Lease, RecordExists, StaleEpoch, Storage, StorageHeld
 from ..operations import (
     AppendEvents,
     AppendLog,
+    DeleteAssistant,
     DeleteCron,
     DeleteExpired,
     DeleteItem,
@@ -167,6 +168,7 @@ class CommitContract(OpenStorage):
             AppendLog((make_checkpoint_row(1, "c1"), make_checkpoint_row(2, "c2", base_seq=1))),
             AppendEvents((make_event(1), make_event(2, "gone"))),
             *(PutCron(make_cron(one, thread_id=one)) for one in "tu"),
+            PutCron(make_cron("of the assistant", assistant_id="a")),
         )
         before = _everything(opened.storage)
         with pytest.raises(RecordExists):
@@ -177,6 +179,8 @@ class CommitContract(OpenStorage):
                 DeleteRun("t", "gone"),
                 PutAssistant(make_assistant(name="other")),
                 PutAssistant(make_assistant("b")),
+                PutAssistant(make_assistant(version=2)),
+                DeleteAssistant("a"),
                 AppendLog((make_checkpoint_row(3, "c3"),)),
                 TruncateLog("t", 2),
                 AppendLog((make_checkpoint_row(2, "other"),)),
@@ -329,6 +333,7 @@ class CommitContract(OpenStorage):
             PutRun(make_run(status="success")),
             DeleteRun("t", "r"),
             PutAssistant(make_assistant()),
+            DeleteAssistant("a"),
             PutCron(make_cron()),
             DeleteCron("c"),
             AppendLog((make_checkpoint_row(2, "c2"),)),
@@ -399,6 +404,7 @@ def _everything(storage: Storage) -> tuple[object, ...]:
     return (
         threads,
         storage.search_assistants(AssistantQuery(limit=None)),
+        storage.list_assistant_versions("a", limit=None),
         storage.search_crons(CronQuery(limit=None)),
         [storage.read_history(thread.thread_id, "") for thread in threads],
         [_belongings(storage, thread.thread_id) for thread in threads],

@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypedDict
 
 import trio
 
-from greenroom.graph import END, START, BaseStore, StateGraph, interrupt, step
+from greenroom.graph import END, START, BaseStore, Runtime, StateGraph, interrupt, step
 
 
 class GatedState(TypedDict):
@@ -120,3 +120,20 @@ def recall(state: User, store: BaseStore) -> User:
 
 
 remembers = StateGraph(User).add_node("recall", recall).add_edge(START, "recall").compile()
+
+
+class Settings(TypedDict, total=False):
+    model: str
+
+
+def read_settings(state: Settings, runtime: Runtime[Settings]) -> Settings:
+    return {"model": runtime.context["model"]}
+
+
+reading = StateGraph(Settings).add_node("read", read_settings).add_edge(START, "read").compile()
+configured = (
+    StateGraph(Settings, context_schema=Settings)
+    .add_node("inner", reading)
+    .add_edge(START, "inner")
+    .compile()
+)
