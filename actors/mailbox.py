@@ -10,6 +10,7 @@ import attrs
 import trio
 
 from greenroom.graph.checkpoint import Checkpoint
+from greenroom.storage.operations import Operation
 from greenroom.storage.records import Run, Thread
 
 from .multitask import Stop, Strategy
@@ -90,13 +91,14 @@ class Create:
 @attrs.frozen(eq=False)
 class Submit:
     """A run arrives. `thread`: what to create where there is none yet. `follow`: its events are
-    read.
+    read. `along`: what is committed together with its being accepted, and only then.
     """
 
     run: Run
     strategy: Strategy
     thread: Thread | None
     follow: bool
+    along: tuple[Operation, ...] = ()
     reply: Reply[Accepted] = attrs.field(factory=Reply)
 
 

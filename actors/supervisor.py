@@ -17,6 +17,7 @@ from greenroom.storage import StaleEpoch, Storage, StorageError, StorageSession,
 from greenroom.storage.records import Assistant
 
 from .active import ActiveRun
+from .crontab import Crontab
 from .errors import Closed, NotFound
 from .events import EventIds, RunStream
 from .mailbox import Mailbox, Message, Reply
@@ -67,6 +68,7 @@ class Supervisor:
     idle_timeout: float
     event_ids: EventIds = attrs.field(init=False)
     sweeper: Sweeper = attrs.field(init=False)
+    crontab: Crontab = attrs.field(init=False)
     assistants: dict[str, Assistant] = attrs.field(init=False, factory=dict)
     _seats: dict[str, Seat] = attrs.field(init=False, factory=dict)
     _closed: bool = attrs.field(init=False, default=False)
@@ -74,6 +76,7 @@ class Supervisor:
     def __attrs_post_init__(self) -> None:
         self.event_ids = EventIds(self.session.epoch)
         self.sweeper = Sweeper.of(self, self.ttl)
+        self.crontab = Crontab(self)
 
     async def recover(self) -> None:
         """Wake every thread that an earlier process left runs on."""

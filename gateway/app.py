@@ -13,7 +13,7 @@ from greenroom.actors import Greenroom
 
 from .body import WholeBody
 from .errors import HANDLERS, InternalErrors
-from .routes import assistants, runs, store, system, threads
+from .routes import assistants, crons, runs, store, system, threads
 from .sse import LiveAnswers
 
 __all__ = ["create_app"]
@@ -36,6 +36,7 @@ def create_app(
         routes=[
             *system.routes,
             *threads.routes,
+            *crons.routes,
             *runs.routes,
             *assistants.routes,
             *store.routes,

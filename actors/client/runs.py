@@ -93,6 +93,25 @@ class RunsClient:
                 yield part
 
     async def start(
+        self, thread_id: str, assistant_id: str, *, follow: bool = True, **request: Any
+    ) -> RunHandle:
+        """Start a run; when this returns it is durable and will be carried out.
+
+        `follow`: the events will be read from the first. Other arguments as `prepare`, which raises
+        most of what can be wrong; Conflict is raised for `reject` on a busy thread.
+        """
+        submit = await self.prepare(thread_id, assistant_id, follow=follow, **request)
+        accepted = await self._house.ask(submit.run.thread_id, submit)
+        return RunHandle(
+            run_view(accepted.run),
+            submit.run.thread_id,
+            submit.run.run_id,
+            self._house,
+            accepted.stream,
+            from_start=follow,
+        )
+
+    async def prepare(
         self,
         thread_id: str,
         assistant_id: str,
@@ -114,8 +133,8 @@ class RunsClient:
         durability: str | None = None,
         checkpoint_during: bool | None = None,
         follow: bool = True,
-    ) -> RunHandle:
-        """Start a run; when this returns it is durable and will be carried out.
+    ) -> Submit:
+        """Make the message that starts a run on a thread, and check what is asked for.
 
         `assistant_id`: a UUID or a graph's name. `input`: a new turn; `command`: `resume`,
         `update`,
@@ -131,7 +150,7 @@ class RunsClient:
         not, `exit` (or `checkpoint_during=False`) stores only the last one; whatever it is, the
         run's end is stored before it is told. `follow`: the events will be read from the first.
 
-        Raises NotFound, Conflict (`reject` on a busy thread), Invalid, Refused.
+        Raises NotFound for an assistant, Invalid, Refused.
         """
         ident = check_uuid("thread_id", thread_id)
         assistant = await self._assistants.resolve(assistant_id)
@@ -184,15 +203,7 @@ class RunsClient:
             },
         )
         thread = new_thread(self._house, ident) if create == "create" else None
-        accepted = await self._house.ask(ident, Submit(run, strategy, thread, follow))
-        return RunHandle(
-            run_view(accepted.run),
-            ident,
-            run.run_id,
-            self._house,
-            accepted.stream,
-            from_start=follow,
-        )
+        return Submit(run, strategy, thread, follow)
 
     def _as_kept(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         """What a run is asked to do, as it would be after a restart. Raises Invalid."""
