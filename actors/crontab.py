@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, NoReturn
 from weakref import WeakValueDictionary
@@ -14,7 +14,6 @@ import trio
 
 from greenroom.storage import Storage, StorageError
 from greenroom.storage.operations import DeleteCron, PutCron
-from greenroom.storage.queries import CronQuery
 from greenroom.storage.records import Cron
 
 from .errors import Closed, GreenroomError, NotFound
@@ -52,7 +51,8 @@ class Crontab:
     A firing is one commit: the run that it makes is accepted, and the cron moves on to its next
     date, which lies after now. So a process that dies leaves a firing due or done, and dates that
     went by while no process was there are made up for by one run. A run that is refused is not
-    tried again: only the cron moves on.
+    tried again: only the cron moves on. A cron whose assistant was deleted is deleted when it is
+    due, if it is there still.
     """
 
     house: Supervisor
@@ -88,14 +88,6 @@ class Crontab:
         async with self.held(cron_id):
             await self.house.session.commit([DeleteCron(cron_id)])
 
-    async def drop_all_of(self, assistant_id: str) -> None:
-        """Delete the crons of an assistant that has been deleted. One that a crash leaves is
-        deleted when it is due."""
-        query = CronQuery(assistant_id=assistant_id, limit=None)
-        for cron in await self.house.session.read(Storage.search_crons, query):
-            with suppress(NotFound):
-                await self.drop(cron.cron_id)
-
     async def run(self, fire: Fire) -> NoReturn:
         """Fire crons for ever. `fire`: makes a cron's run, committing an operation together with
         its being accepted."""
@@ -130,8 +122,9 @@ class Crontab:
         if due is None:
             await self._changed.wait()
             return
-        # A moment longer: the time as text is cut to microseconds.
-        seconds = (due - self.house.world.now()).total_seconds() + 0.001
+        seconds = (due - self.house.world.now()).total_seconds()
+        if seconds > 0:
+            seconds += 0.001  # the time as text is cut to microseconds
         with trio.move_on_after(min(max(seconds, 0.0), LONGEST_SLEEP)):
             await self._changed.wait()
 

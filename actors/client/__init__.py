@@ -31,5 +31,5 @@ class Client:
         self.assistants = AssistantsClient(supervisor)
         self.threads = ThreadsClient(supervisor)
         self.runs = RunsClient(supervisor, self.assistants)
-        self.crons = CronsClient(supervisor, self.assistants, self.runs)
+        self.crons = CronsClient(supervisor, self.assistants)
         self.store = StoreClient(supervisor)

@@ -15,12 +15,13 @@ from greenroom.storage.records import Assistant, Cron
 
 from ..crontab import due_after
 from ..errors import Invalid, NotFound, Refused
+from ..mailbox import Submit
 from ..schedule import Schedule, iso
 from ..supervisor import Supervisor
 from ..views import CRON_FIELDS, cron_view
-from .assistants import AssistantsClient, system_assistant_id
+from .assistants import AssistantsClient
 from .checks import check_choice, check_mapping, check_page, check_select, check_uuid, pick
-from .runs import RunsClient
+from .requests import submission
 
 __all__ = ["CronsClient"]
 
@@ -56,12 +57,9 @@ Time = datetime | str
 class CronsClient:
     """`client.crons`."""
 
-    def __init__(
-        self, supervisor: Supervisor, assistants: AssistantsClient, runs: RunsClient
-    ) -> None:
+    def __init__(self, supervisor: Supervisor, assistants: AssistantsClient) -> None:
         self._house = supervisor
         self._assistants = assistants
-        self._runs = runs
 
     async def create(
         self,
@@ -83,7 +81,7 @@ class CronsClient:
         it fires. `on_run_completed`: what becomes of the thread, `delete` (default) or `keep`.
         `metadata`: of the cron and of its runs. `input`, `config`, `context`, `interrupt_before`,
         `interrupt_after`, `multitask_strategy`, `stream_mode`, `stream_subgraphs`,
-        `stream_resumable`, `durability`: of its runs, as in `client.runs.prepare`.
+        `stream_resumable`, `durability`: of its runs, as in `client.runs.start`.
 
         Raises NotFound for an assistant, Invalid, Refused.
         """
@@ -186,7 +184,7 @@ class CronsClient:
         check_page(limit, offset)
         fields = check_select(select, CRON_FIELDS)
         query = attrs.evolve(
-            self._query(assistant_id, thread_id, enabled, metadata),
+            await self._query(assistant_id, thread_id, enabled, metadata),
             sort_by=check_choice("sort_by", sort_by or "created_at", _SORTS),
             descending=check_choice("sort_order", sort_order or "desc", ("asc", "desc")) == "desc",
             limit=limit,
@@ -204,18 +202,12 @@ class CronsClient:
         metadata: Mapping[str, Any] | None = None,
     ) -> int:
         """How many crons fit."""
-        query = self._query(assistant_id, thread_id, enabled, metadata)
+        query = await self._query(assistant_id, thread_id, enabled, metadata)
         return await self._house.session.read(Storage.count_crons, query)
 
     async def fire(self, cron: Cron, along: PutCron) -> None:
         """Make the run of a cron that is due, and commit `along` together with it."""
-        submit = await self._runs.prepare(
-            cron.thread_id or self._house.world.record_id(),
-            cron.assistant_id,
-            if_not_exists="create" if cron.thread_id is None else "reject",
-            follow=False,
-            **_request(cron.payload),
-        )
+        submit = await self._submission(cron, cron.payload)
         kwargs = submit.run.kwargs
         config = kwargs["config"]
         configurable = {**config["configurable"], "cron_id": cron.cron_id}
@@ -249,8 +241,8 @@ class CronsClient:
         return cron_view(cron)
 
     async def _made(self, cron: Cron, given: dict[str, Any]) -> Cron:
-        """The cron as its payload asks for; it may have another date. Raises what `prepare` does
-        for a run that could not be made."""
+        """The cron as its payload asks for; it may have another date. Raises what `submission`
+        does for a run that could not be made."""
         payload = dict(given)
         if unknown := payload.keys() - _OWN - _OF_RUNS:
             raise TypeError(f"Crons have no argument {min(unknown)!r}")
@@ -271,9 +263,7 @@ class CronsClient:
             completed = payload.get("on_run_completed", "delete")
             check_choice("on_run_completed", completed, ("delete", "keep"))
         # The payload is what a client sent, which a run gets as it would be after a restart.
-        submit = await self._runs.prepare(
-            cron.thread_id or cron.cron_id, cron.assistant_id, **_request(payload)
-        )
+        submit = await self._submission(cron, payload)
         if "input" in payload:
             payload["input"] = submit.run.kwargs["input"]
         return attrs.evolve(
@@ -288,13 +278,23 @@ class CronsClient:
             updated_at=iso(self._house.crontab.now()),
         )
 
+    async def _submission(self, cron: Cron, payload: Mapping[str, Any]) -> Submit:
+        request = {name: value for name, value in payload.items() if name in _OF_RUNS}
+        if cron.thread_id is None:
+            request["on_completion"] = cron.on_run_completed
+        return await submission(
+            *(self._house, self._assistants, cron.thread_id, cron.assistant_id),
+            follow=False,
+            **request,
+        )
+
     async def _assistant(self, assistant_id: str) -> Assistant:
         try:
             return await self._assistants.resolve(assistant_id)
         except Invalid as error:  # as the reference: it is not found, whatever it is
             raise NotFound(str(error)) from None
 
-    def _query(
+    async def _query(
         self,
         assistant_id: str | None,
         thread_id: str | None,
@@ -302,9 +302,10 @@ class CronsClient:
         metadata: Mapping[str, Any] | None,
     ) -> CronQuery:
         if assistant_id is not None:
+            named = assistant_id in self._house.graphs
             assistant_id = (
-                system_assistant_id(assistant_id)
-                if assistant_id in self._house.graphs
+                (await self._assistants.resolve(assistant_id)).assistant_id
+                if named
                 else check_uuid("assistant_id", assistant_id)
             )
         return CronQuery(
@@ -313,11 +314,6 @@ class CronsClient:
             enabled=enabled,
             metadata=check_mapping("metadata", metadata) or None,
         )
-
-
-def _request(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """What a run is asked to do."""
-    return {name: value for name, value in payload.items() if name in _OF_RUNS}
 
 
 def _zone(given: str | tzinfo | None) -> str | None:
