@@ -55,6 +55,7 @@ class ThreadRuns:
     last_seq: int
     active: ActiveRun | None = None
     _deleting: dict[str, list[DeleteRun]] = attrs.field(factory=dict)
+    _stopped_at: float | None = attrs.field(init=False, default=None)
     # Runs that an earlier actor or process left.
     _left: set[str] = attrs.field(init=False, factory=set)
 
@@ -92,6 +93,8 @@ class ThreadRuns:
         if thread is None:
             raise NotFound(f"Thread {state.thread_id!r} not found")
         admission = admit(message.strategy, busy=self.busy)
+        outcome = "accepted" if admission.accepted else "refused"
+        self.house.meters.admissions[message.strategy, outcome] += 1
         if not admission.accepted:
             raise Conflict(
                 f"Thread {state.thread_id!r} has a run in flight and multitask_strategy is 'reject'"
@@ -138,6 +141,8 @@ class ThreadRuns:
             subgraphs=run.kwargs["subgraphs"],
             resumable=run.kwargs["resumable"],
             follow=follow,
+            feeds=self.house.feeds,
+            run=run,
         )
 
     # Runs start.
@@ -190,9 +195,13 @@ class ThreadRuns:
             stream=self.streams[run.run_id],
             world=self.house.world,
             mailbox=self.mailbox,
+            meters=self.house.meters,
             fresh=started.first_log_seq == log.next_seq,
         )
         self.house.start_run(self.active)
+        if self._stopped_at is not None:
+            self.house.meters.hand_overs.add(trio.current_time() - self._stopped_at)
+            self._stopped_at = None
 
     # Runs are stopped.
 
@@ -232,6 +241,8 @@ class ThreadRuns:
     def stop_active(self, reason: Stop) -> None:
         """Tell the run under way to stop; its end comes through the mailbox."""
         if self.active is not None:
+            if self.active.phase == "running":
+                self._stopped_at = trio.current_time()
             self.active.cut_short(reason, trio.current_time() + self.house.grace_period)
 
     def abandon(self, error: Exception) -> None:
@@ -285,6 +296,7 @@ class ThreadRuns:
         if run.stop == "rollback":
             undo = [] if run.first_log_seq is None else [await log.truncate(run.first_log_seq)]
             await self._remove(run, *undo)
+            self.house.meters.ended["rolled back"] += 1
             return
         if isinstance(outcome, Stopped) and not self._took_in(run):
             outcome = await self._take_in(run)
@@ -349,8 +361,10 @@ class ThreadRuns:
         )
         thread = self.state.settled(busy=self.busy, error=error)
         await self.state.commit([*left, PutRun(closed)], thread)
+        self.house.meters.ended[status] += 1
         stream = self.streams.pop(run.run_id)
         stream.end({"__error__": shown} if shown is not None else self.state.result())
+        self.state.tell("metadata", {"status": "run_done", "run_id": run.run_id})
 
 
 def _end_of(outcome: Outcome) -> tuple[RunStatus, Exception | None, str | None]:

@@ -19,8 +19,10 @@ from greenroom.storage.records import Assistant
 from .active import ActiveRun
 from .crontab import Crontab
 from .errors import Closed, NotFound
-from .events import EventIds, RunStream
+from .events import EventIds, RunStream, StreamPart
+from .feeds import Feeds
 from .mailbox import Mailbox, Message, Reply
+from .meters import Census, Meters
 from .thread import ThreadActor
 from .ttl import Sweeper, ThreadTTLConfig
 
@@ -67,6 +69,8 @@ class Supervisor:
     grace_period: float
     idle_timeout: float
     event_ids: EventIds = attrs.field(init=False)
+    feeds: Feeds = attrs.field(init=False, factory=Feeds)
+    meters: Meters = attrs.field(init=False, factory=Meters)
     sweeper: Sweeper = attrs.field(init=False)
     crontab: Crontab = attrs.field(init=False)
     assistants: dict[str, Assistant] = attrs.field(init=False, factory=dict)
@@ -105,6 +109,23 @@ class Supervisor:
             return None
         return seat.actor
 
+    def kept_parts(self, thread_id: str) -> list[StreamPart]:
+        """The events of resumable runs of a thread that are not over."""
+        seat = self._seats.get(thread_id)
+        streams = () if seat is None else seat.streams.values()
+        return [part for stream in streams if stream.resumable for part in stream.parts]
+
+    def census(self) -> Census:
+        seats = list(self._seats.values())
+        runs = [seat.actor.runs for seat in seats if seat.actor is not None and seat.actor.loaded]
+        return Census(
+            actors=len(seats),
+            messages=sum(len(seat.mailbox) for seat in seats),
+            running=sum(one.active is not None for one in runs),
+            pending=sum(len(one.queue) for one in runs),
+            followers=len(self.feeds),
+        )
+
     def graph(self, graph_id: str) -> CompiledStateGraph:
         """Raises NotFound for a graph that is not served."""
         if graph_id not in self.graphs:
@@ -122,6 +143,7 @@ class Supervisor:
             seat.mailbox.refuse_all(Closed())
             for stream in seat.streams.values():
                 stream.abort(Closed())
+        self.feeds.close(Closed())
 
     def _seat(self, thread_id: str) -> Seat:
         seat = self._seats.get(thread_id)

@@ -14,7 +14,8 @@ from rich.console import Console
 
 from greenroom.storage import StorageError
 
-from .config import ConfigError, find_config, load_graphs, load_store, read_config
+from .access import is_loopback
+from .config import ConfigError, find_config, load_graphs, load_own, load_store, read_config
 from .server import ListenError, serve
 from .storage_cli import storage_commands
 from .storages import storage_at
@@ -84,6 +85,18 @@ def _server_options(command: F) -> F:
             help="How long a PostgreSQL database waits for a process that has fallen silent before "
             "another one may take over.  [default: 30]",
         ),
+        click.option(
+            "--api-key",
+            envvar="GREENROOM_API_KEY",
+            metavar="KEY",
+            help="What callers must show, as x-api-key or as a bearer token; better given as the "
+            "environment variable GREENROOM_API_KEY, which others on the machine do not see.",
+        ),
+        click.option(
+            "--insecure",
+            is_flag=True,
+            help="Serve other machines although there is no API key.",
+        ),
     )
     for option in reversed(options):
         command = option(command)
@@ -94,14 +107,14 @@ def _server_options(command: F) -> F:
 @_server_options
 def dev(**options: Any) -> None:
     """Serve for development: pages of any origin may call it."""
-    _run(cors_origins=["*"], **options)
+    _run(open_to_pages=True, **options)
 
 
 @main.command(name="serve")
 @_server_options
 def serve_command(**options: Any) -> None:
     """Serve."""
-    _run(cors_origins=[], **options)
+    _run(open_to_pages=False, **options)
 
 
 def _run(
@@ -111,12 +124,21 @@ def _run(
     port: int,
     storage: str,
     lease_time: float | None,
-    cors_origins: list[str],
+    api_key: str | None,
+    insecure: bool,
+    open_to_pages: bool,
 ) -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     try:
+        if not (api_key or insecure or is_loopback(host)):
+            raise ConfigError(
+                f"--host: other machines can reach {host}: set GREENROOM_API_KEY, or say --insecure"
+            )
         read = read_config(config or find_config(Path.cwd()))
-        graphs, store = load_graphs(read), load_store(read)
+        http = read.http
+        if open_to_pages and "cors" not in http:
+            http = {**http, "cors": {"allow_origins": ["*"]}}
+        graphs, store, own = load_graphs(read), load_store(read), load_own(read)
         kept_in, place = storage_at(storage, lease_time=lease_time)
 
         def ready(url: str) -> None:
@@ -130,7 +152,9 @@ def _run(
                 checkpointer=read.checkpointer,
                 host=host,
                 port=port,
-                cors_origins=cors_origins,
+                http=http,
+                own=own,
+                api_key=api_key or None,
                 ready=ready,
             )
 

@@ -18,15 +18,26 @@ import attrs
 import msgspec
 from dotenv.parser import parse_stream
 from msgspec import Meta
+from starlette.applications import Starlette
 
 from greenroom.actors import CheckpointerConfig
 from greenroom.actors.ttl import LONGEST
 from greenroom.graph import CompiledStateGraph, StateGraph
 from greenroom.graph.store import StoreConfig
 
+from .app import HttpConfig
 from .decoding import DecodingError, decode
+from .own import OwnRoutes
 
-__all__ = ["Config", "ConfigError", "find_config", "load_graphs", "load_store", "read_config"]
+__all__ = [
+    "Config",
+    "ConfigError",
+    "find_config",
+    "load_graphs",
+    "load_own",
+    "load_store",
+    "read_config",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -71,12 +82,36 @@ class _Checkpointer:
 
 
 @attrs.frozen(kw_only=True)
+class _Cors:
+    allow_origins: list[str] | None = None
+    allow_origin_regex: str | None = None
+    allow_methods: list[str] | None = None
+    allow_headers: list[str] | None = None
+    allow_credentials: bool | None = None
+    expose_headers: list[str] | None = None
+    max_age: Annotated[int, Meta(ge=0)] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class _Http:
+    app: str | None = None
+    cors: _Cors | None = None
+    mount_prefix: Annotated[str, Meta(pattern="^/[^?#]*$")] | None = None
+    disable_meta: bool | None = None
+    disable_threads: bool | None = None
+    disable_runs: bool | None = None
+    disable_assistants: bool | None = None
+    disable_store: bool | None = None
+
+
+@attrs.frozen(kw_only=True)
 class _Keys:
     graphs: dict[str, str]
     dependencies: list[str] = attrs.field(factory=list)
     env: dict[str, str] | str = attrs.field(factory=dict)
     store: _Store = attrs.field(factory=_Store)
     checkpointer: _Checkpointer = attrs.field(factory=_Checkpointer)
+    http: _Http = attrs.field(factory=_Http)
 
 
 @attrs.frozen(kw_only=True)
@@ -85,8 +120,9 @@ class Config:
 
     `graphs`: name to `./file.py:attribute`. `dependencies`: folders to import from. `env`:
     environment variables. `store`: as `StoreConfig`, but for `embed`, which is
-    `./file.py:function`. `checkpointer`: how threads are kept. Relative paths are relative to the
-    file's folder.
+    `./file.py:function`. `checkpointer`: how threads are kept. `http`: how the server answers.
+    `app`: the user's own routes, as `./file.py:app`. Relative paths are relative to the file's
+    folder.
     """
 
     path: Path
@@ -95,6 +131,8 @@ class Config:
     env: Mapping[str, str]
     store: Mapping[str, Mapping[str, Any]]
     checkpointer: CheckpointerConfig
+    http: HttpConfig
+    app: str | None
 
 
 def find_config(folder: Path) -> Path:
@@ -117,16 +155,16 @@ def read_config(path: Path) -> Config:
     if unknown := sorted(_unknown(msgspec.json.decode(data), keys)):
         logger.warning("%s: these keys have no effect: %s", path, ", ".join(unknown))
     folder = path.resolve().parent
+    http = _given(keys.http)
     return Config(
         path=path,
         graphs=keys.graphs,
         dependencies=tuple(_dependencies(path, folder, keys.dependencies)),
         env=_env(path, folder, keys.env),
-        store=attrs.asdict(keys.store, filter=lambda _, value: value is not None),
-        checkpointer=cast(
-            CheckpointerConfig,
-            attrs.asdict(keys.checkpointer, filter=lambda _, value: value is not None),
-        ),
+        store=_given(keys.store),
+        checkpointer=cast(CheckpointerConfig, _given(keys.checkpointer)),
+        app=http.pop("app", None),
+        http=cast(HttpConfig, http),
     )
 
 
@@ -156,6 +194,20 @@ def load_store(config: Config) -> StoreConfig:
             raise ConfigError(f"{shown} is a {type(embed).__name__}, no function")
         store["index"]["embed"] = embed
     return cast(StoreConfig, store)
+
+
+def load_own(config: Config) -> OwnRoutes | None:
+    """The user's own routes; after `load_graphs`. Raises ConfigError."""
+    if config.app is None:
+        return None
+    app, shown = _named(config, "http.app", config.app)
+    if not isinstance(app, Starlette):
+        raise ConfigError(f"{shown} is a {type(app).__name__}, no Starlette or FastAPI application")
+    return OwnRoutes(app)
+
+
+def _given(keys: Any) -> dict[str, Any]:
+    return attrs.asdict(keys, filter=lambda _, value: value is not None)
 
 
 def _unknown(given: Mapping[str, Any], keys: Any, prefix: str = "") -> Iterator[str]:

@@ -129,8 +129,6 @@ class RunCreate(_Body):
 
 @attrs.frozen(kw_only=True)
 class ThreadCreate(_Body):
-    _later = {"supersteps": ()}
-
     thread_id: str | None = None
     metadata: JsonObject | None = None
     if_exists: Literal["raise", "do_nothing"] | None = None
@@ -172,8 +170,6 @@ ThreadField = Literal[
 
 @attrs.frozen(kw_only=True)
 class ThreadSearch(_Body):
-    _later = {"extract": ()}
-
     metadata: JsonObject | None = None
     values: JsonObject | None = None
     ids: list[str] | None = None
@@ -185,7 +181,7 @@ class ThreadSearch(_Body):
     ) = None
     sort_order: SortOrder | None = None
     select: list[ThreadField] | None = None
-    extract: JsonObject | None = None
+    extract: Annotated[dict[str, str], Meta(max_length=10)] | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -9,7 +9,8 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import partial
 from types import FrameType
 from typing import Final
@@ -27,7 +28,8 @@ from greenroom.graph import CompiledStateGraph
 from greenroom.graph.store import StoreConfig
 from greenroom.storage import Storage
 
-from .app import create_app
+from .app import HttpConfig, create_app
+from .own import OwnRoutes
 
 __all__ = ["ListenError", "listen", "serve", "serve_connections"]
 
@@ -64,7 +66,9 @@ async def serve(
     checkpointer: CheckpointerConfig | None = None,
     host: str,
     port: int,
-    cors_origins: Sequence[str] = (),
+    http: HttpConfig | None = None,
+    own: OwnRoutes | None = None,
+    api_key: str | None = None,
     ready: Callable[[str], None],
 ) -> None:
     """Serve until SIGINT or SIGTERM. The first ends the process within GRACE_PERIOD, the second at
@@ -74,13 +78,16 @@ async def serve(
     the storage ends the process as a signal does.
     """
     listeners = await listen(host, port)
-    async with Greenroom(graphs, storage=storage, store=store, checkpointer=checkpointer) as room:
+    async with (
+        Greenroom(graphs, storage=storage, store=store, checkpointer=checkpointer) as room,
+        nullcontext() if own is None else own.lifespan(),
+    ):
         stop = _stop_on_signals()
         ready(_url(listeners[0]))
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD, *gc.get_threshold()[1:])
-        app = create_app(room, cors_origins=cors_origins)
+        app = create_app(room, http=http, own=own, api_key=api_key)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_end_without, room)
             await serve_connections(app, listeners, stop)
