@@ -107,8 +107,9 @@ class RunsClient:
 
         Raises NotFound, Conflict (`reject` on a busy thread), Invalid, Refused.
         """
+        ident = check_uuid("thread_id", thread_id)
         submit = await submission(
-            self._house, self._assistants, thread_id, assistant_id, follow=follow, **request
+            self._house, self._assistants, ident, assistant_id, follow=follow, **request
         )
         accepted = await self._house.ask(submit.run.thread_id, submit)
         run = accepted.run
