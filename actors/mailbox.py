@@ -11,6 +11,7 @@ import trio
 
 from greenroom.graph import StateUpdate
 from greenroom.graph.checkpoint import Checkpoint
+from greenroom.storage.operations import Operation
 from greenroom.storage.records import Run, Thread
 
 from .multitask import Stop, Strategy
@@ -94,6 +95,7 @@ class Create:
 class Submit:
     """A run arrives. `thread`: what to create where there is none yet. `follow`: its events are
     read. `below`: metadata of the run that the thread's outweighs, as the run's own outweighs that.
+    `along`: what is committed together with its being accepted, and only then.
     """
 
     run: Run
@@ -101,6 +103,7 @@ class Submit:
     thread: Thread | None
     follow: bool
     below: Mapping[str, Any]
+    along: tuple[Operation, ...] = ()
     reply: Reply[Accepted] = attrs.field(factory=Reply)
 
 

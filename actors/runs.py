@@ -118,7 +118,7 @@ class ThreadRuns:
             config={"configurable": {}},
             updated_at=state.now(),
         )
-        await state.commit([*insert, *map(PutRun, stopped), PutRun(run)], busy)
+        await state.commit([*insert, *map(PutRun, stopped), PutRun(run), *message.along], busy)
         self.last_seq = run.seq
         if admission.stop is not None:
             self.stop_active(admission.stop)

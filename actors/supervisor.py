@@ -17,6 +17,7 @@ from greenroom.storage import StaleEpoch, Storage, StorageError, StorageSession,
 
 from .active import ActiveRun
 from .assistants import Assistants
+from .crontab import Crontab
 from .errors import Closed, NotFound
 from .events import EventIds, RunStream, StreamPart
 from .feeds import Feeds
@@ -72,6 +73,7 @@ class Supervisor:
     meters: Meters = attrs.field(init=False, factory=Meters)
     sweeper: Sweeper = attrs.field(init=False)
     assistants: Assistants = attrs.field(init=False)
+    crontab: Crontab = attrs.field(init=False)
     _seats: dict[str, Seat] = attrs.field(init=False, factory=dict)
     _closed: bool = attrs.field(init=False, default=False)
 
@@ -81,6 +83,7 @@ class Supervisor:
             session=self.session, graphs=self.graphs, nursery=self.nursery, world=self.world
         )
         self.sweeper = Sweeper.of(self, self.ttl)
+        self.crontab = Crontab(self)
 
     async def recover(self) -> None:
         """Wake every thread that an earlier process left runs on."""

@@ -17,7 +17,7 @@ from .access import ApiKey
 from .body import WholeBody
 from .errors import HANDLERS, InternalErrors
 from .own import OwnRoutes
-from .routes import assistants, runs, store, system, threads
+from .routes import assistants, crons, runs, store, system, threads
 from .sse import LiveAnswers
 
 __all__ = ["CorsConfig", "HttpConfig", "create_app"]
@@ -29,7 +29,7 @@ EXPOSED: Final = ("Content-Location", "Location", "X-Pagination-Total", "X-Pagin
 _ROUTES: Final[Mapping[str, Sequence[BaseRoute]]] = {
     "meta": system.routes,
     "threads": threads.routes,
-    "runs": runs.routes,
+    "runs": [*crons.routes, *runs.routes],
     "assistants": assistants.routes,
     "store": store.routes,
 }

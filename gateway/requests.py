@@ -27,6 +27,10 @@ __all__ = [
     "AssistantSearch",
     "AssistantVersions",
     "CheckpointStateRequest",
+    "CronCount",
+    "CronCreate",
+    "CronPatch",
+    "CronSearch",
     "HistorySearch",
     "RunCreate",
     "StateUpdate",
@@ -271,6 +275,93 @@ class AssistantSearch(_Body):
     sort_by: Literal["assistant_id", "created_at", "updated_at", "name", "graph_id"] | None = None
     sort_order: SortOrder | None = None
     select: list[AssistantField] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class _CronBody(_Body):
+    _later = {"webhook": ()}
+
+    timezone: str | None = None
+    enabled: bool | None = None
+    on_run_completed: Literal["delete", "keep"] | None = None
+    input: Any = None
+    metadata: JsonObject | None = None
+    config: RunConfig | None = None
+    context: JsonObject | None = None
+    interrupt_before: Literal["*"] | list[str] | None = None
+    interrupt_after: Literal["*"] | list[str] | None = None
+    stream_mode: str | list[str] | None = None
+    stream_subgraphs: bool | None = None
+    stream_resumable: bool | None = None
+    durability: Literal["sync", "async", "exit"] | None = None
+    checkpoint_during: bool | None = None
+    multitask_strategy: Literal["reject", "enqueue", "interrupt", "rollback"] | UnsetType = UNSET
+    webhook: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class CronCreate(_CronBody):
+    assistant_id: str
+    schedule: str
+    end_time: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class CronPatch(_CronBody):
+    """`end_time`: null is no end."""
+
+    schedule: str | None = None
+    end_time: str | UnsetType | None = UNSET
+
+    def arguments(self) -> dict[str, Any]:
+        cleared = {"end_time": None} if self.end_time is None else {}
+        return {**super().arguments(), **cleared}
+
+
+@attrs.frozen(kw_only=True)
+class CronCount(_Body):
+    assistant_id: str | None = None
+    thread_id: str | None = None
+    enabled: bool | None = None
+    metadata: JsonObject | None = None
+
+
+CronField = Literal[
+    "cron_id",
+    "assistant_id",
+    "thread_id",
+    "on_run_completed",
+    "end_time",
+    "schedule",
+    "timezone",
+    "created_at",
+    "updated_at",
+    "user_id",
+    "payload",
+    "next_run_date",
+    "metadata",
+    "enabled",
+]
+
+
+@attrs.frozen(kw_only=True)
+class CronSearch(CronCount):
+    limit: Limit | None = None
+    offset: Offset | None = None
+    sort_by: (
+        Literal[
+            "cron_id",
+            "assistant_id",
+            "thread_id",
+            "next_run_date",
+            "end_time",
+            "created_at",
+            "updated_at",
+        ]
+        | None
+    ) = None
+    sort_order: SortOrder | None = None
+    select: list[CronField] | None = None
 
 
 @attrs.frozen(kw_only=True)
