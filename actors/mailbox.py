@@ -26,6 +26,7 @@ __all__ = [
     "Create",
     "DeleteRun",
     "DeleteThread",
+    "Due",
     "EditState",
     "Ended",
     "Expire",
@@ -98,6 +99,13 @@ class Submit:
     thread: Thread | None
     follow: bool
     reply: Reply[Accepted] = attrs.field(factory=Reply)
+
+
+@attrs.frozen(eq=False)
+class Due:
+    """The time of a delayed run has come."""
+
+    reply: Reply[None] = attrs.field(factory=Reply)
 
 
 @attrs.frozen(eq=False)
@@ -192,6 +200,7 @@ Message = (
     | Cancel
     | DeleteRun
     | DeleteThread
+    | Due
     | KeepLatest
     | Expire
     | Copy

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import trio
@@ -31,6 +32,7 @@ from .events import RunStream
 from .mailbox import Accepted, Cancel, DeleteRun, Mailbox, Submit
 from .multitask import Stop, admit
 from .state import ThreadState, error_view
+from .timers import in_turn, is_delayed
 
 if TYPE_CHECKING:
     from .supervisor import Supervisor
@@ -55,6 +57,8 @@ class ThreadRuns:
     last_seq: int
     active: ActiveRun | None = None
     _deleting: dict[str, list[DeleteRun]] = attrs.field(factory=dict)
+    # Of those in the queue that were to start later, the ones that have no place in it yet.
+    _delayed: set[str] = attrs.field(init=False, factory=set)
     # Runs that an earlier actor or process left.
     _left: set[str] = attrs.field(init=False, factory=set)
 
@@ -66,12 +70,18 @@ class ThreadRuns:
     def busy(self) -> bool:
         return self.active is not None or bool(self.queue)
 
+    def _unfinished(self) -> list[Run]:
+        return [*([self.active.run] if self.active is not None else []), *self.queue]
+
     def take_up(self, past: Sequence[tuple[str, Run | None]]) -> None:
         """Connect the streams that readers hold to the runs that are left to do.
 
         `past`: the runs that streams were left of by an actor that crashed, as storage has them.
         """
         left = self._left = {run.run_id for run in self.queue}
+        self.queue = in_turn(self.queue)
+        self._delayed = {run.run_id for run in self.queue if is_delayed(run, self.state.now())}
+        self._set_alarm()
         for waits in self.queue:
             self.streams.setdefault(waits.run_id, self._stream(waits, follow=False))
         for run_id, run in past:
@@ -91,6 +101,8 @@ class ThreadRuns:
         thread = state.thread if state.thread is not None else message.thread
         if thread is None:
             raise NotFound(f"Thread {state.thread_id!r} not found")
+        if any(run.kwargs["temporary"] for run in self._unfinished()):
+            raise Conflict(f"Thread {state.thread_id!r} is of one run, and is deleted with it")
         admission = admit(message.strategy, busy=self.busy)
         if not admission.accepted:
             raise Conflict(
@@ -104,6 +116,7 @@ class ThreadRuns:
         )
         asked = {key: run.metadata[key] for key in ("graph_id", "assistant_id")}
         insert = [InsertThread(thread)] if state.thread is None else []
+        self._let_in_due()
         queue, stopped = self.queue, []
         if admission.stop is not None:
             queue = [told_to_stop(waits, admission.stop) for waits in queue]
@@ -122,6 +135,9 @@ class ThreadRuns:
         self.queue = [*queue, run]
         stream = self.streams[run.run_id] = self._stream(run, follow=message.follow)
         message.reply.send(Accepted(run, stream))
+        if is_delayed(run, state.now()):
+            self._delayed.add(run.run_id)
+            self._set_alarm()
         await self.start_next()
 
     def _bound(self, run: Run) -> tuple[str, ...] | None:
@@ -144,13 +160,44 @@ class ThreadRuns:
 
     async def start_next(self) -> None:
         """If nothing is under way: end the runs that were told to stop, then start the oldest."""
-        while self.active is None and self.queue:
+        while self.active is None:
+            self._let_in_due()
             stopped = next((run for run in self.queue if run.stop is not None), None)
             if stopped is not None:
                 self.queue.remove(stopped)
                 await self._end(stopped, Stopped())
-            else:
-                await self._start(self.queue.pop(0))
+                continue
+            ready = next((run for run in self.queue if run.run_id not in self._delayed), None)
+            if ready is None:
+                return
+            self.queue.remove(ready)
+            await self._start(ready)
+
+    async def start_due(self) -> None:
+        """Start a run whose time has come, or give it its place in the queue."""
+        await self.start_next()
+        self._let_in_due()
+        self._set_alarm()
+
+    def _let_in_due(self) -> None:
+        """Delayed runs that are due take their place behind those that have come meanwhile."""
+        if not self._delayed:
+            return
+        now = self.state.now()
+        late = sorted(self._late(), key=attrgetter("created_at"))
+        self._delayed = {run.run_id for run in late if is_delayed(run, now)}
+        for run in late:
+            if run.stop is None and run.run_id not in self._delayed:
+                self.queue.remove(run)
+                self.queue.append(run)
+
+    def _late(self) -> list[Run]:
+        return [run for run in self.queue if run.run_id in self._delayed]
+
+    def _set_alarm(self) -> None:
+        """Be told when the first delayed run is due."""
+        if late := self._late():
+            self.house.alarms.set(min(late, key=attrgetter("created_at")))
 
     async def _start(self, run: Run) -> None:
         log = self.state.log
@@ -326,9 +373,17 @@ class ThreadRuns:
 
     async def _remove(self, run: Run, *undo: Operation) -> None:
         """Delete a run, and what it left in the log."""
+        if run.kwargs["temporary"]:
+            await self._drop(run, self.state.result())
+            return
         thread = self.state.settled(busy=self.busy)
         await self.state.commit([*undo, DropRun(self.state.thread_id, run.run_id)], thread)
         self.streams.pop(run.run_id).end(self.state.result())
+
+    async def _drop(self, run: Run, result: Any) -> None:
+        """A temporary run is over: its thread goes with it."""
+        await self.state.drop()
+        self.streams.pop(run.run_id).end(result)
 
     async def _close(
         self,
@@ -343,6 +398,9 @@ class ThreadRuns:
         together.
         """
         shown = error_view(error) if error is not None else None
+        if run.kwargs["temporary"]:
+            await self._drop(run, self.state.result() if shown is None else {"__error__": shown})
+            return
         metadata = {**run.metadata, "warning": warning} if warning else run.metadata
         closed = attrs.evolve(
             run, status=status, error=shown, metadata=metadata, updated_at=self.state.now()

@@ -101,6 +101,7 @@ class Greenroom:
             await self._supervisor.recover()
             nursery.start_soon(self._watch_lease)
             nursery.start_soon(self._supervisor.sweeper.loop.run)
+            nursery.start_soon(self._supervisor.alarms.run)
             await nursery.start(store.keep_swept)
         except BaseException as error:
             await self.__aexit__(type(error), error, error.__traceback__)

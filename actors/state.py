@@ -12,7 +12,7 @@ from greenroom.graph.isolation import isolated
 from greenroom.graph.resume import waiting
 from greenroom.graph.root import shown
 from greenroom.storage import ThreadLog
-from greenroom.storage.operations import Operation, PutThread
+from greenroom.storage.operations import DeleteThread, Operation, PutThread
 from greenroom.storage.records import Thread, ThreadStatus
 
 from .errors import NotFound
@@ -54,6 +54,12 @@ class ThreadState:
         if thread is not None:
             self.thread = thread
             self.house.sweeper.heed(thread)
+
+    async def drop(self) -> None:
+        """Delete the thread with all that belongs to it."""
+        await self.house.session.commit([DeleteThread(self.thread_id)])
+        self.thread = None
+        self.log = await ThreadLog.open(self.house.session, self.thread_id)
 
     def settled(self, *, busy: bool, error: Exception | None = None) -> Thread:
         """The thread with its status as the log has it. `error`: a failure that the log may

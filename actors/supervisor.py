@@ -21,6 +21,7 @@ from .errors import Closed, NotFound
 from .events import EventIds, RunStream
 from .mailbox import Mailbox, Message, Reply
 from .thread import ThreadActor
+from .timers import Alarms, is_delayed
 from .ttl import Sweeper, ThreadTTLConfig
 
 __all__ = ["Supervisor"]
@@ -67,6 +68,7 @@ class Supervisor:
     idle_timeout: float
     event_ids: EventIds = attrs.field(init=False)
     sweeper: Sweeper = attrs.field(init=False)
+    alarms: Alarms = attrs.field(init=False)
     assistants: dict[str, Assistant] = attrs.field(init=False, factory=dict)
     _seats: dict[str, Seat] = attrs.field(init=False, factory=dict)
     _closed: bool = attrs.field(init=False, default=False)
@@ -74,21 +76,30 @@ class Supervisor:
     def __attrs_post_init__(self) -> None:
         self.event_ids = EventIds(self.session.epoch)
         self.sweeper = Sweeper.of(self, self.ttl)
+        self.alarms = Alarms(self)
 
     async def recover(self) -> None:
-        """Wake every thread that an earlier process left runs on."""
+        """Wake every thread that an earlier process left runs on, at once or when they are due."""
+        now = self.world.timestamp()
         for run in await self.session.read(Storage.unfinished_runs):
-            self._seat(run.thread_id)
+            if is_delayed(run, now):
+                self.alarms.set(run)
+            else:
+                self._seat(run.thread_id)
 
     async def ask(self, thread_id: str, question: Question[T]) -> T:
         """Send a message to a thread and wait for the answer. Raises what the actor answers with.
 
         Being cancelled here does not take the message back.
         """
+        return await self.send(thread_id, question).wait()
+
+    def send(self, thread_id: str, question: Question[T]) -> Reply[T]:
+        """Send a message to a thread; what it answers is in the reply. Raises Closed."""
         if self._closed:
             raise Closed
         self.tell(thread_id, question)  # type: ignore[arg-type]
-        return await question.reply.wait()
+        return question.reply
 
     def tell(self, thread_id: str, message: Message) -> None:
         """Send a message to a thread and do not wait for the answer."""
@@ -135,6 +146,10 @@ class Supervisor:
             actor = seat.actor = ThreadActor(self, thread_id, seat.mailbox, seat.streams)
             try:
                 await actor.live()
+                if seat.streams:  # of runs that are not due yet, and may be waited for
+                    seat.actor, wait = None, FIRST_BACK_OFF
+                    del actor
+                    await seat.mailbox.wait()
             except StaleEpoch:  # the runtime is about to be left
                 seat.mailbox.refuse_all(Closed())
                 await trio.sleep_forever()
@@ -153,6 +168,8 @@ class Supervisor:
                 seat.mailbox.refuse_all(Closed())
                 raise
             else:
+                if seat.streams:
+                    continue
                 # No await since it found its mailbox empty, so nothing can have come in.
                 del self._seats[thread_id]
                 return

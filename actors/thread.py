@@ -15,7 +15,6 @@ from greenroom.storage import Storage, StorageError, ThreadLog, Unstorable
 from greenroom.storage.copying import copied_log, latest_only
 from greenroom.storage.log import LogEnd, read_end
 from greenroom.storage.operations import AppendLog, InsertThread
-from greenroom.storage.operations import DeleteThread as DropThread
 from greenroom.storage.records import OF_LANGGRAPH, Run, Thread
 
 from .active import Stopped
@@ -28,6 +27,7 @@ from .mailbox import (
     Create,
     DeleteRun,
     DeleteThread,
+    Due,
     EditState,
     Ended,
     Expire,
@@ -156,6 +156,9 @@ class ThreadActor:
                     await self._delete()
                 else:
                     await self.runs.ended(active, outcome)
+            case Due():
+                await self.runs.start_due()
+                message.reply.send(None)
             case Create():
                 await self._create(message)
             case Attach(run_id):
@@ -259,9 +262,7 @@ class ThreadActor:
 
     async def _delete(self) -> None:
         """Delete the thread, whose run has stopped."""
-        await self.state.commit([DropThread(self.thread_id)])
-        self.state.thread = None
-        self.state.log = await ThreadLog.open(self.house.session, self.thread_id)
+        await self.state.drop()
         self.runs.abandon(NotFound(f"Thread {self.thread_id!r} was deleted"))
         messages, self._deleting = self._deleting, []
         for message in messages:

@@ -24,7 +24,10 @@ __all__ = [
     "AssistantSearch",
     "CheckpointStateRequest",
     "HistorySearch",
+    "RunBody",
     "RunCreate",
+    "RunCreateStateless",
+    "RunsCancel",
     "StateUpdate",
     "StoreDelete",
     "StoreNamespaces",
@@ -95,11 +98,10 @@ class _Body:
 
 
 @attrs.frozen(kw_only=True)
-class RunCreate(_Body):
-    _later = {
-        "after_seconds": (0,),
-        "webhook": (),
-    }
+class RunBody(_Body):
+    """What all runs have in common."""
+
+    _later = {"webhook": ()}
 
     assistant_id: str
     input: Any = None
@@ -110,17 +112,38 @@ class RunCreate(_Body):
     metadata: JsonObject | None = None
     config: RunConfig | None = None
     context: JsonObject | None = None
-    checkpoint: CheckpointConfig | None = None
-    checkpoint_id: str | None = None
     interrupt_before: Literal["*"] | list[str] | None = None
     interrupt_after: Literal["*"] | list[str] | None = None
     multitask_strategy: Literal["reject", "enqueue", "interrupt", "rollback"] | UnsetType = UNSET
-    if_not_exists: Literal["create", "reject"] | None = None
+    feedback_keys: list[str] | None = None
     on_disconnect: str | None = None
     durability: Literal["sync", "async", "exit"] | None = None
     checkpoint_during: bool | None = None
     after_seconds: float | None = None
     webhook: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class RunCreate(RunBody):
+    """A run of a thread."""
+
+    checkpoint: CheckpointConfig | None = None
+    checkpoint_id: str | None = None
+    if_not_exists: Literal["create", "reject"] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class RunCreateStateless(RunBody):
+    """A run with a thread of its own."""
+
+    on_completion: Literal["delete", "keep"] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class RunsCancel(_Body):
+    thread_id: str | None = None
+    run_ids: list[str] | None = None
+    status: Literal["pending", "running", "all"] | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -273,14 +296,14 @@ class StoreNamespaces(_Body):
     offset: Offset | None = None
 
 
-B = TypeVar("B", bound=_Body)
+B = TypeVar("B")
 
 
 async def read(request: Request, shape: type[B]) -> B:
     """The request's body."""
     data = await request.body()
     if not data:
-        raise Invalid("the body is empty; a JSON object is needed")
+        raise Invalid("the body is empty; JSON is needed")
     try:
         return decode(data, shape)
     except DecodingError as error:

@@ -57,6 +57,7 @@ class Thread:
 class Run:
     """One request to a thread: an input, an answer, or going on.
 
+    `created_at`: when it is due, for a run that is to start later.
     `kwargs`: what it was asked to do, as given. `seq`: order of arrival on its thread. `bound`: the
     ids of the interrupts that were pending when it was accepted, for a resume; None for other runs.
     `attempt`: how often it was started. `started_from`: the newest checkpoint when it was last

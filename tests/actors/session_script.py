@@ -221,6 +221,7 @@ class Script:
         await self.cancel()
         await self.deletions()
         await self.streams()
+        await self.temporary()
 
     # What is asked for.
 
@@ -403,3 +404,21 @@ class Script:
                 f"the events of run {word} were all read",
                 lambda found, run=run, ids=ids: found.events[run.run_id] == ids,  # type: ignore[misc]
             )
+
+    async def temporary(self) -> None:
+        for word, way in (("passing", "success"), ("cut-off", "interrupt"), ("undone", "rollback")):
+            place = self.hold(word)
+            given = {"log": [word], "text": word}
+            run = await self.client.runs.create(None, "steps", input=given)
+            thread_id, run_id = run["thread_id"], run["run_id"]
+            self.ledger.told(
+                f"run {word} leaves nothing",
+                lambda found, thread_id=thread_id: thread_id not in found.threads,  # type: ignore[misc]
+            )
+            await self.stage.reached[place].wait()
+            if way == "success":
+                handle = await self.client.runs.attach(thread_id, run_id)
+                self.stage.opened[place].set()
+                assert await handle.result() == {"log": said(word), "text": word}
+            else:
+                await self.client.runs.cancel(thread_id, run_id, wait=True, action=way)

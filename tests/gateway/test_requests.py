@@ -30,7 +30,7 @@ RUN = {"assistant_id": "abc", "input": {"log": []}}
         ("command", "resume", 'command: expected object or null, got "resume"'),
         ("command", {"goto": [{"node": "a"}]}, "command.goto[0].input: required, and missing"),
         ("after_seconds", "soon", 'after_seconds: expected number or null, got "soon"'),
-        ("after_seconds", 5, "after_seconds: 5.0 is not supported yet"),
+        ("after_seconds", -1, "after_seconds: -1.0 is no number of seconds up to a hundred years"),
         ("webhook", "http://x", 'webhook: "http://x" is not supported yet'),
         ("durability", "never", 'durability: "never" is none of sync, async, exit'),
         ("checkpoint", "x", 'checkpoint: expected object or null, got "x"'),
