@@ -10,7 +10,7 @@ import attrs
 import trio
 
 from greenroom.graph.checkpoint import Checkpoint
-from greenroom.storage.records import Run, Thread
+from greenroom.storage.records import Run, RunStatus, Thread
 
 from .multitask import Stop, Strategy
 
@@ -118,11 +118,13 @@ class Attach:
 
 @attrs.frozen(eq=False)
 class Cancel:
-    """Stop a run that is queued or under way. The reply comes once that is decided and certain,
-    with an event that is set when the run has stopped."""
+    """Stop a run that is queued or under way; with `only`, one that is `pending` or `running`. The
+    reply comes once that is decided and certain, with an event that is set when the run has
+    stopped."""
 
     run_id: str
     action: Stop
+    only: RunStatus | None = None
     reply: Reply[trio.Event] = attrs.field(factory=Reply)
 
 

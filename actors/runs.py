@@ -245,12 +245,14 @@ class ThreadRuns:
 
     async def cancel(self, message: Cancel) -> None:
         """Stop a run that is under way or queued; NotFound for any other."""
-        if self.active is not None and self.active.run.run_id == message.run_id:
-            stream = self.active.stream
+        run: Run | None
+        active = self.active
+        if active is not None and active.run.run_id == message.run_id and message.only != "pending":
+            stream = active.stream
             await self.state.commit([*map(PutRun, self._active_told_to_stop(message.action))])
             self.stop_active(message.action)
         else:
-            run = self._unqueued(message.run_id)
+            run = self._unqueued(message.run_id) if message.only != "running" else None
             if run is None:
                 raise NotFound(f"Run {message.run_id!r} is neither queued nor running")
             stream = self.streams[run.run_id]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
-from typing import Any, get_args
+from contextlib import aclosing, suppress
+from typing import Any, Final, get_args
 
 from greenroom.storage import Storage
 from greenroom.storage.records import UNFINISHED, Run, RunStatus
@@ -27,6 +27,8 @@ from .handle import RunHandle
 from .requests import submission
 
 __all__ = ["RunsClient"]
+
+_AT_ONCE: Final = 100  # threads that are woken to be told the same
 
 
 class RunsClient:
@@ -222,6 +224,46 @@ class RunsClient:
         stopped = await self._house.ask(ident, Cancel(run, action))  # type: ignore[arg-type]
         if wait:
             await stopped.wait()
+
+    async def cancel_many(
+        self,
+        *,
+        thread_id: str | None = None,
+        run_ids: Sequence[str] | None = None,
+        status: str | None = None,
+        action: str = "interrupt",
+    ) -> None:
+        """Stop runs of a thread, or all that are `pending`, `running` or either (`all`).
+
+        `action`: as in `cancel`. Those that are over, or not there, are passed over; NotFound where
+        no other was asked for. Returns when it is certain that they will stop.
+        """
+        check_choice("action", action, ("interrupt", "rollback"))
+        only: Any = None
+        if status is not None:
+            if thread_id is not None or run_ids is not None:
+                raise Invalid("status: give either status, or thread_id and run_ids")
+            check_choice("status", status, (*UNFINISHED, "all"))
+            only = None if status == "all" else status
+            runs = await self._house.session.read(Storage.unfinished_runs)
+            wanted = [(run.thread_id, run.run_id) for run in runs]
+        elif thread_id is None or run_ids is None or isinstance(run_ids, str):
+            raise Invalid("run_ids: give either status, or thread_id and run_ids, a list of ids")
+        else:
+            ident = check_uuid("thread_id", thread_id)
+            wanted = [(ident, check_uuid("run_ids", one)) for one in run_ids]
+        found = 0
+        for start in range(0, len(wanted), _AT_ONCE):
+            replies = [
+                self._house.send(ident, Cancel(run_id, action, only))  # type: ignore[arg-type]
+                for ident, run_id in wanted[start : start + _AT_ONCE]
+            ]
+            for reply in replies:
+                with suppress(NotFound):
+                    await reply.wait()
+                    found += 1
+        if not found:
+            raise NotFound("No run was found that could be cancelled")
 
     async def delete(self, thread_id: str, run_id: str) -> None:
         """Delete a run; one under way is stopped first. The state it left stays. Raises

@@ -19,6 +19,7 @@ from greenroom.gateway.requests import (
     RunBody,
     RunCreate,
     RunCreateStateless,
+    RunsCancel,
     last_event_id,
     path_id,
     query_flag,
@@ -164,9 +165,7 @@ async def delete(request: Request) -> Response:
 
 async def cancel(request: Request) -> Response:
     thread_id, run_id = path_id(request, "thread_id"), path_id(request, "run_id")
-    action = request.query_params.get("action", "interrupt")
-    if action not in ("interrupt", "rollback"):
-        raise Invalid(f"action: {shown(action)} is none of interrupt, rollback")
+    action = _action(request)
     wait = query_flag(request, "wait")
     await client(request).runs.cancel(thread_id, run_id, wait=wait, action=action)
     if not wait:
@@ -175,11 +174,25 @@ async def cancel(request: Request) -> Response:
     return json_response(None, headers={"Location": f"{url}/join", "Content-Location": url})
 
 
+async def cancel_many(request: Request) -> Response:
+    body = await read(request, RunsCancel)
+    await client(request).runs.cancel_many(**body.arguments(), action=_action(request))
+    return Response(status_code=204)
+
+
+def _action(request: Request) -> str:
+    action = request.query_params.get("action", "interrupt")
+    if action not in ("interrupt", "rollback"):
+        raise Invalid(f"action: {shown(action)} is none of interrupt, rollback")
+    return action
+
+
 routes = [
     Route("/runs", create, methods=["POST"]),
     Route("/runs/wait", wait, methods=["POST"]),
     Route("/runs/stream", stream, methods=["POST"]),
     Route("/runs/batch", create_batch, methods=["POST"]),
+    Route("/runs/cancel", cancel_many, methods=["POST"]),
     Route("/threads/{thread_id}/runs", list_runs, methods=["GET"]),
     Route("/threads/{thread_id}/runs", create, methods=["POST"]),
     Route("/threads/{thread_id}/runs/wait", wait, methods=["POST"]),

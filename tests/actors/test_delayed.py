@@ -238,7 +238,7 @@ async def test_a_run_with_a_thread_of_its_own_can_be_delayed(
 async def test_a_delay_that_is_no_time_is_refused(room: Greenroom, given: Any) -> None:
     async with room:
         thread_id = await new_thread(room.client)
-        with pytest.raises(Invalid, match="after_seconds: .* is no number of seconds"):
+        with pytest.raises(Invalid, match=r"after_seconds: .* is no number of seconds"):
             await send(room.client, thread_id, "x", after_seconds=given)
         assert await statuses(room.client, thread_id) == []
 

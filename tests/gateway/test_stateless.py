@@ -72,3 +72,21 @@ async def test_a_run_of_a_thread_has_no_say_over_the_thread(
     body = run_of("abc", on_completion="delete")  # as the Python client sends it
     assert (await http.post(f"{thread}/runs/wait", json=body)).json() == {"log": ["a", "b", "c"]}
     assert (await http.get(thread)).json()["status"] == "idle"
+
+
+async def test_many_runs_are_cancelled(http: httpx.AsyncClient, thread: str) -> None:
+    run = (await http.post(f"{thread}/runs", json=run_of("abc", after_seconds=60))).json()
+    body = {"thread_id": run["thread_id"], "run_ids": [run["run_id"]]}
+    done = await http.post("/runs/cancel", json=body, params={"action": "rollback"})
+    assert (done.status_code, done.content) == (204, b"")
+    assert (await http.get(f"{thread}/runs/{run['run_id']}")).status_code == 404
+    assert refusal(await http.post("/runs/cancel", json=body))[0] == 404
+    for wrong in (
+        {},
+        {"status": "success"},
+        {"status": "all", **body},
+        {"thread_id": "x", "run_ids": []},
+    ):
+        assert refusal(await http.post("/runs/cancel", json=wrong))[0] == 422
+    wrong_action = await http.post("/runs/cancel", json=body, params={"action": "explode"})
+    assert refusal(wrong_action)[0] == 422
