@@ -22,6 +22,7 @@ from .active import (
     Failed,
     Finished,
     Outcome,
+    Reason,
     Stopped,
     checkpoint_metadata,
     run_config,
@@ -238,6 +239,7 @@ class ThreadRuns:
             world=self.house.world,
             mailbox=self.mailbox,
             fresh=started.first_log_seq == log.next_seq,
+            ends_at=trio.current_time() + self.house.run_timeout,
         )
         self.house.start_run(self.active)
 
@@ -278,7 +280,7 @@ class ThreadRuns:
             await self.state.commit([DropRun(thread_id, run_id)])
         message.reply.send(None)
 
-    def stop_active(self, reason: Stop) -> None:
+    def stop_active(self, reason: Reason) -> None:
         """Tell the run under way to stop; its end comes through the mailbox."""
         if self.active is not None:
             self.active.cut_short(reason, trio.current_time() + self.house.grace_period)
@@ -335,9 +337,13 @@ class ThreadRuns:
             undo = [] if run.first_log_seq is None else [await log.truncate(run.first_log_seq)]
             await self._remove(run, *undo)
             return
-        if isinstance(outcome, Stopped) and not self._took_in(run):
-            outcome = await self._take_in(run)
         status, failure, warning = _end_of(outcome)
+        if isinstance(outcome, Stopped):
+            if run.stop == "timeout":
+                text = f"The run was stopped: it took longer than {self.house.run_timeout:g} s"
+                status, failure = "timeout", TimeoutError(text)
+            if not self._took_in(run) and (misfit := await self._take_in(run)) is not None:
+                status, failure = "error", misfit
         if failure is not None:
             self.state.record_failure(failure)
             self.streams[run.run_id].publish("error", error_view(failure))
@@ -354,11 +360,12 @@ class ThreadRuns:
             return False
         return all(planned.node != START for planned in log.head.checkpoint.next)
 
-    async def _take_in(self, run: Run) -> Stopped | Failed:
-        """What the user wrote is not lost with the run: its input goes into the state."""
+    async def _take_in(self, run: Run) -> Exception | None:
+        """What the user wrote is not lost with the run: its input goes into the state. Returns why
+        it could not."""
         kwargs = run.kwargs
         if kwargs["input"] is None or kwargs["command"] is not None:
-            return Stopped()
+            return None
         job = Job(
             input=kwargs["input"],
             config=run_config(run),
@@ -370,8 +377,8 @@ class ThreadRuns:
         try:
             await self.house.graph(run.metadata["graph_id"]).take_in(job)
         except Exception as error:  # a reducer or a conditional edge of the user's
-            return Failed(error)
-        return Stopped()
+            return error
+        return None
 
     async def _remove(self, run: Run, *undo: Operation) -> None:
         """Delete a run, and what it left in the log."""

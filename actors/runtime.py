@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 import trio
 
@@ -24,7 +25,9 @@ from .client import Client
 from .supervisor import Supervisor
 from .ttl import CheckpointerConfig
 
-__all__ = ["Greenroom"]
+__all__ = ["RUN_TIMEOUT", "Greenroom"]
+
+RUN_TIMEOUT: Final = 3600.0  # seconds
 
 
 class Greenroom:
@@ -33,8 +36,10 @@ class Greenroom:
     `graphs`: compiled graphs by the name they are called by. `storage`: where threads are kept, and
     the items of the store; in memory by default. `store`: how the store is to be, see
     `StoreConfig`; nodes are given it unless their graph has one of its own, and `client.store` is
-    the same. `checkpointer`: how threads are kept, see `CheckpointerConfig`. `grace_period`:
-    seconds that a run may take to stop before it is given up on.
+    the same. `checkpointer`: how threads are kept, see `CheckpointerConfig`. `run_timeout`:
+    seconds that a run may take, counted anew when it is taken up after a restart; None for no
+    limit. One that takes longer is stopped, and ends `timeout`. `grace_period`: seconds that a run
+    may take to stop before it is given up on.
     `idle_timeout`: seconds that a thread with nothing to do stays in memory.
 
     Entering takes the storage, raising StorageHeld if another process has it and StorageError if it
@@ -53,6 +58,7 @@ class Greenroom:
         storage: Storage | None = None,
         store: StoreConfig | None = None,
         checkpointer: CheckpointerConfig | None = None,
+        run_timeout: float | None = RUN_TIMEOUT,
         grace_period: float = 5.0,
         idle_timeout: float = 10.0,
         world: World | None = None,
@@ -67,6 +73,9 @@ class Greenroom:
         self.storage = storage if storage is not None else MemoryStorage()
         self._store_config = store or StoreConfig()
         self._checkpointer = checkpointer or CheckpointerConfig()
+        self._run_timeout = inf if run_timeout is None else run_timeout
+        if not self._run_timeout > 0:
+            raise ValueError(f"run_timeout: {run_timeout!r} is no time that a run could take")
         self._grace_period = grace_period
         self._idle_timeout = idle_timeout
         self._world = world or World()
@@ -93,6 +102,7 @@ class Greenroom:
                 nursery=nursery,
                 world=self._world,
                 ttl=self._checkpointer.get("ttl") or {},
+                run_timeout=self._run_timeout,
                 grace_period=self._grace_period,
                 idle_timeout=self._idle_timeout,
             )

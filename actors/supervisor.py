@@ -54,8 +54,8 @@ class Seat:
 class Supervisor:
     """Owns the actors and the tasks of their runs.
 
-    `grace_period`: seconds that a run told to stop may take. `idle_timeout`: seconds that an actor
-    with nothing to do stays awake.
+    `run_timeout`: seconds that a run may take. `grace_period`: seconds that a run told to stop may
+    take. `idle_timeout`: seconds that an actor with nothing to do stays awake.
     """
 
     session: StorageSession
@@ -64,6 +64,7 @@ class Supervisor:
     nursery: trio.Nursery
     world: World
     ttl: ThreadTTLConfig
+    run_timeout: float
     grace_period: float
     idle_timeout: float
     event_ids: EventIds = attrs.field(init=False)

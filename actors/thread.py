@@ -17,7 +17,7 @@ from greenroom.storage.log import LogEnd, read_end
 from greenroom.storage.operations import AppendLog, InsertThread
 from greenroom.storage.records import OF_LANGGRAPH, Run, Thread
 
-from .active import Stopped
+from .active import ActiveRun, Stopped
 from .errors import Closed, Conflict, GreenroomError, Invalid, NotFound, Refused
 from .events import RunStream
 from .mailbox import (
@@ -125,19 +125,25 @@ class ThreadActor:
     async def _next_message(self) -> Message | None:
         """The next message; None when the actor may go to sleep."""
         active = self.runs.active
-        if active is not None:
-            deadline = active.give_up_at
-        elif self.state.thread is None:
-            deadline = trio.current_time()
-        else:
-            deadline = trio.current_time() + self.house.idle_timeout
-        if not self.mailbox:
+        while not self.mailbox:
+            if active is not None:
+                deadline = active.deadline
+            elif self.state.thread is None:
+                deadline = trio.current_time()
+            else:
+                deadline = trio.current_time() + self.house.idle_timeout
             with trio.move_on_at(deadline):
                 await self.mailbox.wait()
-        if self.mailbox:
-            return self.mailbox.take()
-        if active is None:
-            return None
+            if self.mailbox:
+                break
+            if active is None:
+                return None
+            if active.phase != "running":
+                return self._given_up(active)
+            self.runs.stop_active("timeout")
+        return self.mailbox.take()
+
+    def _given_up(self, active: ActiveRun) -> Ended:
         active.fence()
         logger.warning(
             "run %s did not stop within %g s and was given up on",

@@ -84,6 +84,12 @@ def _server_options(command: F) -> F:
             help="How long a PostgreSQL database waits for a process that has fallen silent before "
             "another one may take over.  [default: 30]",
         ),
+        click.option(
+            "--run-timeout",
+            type=float,
+            metavar="SECONDS",
+            help="How long a run may take, outweighing the configuration.  [default: 3600]",
+        ),
     )
     for option in reversed(options):
         command = option(command)
@@ -111,8 +117,11 @@ def _run(
     port: int,
     storage: str,
     lease_time: float | None,
+    run_timeout: float | None,
     cors_origins: list[str],
 ) -> None:
+    if run_timeout is not None and not run_timeout > 0:
+        _fail(f"run_timeout: expected more than 0 s, got {run_timeout:g}")
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     try:
         read = read_config(config or find_config(Path.cwd()))
@@ -128,6 +137,7 @@ def _run(
                 storage=kept_in,
                 store=store,
                 checkpointer=read.checkpointer,
+                run_timeout=run_timeout or read.run_timeout,
                 host=host,
                 port=port,
                 cors_origins=cors_origins,

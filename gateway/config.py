@@ -20,6 +20,7 @@ from dotenv.parser import parse_stream
 from msgspec import Meta
 
 from greenroom.actors import CheckpointerConfig
+from greenroom.actors.runtime import RUN_TIMEOUT
 from greenroom.actors.ttl import LONGEST
 from greenroom.graph import CompiledStateGraph, StateGraph
 from greenroom.graph.store import StoreConfig
@@ -77,6 +78,7 @@ class _Keys:
     env: dict[str, str] | str = attrs.field(factory=dict)
     store: _Store = attrs.field(factory=_Store)
     checkpointer: _Checkpointer = attrs.field(factory=_Checkpointer)
+    run_timeout: Annotated[float, Meta(gt=0)] | None = RUN_TIMEOUT
 
 
 @attrs.frozen(kw_only=True)
@@ -85,8 +87,8 @@ class Config:
 
     `graphs`: name to `./file.py:attribute`. `dependencies`: folders to import from. `env`:
     environment variables. `store`: as `StoreConfig`, but for `embed`, which is
-    `./file.py:function`. `checkpointer`: how threads are kept. Relative paths are relative to the
-    file's folder.
+    `./file.py:function`. `checkpointer`: how threads are kept. `run_timeout`: seconds that a run
+    may take, None for no limit. Relative paths are relative to the file's folder.
     """
 
     path: Path
@@ -95,6 +97,7 @@ class Config:
     env: Mapping[str, str]
     store: Mapping[str, Mapping[str, Any]]
     checkpointer: CheckpointerConfig
+    run_timeout: float | None
 
 
 def find_config(folder: Path) -> Path:
@@ -127,6 +130,7 @@ def read_config(path: Path) -> Config:
             CheckpointerConfig,
             attrs.asdict(keys.checkpointer, filter=lambda _, value: value is not None),
         ),
+        run_timeout=keys.run_timeout,
     )
 
 

@@ -62,6 +62,7 @@ async def serve(
     storage: Storage,
     store: StoreConfig | None = None,
     checkpointer: CheckpointerConfig | None = None,
+    run_timeout: float | None,
     host: str,
     port: int,
     cors_origins: Sequence[str] = (),
@@ -74,7 +75,9 @@ async def serve(
     the storage ends the process as a signal does.
     """
     listeners = await listen(host, port)
-    async with Greenroom(graphs, storage=storage, store=store, checkpointer=checkpointer) as room:
+    async with Greenroom(
+        graphs, storage=storage, store=store, checkpointer=checkpointer, run_timeout=run_timeout
+    ) as room:
         stop = _stop_on_signals()
         ready(_url(listeners[0]))
         gc.collect()

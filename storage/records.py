@@ -81,7 +81,7 @@ class Run:
     stalled: int = 0
     started_from: str | None = None
     first_log_seq: int | None = None
-    stop: Literal["interrupt", "rollback"] | None = None
+    stop: Literal["interrupt", "rollback", "timeout"] | None = None
     error: dict[str, Any] | None = None
 
 
