@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -32,8 +31,8 @@ from .errors import Conflict, GreenroomError, NotFound
 from .events import RunStream
 from .mailbox import Accepted, Cancel, DeleteRun, Mailbox, Submit
 from .multitask import Stop, admit
+from .queue import RunQueue
 from .state import ThreadState, error_view
-from .timers import in_turn, is_delayed
 
 if TYPE_CHECKING:
     from .supervisor import Supervisor
@@ -47,19 +46,17 @@ MAX_STALLED_STARTS = 3  # starts in a row from the same checkpoint
 class ThreadRuns:
     """The queue of a thread, its run under way, and the strict hand-over between them.
 
-    `queue`: runs that wait, oldest first; those that a strategy has told to `stop` end without a
+    `queue`: runs that wait; those that a strategy has told to `stop` end without a
     start. `streams`: of the run under way and of those that wait.
     """
 
     state: ThreadState
     mailbox: Mailbox
     streams: dict[str, RunStream]
-    queue: list[Run]
+    queue: RunQueue
     last_seq: int
     active: ActiveRun | None = None
     _deleting: dict[str, list[DeleteRun]] = attrs.field(factory=dict)
-    # Of those in the queue that were to start later, the ones that have no place in it yet.
-    _delayed: set[str] = attrs.field(init=False, factory=set)
     # Runs that an earlier actor or process left.
     _left: set[str] = attrs.field(init=False, factory=set)
 
@@ -80,9 +77,6 @@ class ThreadRuns:
         `past`: the runs that streams were left of by an actor that crashed, as storage has them.
         """
         left = self._left = {run.run_id for run in self.queue}
-        self.queue = in_turn(self.queue)
-        self._delayed = {run.run_id for run in self.queue if is_delayed(run, self.state.now())}
-        self._set_alarm()
         for waits in self.queue:
             self.streams.setdefault(waits.run_id, self._stream(waits, follow=False))
         for run_id, run in past:
@@ -117,8 +111,7 @@ class ThreadRuns:
         )
         asked = {key: run.metadata[key] for key in ("graph_id", "assistant_id")}
         insert = [InsertThread(thread)] if state.thread is None else []
-        self._let_in_due()
-        queue, stopped = self.queue, []
+        queue, stopped = list(self.queue), []
         if admission.stop is not None:
             queue = [told_to_stop(waits, admission.stop) for waits in queue]
             stopped = [*queue, *self._active_told_to_stop(admission.stop)]
@@ -133,12 +126,10 @@ class ThreadRuns:
         self.last_seq = run.seq
         if admission.stop is not None:
             self.stop_active(admission.stop)
-        self.queue = [*queue, run]
+        self.queue.replace(queue)
+        self.queue.add(run)
         stream = self.streams[run.run_id] = self._stream(run, follow=message.follow)
         message.reply.send(Accepted(run, stream))
-        if is_delayed(run, state.now()):
-            self._delayed.add(run.run_id)
-            self._set_alarm()
         await self.start_next()
 
     def _bound(self, run: Run) -> tuple[str, ...] | None:
@@ -161,44 +152,17 @@ class ThreadRuns:
 
     async def start_next(self) -> None:
         """If nothing is under way: end the runs that were told to stop, then start the oldest."""
-        while self.active is None:
-            self._let_in_due()
-            stopped = next((run for run in self.queue if run.stop is not None), None)
-            if stopped is not None:
-                self.queue.remove(stopped)
-                await self._end(stopped, Stopped())
-                continue
-            ready = next((run for run in self.queue if run.run_id not in self._delayed), None)
-            if ready is None:
-                return
-            self.queue.remove(ready)
-            await self._start(ready)
+        while self.active is None and (run := self.queue.next()) is not None:
+            if run.stop is not None:
+                await self._end(run, Stopped())
+            else:
+                await self._start(run)
 
     async def start_due(self) -> None:
         """Start a run whose time has come, or give it its place in the queue."""
         await self.start_next()
-        self._let_in_due()
-        self._set_alarm()
-
-    def _let_in_due(self) -> None:
-        """Delayed runs that are due take their place behind those that have come meanwhile."""
-        if not self._delayed:
-            return
-        now = self.state.now()
-        late = sorted(self._late(), key=attrgetter("created_at"))
-        self._delayed = {run.run_id for run in late if is_delayed(run, now)}
-        for run in late:
-            if run.stop is None and run.run_id not in self._delayed:
-                self.queue.remove(run)
-                self.queue.append(run)
-
-    def _late(self) -> list[Run]:
-        return [run for run in self.queue if run.run_id in self._delayed]
-
-    def _set_alarm(self) -> None:
-        """Be told when the first delayed run is due."""
-        if late := self._late():
-            self.house.alarms.set(min(late, key=attrgetter("created_at")))
+        self.queue.let_in_due()
+        self.queue.set_alarm()  # it may be due a moment later than was thought
 
     async def _start(self, run: Run) -> None:
         log = self.state.log
@@ -254,7 +218,7 @@ class ThreadRuns:
             await self.state.commit([*map(PutRun, self._active_told_to_stop(message.action))])
             self.stop_active(message.action)
         else:
-            run = self._unqueued(message.run_id) if message.only != "running" else None
+            run = self.queue.remove(message.run_id) if message.only != "running" else None
             if run is None:
                 raise NotFound(f"Run {message.run_id!r} is neither queued nor running")
             stream = self.streams[run.run_id]
@@ -271,7 +235,7 @@ class ThreadRuns:
             self._deleting.setdefault(run_id, []).append(message)
             self.stop_active("interrupt")
             return
-        run = self._unqueued(run_id)
+        run = self.queue.remove(run_id)
         if run is not None:
             await self._remove(run)
         elif await self.house.session.read(Storage.get_run, thread_id, run_id) is None:
@@ -299,14 +263,6 @@ class ThreadRuns:
     def deletions(self) -> list[DeleteRun]:
         """Deletions that wait for a run to stop."""
         return [message for messages in self._deleting.values() for message in messages]
-
-    def _unqueued(self, run_id: str) -> Run | None:
-        """A queued run, taken out of the queue."""
-        for run in self.queue:
-            if run.run_id == run_id:
-                self.queue.remove(run)
-                return run
-        return None
 
     def _active_told_to_stop(self, reason: Stop) -> list[Run]:
         """The run under way as it is to be committed at once, before it is stopped: a stop that was

@@ -37,6 +37,7 @@ from .mailbox import (
     Patch,
     Submit,
 )
+from .queue import RunQueue
 from .runs import ThreadRuns
 from .state import ThreadState
 from .status import settled
@@ -116,7 +117,11 @@ class ThreadActor:
         log = ThreadLog.going_on(self.house.session, self.thread_id, past.log)
         self.state = ThreadState(self.house, self.thread_id, past.thread, log)
         self.runs = ThreadRuns(
-            self.state, self.mailbox, self.streams, past.unfinished, past.last_run_seq
+            self.state,
+            self.mailbox,
+            self.streams,
+            RunQueue.of(self.house, past.unfinished),
+            past.last_run_seq,
         )
         self.runs.take_up(past.followed)
         self.loaded = True

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from heapq import heappop, heappush
 from math import inf
-from operator import attrgetter
 from typing import TYPE_CHECKING, NoReturn
 
 import attrs
@@ -19,7 +17,7 @@ from .mailbox import Due
 if TYPE_CHECKING:
     from .supervisor import Supervisor
 
-__all__ = ["Alarms", "in_turn", "is_delayed"]
+__all__ = ["Alarms", "is_delayed"]
 
 
 def is_delayed(run: Run, now: str) -> bool:
@@ -27,21 +25,6 @@ def is_delayed(run: Run, now: str) -> bool:
     was made, as its record says, when it is due."""
     asked = "after_seconds" in run.kwargs and run.attempt == 0 and run.stop is None
     return asked and run.created_at > now
-
-
-def in_turn(runs: Sequence[Run]) -> list[Run]:
-    """Unfinished runs of a thread, given in order of arrival, in the order in which they start: one
-    that was to start later comes behind those that had come before it was due."""
-    due = [run for run in runs if "after_seconds" in run.kwargs and run.attempt == 0]
-    order = [run for run in runs if run not in due]
-    for run in sorted(due, key=attrgetter("created_at")):
-        came_later = (
-            at
-            for at, other in enumerate(order)
-            if other.attempt == 0 and other.created_at > run.created_at
-        )
-        order.insert(next(came_later, len(order)), run)
-    return order
 
 
 @attrs.define(eq=False)

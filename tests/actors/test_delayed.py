@@ -10,7 +10,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from greenroom.actors import Client, Conflict, Greenroom, Invalid, NotFound
-from greenroom.actors.timers import in_turn
+from greenroom.actors.queue import in_turn
 from greenroom.graph.world import World
 from greenroom.storage.testing import make_run
 

@@ -160,6 +160,12 @@ def test_threads_live_as_long_as_the_file_says(folder: Path) -> None:
     assert read_config(written(folder, checkpointer={"ttl": {}})).checkpointer == {"ttl": {}}
 
 
+def test_runs_take_as_long_as_the_file_says(folder: Path) -> None:
+    assert read_config(written(folder, run_timeout=0.5)).run_timeout == 0.5
+    assert read_config(written(folder, run_timeout=None)).run_timeout is None
+    assert read_config(written(folder)).run_timeout == 3600
+
+
 def test_the_store_is_as_the_file_says(folder: Path) -> None:
     code = "count = 0\n\ndef letters(texts):\n    return [[float(len(text))] for text in texts]\n"
     (folder / "agent.py").write_text(f"{GRAPH}\n{code}")
@@ -212,6 +218,7 @@ def test_files_whose_paths_are_nearly_the_same_are_two(folder: Path) -> None:
             "store.index.dims: expected integer",
         ),
         ({"store": {"ttl": {"default_ttl": 0}}}, "store.ttl.default_ttl: expected number"),
+        ({"run_timeout": 0}, "run_timeout: expected"),
         ({"checkpointer": {"ttl": {"default_ttl": 0}}}, "checkpointer.ttl.default_ttl: expected"),
         ({"checkpointer": {"ttl": {"strategy": "x"}}}, "checkpointer.ttl.strategy: "),
         (
