@@ -33,6 +33,7 @@ from .mailbox import Accepted, Cancel, DeleteRun, Mailbox, Submit
 from .multitask import Stop, admit
 from .queue import RunQueue
 from .state import ThreadState, error_view
+from .webhooks import outcome
 
 if TYPE_CHECKING:
     from .supervisor import Supervisor
@@ -363,17 +364,22 @@ class ThreadRuns:
         together.
         """
         shown = error_view(error) if error is not None else None
-        if run.kwargs["temporary"]:
-            await self._drop(run, self.state.result() if shown is None else {"__error__": shown})
-            return
         metadata = {**run.metadata, "warning": warning} if warning else run.metadata
         closed = attrs.evolve(
             run, status=status, error=shown, metadata=metadata, updated_at=self.state.now()
         )
-        thread = self.state.settled(busy=self.busy, error=error)
-        await self.state.commit([*left, PutRun(closed)], thread)
-        stream = self.streams.pop(run.run_id)
-        stream.end({"__error__": shown} if shown is not None else self.state.result())
+        result = {"__error__": shown} if shown is not None else self.state.result()
+        told = None
+        if run.kwargs["webhook"] is not None and run.run_id not in self._deleting:
+            told = outcome(run, self.state.values(), closed)
+        if run.kwargs["temporary"]:
+            await self._drop(run, result)
+        else:
+            thread = self.state.settled(busy=self.busy, error=error)
+            await self.state.commit([*left, PutRun(closed)], thread)
+            self.streams.pop(run.run_id).end(result)
+        if told is not None:
+            self.house.webhooks.send(run.kwargs["webhook"], told)
 
 
 def _end_of(outcome: Outcome) -> tuple[RunStatus, Exception | None, str | None]:

@@ -24,6 +24,7 @@ from greenroom.storage import (
 from .client import Client
 from .supervisor import Supervisor
 from .ttl import CheckpointerConfig
+from .webhooks import Poster
 
 __all__ = ["RUN_TIMEOUT", "Greenroom"]
 
@@ -40,7 +41,9 @@ class Greenroom:
     seconds that a run may take, counted anew when it is taken up after a restart; None for no
     limit. One that takes longer is stopped, and ends `timeout`. `grace_period`: seconds that a run
     may take to stop before it is given up on.
-    `idle_timeout`: seconds that a thread with nothing to do stays in memory.
+    `idle_timeout`: seconds that a thread with nothing to do stays in memory. `poster`: what posts
+    to the webhooks of runs, as `greenroom.gateway.WebhookPoster` does; without one they are
+    refused.
 
     Entering takes the storage, raising StorageHeld if another process has it and StorageError if it
     cannot be used, and carries on with the runs that an earlier process left. Leaving stops the
@@ -61,6 +64,7 @@ class Greenroom:
         run_timeout: float | None = RUN_TIMEOUT,
         grace_period: float = 5.0,
         idle_timeout: float = 10.0,
+        poster: Poster | None = None,
         world: World | None = None,
     ) -> None:
         for name, graph in graphs.items():
@@ -78,6 +82,7 @@ class Greenroom:
             raise ValueError(f"run_timeout: {run_timeout!r} is no time that a run could take")
         self._grace_period = grace_period
         self._idle_timeout = idle_timeout
+        self._poster = poster
         self._world = world or World()
         for graph in self.graphs.values():
             self.storage.types.declare(graph.declared)
@@ -105,6 +110,7 @@ class Greenroom:
                 run_timeout=self._run_timeout,
                 grace_period=self._grace_period,
                 idle_timeout=self._idle_timeout,
+                poster=self._poster,
             )
             self.client = Client(self._supervisor)
             await self.client.assistants.register()

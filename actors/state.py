@@ -81,12 +81,15 @@ class ThreadState:
                 PendingWrites(checkpoint_id=at, task_id=RUN_TASK, node="", error=failed)
             )
 
+    def values(self) -> Any:
+        """The newest state, the caller's own."""
+        head = self.log.head
+        return {} if head is None else isolated(shown(head.checkpoint.values))
+
     def result(self) -> Any:
         """What waiting for a run that has just ended well answers."""
         head = self.log.head
-        if head is None:
-            return {}
-        return result_view(isolated(shown(head.checkpoint.values)), waiting(head))
+        return {} if head is None else result_view(self.values(), waiting(head))
 
     def now(self) -> str:
         return self.house.world.timestamp()

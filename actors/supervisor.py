@@ -23,6 +23,7 @@ from .mailbox import Mailbox, Message, Reply
 from .thread import ThreadActor
 from .timers import Alarms, is_delayed
 from .ttl import Sweeper, ThreadTTLConfig
+from .webhooks import Poster, Webhooks
 
 __all__ = ["Supervisor"]
 
@@ -67,9 +68,11 @@ class Supervisor:
     run_timeout: float
     grace_period: float
     idle_timeout: float
+    poster: Poster | None
     event_ids: EventIds = attrs.field(init=False)
     sweeper: Sweeper = attrs.field(init=False)
     alarms: Alarms = attrs.field(init=False)
+    webhooks: Webhooks = attrs.field(init=False)
     assistants: dict[str, Assistant] = attrs.field(init=False, factory=dict)
     _seats: dict[str, Seat] = attrs.field(init=False, factory=dict)
     _closed: bool = attrs.field(init=False, default=False)
@@ -78,6 +81,7 @@ class Supervisor:
         self.event_ids = EventIds(self.session.epoch)
         self.sweeper = Sweeper.of(self, self.ttl)
         self.alarms = Alarms(self)
+        self.webhooks = Webhooks(self, self.poster)
 
     async def recover(self) -> None:
         """Wake every thread that an earlier process left runs on, at once or when they are due."""

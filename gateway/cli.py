@@ -18,6 +18,7 @@ from .config import ConfigError, find_config, load_graphs, load_store, read_conf
 from .server import ListenError, serve
 from .storage_cli import storage_commands
 from .storages import storage_at
+from .webhooks import WebhookPoster
 
 __all__ = ["main"]
 
@@ -138,6 +139,7 @@ def _run(
                 store=store,
                 checkpointer=read.checkpointer,
                 run_timeout=run_timeout or read.run_timeout,
+                poster=WebhookPoster(read.webhooks),
                 host=host,
                 port=port,
                 cors_origins=cors_origins,

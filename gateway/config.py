@@ -10,6 +10,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Mapping
 from io import StringIO
+from ipaddress import ip_network
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Final, Literal, cast
@@ -26,6 +27,7 @@ from greenroom.graph import CompiledStateGraph, StateGraph
 from greenroom.graph.store import StoreConfig
 
 from .decoding import DecodingError, decode
+from .webhooks import URLPolicy
 
 __all__ = ["Config", "ConfigError", "find_config", "load_graphs", "load_store", "read_config"]
 
@@ -72,6 +74,21 @@ class _Checkpointer:
 
 
 @attrs.frozen(kw_only=True)
+class _URL:
+    require_https: bool = True
+    allowed_domains: list[str] | None = None
+    allowed_ports: list[Annotated[int, Meta(ge=1, le=65535)]] | None = None
+    max_url_length: Annotated[int, Meta(ge=1)] = 65536
+    disable_loopback: bool = True
+    allowed_networks: list[str] = attrs.field(factory=list)
+
+
+@attrs.frozen(kw_only=True)
+class _Webhooks:
+    url: _URL | None = None
+
+
+@attrs.frozen(kw_only=True)
 class _Keys:
     graphs: dict[str, str]
     dependencies: list[str] = attrs.field(factory=list)
@@ -79,6 +96,7 @@ class _Keys:
     store: _Store = attrs.field(factory=_Store)
     checkpointer: _Checkpointer = attrs.field(factory=_Checkpointer)
     run_timeout: Annotated[float, Meta(gt=0)] | None = RUN_TIMEOUT
+    webhooks: _Webhooks = attrs.field(factory=_Webhooks)
 
 
 @attrs.frozen(kw_only=True)
@@ -88,7 +106,8 @@ class Config:
     `graphs`: name to `./file.py:attribute`. `dependencies`: folders to import from. `env`:
     environment variables. `store`: as `StoreConfig`, but for `embed`, which is
     `./file.py:function`. `checkpointer`: how threads are kept. `run_timeout`: seconds that a run
-    may take, None for no limit. Relative paths are relative to the file's folder.
+    may take, None for no limit. `webhooks`: where runs may be posted to. Relative paths are
+    relative to the file's folder.
     """
 
     path: Path
@@ -98,6 +117,7 @@ class Config:
     store: Mapping[str, Mapping[str, Any]]
     checkpointer: CheckpointerConfig
     run_timeout: float | None
+    webhooks: URLPolicy
 
 
 def find_config(folder: Path) -> Path:
@@ -131,6 +151,7 @@ def read_config(path: Path) -> Config:
             attrs.asdict(keys.checkpointer, filter=lambda _, value: value is not None),
         ),
         run_timeout=keys.run_timeout,
+        webhooks=_policy(path, keys.webhooks.url),
     )
 
 
@@ -160,6 +181,16 @@ def load_store(config: Config) -> StoreConfig:
             raise ConfigError(f"{shown} is a {type(embed).__name__}, no function")
         store["index"]["embed"] = embed
     return cast(StoreConfig, store)
+
+
+def _policy(path: Path, url: _URL | None) -> URLPolicy:
+    if url is None:
+        return URLPolicy()
+    try:
+        networks = tuple(ip_network(network) for network in url.allowed_networks)
+    except ValueError as error:
+        raise ConfigError(f"{path}: webhooks.url.allowed_networks: {error}") from None
+    return URLPolicy(**{**attrs.asdict(url), "allowed_networks": networks})
 
 
 def _unknown(given: Mapping[str, Any], keys: Any, prefix: str = "") -> Iterator[str]:

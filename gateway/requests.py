@@ -101,8 +101,6 @@ class _Body:
 class RunBody(_Body):
     """What all runs have in common."""
 
-    _later = {"webhook": ()}
-
     assistant_id: str
     input: Any = None
     command: CommandBody | None = None

@@ -28,6 +28,7 @@ from greenroom.graph.store import StoreConfig
 from greenroom.storage import Storage
 
 from .app import create_app
+from .webhooks import WebhookPoster
 
 __all__ = ["ListenError", "listen", "serve", "serve_connections"]
 
@@ -63,6 +64,7 @@ async def serve(
     store: StoreConfig | None = None,
     checkpointer: CheckpointerConfig | None = None,
     run_timeout: float | None,
+    poster: WebhookPoster,
     host: str,
     port: int,
     cors_origins: Sequence[str] = (),
@@ -76,7 +78,12 @@ async def serve(
     """
     listeners = await listen(host, port)
     async with Greenroom(
-        graphs, storage=storage, store=store, checkpointer=checkpointer, run_timeout=run_timeout
+        graphs,
+        storage=storage,
+        store=store,
+        checkpointer=checkpointer,
+        run_timeout=run_timeout,
+        poster=poster,
     ) as room:
         stop = _stop_on_signals()
         ready(_url(listeners[0]))

@@ -51,6 +51,7 @@ async def submission(
     if_not_exists: str | None = None,
     on_completion: str | None = None,
     after_seconds: float | None = None,
+    webhook: str | None = None,
     durability: str | None = None,
     checkpoint_during: bool | None = None,
     follow: bool = True,
@@ -76,6 +77,10 @@ async def submission(
         if ident is None and command.get("resume") is not None:
             raise Refused("command.resume: a run without a thread_id has nothing to resume")
     delay = _delay(after_seconds)
+    if webhook is not None:
+        if not isinstance(webhook, str):
+            raise Invalid(f"webhook: {webhook!r} is no URL")
+        await house.webhooks.check(webhook)
     now = house.world.timestamp()
     kwargs = {
         "input": None if input is None else _input(input, graph),
@@ -85,7 +90,7 @@ async def submission(
         "stream_mode": list(check_modes(stream_mode)),
         "interrupt_before": _breakpoints("interrupt_before", interrupt_before),
         "interrupt_after": _breakpoints("interrupt_after", interrupt_after),
-        "webhook": None,
+        "webhook": webhook,
         "feedback_keys": _names("feedback_keys", feedback_keys),
         "temporary": ident is None and completion == "delete",
         "subgraphs": stream_subgraphs,

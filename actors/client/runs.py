@@ -110,7 +110,8 @@ class RunsClient:
         The strategy is applied at once. `durability`: `sync` waits for each checkpoint to be stored
         before the next super-step, `async` (default) does not, `exit` (or
         `checkpoint_during=False`) stores only the last one; whatever it is, the run's end is stored
-        before it is told. `feedback_keys`: kept with the run.
+        before it is told. `feedback_keys`: kept with the run. `webhook`: the URL that is posted
+        what the run came to, unless it is rolled back or deleted.
 
         Raises NotFound, Conflict (`reject` on a busy thread; any run on the thread of a run that
         will be deleted with it), Invalid, Refused.
