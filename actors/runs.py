@@ -12,7 +12,7 @@ from greenroom.graph import START
 from greenroom.graph.job import Job
 from greenroom.graph.resume import waiting
 from greenroom.storage import Storage
-from greenroom.storage.operations import AppendLog, InsertThread, Operation, PutRun
+from greenroom.storage.operations import AppendLog, InsertThread, Operation, PutPost, PutRun
 from greenroom.storage.operations import DeleteRun as DropRun
 from greenroom.storage.records import Run, RunStatus
 
@@ -346,9 +346,9 @@ class ThreadRuns:
         await self.state.commit([*undo, DropRun(self.state.thread_id, run.run_id)], thread)
         self.streams.pop(run.run_id).end(self.state.result())
 
-    async def _drop(self, run: Run, result: Any) -> None:
+    async def _drop(self, run: Run, result: Any, *more: Operation) -> None:
         """A temporary run is over: its thread goes with it."""
-        await self.state.drop()
+        await self.state.drop(*more)
         self.streams.pop(run.run_id).end(result)
 
     async def _close(
@@ -369,17 +369,18 @@ class ThreadRuns:
             run, status=status, error=shown, metadata=metadata, updated_at=self.state.now()
         )
         result = {"__error__": shown} if shown is not None else self.state.result()
-        told = None
+        post = None
         if run.kwargs["webhook"] is not None and run.run_id not in self._deleting:
-            told = outcome(run, self.state.values(), closed)
+            post = outcome(run, self.state.values(), closed)
+        posts = [] if post is None else [PutPost(post)]
         if run.kwargs["temporary"]:
-            await self._drop(run, result)
+            await self._drop(run, result, *posts)
         else:
             thread = self.state.settled(busy=self.busy, error=error)
-            await self.state.commit([*left, PutRun(closed)], thread)
+            await self.state.commit([*left, PutRun(closed), *posts], thread)
             self.streams.pop(run.run_id).end(result)
-        if told is not None:
-            self.house.webhooks.send(run.kwargs["webhook"], told)
+        if post is not None:
+            self.house.webhooks.send(post)
 
 
 def _end_of(outcome: Outcome) -> tuple[RunStatus, Exception | None, str | None]:

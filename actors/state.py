@@ -55,9 +55,9 @@ class ThreadState:
             self.thread = thread
             self.house.sweeper.heed(thread)
 
-    async def drop(self) -> None:
-        """Delete the thread with all that belongs to it."""
-        await self.house.session.commit([DeleteThread(self.thread_id)])
+    async def drop(self, *more: Operation) -> None:
+        """Delete the thread with all that belongs to it, and commit more with that."""
+        await self.house.session.commit([DeleteThread(self.thread_id), *more])
         self.thread = None
         self.log = await ThreadLog.open(self.house.session, self.thread_id)
 

@@ -84,13 +84,15 @@ class Supervisor:
         self.webhooks = Webhooks(self, self.poster)
 
     async def recover(self) -> None:
-        """Wake every thread that an earlier process left runs on, at once or when they are due."""
+        """Wake every thread that an earlier process left runs on, at once or when they are due,
+        and post what it has not posted."""
         now = self.world.timestamp()
         for run in await self.session.read(Storage.unfinished_runs):
             if is_delayed(run, now):
                 self.alarms.set(run)
             else:
                 self._seat(run.thread_id)
+        await self.webhooks.recover()
 
     async def ask(self, thread_id: str, question: Question[T]) -> T:
         """Send a message to a thread and wait for the answer. Raises what the actor answers with.

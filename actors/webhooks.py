@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import attrs
 import trio
 
-from greenroom.storage.records import Run
+from greenroom.storage import Storage, StorageError
+from greenroom.storage.operations import DeletePost
+from greenroom.storage.records import Post, Run
+from greenroom.storage.rows import from_row
 
 from .errors import Invalid
 from .views import run_view
@@ -39,7 +42,7 @@ class Poster(Protocol):
         """Post JSON, once. Raises Undelivered, or Invalid where it is no use to try again."""
 
 
-def outcome(run: Run, values: Any, ended: Run) -> dict[str, Any]:
+def outcome(run: Run, values: Any, ended: Run) -> Post:
     """What is posted: the run as it `ended`, its values (None where its thread has gone with it),
     its times, and the error if it failed. `run`: as it was started, if it was."""
     told = {
@@ -48,12 +51,19 @@ def outcome(run: Run, values: Any, ended: Run) -> dict[str, Any]:
         "run_started_at": run.updated_at if run.attempt else None,
         "run_ended_at": ended.updated_at,
     }
-    return told if ended.error is None else {**told, "error": ended.error}
+    if ended.error is not None:
+        told["error"] = ended.error
+    return Post(
+        post_id=run.run_id, url=run.kwargs["webhook"], body=told, created_at=ended.updated_at
+    )
 
 
 @attrs.define(eq=False)
 class Webhooks:
-    """Posts side by side, each again and again until it is taken, with longer and longer waits."""
+    """Posts side by side, each again and again until it is taken, with longer and longer waits.
+
+    A post is in storage from the commit that ends its run until it is taken or given up.
+    """
 
     house: Supervisor
     poster: Poster | None
@@ -67,36 +77,53 @@ class Webhooks:
             raise Invalid("webhook: this runtime has no way to post; Greenroom(poster=…) is one")
         await self.poster.check(url)
 
-    def send(self, url: str, body: dict[str, Any]) -> None:
-        """Post what a run came to. Does not wait."""
-        self.house.nursery.start_soon(self._deliver, url, body)
+    async def recover(self) -> None:
+        """Send what an earlier process left."""
+        if self.poster is None:
+            return
+        after = ""
+        while rows := await self.house.session.read(Storage.scan_posts, after=after):
+            for row in rows:
+                self.send(from_row(Post, row, self.house.session.storage.types))
+            after = rows[-1]["post_id"]
 
-    async def _deliver(self, url: str, body: dict[str, Any]) -> None:
+    def send(self, post: Post) -> None:
+        """Post what is in storage. Does not wait."""
+        self.house.nursery.start_soon(self._deliver, post)
+
+    async def _deliver(self, post: Post) -> None:
+        await self._try(post)
+        try:
+            await self.house.session.commit([DeletePost(post.post_id)])
+        except StorageError as error:
+            logger.warning("run %s will be posted again: %s", post.post_id, error)
+
+    async def _try(self, post: Post) -> None:
         wait = FIRST_WAIT
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                await self._post(url, body)
+                await self._post(post)
             except Invalid as error:
-                logger.warning("run %s: %s; it is not posted", body["run_id"], error)
+                logger.warning("run %s: %s; it is not posted", post.post_id, error)
                 return
             except Undelivered as error:
                 logger.warning(
-                    "run %s: attempt %d to post it failed: %s", body["run_id"], attempt, error
+                    "run %s: attempt %d to post it failed: %s", post.post_id, attempt, error
                 )
             else:
                 return
             if attempt < ATTEMPTS:
                 await trio.sleep(wait * (1 + self.house.world.random.random() / 4))
                 wait *= 2
-        logger.error("run %s was not posted in %d attempts", body["run_id"], ATTEMPTS)
+        logger.error("run %s was not posted in %d attempts", post.post_id, ATTEMPTS)
 
-    async def _post(self, url: str, body: dict[str, Any]) -> None:
+    async def _post(self, post: Post) -> None:
         async with self._limit:
             if self.poster is None:
                 raise Invalid("webhook: this runtime has no way to post")
-            now = self.house.world.timestamp()
+            body = {**post.body, "webhook_sent_at": self.house.world.timestamp()}
             try:
-                await self.poster.post(url, {**body, "webhook_sent_at": now})
+                await self.poster.post(post.url, body)
             except (Invalid, Undelivered):
                 raise
             except Exception as error:

@@ -66,6 +66,7 @@ def stats(place: str) -> None:
         ("events", found.events),
         ("assistants", found.assistants),
         ("crons", found.crons),
+        ("posts", found.posts),
         ("items", found.items),
     ):
         table.add_row(name, str(number), "")

@@ -18,7 +18,7 @@ from .codec.types import Types
 from .errors import StorageError
 from .operations import Operation, PutItem
 from .queries import AssistantQuery, CronQuery, ItemQuery, NamespaceQuery, ThreadQuery
-from .records import Assistant, Cron, Event, ItemRow, LogRow, Row, Run, RunStatus, Thread
+from .records import Assistant, Cron, Event, ItemRow, LogRow, Post, Row, Run, RunStatus, Thread
 
 __all__ = [
     "FoundItem",
@@ -110,6 +110,7 @@ class Stats:
     events: int
     assistants: int
     crons: int
+    posts: int
     items: int
     bytes: Mapping[str, int]
     oldest: str | None
@@ -228,6 +229,9 @@ class Storage(ABC):
         """When the first cron that is enabled is due or was due; None if none is."""
 
     @abstractmethod
+    def get_post(self, post_id: str) -> Post | None: ...
+
+    @abstractmethod
     def last_log_seq(self, thread_id: str) -> int:
         """The highest `seq` of a thread's log, 0 if it is empty."""
 
@@ -301,6 +305,10 @@ class Storage(ABC):
     @abstractmethod
     def scan_crons(self, *, after: str = "", limit: int = 1000) -> list[Row]:
         """Crons with an id above `after`, in order of their ids."""
+
+    @abstractmethod
+    def scan_posts(self, *, after: str = "", limit: int = 1000) -> list[Row]:
+        """Posts with an id above `after`, in order of their ids."""
 
     @abstractmethod
     def scan_items(self, *, after: int = 0, limit: int = 1000) -> list[tuple[int, PutItem]]:

@@ -13,7 +13,7 @@ from .codec import encode_json
 from .contract import LogPage
 from .postgres_items import PostgresItems
 from .queries import AssistantQuery, CronQuery, Query, ThreadQuery
-from .records import Assistant, Cron, Event, Kind, LogRow, Run, RunStatus, Thread
+from .records import Assistant, Cron, Event, Kind, LogRow, Post, Run, RunStatus, Thread
 from .rows import (
     COLUMNS,
     RUN_COLUMNS,
@@ -28,7 +28,7 @@ from .rows import (
 
 __all__ = ["SELECT", "THREAD", "PostgresReads"]
 
-R = TypeVar("R", Thread, Run, Assistant, Cron)
+R = TypeVar("R", Thread, Run, Assistant, Cron, Post)
 Values = Sequence[Any]
 
 SELECT: Final[Mapping[Kind, str]] = {
@@ -36,6 +36,7 @@ SELECT: Final[Mapping[Kind, str]] = {
     Run: f"SELECT {RUN_COLUMNS} FROM greenroom.runs r JOIN greenroom.threads t ON t.id = r.thread",
     Assistant: f"SELECT {', '.join(COLUMNS[Assistant])} FROM greenroom.assistants",
     Cron: f"SELECT {', '.join(COLUMNS[Cron])} FROM greenroom.crons",
+    Post: f"SELECT {', '.join(COLUMNS[Post])} FROM greenroom.posts",
 }
 _EXPIRES: Final = "(ttl::jsonb ->> 'expires_at') COLLATE \"C\""  # as in the index
 _EXPIRE: Final = "ttl::jsonb ->> 'expires_at' IS NOT NULL"
@@ -190,6 +191,9 @@ class PostgresReads(PostgresItems):
 
     def count_assistants(self, query: AssistantQuery) -> int:
         return self._count("assistants", _assistant_filter(query))
+
+    def get_post(self, post_id: str) -> Post | None:
+        return self._one(Post, "WHERE post_id = %s", post_id)
 
     def get_cron(self, cron_id: str) -> Cron | None:
         return self._one(Cron, "WHERE cron_id = %s", cron_id)

@@ -167,7 +167,16 @@ CREATE INDEX crons_due ON greenroom.crons (next_run_date, cron_id)
 WHERE enabled = 1 AND next_run_date IS NOT NULL;
 """
 
-MIGRATIONS: Final = (_TABLES, _CRONS)  # number 1 and on; a released one is never changed
+_POSTS: Final = """
+CREATE TABLE greenroom.posts (
+    post_id text COLLATE "C" PRIMARY KEY,
+    url text NOT NULL,
+    body text NOT NULL,
+    created_at text COLLATE "C" NOT NULL
+);
+"""
+
+MIGRATIONS: Final = (_TABLES, _CRONS, _POSTS)  # number 1 and on; a released one is never changed
 
 
 def migrate(connection: psycopg.Connection, place: str) -> None:

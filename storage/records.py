@@ -15,6 +15,7 @@ __all__ = [
     "ItemRow",
     "Kind",
     "LogRow",
+    "Post",
     "Row",
     "Run",
     "RunStatus",
@@ -126,7 +127,19 @@ class Cron:
     on_run_completed: Literal["delete", "keep"] | None = None
 
 
-Kind = type[Thread] | type[Run] | type[Assistant] | type[Cron]  # of what becomes a row in `rows`
+@attrs.frozen(kw_only=True)
+class Post:
+    """What a run came to, until it has been posted to `url`. `body`: a JSON object."""
+
+    post_id: str
+    url: str
+    body: dict[str, Any]
+    created_at: str
+
+
+Kind = (
+    type[Thread] | type[Run] | type[Assistant] | type[Cron] | type[Post]
+)  # of what becomes a row in `rows`
 
 
 @attrs.frozen(kw_only=True)

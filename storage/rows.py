@@ -19,7 +19,7 @@ from .codec.types import PLAIN
 from .errors import StorageError
 from .namespaces import from_text
 from .queries import CronQuery, Query
-from .records import Assistant, Cron, Event, ItemRow, Kind, LogRow, Row, Run, Thread
+from .records import Assistant, Cron, Event, ItemRow, Kind, LogRow, Post, Row, Run, Thread
 
 __all__ = [
     "COLUMNS",
@@ -41,10 +41,10 @@ __all__ = [
 ]
 
 Filter = tuple[str, list[Any]]  # a WHERE clause, or nothing, and its values
-R = TypeVar("R", Thread, Run, Assistant, Cron)
+R = TypeVar("R", Thread, Run, Assistant, Cron, Post)
 
 
-def to_row(record: Thread | Run | Assistant | Cron) -> Row:
+def to_row(record: Thread | Run | Assistant | Cron | Post) -> Row:
     """A record's columns by name. Raises Unstorable, naming the field."""
     if not isinstance(record, Run):
         row: Row = _converter.unstructure(record)
@@ -218,6 +218,7 @@ _JSON = {
     Run: ("kwargs", "metadata", "bound", "error"),
     Assistant: ("config", "context", "metadata"),
     Cron: ("payload", "metadata"),
+    Post: ("body",),
 }
 _TYPED = {kind: set(names) - {"metadata", "bound"} for kind, names in _JSON.items()}
 _TYPED[Run].add("input")
@@ -235,6 +236,7 @@ MEASURED: Mapping[str, Iterable[str]] = {  # tables, and the columns whose bytes
     "events": ("name", "data"),
     "assistants": COLUMNS[Assistant],
     "crons": COLUMNS[Cron],
+    "posts": COLUMNS[Post],
     "items": ("namespace", "key", "value"),
 }
 

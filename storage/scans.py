@@ -11,7 +11,7 @@ from .contract import Storage
 from .operations import PutItem
 from .records import Event, LogRow, Row
 
-__all__ = ["assistants", "crons", "events", "items", "log", "runs", "threads"]
+__all__ = ["assistants", "crons", "events", "items", "log", "posts", "runs", "threads"]
 
 PAGE: Final = 500  # records read at a time
 
@@ -33,6 +33,10 @@ def assistants(storage: Storage) -> Iterator[list[Row]]:
 
 def crons(storage: Storage) -> Iterator[list[Row]]:
     return _pages(storage.scan_crons, itemgetter("cron_id"), "")
+
+
+def posts(storage: Storage) -> Iterator[list[Row]]:
+    return _pages(storage.scan_posts, itemgetter("post_id"), "")
 
 
 def items(storage: Storage) -> Iterator[list[tuple[int, PutItem]]]:

@@ -26,7 +26,7 @@ from .contract import (
 )
 from .operations import Operation, PutItem
 from .queries import AssistantQuery, CronQuery, ItemQuery, NamespaceQuery, ThreadQuery
-from .records import Assistant, Cron, Event, ItemRow, LogRow, Row, Run, RunStatus, Thread
+from .records import Assistant, Cron, Event, ItemRow, LogRow, Post, Row, Run, RunStatus, Thread
 from .sqlite_files import FileLock, check_file, connect, create_file, explain
 from .sqlite_schema import check, migrate
 
@@ -284,6 +284,10 @@ class SqliteStorage(Storage):
         with self._reading() as db:
             return sqlite_read.next_cron_date(db)
 
+    def get_post(self, post_id: str) -> Post | None:
+        with self._reading() as db:
+            return sqlite_read.get(db, self.types, Post, "post_id = ?", post_id)
+
     def last_log_seq(self, thread_id: str) -> int:
         with self._reading() as db:
             return sqlite_read.last_seq(db, "log", thread_id)
@@ -358,6 +362,10 @@ class SqliteStorage(Storage):
     def scan_crons(self, *, after: str = "", limit: int = 1000) -> list[Row]:
         with self._reading() as db:
             return sqlite_care.scan(db, Cron, "cron_id > ? ORDER BY cron_id", after, limit)
+
+    def scan_posts(self, *, after: str = "", limit: int = 1000) -> list[Row]:
+        with self._reading() as db:
+            return sqlite_care.scan(db, Post, "post_id > ? ORDER BY post_id", after, limit)
 
     def scan_items(self, *, after: int = 0, limit: int = 1000) -> list[tuple[int, PutItem]]:
         with self._reading() as db:

@@ -70,6 +70,7 @@ def stats(connection: sqlite3.Connection, holder: str | None) -> Stats:
         events=number("SELECT count(*) FROM events"),
         assistants=number("SELECT count(*) FROM assistants"),
         crons=number("SELECT count(*) FROM crons"),
+        posts=number("SELECT count(*) FROM posts"),
         items=number("SELECT count(*) FROM items"),
         bytes={table: number(_size(table, columns)) for table, columns in MEASURED.items()},
         oldest=oldest,

@@ -13,7 +13,7 @@ import msgspec
 from . import sqlite_items
 from .codec import Types, encode_json
 from .queries import AssistantQuery, CronQuery, Query, ThreadQuery
-from .records import Assistant, Cron, Kind, Run, Thread
+from .records import Assistant, Cron, Kind, Post, Run, Thread
 from .rows import (
     COLUMNS,
     RUN_COLUMNS,
@@ -40,13 +40,14 @@ __all__ = [
     "unfinished_runs",
 ]
 
-R = TypeVar("R", Thread, Run, Assistant, Cron)
+R = TypeVar("R", Thread, Run, Assistant, Cron, Post)
 
 SELECT: Final[Mapping[Kind, str]] = {
     Thread: f"SELECT {', '.join(COLUMNS[Thread])} FROM threads",
     Run: f"SELECT {RUN_COLUMNS} FROM runs r JOIN threads t ON t.id = r.thread",
     Assistant: f"SELECT {', '.join(COLUMNS[Assistant])} FROM assistants",
     Cron: f"SELECT {', '.join(COLUMNS[Cron])} FROM crons",
+    Post: f"SELECT {', '.join(COLUMNS[Post])} FROM posts",
 }
 _SIMPLE_KEY: Final = re.compile(r"[\w-]+", re.ASCII)
 INDEXED_KEYS: Final = ("assistant_id", "graph_id")  # what clients look for, the rarer one first

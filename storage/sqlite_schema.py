@@ -202,6 +202,16 @@ def crons(db: Database) -> None:
         db.execute(statement)
 
 
+def posts(db: Database) -> None:
+    db.execute("""CREATE TABLE posts (
+        id INTEGER PRIMARY KEY,
+        post_id TEXT NOT NULL UNIQUE,
+        url TEXT NOT NULL,
+        body TEXT NOT NULL,
+        created_at TEXT NOT NULL
+    )""")
+
+
 MIGRATIONS: Final = (
     tables,
     parts,
@@ -209,6 +219,7 @@ MIGRATIONS: Final = (
     bounds,
     chains,
     crons,
+    posts,
 )  # in order; a released one is never changed
 
 _migrations: Final = Migrations("greenroom.storage")

@@ -1,9 +1,9 @@
 """Everything a store holds, as JSON lines or on its way to another store.
 
 The first line says what it is, then each line is one record as it is stored:
-`{"thread": {column: value}}`, `run`, `log`, `event`, `assistant`, `item`, `cron`. What belongs
-to a thread follows it, but crons, which come when all threads are there. The last line counts them:
-an export without it was cut short.
+`{"thread": {column: value}}`, `run`, `log`, `event`, `assistant`, `item`, `cron`, `post`. What
+belongs to a thread follows it, but crons, which come when all threads are there. The last line
+counts them: an export without it was cut short.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import msgspec
 from . import scans
 from .contract import Stats, Storage, StorageError
 from .operations import AppendEvents, AppendLog, Operation, PutItem, Restore
-from .records import Assistant, Cron, Event, ItemRow, Kind, LogRow, Row, Run, Thread
+from .records import Assistant, Cron, Event, ItemRow, Kind, LogRow, Post, Row, Run, Thread
 from .rows import COLUMNS, from_row
 
 __all__ = ["Importer", "Record", "everything", "from_lines", "how_many", "to_lines"]
@@ -34,6 +34,7 @@ _KINDS: Final[dict[str, Kind]] = {
     "run": Run,
     "assistant": Assistant,
     "cron": Cron,
+    "post": Post,
 }
 _NAMES: Final = {kind: name for name, kind in _KINDS.items()}
 
@@ -41,7 +42,8 @@ _NAMES: Final = {kind: name for name, kind in _KINDS.items()}
 def how_many(stats: Stats) -> int:
     """How many records `everything` gives."""
     counts = [count.values() for count in (stats.threads, stats.runs, stats.log)]
-    return sum(map(sum, counts)) + stats.events + stats.assistants + stats.crons + stats.items
+    others = (stats.events, stats.assistants, stats.crons, stats.posts, stats.items)
+    return sum(map(sum, counts)) + sum(others)
 
 
 def everything(storage: Storage) -> Iterator[Record]:
@@ -55,6 +57,8 @@ def everything(storage: Storage) -> Iterator[Record]:
         yield from _belongings(then, thread["thread_id"])
     for page in scans.crons(storage):
         yield from (Restore(Cron, row) for row in page)
+    for page in scans.posts(storage):
+        yield from (Restore(Post, row) for row in page)
 
 
 def _belongings(storage: Storage, thread_id: str) -> Iterator[Record]:
@@ -257,12 +261,8 @@ class Importer:
                     place = f"{'.'.join(item.namespace)}, key {item.key!r}"
                     raise StorageError(f"Item {place} is there already, and is not the same")
                 return
-        elif isinstance(record, Restore) and record.kind is Cron:
-            cron_id = record.row["cron_id"]
-            cron = self.storage.get_cron(cron_id)
-            if cron is not None:
-                if cron != from_row(Cron, record.row, self.storage.types):
-                    raise StorageError(f"Cron {cron_id} is there already, and is not the same")
+        elif isinstance(record, Restore) and record.kind in (Cron, Post):
+            if self._is_there(record):
                 return
         elif self._known is not None and (there := self._known.find(record)) is not None:
             if there != record:
@@ -278,6 +278,22 @@ class Importer:
         if self._waiting:
             self.commit(_gathered(self._waiting))
         self._waiting, self._bytes = [], 0
+
+    def _is_there(self, record: Restore) -> bool:
+        """Whether a cron or a post is there, in the same form."""
+        there: Cron | Post | None
+        given: Cron | Post
+        if record.kind is Cron:
+            there = self.storage.get_cron(ident := record.row["cron_id"])
+            given = from_row(Cron, record.row, self.storage.types)
+        else:
+            there = self.storage.get_post(ident := record.row["post_id"])
+            given = from_row(Post, record.row, self.storage.types)
+        if there not in (None, given):
+            raise StorageError(
+                f"{record.kind.__name__} {ident} is there already, and is not the same"
+            )
+        return there is not None
 
     def _look(self, row: Row) -> _Known | None:
         thread_id = row["thread_id"]

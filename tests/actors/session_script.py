@@ -119,6 +119,7 @@ class Found:
     runs: dict[str, Run]
     logs: dict[str, list[str]]  # what was said, by thread
     events: dict[str, list[int]]  # ids by run
+    posts: list[str]  # ids of runs
 
     @classmethod
     def of(cls, storage: Storage) -> Found:
@@ -135,6 +136,7 @@ class Found:
                 run.run_id: [e.event_id for e in storage.read_events(run.thread_id, run.run_id)]
                 for run in runs.values()
             },
+            [row["post_id"] for row in storage.scan_posts()],
         )
 
 
@@ -222,6 +224,7 @@ class Script:
         await self.deletions()
         await self.streams()
         await self.temporary()
+        await self.webhook()
 
     # What is asked for.
 
@@ -422,3 +425,9 @@ class Script:
                 assert await handle.result() == {"log": said(word), "text": word}
             else:
                 await self.client.runs.cancel(thread_id, run_id, wait=True, action=way)
+
+    async def webhook(self) -> None:
+        thread_id = await self.thread()
+        run = await self.send(thread_id, "told", webhook="anywhere")
+        await self.ended(run)
+        self.ledger.told("it is to be posted", lambda found: run.run_id in found.posts)

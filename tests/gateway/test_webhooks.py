@@ -13,7 +13,7 @@ import attrs
 import h11
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from greenroom.actors import Greenroom, Invalid
 from greenroom.actors.webhooks import ATTEMPTS, Undelivered
@@ -380,3 +380,32 @@ async def test_without_a_way_to_post_webhooks_are_refused(
         with pytest.raises(Invalid, match="has no way to post"):
             await room.client.runs.create(None, "abc", input={}, webhook="https://8.8.8.8/")
         assert await room.client.threads.count() == 0
+
+
+async def test_what_was_not_posted_yet_is_posted_by_the_next_process() -> None:
+    storage, sent = MemoryStorage(), list[dict[str, Any]]()
+    reached, done = trio.Event(), trio.Event()
+
+    class Hanging:
+        async def check(self, url: str) -> None: ...
+
+        async def post(self, url: str, body: dict[str, Any]) -> None:
+            reached.set()
+            await trio.sleep_forever()
+
+    class Working(Hanging):
+        async def post(self, url: str, body: dict[str, Any]) -> None:
+            sent.append({"url": url, **body})
+            done.set()
+
+    graphs = {"agent": chain(a=says("a"))}
+    async with Greenroom(graphs, storage=storage, poster=Hanging()) as room:
+        run = await room.client.runs.create(None, "agent", input={"log": []}, webhook="x://y")
+        await reached.wait()
+    async with Greenroom(graphs, storage=storage):
+        assert [row["post_id"] for row in storage.scan_posts()] == [run["run_id"]]  # no poster
+    async with Greenroom(graphs, storage=storage, poster=Working()):
+        await done.wait()
+        await wait_all_tasks_blocked()
+        assert storage.scan_posts() == []
+    assert [(one["url"], one["run_id"]) for one in sent] == [("x://y", run["run_id"])]

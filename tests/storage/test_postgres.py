@@ -15,12 +15,14 @@ from greenroom.storage import (
     AppendLog,
     CronQuery,
     DeleteCron,
+    DeletePost,
     DeleteRun,
     DeleteThread,
     InsertThread,
     PackList,
     PutAssistant,
     PutCron,
+    PutPost,
     PutRun,
     PutThread,
     Restore,
@@ -41,6 +43,7 @@ from greenroom.storage.testing import (
     make_cron,
     make_event,
     make_list_row,
+    make_post,
     make_run,
     make_thread,
     make_writes_row,
@@ -275,6 +278,8 @@ def test_a_schema_of_an_older_version_is_brought_up_to_date(start, db, number, m
     cron = make_cron(thread_id="t")
     assert storage.commit([[PutCron(cron)]], epoch) == [None]
     assert storage.search_crons(CronQuery()) == [cron]
+    assert storage.commit([[PutPost(make_post())]], epoch) == [None]
+    assert storage.get_post("p") == make_post()
     applied = db.execute("SELECT number FROM greenroom.migrations ORDER BY number").fetchall()
     assert applied == [(one,) for one in range(1, len(MIGRATIONS) + 1)]
 
@@ -450,6 +455,7 @@ def plans(start, db):
             AppendLog((make_writes_row(2, "c", thread_id=one),)),
             AppendEvents((make_event(1, thread_id=one),)),
             PutCron(make_cron(one, thread_id=one, assistant_id=one, next_run_date=f"2026-{one}")),
+            PutPost(make_post(one)),
         )
         storage.commit([operations], epoch)
     db.execute("ANALYZE")
@@ -491,13 +497,14 @@ def test_looking_for_what_is_due_or_has_expired_or_goes_elsewhere_scans_and_sort
     assert len(storage.due_crons("2026-2", limit=10)) == 10
     assert storage.next_cron_date() == "2026-0"
     assert len(storage.scan_crons(after="7", limit=2)) == 2
+    assert len(storage.scan_posts(after="7", limit=2)) == 2
     assert storage.expired_threads("2026", limit=10) == []
     assert storage.next_thread_expiry() is None
     assert len(storage.scan_threads(after="7", limit=2)) == 2
     assert len(storage.scan_runs("7")) == 1
     assert len(storage.scan_log("7")) == 2
     assert storage.scan_assistants() == storage.scan_items() == []
-    assert len(seen) == 10
+    assert len(seen) == 11
     assert [plan for plan in seen if "Seq Scan" in plan or "Sort" in plan] == []
 
 
@@ -521,13 +528,13 @@ def test_no_commit_scans_a_table(start, db):
         storage._writer.execute("SELECT pg_stat_force_next_flush()")
         query = """
             SELECT relname, seq_scan FROM pg_stat_user_tables
-            WHERE relname IN ('threads', 'runs', 'log', 'events', 'assistants', 'crons')
+            WHERE relname IN ('threads', 'runs', 'log', 'events', 'assistants', 'crons', 'posts')
             ORDER BY relname
         """
         return db.execute(query).fetchall()
 
     before = scans()
-    assert len(before) == 6
+    assert len(before) == 7
     run = make_run(kwargs={"input": 1})
     for operation in (
         PutThread(make_thread(status="busy")),
@@ -538,6 +545,8 @@ def test_no_commit_scans_a_table(start, db):
         PutCron(make_cron(thread_id="t")),
         PutCron(make_cron("other")),
         DeleteCron("other"),
+        PutPost(make_post()),
+        DeletePost("p"),
         AppendLog((make_checkpoint_row(1, "c", input=b"1", run_id="r"),), follows=0),
         AppendLog((make_writes_row(2, "c"), make_checkpoint_row(3, "d")), follows=1),
         AppendEvents((make_event(1),)),

@@ -25,6 +25,7 @@ from greenroom.storage import (
     NamespaceQuery,
     PutCron,
     PutItem,
+    PutPost,
     PutRun,
     SqliteStorage,
     StaleEpoch,
@@ -42,6 +43,7 @@ from greenroom.storage.testing import (
     make_cron,
     make_event,
     make_item,
+    make_post,
     make_run,
     make_thread,
 )
@@ -607,6 +609,8 @@ def test_a_file_of_any_older_version_is_migrated_with_all_it_has(start, path, st
     assert storage.get_item(("a",), "k", "") == make_item(("a",), "k")
     assert storage.commit([[PutCron(make_cron(thread_id="t"))]], epoch) == [None]
     assert storage.get_cron("c") == make_cron(thread_id="t")
+    assert storage.commit([[PutPost(make_post())]], epoch) == [None]
+    assert storage.get_post("p") == make_post()
     assert path.with_name(f"{path.name}.backup-{steps}").exists()
 
 
@@ -687,6 +691,7 @@ def test_a_page_of_crons_is_read_in_its_order_and_nothing_beyond_it(start, query
 def test_nothing_is_scanned_for_a_page_of_what_is_stored(start):
     storage, _ = start()
     plans = plans_of(storage, storage.scan_threads) + plans_of(storage, storage.scan_crons)
+    plans += plans_of(storage, storage.scan_posts)
     for read in (storage.scan_runs, storage.scan_log):
         plans += plans_of(storage, partial(read, "t"))
     assert not [plan for plan in plans if "SCAN" in plan or "TEMP B-TREE" in plan], plans

@@ -77,7 +77,7 @@ async def test_what_was_taken_in_is_what_was_exported_byte_for_byte(
     await stock(source)
     lines = export(source)
     kinds = {next(iter(msgspec.json.decode(line))) for line in lines[1:-1]}
-    assert kinds == {"assistant", "thread", "run", "log", "event", "item", "cron"}
+    assert kinds == {"assistant", "thread", "run", "log", "event", "item", "cron", "post"}
     target = new_target()
     take_in(target, lines)
     assert export(target) == lines
@@ -162,7 +162,7 @@ async def test_a_thread_is_exported_as_of_one_moment(tmp_path: Any) -> None:
     assert list(to_lines(exported)) == lines
 
 
-@pytest.mark.parametrize("kind", ["run", "log", "event", "item", "cron"])
+@pytest.mark.parametrize("kind", ["run", "log", "event", "item", "cron", "post"])
 async def test_a_record_that_is_another_is_not_written_over(kind: str) -> None:
     source, target = MemoryStorage(), MemoryStorage()
     await stock(source)
@@ -170,8 +170,8 @@ async def test_a_record_that_is_another_is_not_written_over(kind: str) -> None:
     take_in(target, lines)
     at = next(n for n, line in enumerate(lines) if line.startswith(f'{{"{kind}"'.encode()))
     changed = msgspec.json.decode(lines[at])
-    name = "data" if kind in ("log", "event") else "updated_at"
-    changed[kind][name] = "2030" if name == "updated_at" else "{}"
+    name = {"log": "data", "event": "data", "post": "url"}.get(kind, "updated_at")
+    changed[kind][name] = "{}" if name == "data" else "2030"
     with pytest.raises(StorageError, match="is there already, and is not the same"):
         take_in(target, [*lines[:at], msgspec.json.encode(changed) + b"\n", *lines[at + 1 :]])
     assert export(target) == lines
@@ -190,7 +190,7 @@ async def test_a_record_that_is_another_is_not_written_over(kind: str) -> None:
         (lambda lines: [*lines[:5], b'{"run":{}}\n', *lines[5:]], "line 6: a run lacks"),
         (lambda lines: [*lines[:5], *lines[6:]], "records came before it"),
         (lambda lines: [lines[0], lines[1].replace(b'"version":1', b'"version":"1"')], "line 2: "),
-        (lambda lines: [*lines[:5], lines[-2].replace(b'"enabled":1', b'"enabled":2')], "line 6: "),
+        (lambda lines: [*lines[:5], lines[-3].replace(b'"enabled":1', b'"enabled":2')], "line 6: "),
     ],
 )
 async def test_what_is_no_export_or_is_damaged_is_said_in_a_line(
