@@ -22,6 +22,7 @@ from greenroom.storage.records import Event, Run
 from .errors import Refused
 from .events import RunStream
 from .mailbox import Ended, Mailbox
+from .meters import Meters
 from .multitask import Stop
 
 __all__ = [
@@ -83,12 +84,12 @@ class ActiveRun:
     stream: RunStream
     world: World
     mailbox: Mailbox
+    meters: Meters
     fresh: bool
     phase: Literal["running", "stopping", "ended", "fenced"] = "running"
     ends_at: float = float("inf")
     give_up_at: float = float("inf")
     over: trio.Event = attrs.field(factory=trio.Event)
-    refused: int = 0
     _scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     _events_kept: int = 0
 
@@ -118,10 +119,10 @@ class ActiveRun:
         outcome: Outcome = Stopped()
         try:
             with self._scope:
-                self.stream.publish(
-                    "metadata", {"run_id": self.run.run_id, "attempt": self.run.attempt}
-                )
-                outcome = Finished(await self.graph.perform(self._job()))
+                self.stream.begin(self.run)
+                finish = await self.graph.perform(self._job())
+                self.stream.come_to(finish.values)
+                outcome = Finished(finish)
         except StaleEpoch:
             # The run is another process's now, and the runtime is about to be left.
             await trio.sleep_forever()
@@ -191,7 +192,7 @@ class ActiveRun:
 
     def check_fence(self) -> None:
         if not self.open:
-            self.refused += 1
+            self.meters.fenced_writes += 1
             raise Fenced(f"run {self.run.run_id} was given up on; what it writes is refused")
 
 

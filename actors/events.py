@@ -12,13 +12,16 @@ import trio
 
 from greenroom.graph.stream import STREAM_MODES
 from greenroom.storage.codec import to_json
+from greenroom.storage.records import Run
 
+from .chain_events import NEEDED, ChainEvents
+from .feeds import Feeds
 from .views import debug_event, interrupt_event, task_event
 from .wire_messages import MessageEvents
 
 __all__ = ["CLIENT_MODES", "EventIds", "RunStream", "StreamPart"]
 
-CLIENT_MODES: Final = (*STREAM_MODES, "messages-tuple")  # what a client may ask for
+CLIENT_MODES: Final = (*STREAM_MODES, "messages-tuple", "events")  # what a client may ask for
 
 _EPOCH_BITS = 36  # ids of 68 thousand million events a process, and still exact in JavaScript
 
@@ -60,8 +63,8 @@ class StreamPart:
 class RunStream:
     """The events of one run in this process, and its result.
 
-    Events are recorded if somebody follows or the run is resumable; nobody pays for events that
-    nobody reads.
+    Events are recorded if somebody follows or the run is resumable, and passed on to those who
+    follow the thread; nobody pays for events that nobody reads.
     """
 
     def __init__(
@@ -72,6 +75,8 @@ class RunStream:
         subgraphs: bool,
         resumable: bool,
         follow: bool,
+        feeds: Feeds,
+        run: Run,
     ) -> None:
         self.subgraphs = subgraphs
         self.resumable = resumable
@@ -81,26 +86,54 @@ class RunStream:
         self.error: Exception | None = None
         self._ids = ids
         self._messages = None if "messages-tuple" in modes else MessageEvents()
-        self._modes = {"messages" if mode == "messages-tuple" else mode for mode in modes}
+        self._asked = {"messages" if mode == "messages-tuple" else mode for mode in modes}
+        self._asked.discard("events")
+        self._chain = ChainEvents(run) if "events" in modes else None
+        self._modes = self._asked if self._chain is None else self._asked | NEEDED
         self._recording = follow or resumable
         self._changed = trio.Event()
+        self._feeds = feeds
+        self._thread_id = run.thread_id
 
     @property
     def modes(self) -> Collection[str]:
-        return self._modes if self._recording else ()
+        read = self._recording or self._feeds.followed(self._thread_id)
+        return self._modes if read else ()
 
     def emit(self, mode: str, ns: tuple[str, ...], data: Any) -> None:
         """Take an event of the graph."""
+        if self._chain is not None:
+            for event in self._chain.of(mode, ns, data):
+                self.publish("events", event)
+            if mode not in self._asked:
+                return
         if mode != "messages" or self._messages is None:
             self.publish("|".join((mode, *ns)), _for_readers(mode, data))
             return
         for name, shown in self._messages.of(*data):
             self.publish("|".join((name, *ns)), shown)
 
+    def begin(self, run: Run) -> None:
+        """The run starts."""
+        self.publish("metadata", {"run_id": run.run_id, "attempt": run.attempt})
+        if self._chain is not None:
+            self.publish("events", self._chain.began(run.kwargs["input"]))
+
+    def come_to(self, values: Any) -> None:
+        """The graph has come to its end or to a pause."""
+        if self._chain is not None:
+            self.publish("events", self._chain.ended(values))
+
     def publish(self, event: str, data: Any) -> None:
+        feeds = self._feeds.of(self._thread_id)
+        if not self._recording and not feeds:
+            return
+        part = StreamPart(self._ids.next(), event, to_json(data))
         if self._recording:
-            self.parts.append(StreamPart(self._ids.next(), event, to_json(data)))
+            self.parts.append(part)
             self._wake()
+        for feed in feeds:
+            feed.put(part)
 
     def end(self, result: Any) -> None:
         """The run is over, and its end is durable."""

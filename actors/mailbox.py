@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import attrs
 import trio
 
+from greenroom.graph import StateUpdate
 from greenroom.graph.checkpoint import Checkpoint
 from greenroom.storage.records import Run, RunStatus, Thread
 
@@ -81,10 +82,12 @@ class Accepted:
 
 @attrs.frozen(eq=False)
 class Create:
-    """Make the thread. `if_exists`: `raise` or `do_nothing`."""
+    """Make the thread. `if_exists`: `raise` or `do_nothing`. `supersteps`: what its state begins
+    with, a checkpoint each."""
 
     thread: Thread
     if_exists: str
+    supersteps: Sequence[Sequence[StateUpdate]] = ()
     reply: Reply[Thread] = attrs.field(factory=Reply)
 
 

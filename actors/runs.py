@@ -58,6 +58,7 @@ class ThreadRuns:
     last_seq: int
     active: ActiveRun | None = None
     _deleting: dict[str, list[DeleteRun]] = attrs.field(factory=dict)
+    _stopped_at: float | None = attrs.field(init=False, default=None)
     # Runs that an earlier actor or process left.
     _left: set[str] = attrs.field(init=False, factory=set)
 
@@ -100,6 +101,8 @@ class ThreadRuns:
         if any(run.kwargs["temporary"] for run in self._unfinished()):
             raise Conflict(f"Thread {state.thread_id!r} is of one run, and is deleted with it")
         admission = admit(message.strategy, busy=self.busy)
+        outcome = "accepted" if admission.accepted else "refused"
+        self.house.meters.admissions[message.strategy, outcome] += 1
         if not admission.accepted:
             raise Conflict(
                 f"Thread {state.thread_id!r} has a run in flight and multitask_strategy is 'reject'"
@@ -147,6 +150,8 @@ class ThreadRuns:
             subgraphs=run.kwargs["subgraphs"],
             resumable=run.kwargs["resumable"],
             follow=follow,
+            feeds=self.house.feeds,
+            run=run,
         )
 
     # Runs start.
@@ -203,10 +208,14 @@ class ThreadRuns:
             stream=self.streams[run.run_id],
             world=self.house.world,
             mailbox=self.mailbox,
+            meters=self.house.meters,
             fresh=started.first_log_seq == log.next_seq,
             ends_at=trio.current_time() + self.house.run_timeout,
         )
         self.house.start_run(self.active)
+        if self._stopped_at is not None:
+            self.house.meters.hand_overs.add(trio.current_time() - self._stopped_at)
+            self._stopped_at = None
 
     # Runs are stopped.
 
@@ -248,6 +257,8 @@ class ThreadRuns:
     def stop_active(self, reason: Reason) -> None:
         """Tell the run under way to stop; its end comes through the mailbox."""
         if self.active is not None:
+            if self.active.phase == "running":
+                self._stopped_at = trio.current_time()
             self.active.cut_short(reason, trio.current_time() + self.house.grace_period)
 
     def abandon(self, error: Exception) -> None:
@@ -293,6 +304,7 @@ class ThreadRuns:
         if run.stop == "rollback":
             undo = [] if run.first_log_seq is None else [await log.truncate(run.first_log_seq)]
             await self._remove(run, *undo)
+            self.house.meters.ended["rolled back"] += 1
             return
         status, failure, warning = _end_of(outcome)
         if isinstance(outcome, Stopped):
@@ -350,6 +362,11 @@ class ThreadRuns:
         """A temporary run is over: its thread goes with it."""
         await self.state.drop(*more)
         self.streams.pop(run.run_id).end(result)
+        self._tell_done(run)
+        self.state.end_feeds()
+
+    def _tell_done(self, run: Run) -> None:
+        self.state.tell("metadata", {"status": "run_done", "run_id": run.run_id})
 
     async def _close(
         self,
@@ -379,6 +396,8 @@ class ThreadRuns:
             thread = self.state.settled(busy=self.busy, error=error)
             await self.state.commit([*left, PutRun(closed), *posts], thread)
             self.streams.pop(run.run_id).end(result)
+            self._tell_done(run)
+        self.house.meters.ended[status] += 1
         if post is not None:
             self.house.webhooks.send(post)
 

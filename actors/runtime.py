@@ -20,8 +20,11 @@ from greenroom.storage import (
     StorageSession,
     StorageStore,
 )
+from greenroom.storage.timing import Timing
 
 from .client import Client
+from .in_thread import InThread, InThreadAsync
+from .meters import Census, Meters
 from .supervisor import Supervisor
 from .ttl import CheckpointerConfig
 from .webhooks import Poster
@@ -151,6 +154,35 @@ class Greenroom:
             if len(group.exceptions) == 1:
                 raise group.exceptions[0] from group.exceptions[0].__cause__
             raise
+
+    def in_thread(self) -> InThread:
+        """For a plain program: `with Greenroom(…).in_thread() as client:` has the room, not entered
+        before, in a thread of its own, and gives its client, whose calls block."""
+        return InThread(self)
+
+    def in_thread_async(self) -> InThreadAsync:
+        """The same for asyncio: `async with Greenroom(…).in_thread_async() as client:`."""
+        return InThreadAsync(self)
+
+    @property
+    def _house(self) -> Supervisor:
+        if self._supervisor is None:
+            raise RuntimeError("The Greenroom has not been entered")
+        return self._supervisor
+
+    @property
+    def meters(self) -> Meters:
+        """What has been counted since it was entered."""
+        return self._house.meters
+
+    def census(self) -> Census:
+        """How many actors, messages and runs there are at the moment."""
+        return self._house.census()
+
+    @property
+    def commit_times(self) -> Timing:
+        """How long commits of storage took."""
+        return self._session.commit_times
 
     @property
     def lost(self) -> trio.Event:

@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from greenroom.graph.checkpoint import RUN_TASK, PendingWrites, TaskError
+from greenroom.graph.checkpoint import RUN_TASK, PendingWrites
+from greenroom.graph.failure import TaskError
 from greenroom.graph.isolation import isolated
 from greenroom.graph.resume import waiting
 from greenroom.graph.root import shown
 from greenroom.storage import ThreadLog
+from greenroom.storage.codec import to_json
 from greenroom.storage.operations import DeleteThread, Operation, PutThread
 from greenroom.storage.records import Thread, ThreadStatus
 
 from .errors import NotFound
+from .events import StreamPart
 from .status import settled, thread_error
 from .ttl import prolonged
 from .views import result_view
@@ -90,6 +93,18 @@ class ThreadState:
         """What waiting for a run that has just ended well answers."""
         head = self.log.head
         return {} if head is None else result_view(self.values(), waiting(head))
+
+    def tell(self, event: str, data: Any) -> None:
+        """Tell those who follow the thread."""
+        if feeds := self.house.feeds.of(self.thread_id):
+            part = StreamPart(self.house.event_ids.next(), event, to_json(data))
+            for feed in feeds:
+                feed.put(part)
+
+    def end_feeds(self) -> None:
+        """The thread is gone, and who followed it is told."""
+        for feed in self.house.feeds.of(self.thread_id):
+            feed.end()
 
     def now(self) -> str:
         return self.house.world.timestamp()

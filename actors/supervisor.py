@@ -18,8 +18,10 @@ from greenroom.storage.records import Assistant
 
 from .active import ActiveRun
 from .errors import Closed, NotFound
-from .events import EventIds, RunStream
+from .events import EventIds, RunStream, StreamPart
+from .feeds import Feeds
 from .mailbox import Mailbox, Message, Reply
+from .meters import Census, Meters
 from .thread import ThreadActor
 from .timers import Alarms, is_delayed
 from .ttl import Sweeper, ThreadTTLConfig
@@ -70,6 +72,8 @@ class Supervisor:
     idle_timeout: float
     poster: Poster | None
     event_ids: EventIds = attrs.field(init=False)
+    feeds: Feeds = attrs.field(init=False, factory=Feeds)
+    meters: Meters = attrs.field(init=False, factory=Meters)
     sweeper: Sweeper = attrs.field(init=False)
     alarms: Alarms = attrs.field(init=False)
     webhooks: Webhooks = attrs.field(init=False)
@@ -120,6 +124,23 @@ class Supervisor:
             return None
         return seat.actor
 
+    def kept_parts(self, thread_id: str) -> list[StreamPart]:
+        """The events of resumable runs of a thread that are not over."""
+        seat = self._seats.get(thread_id)
+        streams = () if seat is None else seat.streams.values()
+        return [part for stream in streams if stream.resumable for part in stream.parts]
+
+    def census(self) -> Census:
+        seats = list(self._seats.values())
+        runs = [seat.actor.runs for seat in seats if seat.actor is not None and seat.actor.loaded]
+        return Census(
+            actors=len(seats),
+            messages=sum(len(seat.mailbox) for seat in seats),
+            running=sum(one.active is not None for one in runs),
+            pending=sum(len(one.queue) for one in runs),
+            followers=len(self.feeds),
+        )
+
     def graph(self, graph_id: str) -> CompiledStateGraph:
         """Raises NotFound for a graph that is not served."""
         if graph_id not in self.graphs:
@@ -137,6 +158,7 @@ class Supervisor:
             seat.mailbox.refuse_all(Closed())
             for stream in seat.streams.values():
                 stream.abort(Closed())
+        self.feeds.close(Closed())
 
     def _seat(self, thread_id: str) -> Seat:
         seat = self._seats.get(thread_id)

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import attrs
 import trio
 
-from greenroom.graph import InvalidUpdateError, NodeNotFoundError
+from greenroom.graph import (
+    CompiledStateGraph,
+    InvalidUpdateError,
+    NodeNotFoundError,
+    StateUpdate,
+)
+from greenroom.graph.checkpoint import Checkpoint
 from greenroom.graph.job import Job
+from greenroom.graph.snapshot import config_of
 from greenroom.graph.states import locate, read_checkpoint
 from greenroom.storage import Storage, StorageError, ThreadLog, Unstorable
 from greenroom.storage.copying import copied_log, latest_only
@@ -210,12 +218,26 @@ class ThreadActor:
     async def _create(self, message: Create) -> None:
         self._not_deleted()
         if self.state.thread is None:
-            await self.state.commit([InsertThread(message.thread)])
-            self.state.thread = message.thread
-            self.house.sweeper.heed(message.thread)
+            await self._make(message)
         elif message.if_exists != "do_nothing":
             raise Conflict(f"Thread {self.thread_id!r} already exists")
-        message.reply.send(self.state.thread)
+        message.reply.send(self.state.existing())
+
+    async def _make(self, message: Create) -> None:
+        state, thread = self.state, message.thread
+        state.thread = thread
+        try:
+            if message.supersteps:
+                graph = self.house.graph(str(thread.metadata.get("graph_id")))
+                await self._update(graph, self._job(thread), message.supersteps)
+                thread = state.settled(busy=False)
+            await state.commit([InsertThread(thread), *state.log.take()])
+        except BaseException:
+            state.thread = None
+            state.log = await ThreadLog.open(self.house.session, self.thread_id)
+            raise
+        state.thread = thread
+        self.house.sweeper.heed(thread)
 
     async def _patch(self, message: Patch) -> None:
         thread = self._existing()
@@ -275,6 +297,7 @@ class ThreadActor:
         """Delete the thread, whose run has stopped."""
         await self.state.drop()
         self.runs.abandon(NotFound(f"Thread {self.thread_id!r} was deleted"))
+        self.state.end_feeds()
         messages, self._deleting = self._deleting, []
         for message in messages:
             message.reply.send(None)
@@ -288,19 +311,38 @@ class ThreadActor:
         graph_id = thread.metadata.get("graph_id")
         if graph_id is None:
             raise Refused(f"Thread {self.thread_id!r} has no graph yet, so it has no state to edit")
-        log, wanted = self.state.log, message.checkpoint_id
+        graph, log = self.house.graph(str(graph_id)), self.state.log
         try:
-            place = locate(self.house.graph(str(graph_id)), message.ns)
-            if (saved := await read_checkpoint(log, place, wanted)) is not None:
-                wanted = saved.checkpoint.id
-            job = Job(
-                log=log,
-                world=self.house.world,
-                checkpoint_id=wanted,
-                metadata={"graph_id": graph_id, "thread_id": self.thread_id},
-                ns=tuple(filter(None, place.ns.split("|"))),
-            )
-            made = await place.graph.update(job, message.values, message.as_node)
+            place = locate(graph, message.ns)
+        except NodeNotFoundError as error:
+            raise Refused(str(error)) from error
+        saved = await read_checkpoint(log, place, message.checkpoint_id)
+        job = attrs.evolve(
+            self._job(thread),
+            checkpoint_id=message.checkpoint_id if saved is None else saved.checkpoint.id,
+            ns=tuple(filter(None, place.ns.split("|"))),
+        )
+        made = await self._update(
+            place.graph, job, [[StateUpdate(message.values, message.as_node)]]
+        )
+        await self.state.commit(log.take(), self.state.settled(busy=False))
+        made_at = config_of(made, self.thread_id)["configurable"]
+        self.state.tell("state_update", {"checkpoint": made_at, "values": made.values})
+        message.reply.send(made)
+
+    def _job(self, thread: Thread) -> Job:
+        """To edit the state."""
+        metadata = {"graph_id": thread.metadata.get("graph_id"), "thread_id": self.thread_id}
+        return Job(log=self.state.log, world=self.house.world, metadata=metadata)
+
+    async def _update(
+        self, graph: CompiledStateGraph, job: Job, supersteps: Sequence[Sequence[StateUpdate]]
+    ) -> Checkpoint:
+        """Edit the state in the job's log. Raises Invalid and Refused."""
+        try:
+            for updates in supersteps:
+                made = await graph.update(job, updates)
+                job = attrs.evolve(job, checkpoint_id=made.id)
         except Unstorable as error:
             raise Invalid(f"values: {error}") from error
         except (InvalidUpdateError, NodeNotFoundError, ValueError) as error:
@@ -309,5 +351,4 @@ class ThreadActor:
             raise
         except Exception as error:  # a reducer or a conditional edge of the user's
             raise Refused(f"values: {type(error).__name__}: {error}") from error
-        await self.state.commit(log.take(), self.state.settled(busy=False))
-        message.reply.send(made)
+        return made

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-__all__ = ["MessageEvents"]
+__all__ = ["MessageEvents", "is_part"]
 
 _CHUNK: Final = "AIMessageChunk"
 
@@ -23,14 +23,15 @@ class MessageEvents:
         ident = message["id"] if isinstance(message, dict) else message.id
         if ident not in self._so_far:
             yield "messages/metadata", {ident: {"metadata": metadata}}
-        is_part = _is_part(message)
+        part = is_part(message)
         before = self._so_far.get(ident)
-        self._so_far[ident] = _joined(before, message) if is_part and before else message
-        kind = "messages/partial" if is_part else "messages/complete"
+        self._so_far[ident] = _joined(before, message) if part and before else message
+        kind = "messages/partial" if part else "messages/complete"
         yield kind, [_shown(self._so_far[ident])]
 
 
-def _is_part(message: Any) -> bool:
+def is_part(message: Any) -> bool:
+    """Whether a message is a part of one."""
     if isinstance(message, dict):
         return bool(message["type"] == _CHUNK)
     return type(message).__name__.endswith("Chunk")
@@ -59,7 +60,7 @@ def _shown(message: Any) -> Any:
     """A message made of parts is a message like any other."""
     if isinstance(message, dict):
         return {**message, "type": "ai"} if message["type"] == _CHUNK else message
-    if not _is_part(message):
+    if not is_part(message):
         return message
     whole = message.model_dump()
     return {**whole, "type": "ai"} if whole["type"] == _CHUNK else whole

@@ -2,62 +2,116 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from typing import Any, Final, TypedDict
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import BaseRoute, Mount
 
 from greenroom.actors import Greenroom
 
+from .access import ApiKey
 from .body import WholeBody
 from .errors import HANDLERS, InternalErrors
+from .own import OwnRoutes
 from .routes import assistants, runs, store, system, threads
 from .sse import LiveAnswers
 
-__all__ = ["create_app"]
+__all__ = ["CorsConfig", "HttpConfig", "create_app"]
 
 MAX_BODY_SIZE: Final = 16 * 1024 * 1024  # bytes
+
+
+EXPOSED: Final = ("Content-Location", "Location", "X-Pagination-Total", "X-Pagination-Next")
+_ROUTES: Final[Mapping[str, Sequence[BaseRoute]]] = {
+    "meta": system.routes,
+    "threads": threads.routes,
+    "runs": runs.routes,
+    "assistants": assistants.routes,
+    "store": store.routes,
+}
+
+
+class CorsConfig(TypedDict, total=False):
+    """Which pages may call the server: as Starlette's CORSMiddleware. By default none may, and one
+    that may can use every method and header."""
+
+    allow_origins: Sequence[str]
+    allow_origin_regex: str
+    allow_methods: Sequence[str]
+    allow_headers: Sequence[str]
+    allow_credentials: bool
+    expose_headers: Sequence[str]
+    max_age: int
+
+
+class HttpConfig(TypedDict, total=False):
+    """The key `http` of a configuration file.
+
+    `mount_prefix`: a path that all others follow, such as `/agents`. `disable_meta` (`/ok`,
+    `/info`), `disable_threads`, …: answer 404 to these.
+    """
+
+    cors: CorsConfig
+    mount_prefix: str
+    disable_meta: bool
+    disable_threads: bool
+    disable_runs: bool
+    disable_assistants: bool
+    disable_store: bool
 
 
 def create_app(
     room: Greenroom,
     *,
-    cors_origins: Sequence[str] = (),
+    http: HttpConfig | None = None,
+    own: OwnRoutes | None = None,
+    api_key: str | None = None,
     max_body_size: int = MAX_BODY_SIZE,
 ) -> Starlette:
     """The LangGraph Agent Server API over an open `room`.
 
-    `cors_origins`: the origins whose pages may call it, `["*"]` for all. `max_body_size`: in bytes;
-    a longer request is answered 413. The app runs on trio, and the room must outlive its server.
+    `http`: which pages may call it, where it lies, and what of it is there. `own`: routes that come
+    before these. `api_key`: what callers
+    must show, but for `/ok`; None: anybody may call. `max_body_size`: in bytes; a longer request is
+    answered 413. The app runs on trio, and the room must outlive its server.
     """
+    http = http or HttpConfig()
+    prefix = http.get("mount_prefix", "").rstrip("/")
+    served: list[BaseRoute] = [
+        route
+        for name, some in _ROUTES.items()
+        if not http.get(f"disable_{name}", False)
+        for route in some
+    ]
+    if own is not None:
+        served.insert(0, own)
+    given: Mapping[str, Any] = http.get("cors", CorsConfig())
+    cors = {"allow_methods": ["*"], "allow_headers": ["*"], **given}
+    cors["expose_headers"] = [*EXPOSED, *given.get("expose_headers", ())]
+    middleware = [
+        Middleware(CORSMiddleware, **cors),
+        Middleware(InternalErrors),
+        Middleware(WholeBody, limit=max_body_size),
+    ]
+    if api_key is not None:
+        middleware.append(Middleware(ApiKey, key=api_key, open_path=f"{prefix}/ok"))
+    live = LiveAnswers()
+    metrics = None
+    if find_spec("prometheus_client") is not None:
+        from .metrics import CountRequests, ServerMetrics
+
+        metrics = ServerMetrics(room, live)
+        middleware.insert(0, Middleware(CountRequests, metrics=metrics))
     app = Starlette(
-        routes=[
-            *system.routes,
-            *threads.routes,
-            *runs.routes,
-            *assistants.routes,
-            *store.routes,
-        ],
-        middleware=[
-            Middleware(
-                CORSMiddleware,
-                allow_origins=cors_origins,
-                allow_methods=["*"],
-                allow_headers=["*"],
-                expose_headers=[
-                    "Content-Location",
-                    "Location",
-                    "X-Pagination-Total",
-                    "X-Pagination-Next",
-                ],
-            ),
-            Middleware(InternalErrors),
-            Middleware(WholeBody, limit=max_body_size),
-        ],
+        routes=[Mount(prefix, routes=served)] if prefix else served,
+        middleware=middleware,
         exception_handlers=HANDLERS,
     )
     app.state.room = room
-    app.state.live = LiveAnswers()
+    app.state.live = live
+    app.state.metrics = metrics
     return app

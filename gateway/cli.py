@@ -14,7 +14,9 @@ from rich.console import Console
 
 from greenroom.storage import StorageError
 
-from .config import ConfigError, find_config, load_graphs, load_store, read_config
+from .access import is_loopback
+from .config import ConfigError, find_config, load_graphs, load_own, load_store, read_config
+from .reloading import Watch, begin_again, has_begun_again
 from .server import ListenError, serve
 from .storage_cli import storage_commands
 from .storages import storage_at
@@ -91,6 +93,18 @@ def _server_options(command: F) -> F:
             metavar="SECONDS",
             help="How long a run may take, outweighing the configuration.  [default: 3600]",
         ),
+        click.option(
+            "--api-key",
+            envvar="GREENROOM_API_KEY",
+            metavar="KEY",
+            help="What callers must show, as x-api-key or as a bearer token; better given as the "
+            "environment variable GREENROOM_API_KEY, which others on the machine do not see.",
+        ),
+        click.option(
+            "--insecure",
+            is_flag=True,
+            help="Serve other machines although there is no API key.",
+        ),
     )
     for option in reversed(options):
         command = option(command)
@@ -99,16 +113,22 @@ def _server_options(command: F) -> F:
 
 @main.command()
 @_server_options
+@click.option(
+    "--reload/--no-reload",
+    default=True,
+    show_default=True,
+    help="Begin again when Python files or the configuration change.",
+)
 def dev(**options: Any) -> None:
     """Serve for development: pages of any origin may call it."""
-    _run(cors_origins=["*"], **options)
+    _run(open_to_pages=True, **options)
 
 
 @main.command(name="serve")
 @_server_options
 def serve_command(**options: Any) -> None:
     """Serve."""
-    _run(cors_origins=[], **options)
+    _run(open_to_pages=False, reload=False, **options)
 
 
 def _run(
@@ -119,14 +139,28 @@ def _run(
     storage: str,
     lease_time: float | None,
     run_timeout: float | None,
-    cors_origins: list[str],
+    api_key: str | None,
+    insecure: bool,
+    open_to_pages: bool,
+    reload: bool,
 ) -> None:
     if run_timeout is not None and not run_timeout > 0:
         _fail(f"run_timeout: expected more than 0 s, got {run_timeout:g}")
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    watch = None
     try:
-        read = read_config(config or find_config(Path.cwd()))
-        graphs, store = load_graphs(read), load_store(read)
+        if not (api_key or insecure or is_loopback(host)):
+            raise ConfigError(
+                f"--host: other machines can reach {host}: set GREENROOM_API_KEY, or say --insecure"
+            )
+        path = config or find_config(Path.cwd())
+        watch = Watch.of(path) if reload else None
+        read = read_config(path)
+        watch = Watch.of(path, read) if reload else None
+        http = read.http
+        if open_to_pages and "cors" not in http:
+            http = {**http, "cors": {"allow_origins": ["*"]}}
+        graphs, store, own = load_graphs(read), load_store(read), load_own(read)
         kept_in, place = storage_at(storage, lease_time=lease_time)
 
         def ready(url: str) -> None:
@@ -142,13 +176,22 @@ def _run(
                 poster=WebhookPoster(read.webhooks),
                 host=host,
                 port=port,
-                cors_origins=cors_origins,
+                http=http,
+                own=own,
+                api_key=api_key or None,
+                until=None if watch is None else watch.changed,
                 ready=ready,
             )
 
         trio.run(run)
     except (ConfigError, ListenError, StorageError) as error:
-        _fail(str(error))
+        if watch is None or not has_begun_again():
+            _fail(str(error))
+        click.echo(f"greenroom: {error}; waiting for a change", err=True)
+        trio.run(watch.changed)
+    if watch is not None and watch.what is not None:
+        click.echo(f"greenroom: {watch.what} has changed", err=True)
+        begin_again()
 
 
 def _announce(url: str, graphs: list[str], place: str) -> None:

@@ -19,6 +19,7 @@ import attrs
 import msgspec
 from dotenv.parser import parse_stream
 from msgspec import Meta
+from starlette.applications import Starlette
 
 from greenroom.actors import CheckpointerConfig
 from greenroom.actors.runtime import RUN_TIMEOUT
@@ -26,10 +27,20 @@ from greenroom.actors.ttl import LONGEST
 from greenroom.graph import CompiledStateGraph, StateGraph
 from greenroom.graph.store import StoreConfig
 
+from .app import HttpConfig
 from .decoding import DecodingError, decode
+from .own import OwnRoutes
 from .webhooks import URLPolicy
 
-__all__ = ["Config", "ConfigError", "find_config", "load_graphs", "load_store", "read_config"]
+__all__ = [
+    "Config",
+    "ConfigError",
+    "find_config",
+    "load_graphs",
+    "load_own",
+    "load_store",
+    "read_config",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -89,6 +100,29 @@ class _Webhooks:
 
 
 @attrs.frozen(kw_only=True)
+class _Cors:
+    allow_origins: list[str] | None = None
+    allow_origin_regex: str | None = None
+    allow_methods: list[str] | None = None
+    allow_headers: list[str] | None = None
+    allow_credentials: bool | None = None
+    expose_headers: list[str] | None = None
+    max_age: Annotated[int, Meta(ge=0)] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class _Http:
+    app: str | None = None
+    cors: _Cors | None = None
+    mount_prefix: Annotated[str, Meta(pattern="^/[^?#]*$")] | None = None
+    disable_meta: bool | None = None
+    disable_threads: bool | None = None
+    disable_runs: bool | None = None
+    disable_assistants: bool | None = None
+    disable_store: bool | None = None
+
+
+@attrs.frozen(kw_only=True)
 class _Keys:
     graphs: dict[str, str]
     dependencies: list[str] = attrs.field(factory=list)
@@ -97,6 +131,7 @@ class _Keys:
     checkpointer: _Checkpointer = attrs.field(factory=_Checkpointer)
     run_timeout: Annotated[float, Meta(gt=0)] | None = RUN_TIMEOUT
     webhooks: _Webhooks = attrs.field(factory=_Webhooks)
+    http: _Http = attrs.field(factory=_Http)
 
 
 @attrs.frozen(kw_only=True)
@@ -106,8 +141,9 @@ class Config:
     `graphs`: name to `./file.py:attribute`. `dependencies`: folders to import from. `env`:
     environment variables. `store`: as `StoreConfig`, but for `embed`, which is
     `./file.py:function`. `checkpointer`: how threads are kept. `run_timeout`: seconds that a run
-    may take, None for no limit. `webhooks`: where runs may be posted to. Relative paths are
-    relative to the file's folder.
+    may take, None for no limit. `webhooks`: where runs may be posted to. `http`: how the server
+    answers. `app`: the user's own routes, as `./file.py:app`. Relative paths are relative to the
+    file's folder.
     """
 
     path: Path
@@ -118,6 +154,8 @@ class Config:
     checkpointer: CheckpointerConfig
     run_timeout: float | None
     webhooks: URLPolicy
+    http: HttpConfig
+    app: str | None
 
 
 def find_config(folder: Path) -> Path:
@@ -140,18 +178,18 @@ def read_config(path: Path) -> Config:
     if unknown := sorted(_unknown(msgspec.json.decode(data), keys)):
         logger.warning("%s: these keys have no effect: %s", path, ", ".join(unknown))
     folder = path.resolve().parent
+    http = _given(keys.http)
     return Config(
         path=path,
         graphs=keys.graphs,
         dependencies=tuple(_dependencies(path, folder, keys.dependencies)),
         env=_env(path, folder, keys.env),
-        store=attrs.asdict(keys.store, filter=lambda _, value: value is not None),
-        checkpointer=cast(
-            CheckpointerConfig,
-            attrs.asdict(keys.checkpointer, filter=lambda _, value: value is not None),
-        ),
+        store=_given(keys.store),
+        checkpointer=cast(CheckpointerConfig, _given(keys.checkpointer)),
         run_timeout=keys.run_timeout,
         webhooks=_policy(path, keys.webhooks.url),
+        app=http.pop("app", None),
+        http=cast(HttpConfig, http),
     )
 
 
@@ -191,6 +229,20 @@ def _policy(path: Path, url: _URL | None) -> URLPolicy:
     except ValueError as error:
         raise ConfigError(f"{path}: webhooks.url.allowed_networks: {error}") from None
     return URLPolicy(**{**attrs.asdict(url), "allowed_networks": networks})
+
+
+def load_own(config: Config) -> OwnRoutes | None:
+    """The user's own routes; after `load_graphs`. Raises ConfigError."""
+    if config.app is None:
+        return None
+    app, shown = _named(config, "http.app", config.app)
+    if not isinstance(app, Starlette):
+        raise ConfigError(f"{shown} is a {type(app).__name__}, no Starlette or FastAPI application")
+    return OwnRoutes(app)
+
+
+def _given(keys: Any) -> dict[str, Any]:
+    return attrs.asdict(keys, filter=lambda _, value: value is not None)
 
 
 def _unknown(given: Mapping[str, Any], keys: Any, prefix: str = "") -> Iterator[str]:

@@ -5,8 +5,7 @@ What does not fit raises `Invalid`, naming the field and the value. Unknown fiel
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, TypedDict, TypeVar
+from typing import Annotated, Any, Literal, TypedDict, TypeVar
 from uuid import UUID
 
 import attrs
@@ -78,22 +77,12 @@ class RunConfig(TypedDict, total=False):
 
 
 class _Body:
-    """`_later`: fields that have no effect yet, each with the values that ask for none."""
-
-    _later: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
-
-    def __attrs_post_init__(self) -> None:
-        for name, harmless in self._later.items():
-            value = getattr(self, name)
-            if value is not None and value not in harmless:
-                raise Invalid(f"{name}: {shown(value)} is not supported yet")
-
     def arguments(self) -> dict[str, Any]:
         """The fields that were given, as keyword arguments of the client."""
         return {
             name: value
             for name, value in attrs.asdict(self, recurse=False).items()  # type: ignore[arg-type]
-            if value is not None and value is not UNSET and name not in self._later
+            if value is not None and value is not UNSET
         }
 
 
@@ -146,8 +135,6 @@ class RunsCancel(_Body):
 
 @attrs.frozen(kw_only=True)
 class ThreadCreate(_Body):
-    _later = {"supersteps": ()}
-
     thread_id: str | None = None
     metadata: JsonObject | None = None
     if_exists: Literal["raise", "do_nothing"] | None = None
@@ -189,8 +176,6 @@ ThreadField = Literal[
 
 @attrs.frozen(kw_only=True)
 class ThreadSearch(_Body):
-    _later = {"extract": ()}
-
     metadata: JsonObject | None = None
     values: JsonObject | None = None
     ids: list[str] | None = None
@@ -202,7 +187,7 @@ class ThreadSearch(_Body):
     ) = None
     sort_order: SortOrder | None = None
     select: list[ThreadField] | None = None
-    extract: JsonObject | None = None
+    extract: Annotated[dict[str, str], Meta(max_length=10)] | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -41,6 +41,9 @@ class LiveAnswers:
     _scopes: set[trio.CancelScope] = attrs.field(factory=set)
     _closed: bool = False
 
+    def __len__(self) -> int:
+        return len(self._scopes)
+
     def add(self, scope: trio.CancelScope) -> None:
         self._scopes.add(scope)
         if self._closed:

@@ -13,8 +13,8 @@ from .isolation import isolated
 from .plan import Outcome
 
 if TYPE_CHECKING:
+    from .attempt import Task
     from .nodes import Node
-    from .task import Task
 
 __all__ = ["BaseCache", "FullKey", "InMemoryCache", "cache_key", "cache_namespace"]
 

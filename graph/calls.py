@@ -21,7 +21,7 @@ from .timelimit import places
 from .world import wait_from_thread
 
 if TYPE_CHECKING:
-    from .task import Task
+    from .attempt import Task
 
 __all__ = ["Calls", "TaskFuture"]
 

@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol, runtime_checkable
 import attrs
 
 from .control import START, Interrupt, Send
+from .failure import TaskError
 
 __all__ = [
     "PAUSE_TASK",
@@ -23,7 +24,6 @@ __all__ = [
     "Saved",
     "StateSnapshot",
     "StateTask",
-    "TaskError",
 ]
 
 # Task ids of records that are the run's own and no task's.
@@ -102,19 +102,6 @@ class Checkpoint:
     metadata: Mapping[str, Any] = attrs.field(factory=dict)
 
 
-@attrs.frozen
-class TaskError:
-    """Why a task failed: the exception's type name, its text, and its `repr`."""
-
-    type: str
-    message: str
-    repr: str
-
-    @classmethod
-    def of(cls, error: BaseException) -> TaskError:
-        return cls(type(error).__name__, str(error), repr(error))
-
-
 @attrs.frozen(kw_only=True)
 class PendingWrites:
     """What one task of a checkpoint's next super-step, or a call that one made, has come to so far.
@@ -124,8 +111,10 @@ class PendingWrites:
     None while the task is not finished. `goto`: where it sends the run. `resumes`: the answers to
     its interrupts so far, in order; `asked`: what each was asked, see `Answers`, empty where the
     order tells. `interrupts`: the questions it waits on, those of its calls included. `error`: why
-    it failed. `caller`: for a call, the id of the planned task that made it, directly or through
-    other calls; calls have neither interrupts nor errors of their own here.
+    it failed. `handles`: why its node failed, where its error handler has taken over and is not
+    done; answers and questions are the handler's then. `caller`: for a call, the id of the planned
+    task that made it, directly or through other calls; calls have neither interrupts nor errors of
+    their own here.
     """
 
     checkpoint_id: str
@@ -138,6 +127,7 @@ class PendingWrites:
     asked: tuple[str | None, ...] = ()
     interrupts: tuple[Interrupt, ...] = ()
     error: TaskError | None = None
+    handles: TaskError | None = None
     caller: str = ""
 
 

@@ -97,7 +97,12 @@ class NodeTimeoutError(GraphError):
 
 @attrs.frozen
 class NodeError:
-    """What an error handler is given: the node that failed, and the error it failed with."""
+    """What an error handler is given: the node that failed, and the error it failed with.
+
+    A handler that starts again, after a question, a stop or a failure of its own, gets the error as
+    it was recorded: the same type name, `str` and `repr`, and an instance of the nearest of its
+    classes that is Python's own or of this package. It has no attributes and no traceback then.
+    """
 
     node: str
     error: Exception

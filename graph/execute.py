@@ -1,6 +1,6 @@
 """Execution: super-steps on trio.
 
-Planning is in `plan`, a single task in `task`, the checkpoint at hand in `position`. This module
+Planning is in `plan`, a single task in `attempt`, the checkpoint at hand in `position`. This module
 owns the order of things: what is read, run, recorded and emitted, and when.
 """
 
@@ -13,11 +13,19 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import trio
 
+from .attempt import Task
 from .cache import BaseCache, cache_key
 from .checkpoint import CheckpointLog, PendingWrites, Planned
 from .context import RunnableConfig, Runtime
 from .control import START, Interrupt
-from .errors import GraphBubbleUp, GraphInterrupt, GraphRecursionError, ParentCommand
+from .errors import (
+    GraphBubbleUp,
+    GraphInterrupt,
+    GraphRecursionError,
+    NodeError,
+    ParentCommand,
+)
+from .failure import TaskError
 from .inner import Call, inner_job, start_inner
 from .job import Breakpoints, Finish, Job
 from .line import Line
@@ -27,7 +35,6 @@ from .position import Position
 from .reports import Reports
 from .root import asking
 from .superstep import SuperStep
-from .task import Task
 from .timelimit import places
 from .visits import Visits
 from .world import entered_world
@@ -208,7 +215,22 @@ class Execution:
         if so_far.interrupts or so_far.error:  # it starts again
             position.append_answers(planned, self.answers)
         answers = position.answers_to(planned.id)
-        return Task(self, planned, position.at.values, answers, resumed=True)
+        task = Task(self, planned, position.at.values, answers, resumed=True)
+        if so_far.handles is not None:
+            if task.node.error_handler is not None:
+                task.error = NodeError(planned.node, so_far.handles.exception())
+            else:  # the graph has changed: the node has another chance
+                task.answers = None
+                position.append_outcome(planned)
+        return task
+
+    async def hand_on(self, planned: Planned, failure: Exception) -> None:
+        """Record that a node has failed for good: from here on its error handler has the task."""
+        self.position.append_outcome(planned, handles=TaskError.of(failure))
+        if self.job.durability == "sync":
+            await self.position.flush()
+        else:
+            self.position.hand_over()
 
     def _answered(self, so_far: PendingWrites) -> bool:
         return any(interrupt.id in self.answers for interrupt in so_far.interrupts)
@@ -235,10 +257,10 @@ class Execution:
             raise GraphInterrupt(finish.interrupts)
         return finish
 
-    def origin_of(self, planned: Planned) -> tuple[str, ...]:
+    def origin_of(self, task: Task) -> tuple[str, ...]:
         """Where a task was on the line that this run has left."""
-        ident = self.position.replaced.get(planned.id, planned.id)
-        return (*self.origin, f"{planned.node}:{ident}")
+        ident = self.position.replaced.get(task.id, task.id)
+        return (*self.origin, f"{task.name}:{ident}")
 
     @property
     def cache(self) -> BaseCache | None:

@@ -18,9 +18,9 @@ from .root import input_values, shown
 from .stream import SILENT, Sink
 
 if TYPE_CHECKING:
+    from .attempt import Task
     from .compiled import CompiledStateGraph
     from .execute import Execution
-    from .task import Task
 
 __all__ = [
     "Call",
@@ -113,7 +113,9 @@ async def earlier_calls(task: Task, graph: CompiledStateGraph, given: Any) -> li
     Their order tells little: trio starts the tasks of a nursery in any.
     """
     log = task.run.job.log
-    if log is None or isinstance(graph.checkpointer, bool) or task.node.subgraph is not None:
+    if log is None or isinstance(graph.checkpointer, bool):
+        return []
+    if task.node.subgraph is not None and task.error is None:  # that is the only one it calls
         return []
     if given is None or isinstance(given, Command):
         return []

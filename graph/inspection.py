@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from .cache import BaseCache, cache_namespace
@@ -10,6 +10,7 @@ from .context import RunnableConfig
 from .drawing import DrawnGraph, draw
 from .errors import NodeNotFoundError
 from .jsonschema import json_schema, value_schema
+from .nodes import Node
 from .plan import Topology
 
 if TYPE_CHECKING:
@@ -56,21 +57,20 @@ class Inspection:
     def get_subgraphs(
         self, *, namespace: str | None = None, recurse: bool = False
     ) -> Iterator[tuple[str, CompiledStateGraph]]:
-        """The graphs called as nodes, and those that the functions of nodes refer to, by namespace:
-        node names joined by `|`.
+        """The graphs called as nodes, and those that the functions of nodes, of their tasks and of
+        their error handlers refer to, by namespace: names of nodes and tasks joined by `|`.
 
-        `namespace`: only the one there. `recurse`: those inside them too, which a `namespace` of
-        several names needs.
+        `namespace`: only the one there. `recurse`: those inside them too, which a `namespace` that
+        leads into one needs.
         """
-        for name, node in self.topology.nodes.items():
-            if node.inner is None:
-                continue
-            if namespace is None or namespace == name:
-                yield name, node.inner
-            if recurse:
-                for inner, graph in node.inner.get_subgraphs(recurse=True):
-                    if namespace is None or namespace == f"{name}|{inner}":
-                        yield f"{name}|{inner}", graph
+        for node in self.topology.places.values():
+            for name, graph in _called(node, node.tasks, ()):
+                if namespace is None or namespace == name:
+                    yield name, graph
+                if recurse:
+                    for inner, deeper in graph.get_subgraphs(recurse=True):
+                        if namespace is None or namespace == f"{name}|{inner}":
+                            yield f"{name}|{inner}", deeper
 
     async def aget_subgraphs(
         self, *, namespace: str | None = None, recurse: bool = False
@@ -120,3 +120,15 @@ class Inspection:
             if name not in known:
                 raise NodeNotFoundError(f"The graph has no node {name!r}")
         return [cache_namespace(known[name]) for name in (known if nodes is None else nodes)]
+
+
+def _called(
+    node: Node, tasks: Mapping[str, Node], callers: tuple[str, ...]
+) -> Iterator[tuple[str, CompiledStateGraph]]:
+    """The graph that a node or a task calls, and those that its tasks do, each by its namespace."""
+    path = (*callers, node.name)
+    if node.inner is not None:
+        yield "|".join(path), node.inner
+    for name in node.refers:
+        if name not in path:  # a task may call itself
+            yield from _called(tasks[name], tasks, path)

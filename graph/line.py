@@ -11,7 +11,7 @@ import trio
 from .checkpoint import Checkpoint, CheckpointReader, Planned, Saved
 
 if TYPE_CHECKING:
-    from .task import Task
+    from .attempt import Task
 
 __all__ = ["Line", "Turns", "newest"]
 

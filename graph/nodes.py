@@ -115,10 +115,11 @@ class Node:
     """A node: its function or the graph it stands for, and where its edges lead.
 
     `edges`: static targets. `joins`: the edges from several nodes that this one is a source of.
-    `schema`: what it reads. `calls`: the graphs that its function refers to, `tasks`: the `@task`
-    functions, those that these refer to included, by name. `defer`: it runs only when nothing else
-    is left to run. `destinations`: where its Commands may go, with the label of each in drawings.
-    `writer`: makes its writes of what it returned, where that is no update of state keys.
+    `schema`: what it reads. `calls`: the graphs that its function refers to, `refers`: the names of
+    the `@task` functions, `tasks`: these and those that they refer to, by name. `defer`: it runs
+    only when nothing else is left to run. `destinations`: where its Commands may go, with the label
+    of each in drawings. `writer`: makes its writes of what it returned, where that is no update of
+    state keys.
     """
 
     name: str
@@ -126,12 +127,13 @@ class Node:
     call: Call | None = None
     subgraph: CompiledStateGraph | None = None
     calls: tuple[CompiledStateGraph, ...] = ()
+    refers: tuple[str, ...] = ()
     tasks: Mapping[str, Node] = attrs.field(factory=dict)
     retry: tuple[RetryPolicy, ...] = ()
     defer: bool = False
     timeout: TimeoutPolicy | None = None
     cache: CachePolicy | None = None
-    error_handler: Call | None = None
+    error_handler: Node | None = None
     writer: Callable[[Any], Pairs] | None = None
     metadata: Mapping[str, Any] = attrs.field(factory=dict)
     destinations: Mapping[str, str | None] = attrs.field(factory=dict)

@@ -67,7 +67,8 @@ class Topology:
     """The parts of a compiled graph that planning reads.
 
     `joins`: the edges from several nodes, by name. `inputs`, `outputs`: the keys that an input may
-    have, and those that a result has.
+    have, and those that a result has. `places`: the nodes and their error handlers, as the places
+    of graphs inside are called after them.
     """
 
     channels: Mapping[str, Channel]
@@ -78,6 +79,7 @@ class Topology:
     fading: tuple[str, ...] = attrs.field(init=False)
     untracked: tuple[str, ...] = attrs.field(init=False)
     deferred: tuple[str, ...] = attrs.field(init=False)
+    places: Mapping[str, Node] = attrs.field(init=False)
 
     @property
     def whole(self) -> bool:
@@ -95,6 +97,11 @@ class Topology:
     @deferred.default
     def _deferred(self) -> tuple[str, ...]:
         return tuple(name for name, node in self.nodes.items() if node.defer)
+
+    @places.default
+    def _places(self) -> Mapping[str, Node]:
+        handlers = [node.error_handler for node in self.nodes.values() if node.error_handler]
+        return {**self.nodes, **{handler.name: handler for handler in handlers}}
 
 
 @attrs.define

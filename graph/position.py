@@ -10,9 +10,10 @@ import attrs
 
 from .answers import Answers, asker
 from .channels import initial_values
-from .checkpoint import PAUSE_TASK, RUN_TASK, Checkpoint, PendingWrites, Planned, Saved, TaskError
+from .checkpoint import PAUSE_TASK, RUN_TASK, Checkpoint, PendingWrites, Planned, Saved
 from .control import END, START, Command, Interrupt, Send
 from .errors import EmptyInputError, InvalidUpdateError
+from .failure import TaskError
 from .isolation import isolated, isolated_state
 from .job import Job
 from .nodes import INPUT, check_targets, read_update
@@ -107,7 +108,7 @@ class Position:
         if PAUSE_TASK in self.pending:
             return True
         records = (self.pending.get(task.id) for task in self.at.next)
-        nothing = ("writes", "resumes", "interrupts", "error")
+        nothing = ("writes", "resumes", "interrupts", "error", "handles")
         return not self.waiting() and any(
             record is not None and not any(getattr(record, name) for name in nothing)
             for record in records
@@ -296,6 +297,15 @@ class Position:
         """Record what a planned task has come to; `what` as in `PendingWrites`."""
         node = what.pop("node", planned.node)
         self.append(self._record(planned.id, node=node, **what))
+
+    def append_stop(self, planned: Planned, answered: Mapping[str, Any], **why: Any) -> None:
+        """Record that a planned task has paused or failed, with the answers that it has had. An
+        error handler keeps what it handles, and its own answers."""
+        so_far = self.pending.get(planned.id)
+        if so_far is not None and so_far.handles is not None:
+            self.append(attrs.evolve(so_far, **why))
+        else:
+            self.append_outcome(planned, **answered, **why)
 
     def append_answers(self, planned: Planned, answers: Mapping[str, Any]) -> None:
         """Record what those who asked have been answered, the task itself and the calls it made;

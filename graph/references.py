@@ -21,26 +21,34 @@ T = TypeVar("T")
 
 def with_references(node: Node) -> Node:
     """A node with the graphs and the tasks that its function refers to, as in `Node`."""
-    if node.call is None:
-        return node
+    node, left = _alone(node)
     tasks: dict[str, Node] = {}
-    left = list(_referred(node.call.function, TaskFunction))
     while left:
-        called = left.pop().node
-        if called.name not in tasks and called.call is not None:
-            function = called.call.function
-            graphs = _referred(function, CompiledStateGraph)
-            tasks[called.name] = attrs.evolve(called, calls=graphs)
-            left += _referred(function, TaskFunction)
+        called = left.pop()
+        if called.name not in tasks:
+            tasks[called.name], more = _alone(called)
+            left += more
+    return attrs.evolve(node, tasks=tasks)
+
+
+def _alone(node: Node) -> tuple[Node, list[Node]]:
+    """A node or a task with what its own function refers to, and the tasks among that."""
+    if node.call is None:
+        return node, []
     graphs = _referred(node.call.function, CompiledStateGraph)
-    return attrs.evolve(node, calls=graphs, tasks=tasks)
+    tasks = [task.node for task in _referred(node.call.function, TaskFunction)]
+    names = tuple(dict.fromkeys(task.name for task in tasks))
+    return attrs.evolve(node, calls=graphs, refers=names), tasks
 
 
 def declared_inside(node: Node) -> frozenset[type]:
-    """The classes that the graphs inside a node declare, those that its tasks call included."""
+    """The classes that the graphs inside a node declare, those that its tasks and its error handler
+    call included."""
     found: set[type] = set()
     if node.subgraph is not None:
         found.update(node.subgraph.declared)
+    if node.error_handler is not None:
+        found.update(declared_inside(node.error_handler))
     for one in (node, *node.tasks.values()):
         for graph in one.calls:
             found.update(graph.declared)

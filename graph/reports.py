@@ -16,10 +16,10 @@ from .plan import handler_of, settled
 from .snapshot import snapshot
 
 if TYPE_CHECKING:
+    from .attempt import Task
     from .execute import Execution
     from .parts import CheckpointPayload, TaskPayload, TaskResultPayload
     from .plan import Outcome
-    from .task import Task
 
 __all__ = ["Reports"]
 

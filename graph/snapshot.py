@@ -83,16 +83,20 @@ def _task(planned: Planned, saved: Saved, thread_id: str, nodes: Mapping[str, No
         result = isolated(planned.arg)
     elif so_far is not None and so_far.writes is not None:
         result = isolated(shown(dict(so_far.writes)))
+    node, error = nodes.get(planned.node), None
+    if so_far is not None:
+        error = so_far.error or so_far.handles
+        if node is not None and so_far.handles is not None:
+            node = node.error_handler
     state = None
-    node = nodes.get(planned.node)
     if node is not None and node.inner is not None:
-        ns = f"{checkpoint.ns}|{planned.node}:{planned.id}".lstrip("|")
+        ns = f"{checkpoint.ns}|{node.name}:{planned.id}".lstrip("|")
         state = {"configurable": {"thread_id": thread_id, "checkpoint_ns": ns}}
     return StateTask(
         id=planned.id,
         name=planned.node,
         path=planned.path,
-        error=so_far.error if so_far is not None else None,
+        error=error,
         interrupts=isolated(so_far.interrupts) if so_far is not None else (),
         state=state,
         result=result,

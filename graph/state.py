@@ -19,7 +19,7 @@ from .declared import declared_types
 from .job import Breakpoints
 from .managed import ManagedValue
 from .nodes import Branch, Call, Node, is_runnable
-from .plan import Join, Topology
+from .plan import Join, Topology, handler_of
 from .policies import CachePolicy, TimeoutPolicy, retry_policies
 from .references import declared_inside, with_references
 from .schema import Schema, declared_state
@@ -95,8 +95,9 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
         part of that of the node's config and of its messages. `retry_policy`: the first that fits a
         failure counts. `cache_policy`: remember what it did in the cache given to `compile`.
         `error_handler`: called with the state and a `NodeError` when the node has failed for good;
-        its update counts in place of the node's, and only its Commands lead on. `timeout`: seconds
-        an attempt may take, or a `TimeoutPolicy`. `destinations`: where its Commands may go, for
+        its update counts in place of the node's, and only its Commands lead on. It may ask; when it
+        starts again, the error is one that says the same: see `NodeError`. `timeout`: seconds an
+        attempt may take, or a `TimeoutPolicy`. `destinations`: where its Commands may go, for
         drawings, or a mapping to labels; a `Command[Literal[...]]` return annotation says the same.
         `input_schema`: the state type that it reads, by default what its first parameter is
         annotated with, or else the graph's; keys that are new become part of the state, but not of
@@ -129,7 +130,7 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
             retry=retry_policies(retry_policy),
             timeout=TimeoutPolicy.coerce(timeout),
             cache=cache_policy,
-            error_handler=_handler(error_handler, f"The error handler of node {name!r}"),
+            error_handler=self._handler(error_handler, f"The error handler of node {name!r}"),
             metadata=dict(metadata or {}),
             destinations=destinations_of(destinations, action),
         )
@@ -170,7 +171,7 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
         given = {
             "retry": retry_policies(retry_policy),
             "cache": cache_policy,
-            "error_handler": _handler(error_handler, "The error handler of nodes"),
+            "error_handler": self._handler(error_handler, "The error handler of nodes"),
             "timeout": TimeoutPolicy.coerce(timeout),
         }
         self._defaults |= {name: policy for name, policy in given.items() if policy}
@@ -342,11 +343,21 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
         self._schemas[kind] = schema
         return schema
 
+    def _handler(self, given: Callable[..., Any] | None, what: str) -> Node | None:
+        """An error handler, which has no name before its node is known."""
+        if given is None:
+            return None
+        return Node(name="", schema=self._schema(self.state_schema), call=Call.of(given, what))
+
     def _wired(self, node: Node) -> Node:
         defaults = {} if node.name == START else self._defaults
+        missing = {name: policy for name, policy in defaults.items() if not getattr(node, name)}
+        node = attrs.evolve(with_references(node), **missing)
+        if (handler := node.error_handler) is not None:
+            handler = with_references(attrs.evolve(handler, name=handler_of(node.name)))
         return attrs.evolve(
-            with_references(node),
-            **{name: policy for name, policy in defaults.items() if not getattr(node, name)},
+            node,
+            error_handler=handler,
             edges=tuple(end for start, end in self._edges if start == node.name),
             joins=tuple(key for key, join in self._joins.items() if node.name in join.sources),
             branches=tuple(branch for branch in self._branches if branch.source == node.name),
@@ -359,7 +370,3 @@ def _name_of(action: Callable[..., Any] | CompiledStateGraph) -> str:
     if is_runnable(action):
         return str(cast(Any, action).get_name())
     return getattr(action, "__name__", type(action).__name__)
-
-
-def _handler(given: Callable[..., Any] | None, what: str) -> Call | None:
-    return None if given is None else Call.of(given, what)

@@ -40,7 +40,7 @@ def locate(graph: CompiledStateGraph, ns: str) -> Place:
     Raises NodeNotFoundError for a namespace that the graph does not have.
     """
     parts: tuple[str, ...] = ()
-    nodes: Mapping[str, Node] = graph.topology.nodes
+    nodes: Mapping[str, Node] = graph.topology.places
     tasks: Mapping[str, Node] = {}  # that the node calls which was named last
     inner: CompiledStateGraph | None = graph
     caller = None
@@ -56,7 +56,7 @@ def locate(graph: CompiledStateGraph, ns: str) -> Place:
         if node is None:
             break
         inner, caller = node.inner, "|".join(parts) if task_id else None
-        nodes = {} if inner is None else inner.topology.nodes
+        nodes = {} if inner is None else inner.topology.places
         if inner is not None:
             parts = stored_ns(parts, inner)
     else:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Final
 import attrs
 import trio
 
-from .checkpoint import Planned, TaskError
+from .attempt import Task
+from .checkpoint import Planned
 from .errors import GraphBubbleUp, GraphInterrupt, InvalidAnswerError
+from .failure import TaskError
 from .line import Turns
 from .plan import Outcome, handler_of
-from .task import Task
 from .timelimit import within
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class SuperStep:
             run.reports.stamp(outcome)
         except GraphInterrupt as pause:
             self.paused = True
-            run.position.append_outcome(planned, interrupts=pause.interrupts, **task.answered)
+            run.position.append_stop(planned, task.answered, interrupts=pause.interrupts)
             self._say(task, partial(run.reports.paused, task, pause.interrupts))
         except Exception as error:
             self._failures[planned] = error
@@ -182,8 +183,8 @@ class SuperStep:
             refused = isinstance(error, InvalidAnswerError)
             asks_again = refused and self.run.position.ask_again(task.planned)
             if not asks_again and not isinstance(error, GraphBubbleUp):
-                self.run.position.append_outcome(
-                    task.planned, error=TaskError.of(error), **task.answered
+                self.run.position.append_stop(
+                    task.planned, task.answered, error=TaskError.of(error)
                 )
             if error is not first:
                 first.add_note(f"Node {task.node.name!r} failed in the same super-step: {error!r}")

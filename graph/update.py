@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from .attempt import Task
 from .checkpoint import Checkpoint, Planned
 from .control import END, START, StateUpdate
 from .errors import InvalidUpdateError
@@ -16,7 +17,6 @@ from .nodes import INPUT, check_targets, read_update
 from .plan import Advance, Outcome, Topology, advance, apply_writes
 from .position import Position
 from .root import input_values, shown
-from .task import Task
 from .work import leave
 from .world import entered_world
 

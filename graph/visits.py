@@ -11,7 +11,7 @@ import trio
 from .world import wait_from_thread
 
 if TYPE_CHECKING:
-    from .task import Task
+    from .attempt import Task
 
 __all__ = ["Visits", "visit"]
 

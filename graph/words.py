@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 from .vectors import texts_at
 
-__all__ = ["score", "text_of", "words_of"]
+__all__ = ["all_words", "score", "text_of", "words_of"]
 
 MAX_WORDS: Final = 64  # of a query; the rest has no effect
 
@@ -24,16 +24,17 @@ def text_of(value: Mapping[str, Any], fields: Literal[False] | Sequence[str] | N
 
 def words_of(text: str) -> tuple[str, ...]:
     """The words of a query, each once."""
-    return tuple(dict.fromkeys(_words(text)))[:MAX_WORDS]
+    return tuple(dict.fromkeys(all_words(text)))[:MAX_WORDS]
 
 
 def score(words: Sequence[str], text: str) -> float | None:
     """How many of the words a text has, out of 1; None if it has none of them."""
-    found = set(_words(text)).intersection(words)
+    found = set(all_words(text)).intersection(words)
     return len(found) / len(words) if found else None
 
 
-def _words(text: str) -> list[str]:
+def all_words(text: str) -> list[str]:
+    """The words of a text, in order: letters and digits, casefolded."""
     return re.findall(r"[^\W_]+", text.casefold())
 
 

@@ -16,7 +16,7 @@ from .plan import Outcome, apply_step
 from .root import shown
 
 if TYPE_CHECKING:
-    from .task import Task
+    from .attempt import Task
 
 __all__ = ["handled", "leave", "worked"]
 
@@ -33,9 +33,12 @@ async def worked(task: Task) -> Outcome:
     return await task.to_the_end(_led(task, said))
 
 
-async def handled(task: Task, handler: Call) -> Outcome:
+async def handled(task: Task) -> Outcome:
     """What an error handler makes of a failure: no edge of the node is taken then, only where the
     handler's Commands lead."""
+    assert task.node.error_handler is not None
+    handler = task.node.error_handler.call
+    assert handler is not None
     state = _own(task, task.planned.arg if task.planned.takes_arg else task.values)
     if handler.is_async:
         work = _on_trio(task.node, handler(state, task))

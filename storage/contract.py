@@ -313,7 +313,7 @@ class Storage(ABC):
     @abstractmethod
     def scan_items(self, *, after: int = 0, limit: int = 1000) -> list[tuple[int, PutItem]]:
         """The items of the user's store in the order in which they were made, expired or not, with
-        their place in it: those above `after`."""
+        their place in it: those above `after`. Their texts are their words, a space between."""
 
     @abstractmethod
     def stats(self) -> Stats: ...

@@ -15,8 +15,9 @@ from typing import Any, Final, TypeVar, cast
 import attrs
 import msgspec
 
-from greenroom.graph.checkpoint import Checkpoint, PendingWrites, Planned, Saved, TaskError
+from greenroom.graph.checkpoint import Checkpoint, PendingWrites, Planned, Saved
 from greenroom.graph.control import START, Interrupt, Send
+from greenroom.graph.failure import TaskError
 
 from .codec import Types, Unstorable, decode, kept
 from .contract import LogPage, StorageError
@@ -247,7 +248,6 @@ def _about(
 def encode_writes(writes: PendingWrites, types: Types) -> tuple[bytes, bool]:
     """A task's pending writes as stored, and whether they come back as they are, and not as plain
     data in part. Raises Unstorable, naming the channel or the task."""
-    error = writes.error
     about: dict[str, Any] = {
         "task_id": writes.task_id,
         "node": writes.node,
@@ -263,8 +263,10 @@ def encode_writes(writes: PendingWrites, types: Types) -> tuple[bytes, bool]:
             }
             for interrupt in writes.interrupts
         ],
-        "error": None if error is None else [error.type, error.message, error.repr],
+        "error": _fields(writes.error),
     }
+    if writes.handles is not None:
+        about["handles"] = _fields(writes.handles)
     if writes.caller:
         about["caller"] = writes.caller
     told, unknown = kept(about, writes.node, types)
@@ -492,6 +494,14 @@ def _plain(mapping: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return None if mapping is None else dict(mapping)
 
 
+def _fields(error: TaskError | None) -> list[str] | None:
+    return None if error is None else list(attrs.astuple(error))
+
+
+def _task_error(fields: Sequence[str] | None) -> TaskError | None:
+    return None if fields is None else TaskError(*fields)
+
+
 def decode_writes(row: LogRow, types: Types) -> PendingWrites:
     """Raises StorageError, naming the record and the channel that cannot be read."""
     stored = _read(_writes_decoder, row)
@@ -519,6 +529,7 @@ def decode_writes(row: LogRow, types: Types) -> PendingWrites:
             )
             for one in about["interrupts"]
         ),
-        error=None if about["error"] is None else TaskError(*about["error"]),
+        error=_task_error(about["error"]),
+        handles=_task_error(about.get("handles")),
         caller=about.get("caller", ""),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from heapq import nsmallest
 from itertools import islice
@@ -13,7 +13,7 @@ import attrs
 import msgspec
 
 from greenroom.graph.filters import fits
-from greenroom.graph.words import score
+from greenroom.graph.words import all_words, score
 
 from . import namespaces
 from .codec import encode_json
@@ -23,7 +23,7 @@ from .operations import DeleteExpired, DeleteItem, ProlongItem, PutItem
 from .queries import ItemQuery, NamespaceQuery
 from .records import ItemRow
 
-__all__ = ["MemoryItems", "ranked"]
+__all__ = ["MemoryItems", "similarity"]
 
 
 @attrs.frozen
@@ -76,12 +76,15 @@ class MemoryItems:
 
     def search(self, query: ItemQuery) -> list[FoundItem]:
         below = sorted(self._below(query.prefix), key=lambda kept: kept.number)
-        return ranked((kept.put for kept in below if _lives(kept.put.item, query.now)), query)
+        return _ranked((kept.put for kept in below if _lives(kept.put.item, query.now)), query)
 
     def scan(self, after: int) -> list[tuple[int, PutItem]]:
         found = [one for some in self._kept.values() for one in some.values() if one.number > after]
         found.sort(key=attrgetter("number"))
-        return [(one.number, attrs.evolve(one.put, text=one.put.text.casefold())) for one in found]
+        return [
+            (one.number, attrs.evolve(one.put, text=" ".join(all_words(one.put.text))))
+            for one in found
+        ]
 
     def list_namespaces(self, query: NamespaceQuery) -> list[tuple[str, ...]]:
         def following(at: str, end: str) -> str | None:
@@ -127,7 +130,13 @@ class MemoryItems:
                 yield kept.put.item
 
 
-def ranked(puts: Iterable[PutItem], query: ItemQuery) -> list[FoundItem]:
+def similarity(vectors: Iterable[Sequence[float]], wanted: Sequence[float]) -> float | None:
+    """How alike the nearest of an item's vectors is; None if another function made them all."""
+    alike = (sum(map(mul, vector, wanted)) for vector in vectors if len(vector) == len(wanted))
+    return max(alike, default=None)
+
+
+def _ranked(puts: Iterable[PutItem], query: ItemQuery) -> list[FoundItem]:
     """The page that a query asks for, of items in the order in which they were made."""
     encode_json(dict(query.filter), "filter")
     found = [
@@ -147,10 +156,5 @@ def _lives(item: ItemRow, now: str) -> bool:
 
 def _score(put: PutItem, query: ItemQuery) -> float | None:
     if query.vector is not None:
-        alike = [
-            sum(map(mul, vector, query.vector))
-            for vector in put.vectors
-            if len(vector) == len(query.vector)
-        ]
-        return max(alike, default=None)
+        return similarity(put.vectors, query.vector)
     return score(query.words, put.text) if query.words and put.text else None

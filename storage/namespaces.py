@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from hashlib import blake2b
 from typing import Final
 
 from greenroom.graph.store import Namespace, fits_pattern
 
 from .queries import NamespaceQuery
 
-__all__ = ["below", "from_text", "list_namespaces", "to_text"]
+__all__ = ["below", "from_text", "list_namespaces", "place", "places", "to_text"]
 
 END: Final = "\x01"  # of a label; before every character that a label has when it is escaped
 ESCAPE: Final = "\x02"
@@ -29,6 +30,17 @@ def below(prefix: Sequence[str]) -> tuple[str, str]:
     """The text of a prefix, and the first text after it that does not start with it."""
     text = to_text(prefix)
     return text, text[:-1] + ESCAPE
+
+
+def place(prefix: Sequence[str]) -> str:
+    """A word that stands for all namespaces below a prefix: where an index has it beside the words
+    of items, others' items need no look."""
+    return "x" + blake2b(to_text(prefix).encode(), digest_size=10).hexdigest()
+
+
+def places(namespace: Sequence[str]) -> list[str]:
+    """The places that a namespace is in, but for the one of all."""
+    return [place(namespace[:depth]) for depth in range(1, len(namespace) + 1)]
 
 
 def list_namespaces(

@@ -153,8 +153,8 @@ class PutItem:
     """Add or replace an item of the user's store.
 
     One that is there and has not expired at the item's `updated_at` keeps its `created_at` and its
-    place in the order of searches. `text`: the words it is found by. `vectors`: the directions it
-    is found by, each of length 1.
+    place in the order of searches. `text`: it is found by the words of it. `vectors`: the
+    directions it is found by, each of length 1.
     """
 
     item: ItemRow

@@ -11,12 +11,13 @@ import attrs
 import psycopg
 from psycopg.errors import DuplicateSchema, DuplicateTable, LockNotAvailable, UniqueViolation
 
-from .contract import Lease, StaleEpoch, Storage, StorageError, StorageHeld
+from .contract import Lease, StaleEpoch, StorageError, StorageHeld
 from .operations import Operation
 from .postgres_care import VACUUM, PostgresCare
 from .postgres_connection import Address, Connection, is_lost
 from .postgres_functions import LEASE_CHANGED, LOG_ENDS_ELSEWHERE
 from .postgres_lease import HeldLease, Refusals
+from .postgres_words import TO_INDEX, send_index
 from .postgres_write import refusal, send
 
 __all__ = ["PostgresStorage"]
@@ -89,7 +90,20 @@ class PostgresStorage(PostgresCare):
                 # Somebody else has made the schema at the same moment.
                 connection.rollback()
                 self._lease = HeldLease.take(*asked)
+            self._index(connection, self._lease)
         return Lease(owner, self._lease.epoch, self.lease_time)
+
+    def _index(self, connection: Connection, lease: HeldLease) -> None:
+        """Index what an older version has put, in commits so small that the lease lasts."""
+        after = 0
+        while found := connection.execute(TO_INDEX, [after]).fetchall():
+            with connection.together():
+                lease.begin_commit(connection)
+                for row in found:
+                    send_index(connection.cursor(), row)
+                lease.end_commit(connection, [])
+            lease.counted()
+            after = found[-1][0]
 
     def commit(self, groups: Groups, epoch: int) -> Refusals:
         lease = self._lease
@@ -191,7 +205,7 @@ class PostgresStorage(PostgresCare):
             connection.execute(VACUUM)
 
     @contextmanager
-    def moment(self) -> Iterator[Storage]:
+    def moment(self) -> Iterator[PostgresStorage]:
         connection, _ = self._read(_BEGIN_MOMENT, ())
         try:
             then = _Moment(self.address.conninfo, connection=connection)
@@ -248,7 +262,7 @@ class _Moment(PostgresStorage):
     _connection: Connection = attrs.field(kw_only=True)
 
     @contextmanager
-    def moment(self) -> Iterator[Storage]:
+    def moment(self) -> Iterator[PostgresStorage]:
         yield self
 
     def _fetch(self, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:

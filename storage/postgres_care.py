@@ -18,7 +18,7 @@ _LOG: Final = f"""
     WHERE l.thread = {THREAD} AND l.seq > %s
     ORDER BY l.seq LIMIT %s
 """
-VACUUM: Final = f"VACUUM {', '.join(f'greenroom.{table}' for table in MEASURED)}"
+VACUUM: Final = f"VACUUM {', '.join(f'greenroom.{table}' for table in (*MEASURED, 'item_words'))}"
 
 
 def _by(table: str, column: str) -> str:
@@ -65,6 +65,7 @@ _ORPHANS: Final = {
     "log records that take their input from a run that is not there": (
         _orphans("log", "run", "runs")
     ),
+    "words of an item that is not there": _orphans("item_words", "item", "items"),
 }
 _FAULTS: Final = f"SELECT {', '.join(f'(SELECT count(*) FROM {one})' for one in _ORPHANS.values())}"
 

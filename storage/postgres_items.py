@@ -1,7 +1,8 @@
 """The items of the user's store in PostgreSQL.
 
-Filters, words and vectors are compared here and not in the database: a search looks at every item
-below its prefix, unless it asks for none of them.
+Words are found and ranked by the database. Filters and vectors are compared here, where all
+backends do it alike: a filter with as many items, in order, as a page needs, and a vector with
+every item below the prefix, of which the page alone is read.
 """
 
 from __future__ import annotations
@@ -9,15 +10,22 @@ from __future__ import annotations
 from abc import abstractmethod
 from array import array
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
+import msgspec
 import psycopg
 
+from greenroom.graph.filters import fits
+from greenroom.graph.words import all_words
+
 from . import namespaces
+from .codec import encode_json
 from .contract import FoundItem, Storage
-from .memory_items import ranked
+from .memory_items import similarity
 from .operations import DeleteExpired, DeleteItem, ProlongItem, PutItem
+from .postgres_words import RANK, match, tsquery, tsvectors
 from .queries import ItemQuery, NamespaceQuery
 from .records import ItemRow
 from .rows import to_item
@@ -25,33 +33,68 @@ from .rows import to_item
 __all__ = ["PostgresItems", "send_item"]
 
 AHEAD: Final = 100  # namespaces that are read at once
+FIRST: Final = 100  # items that a filter is compared with, if they suffice; else,
+MORE: Final = 4  # times as many, again and again
 
 _COLUMNS: Final = "namespace, key, value, created_at, updated_at, ttl, expires_at"
 _LIVES: Final = "(expires_at IS NULL OR expires_at > %s)"
-_DELETE_EXPIRED_ONE: Final = """
-    DELETE FROM greenroom.items WHERE namespace = %s AND key = %s AND expires_at <= %s
-"""
+_BELOW: Final = f"greenroom.items WHERE namespace >= %s AND namespace < %s AND {_LIVES}"
+
+
+def _delete(where: str) -> str:
+    return f"""
+        WITH gone AS (DELETE FROM greenroom.items WHERE {where} RETURNING id)
+        DELETE FROM greenroom.item_words USING gone WHERE item = gone.id
+    """
+
+
+_DELETE: Final = _delete("namespace = %s AND key = %s")
+_DELETE_EXPIRED_ONE: Final = _delete("namespace = %s AND key = %s AND expires_at <= %s")
+_DELETE_EXPIRED: Final = _delete("""id IN (
+    SELECT id FROM greenroom.items WHERE expires_at <= %s ORDER BY expires_at, id LIMIT %s
+)""")
 _PUT: Final = f"""
-    INSERT INTO greenroom.items ({_COLUMNS}, words, vectors)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s::bytea[])
-    ON CONFLICT (namespace, key) DO UPDATE SET
-        value = excluded.value, updated_at = excluded.updated_at, ttl = excluded.ttl,
-        expires_at = excluded.expires_at, words = excluded.words, vectors = excluded.vectors
+    WITH put AS (
+        INSERT INTO greenroom.items ({_COLUMNS}, words, vectors)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s::bytea[])
+        ON CONFLICT (namespace, key) DO UPDATE SET
+            value = excluded.value, updated_at = excluded.updated_at, ttl = excluded.ttl,
+            expires_at = excluded.expires_at, words = excluded.words, vectors = excluded.vectors
+        RETURNING id
+    ),
+    before AS (DELETE FROM greenroom.item_words USING put WHERE item = put.id)
+    INSERT INTO greenroom.item_words (item, words)
+    SELECT put.id, unnest(%s::text[]::tsvector[]) FROM put
 """
 _PROLONG: Final = """
     UPDATE greenroom.items SET expires_at = %s
     WHERE namespace = %s AND key = %s AND ttl = %s AND expires_at < %s
 """
-_DELETE: Final = "DELETE FROM greenroom.items WHERE namespace = %s AND key = %s"
-_DELETE_EXPIRED: Final = """
-    DELETE FROM greenroom.items WHERE id IN (
-        SELECT id FROM greenroom.items WHERE expires_at <= %s ORDER BY expires_at, id LIMIT %s
-    )
-"""
 _NAMESPACES: Final = f"""
     SELECT DISTINCT namespace FROM greenroom.items
     WHERE namespace >= %s AND namespace < %s AND {_LIVES} ORDER BY namespace LIMIT {AHEAD}
 """
+_BY_AGE: Final = f"SELECT {_COLUMNS}, NULL FROM {_BELOW} ORDER BY id LIMIT %s OFFSET %s"
+# The rest is looked at where the page has room for it.
+_BY_WORDS: Final = f"""
+    WITH hits AS MATERIALIZED (
+        SELECT item, sum({RANK}) AS score FROM greenroom.item_words
+        WHERE words @@ %s::tsquery GROUP BY item
+    ),
+    best AS MATERIALIZED (
+        SELECT below.*, score FROM (SELECT id, {_COLUMNS} FROM {_BELOW}) AS below
+        JOIN hits ON item = id ORDER BY score DESC, id LIMIT %s
+    ),
+    rest AS (
+        SELECT id, {_COLUMNS}, NULL::real FROM {_BELOW}
+        AND NOT EXISTS (SELECT FROM hits WHERE item = id)
+        ORDER BY id LIMIT %s - (SELECT count(*) FROM best)
+    )
+    SELECT {_COLUMNS}, score FROM (TABLE best UNION ALL TABLE rest) AS found
+    ORDER BY score DESC NULLS LAST, id LIMIT %s OFFSET %s
+"""
+
+First = Callable[[int, int], list[FoundItem]]  # a page, by its limit and offset
 
 
 class PostgresItems(Storage):
@@ -67,18 +110,43 @@ class PostgresItems(Storage):
         rows = self._fetch(f"SELECT {_COLUMNS} FROM greenroom.items {where}", values)
         return to_item(rows[0]) if rows else None
 
+    @contextmanager
+    @abstractmethod
+    def moment(self) -> Iterator[PostgresItems]:
+        yield self
+
     def search_items(self, query: ItemQuery) -> list[FoundItem]:
-        where = f"WHERE namespace >= %s AND namespace < %s AND {_LIVES} ORDER BY id"
-        values = [*namespaces.below(query.prefix), query.now]
-        if not (query.filter or query.words or query.vector is not None):
-            page = f"SELECT {_COLUMNS} FROM greenroom.items {where} LIMIT %s OFFSET %s"
-            rows = self._fetch(page, [*values, query.limit, query.offset])
-            return [FoundItem(to_item(row)) for row in rows]
-        everything = f"SELECT {_COLUMNS}, words, vectors FROM greenroom.items {where}"
-        rows = self._fetch(everything, values)
-        return ranked(
-            (PutItem(to_item(row[:-2]), row[-2], _vectors(row[-1])) for row in rows), query
-        )
+        if query.vector is not None:
+            return self._search_by_vector(query, query.vector)
+        below = (*namespaces.below(query.prefix), query.now)
+
+        def first(limit: int, offset: int) -> list[FoundItem]:
+            if query.words:
+                words = (tsquery(query.words), match(query.prefix, query.words))
+                end = limit + offset
+                rows = self._fetch(_BY_WORDS, (*words, *below, end, *below, end, limit, offset))
+            else:
+                rows = self._fetch(_BY_AGE, (*below, limit, offset))
+            return [FoundItem(to_item(row[:-1]), row[-1]) for row in rows]
+
+        return _page(query, first)
+
+    def _search_by_vector(self, query: ItemQuery, vector: Sequence[float]) -> list[FoundItem]:
+        below = (*namespaces.below(query.prefix), query.now)
+        with self.moment() as then:
+            scores = {
+                ident: similarity((memoryview(one).cast("f") for one in packed), vector)
+                for ident, packed in then._fetch(f"SELECT id, vectors FROM {_BELOW}", below)
+            }
+            ids = sorted(scores, key=lambda one: (scores[one] is None, -(scores[one] or 0.0), one))
+
+            def first(limit: int, offset: int) -> list[FoundItem]:
+                page = ids[offset : offset + limit]
+                query = f"SELECT {_COLUMNS}, id FROM greenroom.items WHERE id = ANY(%s)"
+                rows = {row[-1]: row[:-1] for row in then._fetch(query, (page,))}
+                return [FoundItem(to_item(rows[ident]), scores[ident]) for ident in page]
+
+            return _page(query, first)
 
     def list_namespaces(self, query: NamespaceQuery) -> list[tuple[str, ...]]:
         ahead: deque[str] = deque()
@@ -119,7 +187,9 @@ def send_item(
             cursor.execute(_DELETE_EXPIRED_ONE, (name, item.key, item.updated_at))
             times = (item.created_at, item.updated_at, item.ttl, item.expires_at)
             packed = [array("f", vector).tobytes() for vector in vectors]
-            cursor.execute(_PUT, (name, item.key, item.value.decode(), *times, text, packed))
+            words = all_words(text)
+            found_by = (" ".join(words), packed, tsvectors(item.namespace, words))
+            cursor.execute(_PUT, (name, item.key, item.value.decode(), *times, *found_by))
         case DeleteItem(namespace, key):
             cursor.execute(_DELETE, (namespaces.to_text(namespace), key))
         case ProlongItem(namespace, key, ttl, expires_at):
@@ -127,6 +197,22 @@ def send_item(
             cursor.execute(_PROLONG, (expires_at, name, key, ttl, expires_at))
         case DeleteExpired(now, limit):
             cursor.execute(_DELETE_EXPIRED, (now, limit))
+
+
+def _page(query: ItemQuery, first: First) -> list[FoundItem]:
+    """The page that a query asks for, of what fits its filter."""
+    encode_json(dict(query.filter), "filter")
+    if not query.filter:
+        return first(query.limit, query.offset)
+    end = query.offset + query.limit
+    size = max(end, FIRST)
+    while True:
+        # From the start, so that all of it is of one moment.
+        found = first(size, 0)
+        fitting = [one for one in found if fits(msgspec.json.decode(one.item.value), query.filter)]
+        if len(fitting) >= end or len(found) < size:
+            return fitting[query.offset : end]
+        size *= MORE
 
 
 def _vectors(packed: Sequence[bytes]) -> tuple[tuple[float, ...], ...]:

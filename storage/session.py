@@ -8,6 +8,7 @@ import platform
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from queue import Empty, SimpleQueue
+from time import perf_counter
 from types import TracebackType
 from typing import Any, Concatenate, Final, ParamSpec, Protocol, Self, TypeVar
 
@@ -17,6 +18,7 @@ import trio
 from .contract import Lease, StaleEpoch, Storage, StorageAway, StorageError, StorageHeld
 from .operations import Operation
 from .readers import Readers
+from .timing import Timing
 
 __all__ = ["Commit", "RunBlocking", "StorageSession"]
 
@@ -98,7 +100,7 @@ class StorageSession:
     writes, and up to 4 that read. A storage that does not block is called on the event loop.
     `stale`: set when somebody else has taken the lease, or may soon because it could not be
     renewed; work must stop then. `why`: the reason. `away`: why storage cannot be reached at the
-    moment, if so; commits and reads wait meanwhile.
+    moment, if so; commits and reads wait meanwhile. `commit_times`: how long commits took.
     """
 
     def __init__(
@@ -113,6 +115,7 @@ class StorageSession:
         self.stale = trio.Event()
         self.why: StaleEpoch | None = None
         self.away: StorageAway | None = None
+        self.commit_times = Timing()
         self._lease: Lease | None = None
         self._closed = False
         self._threaded = storage.blocking and run_blocking is None
@@ -362,6 +365,7 @@ class StorageSession:
             return []
         if self.why is not None:
             return [self.why] * len(batch)
+        began = perf_counter()  # it runs in a thread, where trio's clock is not to be had
         try:
             return self.storage.commit([commit.operations for commit in batch], self.epoch)
         except StorageAway:
@@ -369,6 +373,8 @@ class StorageSession:
         except Exception as error:
             # Whatever it is, the callers are told and the next batch is tried.
             return [error] * len(batch)
+        finally:
+            self.commit_times.add(perf_counter() - began)
 
     def _settle(self, batch: Sequence[Commit], errors: Sequence[Exception | None]) -> None:
         if self.away is not None and self.why is None:

@@ -7,13 +7,13 @@ import re
 import sqlite3
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from hashlib import blake2b
 from operator import mul
 from typing import Any, Final
 
 import msgspec
 
 from greenroom.graph.filters import fits, is_comparison
+from greenroom.graph.words import all_words
 
 from . import namespaces
 from .codec import encode_json
@@ -114,10 +114,10 @@ def _put(
             _delete(connection, [found[:1]])
         times = (item.created_at, item.updated_at, item.ttl, item.expires_at)
         ident = connection.execute(_INSERT, (name, item.key, value, *times)).lastrowid
-    if text:
-        places = " ".join(_place(item.namespace[:n]) for n in range(1, len(item.namespace) + 1))
-        words = "INSERT INTO item_texts (rowid, places, text) VALUES (?, ?, ?)"
-        connection.execute(words, (ident, places, text.casefold()))
+    if words := " ".join(all_words(text)):
+        places = " ".join(namespaces.places(item.namespace))
+        texts = "INSERT INTO item_texts (rowid, places, text) VALUES (?, ?, ?)"
+        connection.execute(texts, (ident, places, words))
     connection.executemany(
         "INSERT INTO item_vectors (item, vector) VALUES (?, ?)",
         [(ident, array("f", vector).tobytes()) for vector in vectors],
@@ -181,13 +181,8 @@ def search(connection: sqlite3.Connection, query: ItemQuery) -> list[FoundItem]:
 def _match(query: ItemQuery) -> str:
     """What FTS5 is to look for. Words have nothing but letters and digits in them."""
     words = " OR ".join(f'"{word}"' for word in query.words)
-    where = f"places : {_place(query.prefix)} AND " if query.prefix else ""
-    return f"{where}({words})"
-
-
-def _place(prefix: Sequence[str]) -> str:
-    """A word that stands for all namespaces below a prefix: others' items need no look then."""
-    return "x" + blake2b(namespaces.to_text(prefix).encode(), digest_size=10).hexdigest()
+    where = f"places : {namespaces.place(query.prefix)} AND " if query.prefix else ""
+    return f"{where}text : ({words})"
 
 
 def list_namespaces(connection: sqlite3.Connection, query: NamespaceQuery) -> list[tuple[str, ...]]:

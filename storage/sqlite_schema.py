@@ -15,6 +15,8 @@ from typing import Final
 
 from sqlite_utils import Database, Migrations
 
+from greenroom.graph.words import all_words
+
 from .contract import StorageError
 from .first_format import renew
 from .sqlite_files import create_file
@@ -202,6 +204,20 @@ def crons(db: Database) -> None:
         db.execute(statement)
 
 
+def words(db: Database) -> None:
+    """Texts are kept as their words, with a space between: FTS5 is not to see other words in them,
+    or to take an accent away."""
+    db.conn.create_function("words_of_text", 1, lambda text: " ".join(all_words(text)))
+    for statement in (
+        "CREATE VIRTUAL TABLE item_words USING fts5 (places, text, tokenize = 'ascii')",
+        """INSERT INTO item_words (rowid, places, text)
+            SELECT rowid, places, words_of_text(text) FROM item_texts""",
+        "DROP TABLE item_texts",
+        "ALTER TABLE item_words RENAME TO item_texts",
+    ):
+        db.execute(statement)
+
+
 def posts(db: Database) -> None:
     db.execute("""CREATE TABLE posts (
         id INTEGER PRIMARY KEY,
@@ -219,6 +235,7 @@ MIGRATIONS: Final = (
     bounds,
     chains,
     crons,
+    words,
     posts,
 )  # in order; a released one is never changed
 

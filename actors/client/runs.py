@@ -101,8 +101,8 @@ class RunsClient:
         go on where the thread paused or failed. `config`, `context`, `metadata`: the run's own.
         `checkpoint`, `checkpoint_id`: go on from an older one.
         `stream_mode`: one or several of `values` (default), `updates`, `messages`,
-        `messages-tuple`, `custom`, `tasks`, `checkpoints`, `debug`. `stream_subgraphs`: events of
-        inner graphs too. `stream_resumable`: keep the events.
+        `messages-tuple`, `custom`, `tasks`, `checkpoints`, `debug`, `events`. `stream_subgraphs`:
+        events of inner graphs too. `stream_resumable`: keep the events.
         `interrupt_before`, `interrupt_after`: breakpoints of this run, or "*".
         `multitask_strategy`: what happens if the thread is busy: `enqueue` (default), `reject`,
         `interrupt` or `rollback`. `if_not_exists`: `reject` (default: NotFound) or `create` the

@@ -8,6 +8,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from greenroom.actors import Invalid
+from greenroom.actors.client.following import FEED_MODES
+from greenroom.gateway.decoding import shown
 from greenroom.gateway.requests import (
     CheckpointStateRequest,
     HistorySearch,
@@ -17,12 +20,15 @@ from greenroom.gateway.requests import (
     ThreadPatch,
     ThreadPrune,
     ThreadSearch,
+    last_event_id,
     path_id,
     query_flag,
     query_int,
+    query_list,
     read,
 )
 from greenroom.gateway.responses import client, json_response, page
+from greenroom.gateway.sse import STREAM_HEADERS, EventStream
 
 __all__ = ["routes"]
 
@@ -124,6 +130,24 @@ async def search_history(request: Request) -> Response:
     return json_response(await client(request).threads.get_history(thread_id, **body.arguments()))
 
 
+async def stream(request: Request) -> EventStream:
+    thread_id = path_id(request, "thread_id")
+    modes = query_list(request, "stream_modes") or query_list(request, "stream_mode")
+    for mode in modes or ():
+        if mode not in FEED_MODES:
+            raise Invalid(f"stream_modes: {shown(mode)} is none of {', '.join(FEED_MODES)}")
+    after = last_event_id(request)
+    await client(request).threads.get(thread_id)
+    return EventStream(
+        live=request.app.state.live,
+        headers=STREAM_HEADERS,
+        events=client(request).threads.events(
+            thread_id, after=after, stream_mode=modes or FEED_MODES[:1]
+        ),
+        with_ids=True,
+    )
+
+
 routes = [
     Route("/threads", create, methods=["POST"]),
     Route("/threads/search", search, methods=["POST"]),
@@ -137,6 +161,7 @@ routes = [
     Route("/threads/{thread_id}/state", update_state, methods=["POST"]),
     Route("/threads/{thread_id}/state/checkpoint", get_state_at_checkpoint, methods=["POST"]),
     Route("/threads/{thread_id}/state/{checkpoint_id}", get_state_at, methods=["GET"]),
+    Route("/threads/{thread_id}/stream", stream, methods=["GET"]),
     Route("/threads/{thread_id}/history", history, methods=["GET"]),
     Route("/threads/{thread_id}/history", search_history, methods=["POST"]),
 ]

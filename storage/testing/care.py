@@ -172,14 +172,18 @@ class CareContract(OpenStorage):
 
     def test_items_are_scanned_in_the_order_in_which_they_were_made(self, opened: Open) -> None:
         puts = [
-            PutItem(make_item(("x", "y"), "b", {"n": 1}), "some words", ((0.6, 0.8), (1.0, 0.0))),
+            PutItem(
+                make_item(("x", "y"), "b", {"n": 1}),
+                "Some of\nthe-WORDS: é_1",
+                ((0.6, 0.8), (1.0, 0.0)),
+            ),
             PutItem(make_item(("x",), "a", ttl=1.0, expires_at="1999")),
         ]
         opened.commit(*puts)
         opened.commit(puts[0])  # in its place
         found = opened.storage.scan_items()
         assert [put.item for _, put in found] == [put.item for put in puts]
-        assert [put.text for _, put in found] == ["some words", ""]
+        assert [put.text for _, put in found] == ["some of the words é 1", ""]
         assert [pytest.approx(one) for one in puts[0].vectors] == list(found[0][1].vectors)
         assert opened.storage.scan_items(after=found[0][0]) == found[1:]
         assert opened.storage.scan_items(limit=1) == found[:1]

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from greenroom.graph.filters import fits
+from greenroom.graph.words import words_of
 
 from ..codec import Unstorable
 from ..contract import RecordExists, Storage
+from ..namespaces import place
 from ..operations import DeleteExpired, DeleteItem, InsertThread, ProlongItem, PutItem
 from ..queries import ItemQuery, NamespaceQuery
 from .making import Open, OpenStorage, make_item, make_thread
@@ -222,6 +224,82 @@ class ItemContract(OpenStorage):
         assert (found["two"] or 0) > (found["one"] or 0) > 0
         assert _scores(opened, prefix=("a",), words=("strasse",))["two"] is not None
         assert _keys(opened, prefix=("a",), words=("soup",), limit=1, offset=2) == ["none"]
+
+    @pytest.mark.parametrize(
+        ("text", "words", "others"),
+        [
+            ("foo-bar snake_case", "foo bar snake case", "foobar snake_case -"),
+            ("ada@example.com", "ada example com", "ada@example.com example.com"),
+            ("https://a.example/b?c=3.14", "https a example b c 3 14", "3.14 http"),
+            ("Don't RUN the running", "don t run the running", "dont runs"),
+            ("CAFÉ Straße", "café strasse", "cafe straße"),
+            ("soup🥰spoon 🥣 x\ue000y", "soup spoon x y", "soupspoon 🥰"),
+            ("हिन्दी 東京都 ключ", "ह न द 東京都 ключ", "हिन्दी 東京 кл"),
+            ("a\\b'c\"d:1,2&e|!f<->(g)*^h%i?j", "a b c d 1 2 e f g h i j", "bc 12"),
+            ("and OR not near " + "x" * 5000, "and or not near " + "x" * 5000, "x" * 4999),
+        ],
+    )
+    def test_an_item_is_found_by_the_words_of_its_text_and_nothing_else(
+        self, opened: Open, text: str, words: str, others: str
+    ) -> None:
+        opened.commit(PutItem(make_item(("a",), "has"), text), PutItem(make_item(("a",), "not")))
+        assert words_of(text) == tuple(words.split())
+        for word in words.split():
+            found = _scores(opened, prefix=("a",), words=(word,))
+            assert (found["has"] or 0) > 0, word
+            assert found["not"] is None
+            assert _scores(opened, words=(word,)) == found
+        for word in {*others.split(), place(("a",))}:
+            for asked in words_of(word):
+                if asked not in words.split():
+                    assert set(_scores(opened, words=(asked,)).values()) == {None}, asked
+
+    def test_a_long_text_is_found_by_all_its_words_until_it_is_another(self, opened: Open) -> None:
+        long = " ".join(f"word{number:x}" for number in range(30_000))
+        opened.commit(PutItem(make_item(("a",), "one"), "word0 of others"))
+        opened.commit(PutItem(make_item(("a",), "long"), long))
+        first, middle, last = ("word0",), ("word3a98",), ("word752f",)
+        assert None not in _scores(opened, words=first).values()
+        for words in (middle, last):
+            found = _scores(opened, words=words)
+            assert list(found) == ["long", "one"]
+            assert (found["long"] or 0) > 0
+            assert found["one"] is None
+        opened.commit(PutItem(make_item(("a",), "long"), "word0"))
+        for words in (middle, last):
+            assert set(_scores(opened, words=words).values()) == {None}
+        opened.commit(PutItem(make_item(("a",), "long"), long), DeleteItem(("a",), "long"))
+        assert _scores(opened, words=last) == {"one": None}
+
+    def test_a_filter_is_held_against_as_many_as_it_takes_in_their_order(
+        self, opened: Open
+    ) -> None:
+        def put(n: int) -> PutItem:
+            vector = (-1.0, 0.0) if n % 2 else (1.0, 0.0)
+            return PutItem(make_item(("a",), str(n), {"n": n}), "soup" if n % 2 else "", (vector,))
+
+        opened.commit(*map(put, range(600)))
+        for given, best in (({}, None), ({"words": ("soup",)}, 1), ({"vector": (1.0, 0.0)}, 0)):
+            for since in (0, 90, 450, 590, 599, 600):
+                keys = [str(n) for n in range(since, 600)]
+                if best is not None:
+                    keys.sort(key=lambda key: int(key) % 2 != best)
+                asked = {**given, "filter": {"n": {"$gte": since}}}
+                assert _keys(opened, **asked, limit=7, offset=2) == keys[2:9]
+                assert _keys(opened, **asked, limit=999) == keys
+                assert _keys(opened, **asked, limit=0) == _keys(opened, **asked, offset=600) == []
+
+    def test_what_has_expired_is_not_found_and_what_is_prolonged_is(self, opened: Open) -> None:
+        for key in ("short", "long"):
+            item = make_item(("a",), key, ttl=1, expires_at=LATER)
+            opened.commit(PutItem(item, "soup", ((1.0, 0.0),)))
+        opened.commit(ProlongItem(("a",), "long", 1, MUCH_LATER))
+        for query in ({"words": ("soup",)}, {"vector": (1.0, 0.0)}):
+            assert list(_scores(opened, **query)) == ["short", "long"]
+            assert None not in _scores(opened, **query).values()
+            later = _scores(opened, **query, now=LATER)
+            assert list(later) == ["long"]
+            assert later["long"] is not None
 
     def test_an_item_that_was_put_again_is_found_by_what_it_has_now(self, opened: Open) -> None:
         opened.commit(PutItem(make_item(("a",), "x"), text="soup", vectors=((1.0, 0.0),)))

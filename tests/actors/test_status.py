@@ -7,7 +7,8 @@ import pytest
 
 from greenroom.actors.status import settled, thread_error
 from greenroom.graph import Interrupt
-from greenroom.graph.checkpoint import Checkpoint, PendingWrites, Planned, Saved, TaskError
+from greenroom.graph.checkpoint import Checkpoint, PendingWrites, Planned, Saved
+from greenroom.graph.failure import TaskError
 from greenroom.storage import Thread
 
 NOW = "2026-01-02T00:00:00.000000+00:00"
@@ -20,6 +21,7 @@ ASKED = PendingWrites(
 FAILED = PendingWrites(
     checkpoint_id="c", task_id="t2", node="b", error=TaskError.of(ValueError("boom"))
 )
+HANDLED = attrs.evolve(ASKED, handles=FAILED.error)
 
 
 def saved(*pending: PendingWrites, left: bool = False) -> Saved:
@@ -39,6 +41,7 @@ def saved(*pending: PendingWrites, left: bool = False) -> Saved:
         (saved(left=True), False, "interrupted"),
         (saved(ASKED, left=True), False, "interrupted"),
         (saved(ASKED, FAILED, left=True), False, "error"),
+        (saved(HANDLED, left=True), False, "interrupted"),
         (saved(FAILED, left=True), True, "busy"),
     ],
 )

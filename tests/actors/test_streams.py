@@ -9,7 +9,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from greenroom.actors import Client, Greenroom, Invalid, NotFound, StreamPart
-from greenroom.graph import get_stream_writer, interrupt
+from greenroom.graph import emit_message, get_stream_writer, interrupt
 from greenroom.storage import Event, SqliteStorage
 
 from .conftest import Serve
@@ -588,3 +588,110 @@ async def test_what_a_fenced_run_emits_reaches_nobody(
         assert hold.order == ["slow begins", "slow ends"]
         assert await joined(client, handle.run, last_event_id=0) == before
         assert [part async for batch in handle.events() for part in batch] == before
+
+
+# Stream mode `events`.
+
+
+def told(parts: list[StreamPart]) -> list[tuple[str, str]]:
+    """What happened to what."""
+    return [(part.data["event"], part.data["name"]) for part in parts if part.event == "events"]
+
+
+def of_node(name: str, graph: str = "agent") -> list[tuple[str, str]]:
+    return [
+        ("on_chain_start", name),
+        ("on_chain_stream", name),
+        ("on_chain_end", name),
+        ("on_chain_stream", graph),
+    ]
+
+
+async def test_events_are_those_of_chains(room: Greenroom) -> None:
+    async with room:
+        client, thread_id = room.client, await new_thread(room.client)
+        parts = await streamed(client, thread_id, "agent", input=text("x"), stream_mode="events")
+        start, end = ("on_chain_start", "agent"), ("on_chain_end", "agent")
+        assert told(parts) == [start, *of_node("a"), *of_node("b"), end]
+        assert [part.event for part in parts] == ["metadata", *["events"] * 10]
+
+        run_id = parts[0].data["run_id"]
+        events = [part.data for part in parts[1:]]
+        whole, first, chunk, over, _, second = events[:6]
+        assert (whole["run_id"], whole["parent_ids"]) == (run_id, [])
+        assert whole["data"] == {"input": text("x")}
+        assert first["run_id"] == chunk["run_id"] == over["run_id"] != second["run_id"]
+        assert first["parent_ids"] == [run_id]
+        assert first["data"]["input"]["log"] == ["x"]
+        assert chunk["data"] == {"chunk": {"log": ["a"]}}
+        assert over["data"] == {"output": {"log": ["a"]}}
+        assert events[4]["data"] == {"chunk": {"a": {"log": ["a"]}}}
+        assert (first["tags"], second["tags"]) == (["graph:step:1"], ["graph:step:2"])
+        assert (
+            first["metadata"].items()
+            >= {
+                "langgraph_node": "a",
+                "langgraph_step": 1,
+                "run_id": run_id,
+                "thread_id": thread_id,
+                "graph_id": "agent",
+            }.items()
+        )
+        assert events[-1]["data"]["output"]["log"] == ["x", "a", "b"]
+
+
+async def test_events_come_beside_other_modes_and_do_not_show_what_they_are_made_of(
+    room: Greenroom,
+) -> None:
+    async with room:
+        client, thread_id = room.client, await new_thread(room.client)
+        modes = ["events", "updates"]
+        parts = await streamed(client, thread_id, "agent", input=text("x"), stream_mode=modes)
+        assert {part.event for part in parts} == {"metadata", "events", "updates"}
+        assert len(told(parts)) == 10
+
+
+async def test_a_task_that_asks_has_an_event_for_its_start_alone(room: Greenroom) -> None:
+    async with room:
+        client, thread_id = room.client, await new_thread(room.client)
+        parts = await streamed(client, thread_id, "ask", input=text("x"), stream_mode="events")
+        starts = [("on_chain_start", "ask"), ("on_chain_start", "ask")]  # the graph, and its node
+        assert told(parts) == [*starts, ("on_chain_end", "ask")]
+
+
+async def test_events_of_graphs_inside_name_what_is_around_them(room: Greenroom) -> None:
+    async with room:
+        client, thread_id = room.client, await new_thread(room.client)
+        parts = await streamed(
+            client,
+            thread_id,
+            "outer",
+            input=text("x"),
+            stream_mode="events",
+            stream_subgraphs=True,
+        )
+        starts = {
+            part.data["name"]: part.data
+            for part in parts
+            if part.event == "events" and part.data["event"] == "on_chain_start"
+        }
+        run_id = parts[0].data["run_id"]
+        assert list(starts) == ["outer", "inner", "a", "b"]
+        assert starts["a"]["parent_ids"] == [run_id, starts["inner"]["run_id"]]
+        assert starts["b"]["parent_ids"] == [run_id]
+
+
+async def test_parts_of_messages_are_events_of_a_chat_model(serve: Serve) -> None:
+    async def speak(state: Any) -> Any:
+        for word in ("Hel", "lo"):
+            emit_message({"role": "assistant", "content": word, "id": "m"})
+        return {"log": ["spoke"]}
+
+    async with serve(chain(speak=speak)) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        parts = await streamed(client, thread_id, "agent", input=text("x"), stream_mode="events")
+        events = [part.data for part in parts if part.event == "events"]
+        (node,) = [e["run_id"] for e in events if e["name"] == "speak" and "start" in e["event"]]
+        spoken = [event for event in events if event["event"] == "on_chat_model_stream"]
+        assert [event["data"]["chunk"]["content"] for event in spoken] == ["Hel", "lo"]
+        assert {tuple(event["parent_ids"]) for event in spoken} == {(parts[0].data["run_id"], node)}

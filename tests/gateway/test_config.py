@@ -180,6 +180,13 @@ def test_runs_may_be_posted_to_where_the_file_says(folder: Path) -> None:
     )
 
 
+def test_the_server_answers_as_the_file_says(folder: Path) -> None:
+    cors = {"allow_origins": ["https://chat.example"], "max_age": 60}
+    http = {"cors": cors, "mount_prefix": "/agents", "disable_store": True}
+    assert read_config(written(folder, http=http)).http == http
+    assert read_config(written(folder)).http == {}
+
+
 def test_the_store_is_as_the_file_says(folder: Path) -> None:
     code = "count = 0\n\ndef letters(texts):\n    return [[float(len(text))] for text in texts]\n"
     (folder / "agent.py").write_text(f"{GRAPH}\n{code}")
@@ -240,6 +247,12 @@ def test_files_whose_paths_are_nearly_the_same_are_two(folder: Path) -> None:
         ),
         ({"checkpointer": {"ttl": {"default_ttl": 0}}}, "checkpointer.ttl.default_ttl: expected"),
         ({"checkpointer": {"ttl": {"strategy": "x"}}}, "checkpointer.ttl.strategy: "),
+        ({"http": {"mount_prefix": "agents"}}, "http.mount_prefix: expected"),
+        (
+            {"http": {"cors": {"allow_origins": "*"}}},
+            "http.cors.allow_origins: expected array or null, got",
+        ),
+        ({"http": {"cors": {"max_age": -1}}}, "http.cors.max_age: expected integer"),
         (
             {"store": {"index": {"embed": "openai:text-embedding-3-small"}}},
             "store.index.embed: expected './file.py:attribute', got 'openai:text",

@@ -228,7 +228,7 @@ def nothing(folder: Path) -> None:
         (nothing, ["--config", "nowhere.json"], "cannot read nowhere.json: No such file"),
         (nothing, ["--port", "many"], "'many' is not a valid integer"),
         (nothing, ["--port", "70000"], "70000 is not in the range 0<=x<=65535"),
-        (nothing, ["--host", "192.0.2.1"], "cannot listen on 192.0.2.1, port 0: "),
+        (nothing, ["--host", "192.0.2.1", "--insecure"], "cannot listen on 192.0.2.1, port 0: "),
         (
             nothing,
             ["--storage", "postgresql://ada:secret@127.0.0.1:1/y"],

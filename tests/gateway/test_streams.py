@@ -174,3 +174,37 @@ async def test_a_run_goes_on_without_its_client_otherwise(
     gate.opened.set()
     await http.get(f"{path}/join")
     assert (await http.get(path)).json()["status"] == "success"
+
+
+async def test_a_thread_is_followed_over_all_its_runs(http: httpx.AsyncClient, thread: str) -> None:
+    kept = await http.post(f"{thread}/runs/stream", json=run_of("abc", stream_resumable=True))
+    before = events_of(kept.text)
+    headers = {"Last-Event-ID": before[1]["id"]}
+    async with (
+        http.stream("GET", f"{thread}/stream") as following,
+        http.stream("GET", f"{thread}/stream", headers=headers) as back,
+    ):
+        assert following.headers["content-type"] == "text/event-stream; charset=utf-8"
+        for graph in ("abc", "talks"):
+            await http.post(f"{thread}/runs/wait", json=run_of(graph))
+        await http.delete(thread)  # which ends the streams
+        await following.aread()
+        await back.aread()
+    events = events_of(following.text)
+    of_abc = ["metadata", "updates", "updates", "updates", "metadata"]
+    assert [event["event"] for event in events] == [*of_abc, "metadata", "updates", "metadata"]
+    assert '"run_done"' in events[4]["data"]
+    assert events_of(back.text) == [*before[2:], *events]
+    ids = [int(event["id"]) for event in (*before, *events)]
+    assert ids == sorted(set(ids))
+
+
+@pytest.mark.parametrize("name", ["stream_modes", "stream_mode"])  # the API's, and the SDK's
+async def test_a_mode_of_following_that_is_none_is_refused(
+    http: httpx.AsyncClient, thread: str, name: str
+) -> None:
+    answer = await http.get(f"{thread}/stream", params={name: "nope"})
+    assert answer.status_code == 422
+    expected = 'stream_modes: "nope" is none of run_modes, lifecycle, state_update'
+    assert answer.json() == {"detail": expected}
+    assert (await http.get(f"/threads/{NIL}/stream")).status_code == 404

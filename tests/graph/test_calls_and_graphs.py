@@ -69,6 +69,74 @@ def asked(result: Any) -> list[Any]:
     return [question.value for question in result["__interrupt__"]]
 
 
+# What is known of them before they are called.
+
+
+def called_by(program: Any, **options: Any) -> dict[str, Any]:
+    return dict(program.get_subgraphs(**options))
+
+
+def test_graphs_that_tasks_call_are_listed_under_their_callers(wire: Any, asking: Any) -> None:
+    deep = wire({"sub": asking}, (START, "sub"), checkpointer=None)
+
+    @task
+    async def inner(word: str) -> Any:
+        return [await deep.ainvoke({"log": [word]}), inner]
+
+    @task
+    def outer(word: str) -> Any:
+        return [asking.invoke({"log": [word]}), inner(word).result(), outer]
+
+    async def call(state: Any) -> Any:
+        return {"log": [await outer("a")]}
+
+    @entrypoint()
+    async def main(word: str) -> Any:
+        return [await inner(word), await outer(word)]
+
+    graph = wire({"call": call, "none": lambda state: None}, (START, "call"), checkpointer=None)
+    assert called_by(graph) == {"call|outer": asking, "call|outer|inner": deep}
+    assert called_by(main) == {
+        "main|inner": deep,
+        "main|outer": asking,
+        "main|outer|inner": deep,
+    }
+    assert called_by(main, recurse=True) == {
+        **called_by(main),
+        "main|inner|sub": asking,
+        "main|outer|inner|sub": asking,
+    }
+    assert called_by(main, namespace="main|outer|inner") == {"main|outer|inner": deep}
+    assert called_by(main, namespace="main|inner|sub", recurse=True) == {"main|inner|sub": asking}
+    assert called_by(main, namespace="main|inner|sub") == {}
+
+
+def test_a_graph_in_a_task_that_keeps_nothing_is_not_listed(wire: Any) -> None:
+    inner = wire({"x": lambda state: None}, (START, "x"), checkpointer=False)
+
+    @task
+    async def call() -> Any:
+        return await inner.ainvoke({})
+
+    @entrypoint()
+    async def main(given: Any) -> Any:
+        return await call()
+
+    assert called_by(main) == {}
+
+
+async def test_what_is_listed_names_the_places_of_states(
+    thread: Any, asking: Any, graph_task: Any
+) -> None:
+    call = graph_task(asking)
+    main = program(lambda word: call(word).result())
+    await main.ainvoke("a", thread)
+    [listed] = [namespace async for namespace, _ in main.aget_subgraphs()]
+    (question,) = (await main.aget_state(thread)).interrupts
+    *around, _ = [place.partition(":")[0] for place in question.ns]
+    assert listed == "|".join(around)
+
+
 # Graphs that tasks call.
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from pkgutil import iter_modules
 
 import pytest
 
@@ -45,3 +46,9 @@ def test_all_names_are_there_once() -> None:
     names = greenroom.graph.__all__
     assert len(names) == len(set(names))
     assert [name for name in names if not hasattr(greenroom.graph, name)] == []
+
+
+def test_no_name_is_a_module_s_too() -> None:
+    modules = {module.name for module in iter_modules(greenroom.graph.__path__)}
+    assert "attempt" in modules
+    assert modules.isdisjoint(greenroom.graph.__all__)

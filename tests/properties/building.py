@@ -119,7 +119,7 @@ def _node(shape: Shape, role: Role, effects: Effects) -> Callable[..., Any]:
 
 def _handler(shape: Shape, role: Role) -> Callable[..., Any]:
     async def handler(seen: Any, error: NodeError) -> Any:
-        assert (error.node, type(error.error)) == (role.name, Boom)
+        assert (error.node, repr(error.error)) == (role.name, repr(Boom(role.name)))
         writes, goto = handle(shape, role, seen)
         return returned(attrs.evolve(role, form="command"), writes, goto)
 

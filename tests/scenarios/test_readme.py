@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
-from .server import PROJECT, Server
+from .server import PATIENCE, PROJECT, Server, free_port, until
 
 EXAMPLES = PROJECT / "examples"
 
@@ -95,3 +98,34 @@ def test_the_embedded_example(tmp_path: Path) -> None:
 
     assert "original text" in question
     assert answer == "{'some_text': 'Edited text'}"
+
+
+@pytest.mark.parametrize("name", ["blocking", "on_asyncio"])
+def test_the_examples_of_programs_without_trio(name: str, tmp_path: Path) -> None:
+    *events, answer = run(sys.executable, str(EXAMPLES / f"{name}.py"), folder=tmp_path)
+
+    assert events == ["metadata", "values", "values"]
+    assert answer == "{'some_text': 'Edited text'}"
+
+
+def test_the_example_of_an_application_on_asyncio(tmp_path: Path) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    command = [sys.executable, "-m", "hypercorn", "mounted:app", "--bind", address]
+    path = filter(None, [str(EXAMPLES), os.environ.get("PYTHONPATH")])
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
+    process = subprocess.Popen(command, cwd=tmp_path, env=env)
+    try:
+
+        def answers() -> bool:
+            assert process.poll() is None
+            with contextlib.suppress(httpx.TransportError):
+                return httpx.get(f"http://{address}/agents/ok").status_code == 200
+            return False
+
+        until(answers, "the application to answer")
+        assert httpx.get(f"http://{address}/").text == "The agents are under /agents."
+        process.terminate()
+        assert process.wait(PATIENCE) in (0, -signal.SIGTERM)
+    finally:
+        process.kill()
+        process.wait()

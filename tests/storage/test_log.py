@@ -6,8 +6,9 @@ import attrs
 import pytest
 import trio
 
-from greenroom.graph.checkpoint import Checkpoint, PendingWrites, Planned, TaskError
+from greenroom.graph.checkpoint import Checkpoint, PendingWrites, Planned
 from greenroom.graph.control import Interrupt, Send
+from greenroom.graph.failure import TaskError
 from greenroom.storage import (
     InsertThread,
     LogPage,
@@ -20,6 +21,8 @@ from greenroom.storage import (
     read_history,
     read_saved,
 )
+from greenroom.storage.codec import Types
+from greenroom.storage.delta import decode_writes
 from greenroom.storage.log import SNAPSHOT_EVERY
 from greenroom.storage.testing import make_thread
 
@@ -102,6 +105,8 @@ async def test_a_checkpoint_comes_back_whole(session, log):
     )
     log.append(checkpoint)
     log.append(pending)
+    handled = writes("c1", "handled", handles=TaskError.of(KeyError("x")))
+    log.append(handled)
     log.append(writes("c1", "unfinished"))
     await log.flush()
     saved = (await reopened(session)).head
@@ -109,7 +114,18 @@ async def test_a_checkpoint_comes_back_whole(session, log):
     assert [task.arg for task in saved.checkpoint.next] == [None, {1: 2}]
     assert [task.id for task in saved.checkpoint.next] == [task.id for task in checkpoint.next]
     assert len({task.id for task in saved.checkpoint.next}) == 2
-    assert saved.pending == {"task": pending, "unfinished": writes("c1", "unfinished")}
+    unfinished = writes("c1", "unfinished")
+    assert saved.pending == {"task": pending, "handled": handled, "unfinished": unfinished}
+
+
+async def test_an_error_that_was_recorded_without_its_base_can_be_read(log):
+    log.append(make("c1", {"a": 1}))
+    log.append(writes("c1", error=TaskError("E", "m", "E('m')", "OSError")))
+    row = log.take()[-1].rows[-1]
+    old = row.data.replace(b',"OSError"', b"")
+    assert old != row.data
+    read = decode_writes(attrs.evolve(row, data=old), Types())
+    assert read.error == TaskError("E", "m", "E('m')", "Exception")
 
 
 async def test_the_head_has_the_objects_that_were_appended(log):

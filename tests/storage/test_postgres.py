@@ -15,13 +15,18 @@ from greenroom.storage import (
     AppendLog,
     CronQuery,
     DeleteCron,
+    DeleteExpired,
+    DeleteItem,
     DeletePost,
     DeleteRun,
     DeleteThread,
     InsertThread,
+    ItemQuery,
     PackList,
+    ProlongItem,
     PutAssistant,
     PutCron,
+    PutItem,
     PutPost,
     PutRun,
     PutThread,
@@ -42,6 +47,7 @@ from greenroom.storage.testing import (
     make_checkpoint_row,
     make_cron,
     make_event,
+    make_item,
     make_list_row,
     make_post,
     make_run,
@@ -271,6 +277,7 @@ def test_the_schema_has_a_column_for_every_field(start, db):
 def test_a_schema_of_an_older_version_is_brought_up_to_date(start, db, number, monkeypatch):
     with monkeypatch.context() as older:
         older.setattr("greenroom.storage.postgres_schema.MIGRATIONS", MIGRATIONS[:number])
+        older.setattr(PostgresStorage, "_index", lambda *_: None)  # it knows of no index
         storage, epoch = start()
     insert(storage, epoch, "t")
     storage.close()
@@ -454,6 +461,7 @@ def plans(start, db):
             AppendLog((make_checkpoint_row(1, "c", thread_id=one),)),
             AppendLog((make_writes_row(2, "c", thread_id=one),)),
             AppendEvents((make_event(1, thread_id=one),)),
+            PutItem(make_item((one,), "k"), f"soup {one}"),
             PutCron(make_cron(one, thread_id=one, assistant_id=one, next_run_date=f"2026-{one}")),
             PutPost(make_post(one)),
         )
@@ -503,7 +511,8 @@ def test_looking_for_what_is_due_or_has_expired_or_goes_elsewhere_scans_and_sort
     assert len(storage.scan_threads(after="7", limit=2)) == 2
     assert len(storage.scan_runs("7")) == 1
     assert len(storage.scan_log("7")) == 2
-    assert storage.scan_assistants() == storage.scan_items() == []
+    assert storage.scan_assistants() == []
+    assert len(storage.scan_items(after=7, limit=2)) == 2
     assert len(seen) == 11
     assert [plan for plan in seen if "Seq Scan" in plan or "Sort" in plan] == []
 
@@ -528,14 +537,15 @@ def test_no_commit_scans_a_table(start, db):
         storage._writer.execute("SELECT pg_stat_force_next_flush()")
         query = """
             SELECT relname, seq_scan FROM pg_stat_user_tables
-            WHERE relname IN ('threads', 'runs', 'log', 'events', 'assistants', 'crons', 'posts')
+            WHERE schemaname = 'greenroom' AND relname NOT IN ('lease', 'migrations')
             ORDER BY relname
         """
         return db.execute(query).fetchall()
 
     before = scans()
-    assert len(before) == 7
+    assert len(before) == 10
     run = make_run(kwargs={"input": 1})
+    item = make_item(("a",), "k", ttl=1, expires_at="2027")
     for operation in (
         PutThread(make_thread(status="busy")),
         Restore(Thread, to_row(make_thread())),
@@ -555,6 +565,11 @@ def test_no_commit_scans_a_table(start, db):
         TruncateLog("t", 3),
         DeleteRun("t", "r"),
         DeleteThread("t"),
+        PutItem(item, "soup"),
+        PutItem(item, "soup of the day"),
+        ProlongItem(item.namespace, item.key, 1, "2028"),
+        DeleteExpired("2027", 1),
+        DeleteItem(item.namespace, item.key),
     ):
         assert storage.commit([[operation]], epoch) == [None]
     assert scans() == before
@@ -565,6 +580,21 @@ def test_threads_are_found_by_their_metadata_in_an_index(plans):
     assert storage.count_threads(ThreadQuery(metadata={"number": 7})) == 1
     (plan,) = seen
     assert "Index Scan on threads_metadata" in plan
+
+
+@pytest.mark.parametrize("query", [{}, {"prefix": ("7",)}, {"filter": {"n": None}}])
+def test_items_are_found_by_their_words_in_an_index(plans, db, query):
+    storage, seen = plans
+    db.execute(  # of few the database would read all
+        "INSERT INTO greenroom.item_words"
+        " SELECT n, format('word%s', n)::tsvector FROM generate_series(1000, 5000) n"
+    )
+    db.execute("ANALYZE")
+    best, *_ = storage.search_items(ItemQuery(now="", words=("7",), **query))
+    assert best.score is not None
+    for plan in seen:
+        assert "Index Scan on items_by_words" in plan
+        assert "Seq Scan" not in plan
 
 
 @pytest.mark.parametrize("descending", [True, False])

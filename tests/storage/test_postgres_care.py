@@ -143,6 +143,7 @@ def test_vacuum_makes_a_table_smaller_and_waits_as_long_as_it_takes(storage, db,
         ("DELETE FROM threads", "runs of a thread that is not there"),
         ("DELETE FROM threads", "log records of a thread that is not there"),
         ("DELETE FROM threads", "events of a thread that is not there"),
+        ("DELETE FROM items", "words of an item that is not there"),
     ],
 )
 async def test_damage_is_named(storage, db, dsn, sql, fault):

@@ -11,7 +11,8 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from greenroom.graph import START, Command, StateGraph, interrupt
+from greenroom.graph import START, Command, NodeError, StateGraph, interrupt
+from greenroom.graph.failure import TaskError
 from greenroom.storage import (
     AppendLog,
     MemoryStorage,
@@ -52,6 +53,48 @@ async def test_a_graph_used_alone_pauses_and_is_resumed_by_the_next_process(
         assert await graph.ainvoke(Command(resume="Ada"), thread) == {"log": ["hello", "Ada"]}
         history = [state.values["log"] async for state in graph.aget_state_history(thread)]
         assert history == [["hello", "Ada"], ["hello"], []]
+
+
+class Refused(PermissionError):
+    pass
+
+
+class Handled:
+    """A graph whose node fails and whose error handler asks; remembers who ran with what."""
+
+    def __init__(self, session: StorageSession) -> None:
+        self.ran: list[Any] = []
+        self.session = session
+        builder = StateGraph(State).add_node("node", self.node, error_handler=self.handle)
+        self.graph = builder.add_edge(START, "node").compile(checkpointer=StorageSaver(session))
+
+    async def node(self, state: State) -> Any:
+        self.ran.append("node")
+        raise Refused("not yours")
+
+    async def handle(self, state: State, error: NodeError) -> Any:
+        (stored,) = read_saved(self.session.storage, "t").pending.values()  # type: ignore[union-attr]
+        self.ran.append((error.node, repr(error.error), stored.handles, stored.node))
+        return {"log": [interrupt(isinstance(error.error, PermissionError))]}
+
+
+async def test_an_error_handler_goes_on_in_the_next_process(
+    new_storage: Callable[[], Storage],
+) -> None:
+    thread, sync = {"configurable": {"thread_id": "t"}}, {"durability": "sync"}
+    failed = TaskError("Refused", "not yours", "Refused('not yours')", "PermissionError")
+    handled = ("node", failed.repr, failed, "node")
+    async with StorageSession(new_storage()) as session:
+        first = Handled(session)
+        paused = await first.graph.ainvoke({"log": ["hello"]}, thread, **sync)
+        assert [question.value for question in paused["__interrupt__"]] == [True]
+        assert first.ran == ["node", handled]
+
+    async with StorageSession(new_storage()) as session:
+        second = Handled(session)
+        done = await second.graph.ainvoke(Command(resume="Ada"), thread, **sync)
+        assert done == {"log": ["hello", "Ada"]}
+        assert second.ran == [handled]
 
 
 @pytest.mark.parametrize("durability", ["sync", "async", "exit"])

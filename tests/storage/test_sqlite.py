@@ -36,6 +36,7 @@ from greenroom.storage import (
     sqlite_items,
     sqlite_schema,
 )
+from greenroom.storage.namespaces import place, to_text
 from greenroom.storage.rows import COLUMNS
 from greenroom.storage.testing import (
     StorageContract,
@@ -612,6 +613,28 @@ def test_a_file_of_any_older_version_is_migrated_with_all_it_has(start, path, st
     assert storage.commit([[PutPost(make_post())]], epoch) == [None]
     assert storage.get_post("p") == make_post()
     assert path.with_name(f"{path.name}.backup-{steps}").exists()
+
+
+def test_texts_of_an_older_version_are_found_by_the_words_that_others_see_in_them(start, path):
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        before = Migrations("greenroom.storage")
+        for step in sqlite_schema.MIGRATIONS[:5]:
+            before()(step)
+        before.apply(Database(connection))
+        connection.execute(
+            "INSERT INTO items (id, namespace, key, value, created_at, updated_at)"
+            " VALUES (7, ?, 'k', '{}', '2026', '2026')",
+            [to_text(("a",))],
+        )
+        connection.execute(
+            "INSERT INTO item_texts (rowid, places, text) VALUES (7, ?, 'soup🥰spoon\ncafé')",
+            [place(("a",))],
+        )
+    storage, _ = start()
+    for word, is_found in (("soup", True), ("café", True), ("cafe", False)):
+        (one,) = storage.search_items(ItemQuery(now="", prefix=("a",), words=(word,)))
+        assert (one.score is not None) is is_found
+    assert [put.text for _, put in storage.scan_items()] == ["soup spoon café"]
 
 
 SORTS = ("thread_id", "status", "created_at", "updated_at", "state_updated_at")

@@ -12,7 +12,9 @@ import pytest
 from greenroom.actors import Greenroom
 from greenroom.storage import (
     DeleteRun,
+    ItemQuery,
     MemoryStorage,
+    PutItem,
     Restore,
     SqliteStorage,
     Storage,
@@ -22,6 +24,7 @@ from greenroom.storage import (
 )
 from greenroom.storage.blocking import BlockingSession
 from greenroom.storage.checking import check
+from greenroom.storage.testing import make_item
 from greenroom.storage.transfer import Importer, everything, from_lines, how_many, to_lines
 
 from .stocked import graph, stock
@@ -103,6 +106,27 @@ async def test_threads_go_on_in_the_store_that_they_were_taken_to(
         state = await room.client.runs.wait(ids["asks"], "agent", command={"resume": "yes"})
         assert state["log"][-1] == "yes"
         assert await room.client.store.get_item(["a", "b"], key="k") is not None
+
+
+def test_items_are_found_by_their_words_and_vectors_in_the_store_that_they_were_taken_to(
+    source: Storage, new_target: New
+) -> None:
+    puts = [
+        PutItem(make_item(("a", "b"), "words"), "Soup-of-the-DAY\nCafé 🥣"),
+        PutItem(make_item(("a",), "vectors"), vectors=((0.0, 1.0), (1.0, 0.0))),
+    ]
+    source.open()
+    assert source.commit([puts], source.acquire_lease("tests").epoch) == [None]
+    source.close()
+    lines, target = export(source), new_target()
+    take_in(target, lines)
+    assert export(target) == lines
+    target.open()
+    for query, key in (({"words": ("day", "café")}, "words"), ({"vector": (0.0, 1.0)}, "vectors")):
+        best, other = target.search_items(ItemQuery(now="", **query))
+        assert (best.item.key, other.score) == (key, None)
+        assert best.score is not None
+    target.close()
 
 
 async def test_an_import_that_was_cut_short_anywhere_is_made_again(source: Storage) -> None:

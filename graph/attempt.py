@@ -1,4 +1,4 @@
-"""One task: a node at work, with its answers, its retries and what it calls."""
+"""An attempt at a task: a node at work, with its answers, its retries and what it calls."""
 
 from __future__ import annotations
 
@@ -47,8 +47,9 @@ class Task:
 
     `answers`: those that its interrupts have had. `resumed`: whether it has been at work before.
     `attempt`: each has a Task of its own, so that a thread that outlives one can neither write nor
-    ask in the next. `error`: what its error handler handles. `cached`: it was not run, its outcome
-    was known. `over`: whether its node is done. `pushed`: what its node has written so far.
+    ask in the next. `error`: what its error handler handles, where it is not the node that is at
+    work. `cached`: it was not run, its outcome was known. `over`: whether its node is done.
+    `pushed`: what its node has written so far.
     """
 
     run: Execution
@@ -88,16 +89,21 @@ class Task:
         return self.id if self.caller is None else self.caller.root
 
     @property
+    def name(self) -> str:
+        """What is at work: the node, or its error handler."""
+        return self.planned.node if self.error is None else handler_of(self.planned.node)
+
+    @property
     def path(self) -> tuple[str, ...]:
         """Where this task is, outermost graph first."""
         around = self.run.job.ns if self.caller is None else self.caller.path
-        return (*around, f"{self.planned.node}:{self.id}")
+        return (*around, f"{self.name}:{self.id}")
 
     @property
     def origin(self) -> tuple[str, ...]:
         """Where this task was on the line that its run has left."""
         if self.caller is None:
-            return self.run.origin_of(self.planned)
+            return self.run.origin_of(self)
         around = self.caller.origin
         within = self.caller.within(around[-1].rpartition(":")[2])
         return (*around, f"{self.planned.node}:{self.planned.identified(within).id}")
@@ -105,7 +111,8 @@ class Task:
     # What it calls.
 
     def within(self, ident: str) -> str:
-        """What the ids of its calls follow from, with an id of its own: a handler has others."""
+        """What the ids of its calls and questions follow from, with an id of its own: a handler has
+        others."""
         return ident if self.error is None else handler_of(ident)
 
     @property
@@ -192,7 +199,7 @@ class Task:
             self.answers = Answers()
         for answer in self.answers.to(value):
             return as_response(isolated(answer), response_schema)
-        ident = self.answers.ident(self.id, value)
+        ident = self.answers.ident(self.within(self.id), value)
         if self.run.job.log is None and ident in self.run.answers:
             # Nothing is kept of what it was asked before.
             return as_response(isolated(self.run.answers[ident]), response_schema)
@@ -219,7 +226,7 @@ class Task:
 
     async def perform(self) -> Outcome:
         """Run the node and its conditional edges, trying again as its policies say; where it fails
-        for good, its error handler steps in.
+        for good, its error handler takes over. A task that came so far before goes on there.
 
         Raises GraphInterrupt where the task pauses, ParentCommand where it speaks to the graph
         around this one, or whatever the node raised last.
@@ -231,6 +238,8 @@ class Task:
         self.run.reports.hear(self)
         self._first_started = trio.current_time()
         nursery = trio.lowlevel.current_task().parent_nursery
+        if self.error is not None:
+            return await self._handle(nursery)
         current = self
         while True:
             current._nursery = nursery
@@ -263,7 +272,12 @@ class Task:
                 answers=None if self.answers is None else self.answers.again(),
                 resumed=True,
             )
-        return await current._handle(failure)
+        if node.error_handler is None:
+            raise failure
+        await self.run.hand_on(self.planned, failure)
+        # What the node was answered is not for the handler.
+        handler = attrs.evolve(current, error=NodeError(node.name, failure), answers=None)
+        return await handler._handle(nursery)
 
     async def _timed(self, policy: TimeoutPolicy) -> Outcome:
         with TimeLimit.of(policy) as limit:
@@ -271,24 +285,16 @@ class Task:
             return await worked(self)
         raise limit.error(self.node.name)
 
-    async def _handle(self, failure: Exception) -> Outcome:
-        """What the error handler makes of a failure; what the node was answered is not for it."""
-        if self.node.error_handler is None:
-            raise failure
-        current = attrs.evolve(
-            self,
-            error=NodeError(self.node.name, failure),
-            answers=None if self.answers is None else self.answers.again(self.answers),
-        )
-        current._nursery = self._nursery
-        token = set_current_task(current)
+    async def _handle(self, nursery: trio.Nursery | None) -> Outcome:
+        self._nursery = nursery
+        token = set_current_task(self)
         try:
-            return await handled(current, self.node.error_handler)
+            return await handled(self)
         finally:
-            current.over = True
+            self.over = True
             reset_current_task(token)
             if self.run.visits is not None:
-                await self.run.visits.end(current)
+                await self.run.visits.end(self)
 
     async def to_the_end(self, work: Awaitable[T]) -> T:
         """What `work` comes to, once the calls that it has made are over too."""
