@@ -12,7 +12,7 @@ import trio
 from greenroom.graph import StateUpdate
 from greenroom.graph.checkpoint import Checkpoint
 from greenroom.storage.operations import Operation
-from greenroom.storage.records import Run, Thread
+from greenroom.storage.records import Run, RunStatus, Thread
 
 from .multitask import Stop, Strategy
 
@@ -28,6 +28,7 @@ __all__ = [
     "Create",
     "DeleteRun",
     "DeleteThread",
+    "Due",
     "EditState",
     "Ended",
     "Expire",
@@ -108,6 +109,13 @@ class Submit:
 
 
 @attrs.frozen(eq=False)
+class Due:
+    """The time of a delayed run has come."""
+
+    reply: Reply[None] = attrs.field(factory=Reply)
+
+
+@attrs.frozen(eq=False)
 class Attach:
     """Who reads along: the reply is the stream of a run that is queued or under way, else None."""
 
@@ -117,11 +125,13 @@ class Attach:
 
 @attrs.frozen(eq=False)
 class Cancel:
-    """Stop a run that is queued or under way. The reply comes once that is decided and certain,
-    with an event that is set when the run has stopped."""
+    """Stop a run that is queued or under way; with `only`, one that is `pending` or `running`. The
+    reply comes once that is decided and certain, with an event that is set when the run has
+    stopped."""
 
     run_id: str
     action: Stop
+    only: RunStatus | None = None
     reply: Reply[trio.Event] = attrs.field(factory=Reply)
 
 
@@ -199,6 +209,7 @@ Message = (
     | Cancel
     | DeleteRun
     | DeleteThread
+    | Due
     | KeepLatest
     | Expire
     | Copy

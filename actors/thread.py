@@ -23,10 +23,9 @@ from greenroom.storage import Storage, StorageError, ThreadLog, Unstorable
 from greenroom.storage.copying import copied_log, latest_only
 from greenroom.storage.log import LogEnd, read_end
 from greenroom.storage.operations import AppendLog, InsertThread
-from greenroom.storage.operations import DeleteThread as DropThread
 from greenroom.storage.records import OF_LANGGRAPH, Run, Thread
 
-from .active import Stopped
+from .active import ActiveRun, Stopped
 from .errors import Closed, Conflict, GreenroomError, Invalid, NotFound, Refused
 from .events import RunStream
 from .mailbox import (
@@ -36,6 +35,7 @@ from .mailbox import (
     Create,
     DeleteRun,
     DeleteThread,
+    Due,
     EditState,
     Ended,
     Expire,
@@ -45,6 +45,7 @@ from .mailbox import (
     Patch,
     Submit,
 )
+from .queue import RunQueue
 from .runs import ThreadRuns
 from .state import ThreadState
 from .status import settled
@@ -124,7 +125,11 @@ class ThreadActor:
         log = ThreadLog.going_on(self.house.session, self.thread_id, past.log)
         self.state = ThreadState(self.house, self.thread_id, past.thread, log)
         self.runs = ThreadRuns(
-            self.state, self.mailbox, self.streams, past.unfinished, past.last_run_seq
+            self.state,
+            self.mailbox,
+            self.streams,
+            RunQueue.of(self.house, past.unfinished),
+            past.last_run_seq,
         )
         self.runs.take_up(past.followed)
         self.loaded = True
@@ -133,19 +138,25 @@ class ThreadActor:
     async def _next_message(self) -> Message | None:
         """The next message; None when the actor may go to sleep."""
         active = self.runs.active
-        if active is not None:
-            deadline = active.give_up_at
-        elif self.state.thread is None:
-            deadline = trio.current_time()
-        else:
-            deadline = trio.current_time() + self.house.idle_timeout
-        if not self.mailbox:
+        while not self.mailbox:
+            if active is not None:
+                deadline = active.deadline
+            elif self.state.thread is None:
+                deadline = trio.current_time()
+            else:
+                deadline = trio.current_time() + self.house.idle_timeout
             with trio.move_on_at(deadline):
                 await self.mailbox.wait()
-        if self.mailbox:
-            return self.mailbox.take()
-        if active is None:
-            return None
+            if self.mailbox:
+                break
+            if active is None:
+                return None
+            if active.phase != "running":
+                return self._given_up(active)
+            self.runs.stop_active("timeout")
+        return self.mailbox.take()
+
+    def _given_up(self, active: ActiveRun) -> Ended:
         active.fence()
         logger.warning(
             "run %s did not stop within %g s and was given up on",
@@ -164,6 +175,9 @@ class ThreadActor:
                     await self._delete()
                 else:
                     await self.runs.ended(active, outcome)
+            case Due():
+                await self.runs.start_due()
+                message.reply.send(None)
             case Create():
                 await self._create(message)
             case Attach(run_id):
@@ -281,12 +295,9 @@ class ThreadActor:
 
     async def _delete(self) -> None:
         """Delete the thread, whose run has stopped."""
-        await self.state.commit([DropThread(self.thread_id)])
-        self.state.thread = None
-        self.state.log = await ThreadLog.open(self.house.session, self.thread_id)
+        await self.state.drop()
         self.runs.abandon(NotFound(f"Thread {self.thread_id!r} was deleted"))
-        for feed in self.house.feeds.of(self.thread_id):
-            feed.end()
+        self.state.end_feeds()
         messages, self._deleting = self._deleting, []
         for message in messages:
             message.reply.send(None)

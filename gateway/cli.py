@@ -20,6 +20,7 @@ from .reloading import Watch, begin_again, has_begun_again
 from .server import ListenError, serve
 from .storage_cli import storage_commands
 from .storages import storage_at
+from .webhooks import WebhookPoster
 
 __all__ = ["main"]
 
@@ -87,6 +88,12 @@ def _server_options(command: F) -> F:
             "another one may take over.  [default: 30]",
         ),
         click.option(
+            "--run-timeout",
+            type=float,
+            metavar="SECONDS",
+            help="How long a run may take, outweighing the configuration.  [default: 3600]",
+        ),
+        click.option(
             "--api-key",
             envvar="GREENROOM_API_KEY",
             metavar="KEY",
@@ -131,11 +138,14 @@ def _run(
     port: int,
     storage: str,
     lease_time: float | None,
+    run_timeout: float | None,
     api_key: str | None,
     insecure: bool,
     open_to_pages: bool,
     reload: bool,
 ) -> None:
+    if run_timeout is not None and not run_timeout > 0:
+        _fail(f"run_timeout: expected more than 0 s, got {run_timeout:g}")
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     watch = None
     try:
@@ -162,6 +172,8 @@ def _run(
                 storage=kept_in,
                 store=store,
                 checkpointer=read.checkpointer,
+                run_timeout=run_timeout or read.run_timeout,
+                poster=WebhookPoster(read.webhooks),
                 host=host,
                 port=port,
                 http=http,

@@ -5,8 +5,7 @@ What does not fit raises `Invalid`, naming the field and the value. Unknown fiel
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, TypedDict, TypeVar
+from typing import Annotated, Any, Literal, TypedDict, TypeVar
 from uuid import UUID
 
 import attrs
@@ -32,7 +31,10 @@ __all__ = [
     "CronPatch",
     "CronSearch",
     "HistorySearch",
+    "RunBody",
     "RunCreate",
+    "RunCreateStateless",
+    "RunsCancel",
     "StateUpdate",
     "StoreDelete",
     "StoreNamespaces",
@@ -83,31 +85,18 @@ class RunConfig(TypedDict, total=False):
 
 
 class _Body:
-    """`_later`: fields that have no effect yet, each with the values that ask for none."""
-
-    _later: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
-
-    def __attrs_post_init__(self) -> None:
-        for name, harmless in self._later.items():
-            value = getattr(self, name)
-            if value is not None and value not in harmless:
-                raise Invalid(f"{name}: {shown(value)} is not supported yet")
-
     def arguments(self) -> dict[str, Any]:
         """The fields that were given, as keyword arguments of the client."""
         return {
             name: value
             for name, value in attrs.asdict(self, recurse=False).items()  # type: ignore[arg-type]
-            if value is not None and value is not UNSET and name not in self._later
+            if value is not None and value is not UNSET
         }
 
 
 @attrs.frozen(kw_only=True)
-class RunCreate(_Body):
-    _later = {
-        "after_seconds": (0,),
-        "webhook": (),
-    }
+class RunBody(_Body):
+    """What all runs have in common."""
 
     assistant_id: str
     input: Any = None
@@ -118,17 +107,38 @@ class RunCreate(_Body):
     metadata: JsonObject | None = None
     config: RunConfig | None = None
     context: JsonObject | None = None
-    checkpoint: CheckpointConfig | None = None
-    checkpoint_id: str | None = None
     interrupt_before: Literal["*"] | list[str] | None = None
     interrupt_after: Literal["*"] | list[str] | None = None
     multitask_strategy: Literal["reject", "enqueue", "interrupt", "rollback"] | UnsetType = UNSET
-    if_not_exists: Literal["create", "reject"] | None = None
+    feedback_keys: list[str] | None = None
     on_disconnect: str | None = None
     durability: Literal["sync", "async", "exit"] | None = None
     checkpoint_during: bool | None = None
     after_seconds: float | None = None
     webhook: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class RunCreate(RunBody):
+    """A run of a thread."""
+
+    checkpoint: CheckpointConfig | None = None
+    checkpoint_id: str | None = None
+    if_not_exists: Literal["create", "reject"] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class RunCreateStateless(RunBody):
+    """A run with a thread of its own."""
+
+    on_completion: Literal["delete", "keep"] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class RunsCancel(_Body):
+    thread_id: str | None = None
+    run_ids: list[str] | None = None
+    status: Literal["pending", "running", "all"] | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -398,14 +408,14 @@ class StoreNamespaces(_Body):
     offset: Offset | None = None
 
 
-B = TypeVar("B", bound=_Body)
+B = TypeVar("B")
 
 
 async def read(request: Request, shape: type[B]) -> B:
     """The request's body."""
     data = await request.body()
     if not data:
-        raise Invalid("the body is empty; a JSON object is needed")
+        raise Invalid("the body is empty; JSON is needed")
     try:
         return decode(data, shape)
     except DecodingError as error:

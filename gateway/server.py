@@ -30,6 +30,7 @@ from greenroom.storage import Storage
 
 from .app import HttpConfig, create_app
 from .own import OwnRoutes
+from .webhooks import WebhookPoster
 
 __all__ = ["ListenError", "listen", "serve", "serve_connections"]
 
@@ -64,6 +65,8 @@ async def serve(
     storage: Storage,
     store: StoreConfig | None = None,
     checkpointer: CheckpointerConfig | None = None,
+    run_timeout: float | None,
+    poster: WebhookPoster,
     host: str,
     port: int,
     http: HttpConfig | None = None,
@@ -80,7 +83,14 @@ async def serve(
     """
     listeners = await listen(host, port)
     async with (
-        Greenroom(graphs, storage=storage, store=store, checkpointer=checkpointer) as room,
+        Greenroom(
+            graphs,
+            storage=storage,
+            store=store,
+            checkpointer=checkpointer,
+            run_timeout=run_timeout,
+            poster=poster,
+        ) as room,
         nullcontext() if own is None else own.lifespan(),
     ):
         stop = _stop_on_signals()

@@ -67,6 +67,7 @@ def stats(place: str) -> None:
         ("assistants", found.assistants),
         ("assistant versions", found.assistant_versions),
         ("crons", found.crons),
+        ("posts", found.posts),
         ("items", found.items),
     ):
         table.add_row(name, str(number), "")

@@ -13,7 +13,7 @@ from .codec import Types, decode
 from .contract import Storage, StorageError
 from .delta import decode_writes, read_checkpoint
 from .lists import read_splices
-from .records import UNFINISHED, Assistant, AssistantVersion, Cron, LogRow, Row, Run, Thread
+from .records import UNFINISHED, Assistant, AssistantVersion, Cron, LogRow, Post, Row, Run, Thread
 from .rows import from_row
 
 __all__ = ["check"]
@@ -48,6 +48,10 @@ def check(storage: Storage, progress: Progress) -> Iterator[str]:
     for page in scans.crons(storage):
         for row in page:
             yield from _unreadable(Cron, row, storage.types)
+        progress(len(page))
+    for page in scans.posts(storage):
+        for row in page:
+            yield from _unreadable(Post, row, storage.types)
         progress(len(page))
 
 

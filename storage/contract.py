@@ -25,6 +25,7 @@ from .records import (
     Event,
     ItemRow,
     LogRow,
+    Post,
     Row,
     Run,
     RunStatus,
@@ -122,6 +123,7 @@ class Stats:
     assistants: int
     assistant_versions: int
     crons: int
+    posts: int
     items: int
     bytes: Mapping[str, int]
     oldest: str | None
@@ -254,6 +256,9 @@ class Storage(ABC):
         """When the first cron that is enabled is due or was due; None if none is."""
 
     @abstractmethod
+    def get_post(self, post_id: str) -> Post | None: ...
+
+    @abstractmethod
     def last_log_seq(self, thread_id: str) -> int:
         """The highest `seq` of a thread's log, 0 if it is empty."""
 
@@ -333,6 +338,10 @@ class Storage(ABC):
     @abstractmethod
     def scan_crons(self, *, after: str = "", limit: int = 1000) -> list[Row]:
         """Crons with an id above `after`, in order of their ids."""
+
+    @abstractmethod
+    def scan_posts(self, *, after: str = "", limit: int = 1000) -> list[Row]:
+        """Posts with an id above `after`, in order of their ids."""
 
     @abstractmethod
     def scan_items(self, *, after: int = 0, limit: int = 1000) -> list[tuple[int, PutItem]]:

@@ -35,6 +35,7 @@ from .operations import (
     DeleteCron,
     DeleteExpired,
     DeleteItem,
+    DeletePost,
     DeleteRun,
     DeleteThread,
     InsertThread,
@@ -44,6 +45,7 @@ from .operations import (
     PutAssistant,
     PutCron,
     PutItem,
+    PutPost,
     PutRun,
     PutThread,
     Restore,
@@ -59,6 +61,7 @@ from .records import (
     ItemRow,
     Kind,
     LogRow,
+    Post,
     Row,
     Run,
     RunStatus,
@@ -98,6 +101,7 @@ class MemoryStorage(Storage):
     _assistants: dict[str, Row] = attrs.field(init=False, factory=dict)
     _versions: dict[tuple[str, int], Row] = attrs.field(init=False, factory=dict)
     _crons: dict[str, Row] = attrs.field(init=False, factory=dict)
+    _posts: dict[str, Row] = attrs.field(init=False, factory=dict)
     _items: MemoryItems = attrs.field(init=False, factory=MemoryItems)
     _lease: Lease | None = attrs.field(init=False, default=None)
     _epoch: int = attrs.field(init=False, default=0)
@@ -175,6 +179,10 @@ class MemoryStorage(Storage):
                 self._restore(Cron, to_row(cron), undo)
             case DeleteCron(cron_id):
                 take(self._crons, cron_id, undo)
+            case PutPost(post):
+                put(self._posts, post.post_id, to_row(post), undo)
+            case DeletePost(post_id):
+                take(self._posts, post_id, undo)
             case AppendLog(rows, follows):
                 if follows is not None and (kept := self._threads.get(rows[0].thread_id)):
                     last = kept.log[-1].seq if kept.log else 0
@@ -211,6 +219,8 @@ class MemoryStorage(Storage):
                 put(self._versions, place, version_row(row), undo)
         elif kind is AssistantVersion:
             put(self._versions, (row["assistant_id"], row["version"]), row, undo)
+        elif kind is Post:
+            put(self._posts, row["post_id"], row, undo)
         elif kind is Cron:
             if row["thread_id"] is None or row["thread_id"] in self._threads:
                 put(self._crons, row["cron_id"], row, undo)
@@ -341,6 +351,11 @@ class MemoryStorage(Storage):
         rows = self._rows(self._crons)
         return [row for row in rows if row["enabled"] and row["next_run_date"] is not None]
 
+    def get_post(self, post_id: str) -> Post | None:
+        with self._lock:
+            row = self._posts.get(post_id)
+        return None if row is None else from_row(Post, row, self.types)
+
     def _rows(self, kept: dict[str, Row]) -> list[Row]:
         with self._lock:
             return list(kept.values())
@@ -430,6 +445,10 @@ class MemoryStorage(Storage):
         with self._lock:
             return scan(self._crons, after, limit)
 
+    def scan_posts(self, *, after: str = "", limit: int = 1000) -> list[Row]:
+        with self._lock:
+            return scan(self._posts, after, limit)
+
     def scan_items(self, *, after: int = 0, limit: int = 1000) -> list[tuple[int, PutItem]]:
         with self._lock:
             return self._items.scan(after)[:limit]
@@ -441,6 +460,7 @@ class MemoryStorage(Storage):
             assistants = list(self._assistants.values())
             versions = list(self._versions.values())
             crons = list(self._crons.values())
+            posts = list(self._posts.values())
         runs = [run for thread in threads for run in thread.runs.values()]
         log = [row for thread in threads for row in thread.log]
         events = [event for thread in threads for event in thread.events]
@@ -452,6 +472,7 @@ class MemoryStorage(Storage):
             assistants=len(assistants),
             assistant_versions=len(versions),
             crons=len(crons),
+            posts=len(posts),
             items=len(items),
             bytes={
                 "threads": sum(_size(thread.row) for thread in threads),
@@ -461,6 +482,7 @@ class MemoryStorage(Storage):
                 "assistants": sum(map(_size, assistants)),
                 "assistant_versions": sum(map(_size, versions)),
                 "crons": sum(map(_size, crons)),
+                "posts": sum(map(_size, posts)),
                 "items": sum(len(put.item.value) for _, put in items),
             },
             oldest=min((thread.row["created_at"] for thread in threads), default=None),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from .records import Assistant, Cron, Event, ItemRow, Kind, LogRow, Row, Run, Thread
+from .records import Assistant, Cron, Event, ItemRow, Kind, LogRow, Post, Row, Run, Thread
 
 __all__ = [
     "AppendEvents",
@@ -13,6 +13,7 @@ __all__ = [
     "DeleteCron",
     "DeleteExpired",
     "DeleteItem",
+    "DeletePost",
     "DeleteRun",
     "DeleteThread",
     "InsertThread",
@@ -22,6 +23,7 @@ __all__ = [
     "PutAssistant",
     "PutCron",
     "PutItem",
+    "PutPost",
     "PutRun",
     "PutThread",
     "Restore",
@@ -92,6 +94,20 @@ class DeleteCron:
     """Delete a cron, if it is there."""
 
     cron_id: str
+
+
+@attrs.frozen
+class PutPost:
+    """Add or replace a post."""
+
+    post: Post
+
+
+@attrs.frozen
+class DeletePost:
+    """Delete a post, if it is there."""
+
+    post_id: str
 
 
 @attrs.frozen
@@ -192,6 +208,8 @@ Operation = (
     | DeleteAssistant
     | PutCron
     | DeleteCron
+    | PutPost
+    | DeletePost
     | AppendLog
     | TruncateLog
     | PackList

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from .contract import Stats
 from .postgres_read import SELECT, THREAD, PostgresReads
-from .records import Assistant, AssistantVersion, Cron, Kind, LogRow, Row, Run, Thread
+from .records import Assistant, AssistantVersion, Cron, Kind, LogRow, Post, Row, Run, Thread
 from .rows import COLUMNS, MEASURED, to_log_row
 
 __all__ = ["VACUUM", "PostgresCare"]
@@ -41,11 +41,11 @@ def _size(table: str) -> str:
 _STATS: Final = f"""
     SELECT {_by("threads", "status")}, {_by("runs", "status")}, {_by("log", "kind")},
         {_count("events")}, {_count("assistants")}, {_count("assistant_versions")},
-        {_count("crons")}, {_count("items")},
+        {_count("crons")}, {_count("posts")}, {_count("items")},
         (SELECT min(created_at) FROM greenroom.threads),
         (SELECT max(updated_at) FROM greenroom.threads),
         (SELECT owner FROM greenroom.lease WHERE ends_at > clock_timestamp()),
-        {", ".join(map(_size, MEASURED))}
+        ARRAY[{", ".join(map(_size, MEASURED))}]
 """
 
 
@@ -105,16 +105,17 @@ class PostgresCare(PostgresReads):
     def scan_crons(self, *, after: str = "", limit: int = 1000) -> list[Row]:
         return self._scan(Cron, "cron_id > %s ORDER BY cron_id", after, limit)
 
+    def scan_posts(self, *, after: str = "", limit: int = 1000) -> list[Row]:
+        return self._scan(Post, "post_id > %s ORDER BY post_id", after, limit)
+
     def _scan(self, kind: Kind, where: str, *values: Any) -> list[Row]:
         """Records as they are stored; the last value is the limit."""
         rows = self._fetch(f"{SELECT[kind]} WHERE {where} LIMIT %s", values)
         return [dict(zip(COLUMNS[kind], row, strict=True)) for row in rows]
 
     def stats(self) -> Stats:
-        ((threads, runs, log, events, assistants, versions, crons, items, *rest),) = self._fetch(
-            _STATS, ()
-        )
-        oldest, newest, holder, *sizes = rest
+        ((threads, runs, log, *counts, oldest, newest, holder, sizes),) = self._fetch(_STATS, ())
+        events, assistants, versions, crons, posts, items = counts
         return Stats(
             threads=threads,
             runs=runs,
@@ -123,6 +124,7 @@ class PostgresCare(PostgresReads):
             assistants=assistants,
             assistant_versions=versions,
             crons=crons,
+            posts=posts,
             items=items,
             bytes=dict(zip(MEASURED, sizes, strict=True)),
             oldest=oldest,

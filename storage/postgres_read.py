@@ -20,6 +20,7 @@ from .records import (
     Event,
     Kind,
     LogRow,
+    Post,
     Run,
     RunStatus,
     Thread,
@@ -38,7 +39,7 @@ from .rows import (
 
 __all__ = ["SELECT", "THREAD", "PostgresReads"]
 
-R = TypeVar("R", Thread, Run, Assistant, AssistantVersion, Cron)
+R = TypeVar("R", Thread, Run, Assistant, AssistantVersion, Cron, Post)
 Values = Sequence[Any]
 
 SELECT: Final[Mapping[Kind, str]] = {
@@ -49,6 +50,7 @@ SELECT: Final[Mapping[Kind, str]] = {
         f"SELECT {', '.join(COLUMNS[AssistantVersion])} FROM greenroom.assistant_versions"
     ),
     Cron: f"SELECT {', '.join(COLUMNS[Cron])} FROM greenroom.crons",
+    Post: f"SELECT {', '.join(COLUMNS[Post])} FROM greenroom.posts",
 }
 _EXPIRES: Final = "(ttl::jsonb ->> 'expires_at') COLLATE \"C\""  # as in the index
 _EXPIRE: Final = "ttl::jsonb ->> 'expires_at' IS NOT NULL"
@@ -220,6 +222,9 @@ class PostgresReads(PostgresItems):
         clause = all_of(["assistant_id = %s", *conditions])
         rest = f"{clause} ORDER BY version DESC LIMIT %s OFFSET %s"
         return self._select(AssistantVersion, rest, assistant_id, *values, limit, offset)
+
+    def get_post(self, post_id: str) -> Post | None:
+        return self._one(Post, "WHERE post_id = %s", post_id)
 
     def get_cron(self, cron_id: str) -> Cron | None:
         return self._one(Cron, "WHERE cron_id = %s", cron_id)

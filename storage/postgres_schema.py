@@ -207,8 +207,17 @@ CREATE INDEX ON greenroom.assistants (created_at, assistant_id);
 CREATE INDEX ON greenroom.assistants (graph_id, created_at, assistant_id);
 """
 
+_POSTS: Final = """
+CREATE TABLE greenroom.posts (
+    post_id text COLLATE "C" PRIMARY KEY,
+    url text NOT NULL,
+    body text NOT NULL,
+    created_at text COLLATE "C" NOT NULL
+);
+"""
+
 # Number 1 and on; a released one is never changed.
-MIGRATIONS: Final = (_TABLES, _CRONS, _WORDS, _ASSISTANT_VERSIONS)
+MIGRATIONS: Final = (_TABLES, _CRONS, _WORDS, _ASSISTANT_VERSIONS, _POSTS)
 
 
 def migrate(connection: psycopg.Connection, place: str) -> None:

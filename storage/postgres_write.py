@@ -18,6 +18,7 @@ from .operations import (
     DeleteCron,
     DeleteExpired,
     DeleteItem,
+    DeletePost,
     DeleteRun,
     DeleteThread,
     InsertThread,
@@ -27,6 +28,7 @@ from .operations import (
     PutAssistant,
     PutCron,
     PutItem,
+    PutPost,
     PutRun,
     PutThread,
     Restore,
@@ -34,7 +36,7 @@ from .operations import (
 )
 from .postgres_items import send_item
 from .postgres_read import THREAD
-from .records import Assistant, AssistantVersion, Cron, Kind, LogRow, Row, Run, Thread
+from .records import Assistant, AssistantVersion, Cron, Kind, LogRow, Post, Row, Run, Thread
 from .rows import COLUMNS, log_values, to_row, version_row
 
 __all__ = ["refusal", "send"]
@@ -88,12 +90,17 @@ _PUT_CRON: Final = f"""
     OR EXISTS (SELECT 1 FROM greenroom.threads WHERE thread_id = %(thread_id)s::text)
     ON CONFLICT (cron_id) DO UPDATE SET {_new_values(COLUMNS[Cron][1:])}
 """
+_PUT_POST: Final = f"""
+    INSERT INTO greenroom.posts ({_names(COLUMNS[Post])}) VALUES ({_values(COLUMNS[Post])})
+    ON CONFLICT (post_id) DO UPDATE SET {_new_values(COLUMNS[Post][1:])}
+"""
 _PUT: Final[Mapping[Kind, str]] = {
     Thread: _RESTORE_THREAD,
     Run: _PUT_RUN,
     Assistant: _PUT_ASSISTANT,
     AssistantVersion: _PUT_VERSION,
     Cron: _PUT_CRON,
+    Post: _PUT_POST,
 }
 _APPEND_LOG: Final = f"greenroom.append_log({', '.join(['%s'] * 9)})"
 _APPEND_INPUT: Final = f"greenroom.append_log({', '.join(['%s'] * 11)})"
@@ -168,6 +175,10 @@ def send(cursor: Cursor, operation: Operation) -> None:
             _put(cursor, Cron, to_row(cron))
         case DeleteCron(cron_id):
             cursor.execute("DELETE FROM greenroom.crons WHERE cron_id = %s", (cron_id,))
+        case PutPost(post):
+            _put(cursor, Post, to_row(post))
+        case DeletePost(post_id):
+            cursor.execute("DELETE FROM greenroom.posts WHERE post_id = %s", (post_id,))
         case Restore(kind, row):
             _put(cursor, kind, row)
         case AppendLog(rows, follows):

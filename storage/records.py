@@ -16,6 +16,7 @@ __all__ = [
     "ItemRow",
     "Kind",
     "LogRow",
+    "Post",
     "Row",
     "Run",
     "RunStatus",
@@ -58,6 +59,7 @@ class Thread:
 class Run:
     """One request to a thread: an input, an answer, or going on.
 
+    `created_at`: when it is due, for a run that is to start later.
     `kwargs`: what it was asked to do, as given. `seq`: order of arrival on its thread. `bound`: the
     ids of the interrupts that were pending when it was accepted, for a resume; None for other runs.
     `attempt`: how often it was started. `started_from`: the newest checkpoint when it was last
@@ -81,7 +83,7 @@ class Run:
     stalled: int = 0
     started_from: str | None = None
     first_log_seq: int | None = None
-    stop: Literal["interrupt", "rollback"] | None = None
+    stop: Literal["interrupt", "rollback", "timeout"] | None = None
     error: dict[str, Any] | None = None
 
 
@@ -144,8 +146,18 @@ class Cron:
     on_run_completed: Literal["delete", "keep"] | None = None
 
 
+@attrs.frozen(kw_only=True)
+class Post:
+    """What a run came to, until it has been posted to `url`. `body`: a JSON object."""
+
+    post_id: str
+    url: str
+    body: dict[str, Any]
+    created_at: str
+
+
 # What becomes a row in `rows`.
-Kind = type[Thread] | type[Run] | type[Assistant] | type[AssistantVersion] | type[Cron]
+Kind = type[Thread] | type[Run] | type[Assistant] | type[AssistantVersion] | type[Cron] | type[Post]
 
 
 @attrs.frozen(kw_only=True)

@@ -27,6 +27,7 @@ from .records import (
     ItemRow,
     Kind,
     LogRow,
+    Post,
     Row,
     Run,
     Thread,
@@ -53,10 +54,10 @@ __all__ = [
 ]
 
 Filter = tuple[str, list[Any]]  # a WHERE clause, or nothing, and its values
-R = TypeVar("R", Thread, Run, Assistant, AssistantVersion, Cron)
+R = TypeVar("R", Thread, Run, Assistant, AssistantVersion, Cron, Post)
 
 
-def to_row(record: Thread | Run | Assistant | AssistantVersion | Cron) -> Row:
+def to_row(record: Thread | Run | Assistant | AssistantVersion | Cron | Post) -> Row:
     """A record's columns by name. Raises Unstorable, naming the field."""
     if not isinstance(record, Run):
         row: Row = _converter.unstructure(record)
@@ -237,6 +238,7 @@ _JSON = {
     Assistant: ("config", "context", "metadata"),
     AssistantVersion: ("config", "context", "metadata"),
     Cron: ("payload", "metadata"),
+    Post: ("body",),
 }
 _TYPED = {kind: set(names) - {"metadata", "bound"} for kind, names in _JSON.items()}
 _TYPED[Run].add("input")
@@ -255,6 +257,7 @@ MEASURED: Mapping[str, Iterable[str]] = {  # tables, and the columns whose bytes
     "assistants": COLUMNS[Assistant],
     "assistant_versions": COLUMNS[AssistantVersion],
     "crons": COLUMNS[Cron],
+    "posts": COLUMNS[Post],
     "items": ("namespace", "key", "value"),
 }
 

@@ -17,6 +17,7 @@ __all__ = [
     "events",
     "items",
     "log",
+    "posts",
     "runs",
     "threads",
     "versions",
@@ -59,6 +60,10 @@ def versions(storage: Storage, assistant_id: str) -> Iterator[list[Row]]:
 
 def crons(storage: Storage) -> Iterator[list[Row]]:
     return _pages(storage.scan_crons, itemgetter("cron_id"), "")
+
+
+def posts(storage: Storage) -> Iterator[list[Row]]:
+    return _pages(storage.scan_posts, itemgetter("post_id"), "")
 
 
 def items(storage: Storage) -> Iterator[list[tuple[int, PutItem]]]:

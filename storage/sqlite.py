@@ -33,6 +33,7 @@ from .records import (
     Event,
     ItemRow,
     LogRow,
+    Post,
     Row,
     Run,
     RunStatus,
@@ -311,6 +312,10 @@ class SqliteStorage(Storage):
         with self._reading() as db:
             return sqlite_read.next_cron_date(db)
 
+    def get_post(self, post_id: str) -> Post | None:
+        with self._reading() as db:
+            return sqlite_read.get(db, self.types, Post, "post_id = ?", post_id)
+
     def last_log_seq(self, thread_id: str) -> int:
         with self._reading() as db:
             return sqlite_read.last_seq(db, "log", thread_id)
@@ -392,6 +397,10 @@ class SqliteStorage(Storage):
     def scan_crons(self, *, after: str = "", limit: int = 1000) -> list[Row]:
         with self._reading() as db:
             return sqlite_care.scan(db, Cron, "cron_id > ? ORDER BY cron_id", after, limit)
+
+    def scan_posts(self, *, after: str = "", limit: int = 1000) -> list[Row]:
+        with self._reading() as db:
+            return sqlite_care.scan(db, Post, "post_id > ? ORDER BY post_id", after, limit)
 
     def scan_items(self, *, after: int = 0, limit: int = 1000) -> list[tuple[int, PutItem]]:
         with self._reading() as db:

@@ -78,6 +78,7 @@ def stats(connection: sqlite3.Connection, holder: str | None) -> Stats:
         assistants=number("SELECT count(*) FROM assistants"),
         assistant_versions=number("SELECT count(*) FROM assistant_versions"),
         crons=number("SELECT count(*) FROM crons"),
+        posts=number("SELECT count(*) FROM posts"),
         items=number("SELECT count(*) FROM items"),
         bytes={table: number(_size(table, columns)) for table, columns in MEASURED.items()},
         oldest=oldest,

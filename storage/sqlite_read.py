@@ -13,7 +13,7 @@ import msgspec
 from . import sqlite_items
 from .codec import Types, encode_json
 from .queries import AssistantQuery, CronQuery, Query, ThreadQuery
-from .records import Assistant, AssistantVersion, Cron, Kind, Run, Thread
+from .records import Assistant, AssistantVersion, Cron, Kind, Post, Run, Thread
 from .rows import (
     COLUMNS,
     RUN_COLUMNS,
@@ -41,7 +41,7 @@ __all__ = [
     "versions_page",
 ]
 
-R = TypeVar("R", Thread, Run, Assistant, AssistantVersion, Cron)
+R = TypeVar("R", Thread, Run, Assistant, AssistantVersion, Cron, Post)
 
 SELECT: Final[Mapping[Kind, str]] = {
     Thread: f"SELECT {', '.join(COLUMNS[Thread])} FROM threads",
@@ -49,6 +49,7 @@ SELECT: Final[Mapping[Kind, str]] = {
     Assistant: f"SELECT {', '.join(COLUMNS[Assistant])} FROM assistants",
     AssistantVersion: f"SELECT {', '.join(COLUMNS[AssistantVersion])} FROM assistant_versions",
     Cron: f"SELECT {', '.join(COLUMNS[Cron])} FROM crons",
+    Post: f"SELECT {', '.join(COLUMNS[Post])} FROM posts",
 }
 _SIMPLE_KEY: Final = re.compile(r"[\w-]+", re.ASCII)
 INDEXED_KEYS: Final = ("assistant_id", "graph_id")  # what clients look for, the rarer one first

@@ -244,6 +244,16 @@ def assistant_versions(db: Database) -> None:
         db.execute(statement)
 
 
+def posts(db: Database) -> None:
+    db.execute("""CREATE TABLE posts (
+        id INTEGER PRIMARY KEY,
+        post_id TEXT NOT NULL UNIQUE,
+        url TEXT NOT NULL,
+        body TEXT NOT NULL,
+        created_at TEXT NOT NULL
+    )""")
+
+
 MIGRATIONS: Final = (
     tables,
     parts,
@@ -253,6 +263,7 @@ MIGRATIONS: Final = (
     crons,
     words,
     assistant_versions,
+    posts,
 )  # in order; a released one is never changed
 
 _migrations: Final = Migrations("greenroom.storage")

@@ -17,6 +17,7 @@ from .operations import (
     DeleteCron,
     DeleteExpired,
     DeleteItem,
+    DeletePost,
     DeleteRun,
     DeleteThread,
     InsertThread,
@@ -26,12 +27,13 @@ from .operations import (
     PutAssistant,
     PutCron,
     PutItem,
+    PutPost,
     PutRun,
     PutThread,
     Restore,
     TruncateLog,
 )
-from .records import Assistant, AssistantVersion, Cron, Kind, LogRow, Row, Run, Thread
+from .records import Assistant, AssistantVersion, Cron, Kind, LogRow, Post, Row, Run, Thread
 from .rows import COLUMNS, log_values, to_row, version_row
 
 __all__ = ["apply"]
@@ -85,12 +87,17 @@ _PUT_CRON: Final = f"""
     WHERE :thread_id IS NULL OR EXISTS (SELECT 1 FROM threads WHERE thread_id = :thread_id)
     ON CONFLICT (cron_id) DO UPDATE SET {_set(_cron_columns[1:], "excluded.")}
 """
+_PUT_POST: Final = f"""
+    INSERT INTO posts ({_names(COLUMNS[Post])}) VALUES ({_values(COLUMNS[Post])})
+    ON CONFLICT (post_id) DO UPDATE SET {_set(COLUMNS[Post][1:], "excluded.")}
+"""
 _RESTORE: Final[Mapping[Kind, str]] = {
     Thread: _RESTORE_THREAD,
     Run: _PUT_RUN,
     Assistant: _PUT_ASSISTANT,
     AssistantVersion: _PUT_VERSION,
     Cron: _PUT_CRON,
+    Post: _PUT_POST,
 }
 _APPEND_LOG: Final = """
     INSERT INTO log (thread, seq, kind, ns, checkpoint_id, base_seq, data, lists)
@@ -206,6 +213,10 @@ def apply(db: Database, operation: Operation) -> None:
             db.execute(_PUT_CRON, to_row(cron))
         case DeleteCron(cron_id):
             db.execute("DELETE FROM crons WHERE cron_id = ?", (cron_id,))
+        case PutPost(post):
+            db.execute(_PUT_POST, to_row(post))
+        case DeletePost(post_id):
+            db.execute("DELETE FROM posts WHERE post_id = ?", (post_id,))
         case AppendLog(rows, follows):
             if follows is not None:
                 _check_follows(db, rows[0].thread_id, follows)

@@ -2,8 +2,8 @@
 
 The first line says what it is, then each line is one record as it is stored:
 `{"thread": {column: value}}`, `run`, `log`, `event`, `assistant`, `assistant_version`, `item`,
-`cron`. What belongs to a thread or an assistant follows it, but crons, which come when all threads
-are there. The last line counts them: an export without it was cut short.
+`cron`, `post`. What belongs to a thread or an assistant follows it, but crons, which come when all
+threads are there. The last line counts them: an export without it was cut short.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from .records import (
     ItemRow,
     Kind,
     LogRow,
+    Post,
     Row,
     Run,
     Thread,
@@ -46,6 +47,7 @@ _KINDS: Final[dict[str, Kind]] = {
     "assistant": Assistant,
     "assistant_version": AssistantVersion,
     "cron": Cron,
+    "post": Post,
 }
 _NAMES: Final = {kind: name for name, kind in _KINDS.items()}
 
@@ -53,8 +55,8 @@ _NAMES: Final = {kind: name for name, kind in _KINDS.items()}
 def how_many(stats: Stats) -> int:
     """How many records `everything` gives."""
     counts = [count.values() for count in (stats.threads, stats.runs, stats.log)]
-    assistants = stats.assistants + stats.assistant_versions
-    return sum(map(sum, counts)) + stats.events + assistants + stats.crons + stats.items
+    others = (stats.assistant_versions, stats.crons, stats.posts, stats.items)
+    return sum(map(sum, counts)) + stats.events + stats.assistants + sum(others)
 
 
 def everything(storage: Storage) -> Iterator[Record]:
@@ -71,6 +73,8 @@ def everything(storage: Storage) -> Iterator[Record]:
         yield from _belongings(then, thread["thread_id"])
     for page in scans.crons(storage):
         yield from (Restore(Cron, row) for row in page)
+    for page in scans.posts(storage):
+        yield from (Restore(Post, row) for row in page)
 
 
 def _belongings(storage: Storage, thread_id: str) -> Iterator[Record]:
@@ -273,12 +277,8 @@ class Importer:
                     place = f"{'.'.join(item.namespace)}, key {item.key!r}"
                     raise StorageError(f"Item {place} is there already, and is not the same")
                 return
-        elif isinstance(record, Restore) and record.kind is Cron:
-            cron_id = record.row["cron_id"]
-            cron = self.storage.get_cron(cron_id)
-            if cron is not None:
-                if cron != from_row(Cron, record.row, self.storage.types):
-                    raise StorageError(f"Cron {cron_id} is there already, and is not the same")
+        elif isinstance(record, Restore) and record.kind in (Cron, Post):
+            if self._is_there(record):
                 return
         elif isinstance(record, Restore) and record.kind is Assistant:
             self._check_assistant(record.row)
@@ -306,6 +306,22 @@ class Importer:
             return
         if kept.created_at != kept.updated_at:
             raise StorageError(f"Assistant {ident} is there already, and is not the same")
+
+    def _is_there(self, record: Restore) -> bool:
+        """Whether a cron or a post is there, in the same form."""
+        there: Cron | Post | None
+        given: Cron | Post
+        if record.kind is Cron:
+            there = self.storage.get_cron(ident := record.row["cron_id"])
+            given = from_row(Cron, record.row, self.storage.types)
+        else:
+            there = self.storage.get_post(ident := record.row["post_id"])
+            given = from_row(Post, record.row, self.storage.types)
+        if there not in (None, given):
+            raise StorageError(
+                f"{record.kind.__name__} {ident} is there already, and is not the same"
+            )
+        return there is not None
 
     def _look(self, row: Row) -> _Known | None:
         thread_id = row["thread_id"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+from datetime import timedelta
+from typing import Any, Final, get_args
 
 from greenroom.graph import CompiledStateGraph
 from greenroom.graph.isolation import isolated
@@ -22,6 +24,8 @@ from .checks import check_choice, check_mapping, check_modes, check_settings, ch
 from .threads import new_thread
 
 __all__ = ["submission"]
+
+LONGEST_DELAY: Final = 100 * 366 * 24 * 3600.0  # seconds
 
 
 async def submission(
@@ -42,18 +46,17 @@ async def submission(
     checkpoint_id: str | None = None,
     interrupt_before: str | Sequence[str] | None = None,
     interrupt_after: str | Sequence[str] | None = None,
+    feedback_keys: Sequence[str] | None = None,
     multitask_strategy: str | None = None,
     if_not_exists: str | None = None,
     on_completion: str | None = None,
+    after_seconds: float | None = None,
+    webhook: str | None = None,
     durability: str | None = None,
     checkpoint_during: bool | None = None,
     follow: bool = True,
 ) -> Submit:
-    """A run, to be sent to its thread. Arguments and errors as `RunsClient.start`.
-
-    `thread_id`: None for a thread of the run's own, which `on_completion`, `delete` (default) or
-    `keep`, is about: it is noted with the run (`temporary`), and nobody acts on it yet.
-    """
+    """A run, to be sent to its thread. Arguments and errors as `RunsClient.start`."""
     ident = None if thread_id is None else check_uuid("thread_id", thread_id)
     assistant = await assistants.resolve(assistant_id)
     graph = house.graph(assistant.graph_id)
@@ -73,6 +76,11 @@ async def submission(
         command_of(_object("command", command))
         if ident is None and command.get("resume") is not None:
             raise Refused("command.resume: a run without a thread_id has nothing to resume")
+    delay = _delay(after_seconds)
+    if webhook is not None:
+        if not isinstance(webhook, str):
+            raise Invalid(f"webhook: {webhook!r} is no URL")
+        await house.webhooks.check(webhook)
     now = house.world.timestamp()
     kwargs = {
         "input": None if input is None else _input(input, graph),
@@ -82,14 +90,16 @@ async def submission(
         "stream_mode": list(check_modes(stream_mode)),
         "interrupt_before": _breakpoints("interrupt_before", interrupt_before),
         "interrupt_after": _breakpoints("interrupt_after", interrupt_after),
-        "webhook": None,
-        "feedback_keys": None,
+        "webhook": webhook,
+        "feedback_keys": _names("feedback_keys", feedback_keys),
         "temporary": ident is None and completion == "delete",
         "subgraphs": stream_subgraphs,
         "resumable": stream_resumable,
         "checkpoint_during": checkpoint_during,
         "durability": durability or "async",
     }
+    if delay is not None:
+        kwargs["after_seconds"] = delay
     if ident is None:
         ident, create = house.world.record_id(), "create"
     run = Run(
@@ -98,7 +108,7 @@ async def submission(
         assistant_id=assistant.assistant_id,
         seq=0,  # its actor gives it its place
         status="pending",
-        created_at=now,
+        created_at=now if delay is None else _later(house, delay),
         updated_at=now,
         multitask_strategy=strategy,
         kwargs=_as_kept(house, kwargs),
@@ -125,6 +135,22 @@ def _as_kept(house: Supervisor, kwargs: dict[str, Any]) -> dict[str, Any]:
     types.tell(unknown, "a run's input or command")
     plain: dict[str, Any] = decode(data, types)
     return plain
+
+
+def _delay(after_seconds: float | None) -> float | None:
+    """None where the run is to start at once."""
+    if after_seconds is None or after_seconds == 0:
+        return None
+    is_number = isinstance(after_seconds, (int, float)) and not isinstance(after_seconds, bool)
+    if not is_number or math.isnan(after_seconds) or not 0 < after_seconds <= LONGEST_DELAY:
+        raise Invalid(
+            f"after_seconds: {after_seconds!r} is no number of seconds up to a hundred years"
+        )
+    return after_seconds
+
+
+def _later(house: Supervisor, seconds: float) -> str:
+    return (house.world.now() + timedelta(seconds=seconds)).isoformat(timespec="microseconds")
 
 
 def _settings(
@@ -170,9 +196,15 @@ def _object(name: str, given: Any) -> dict[str, Any]:
 
 
 def _breakpoints(name: str, given: str | Sequence[str] | None) -> str | list[str] | None:
-    if given is None or given == "*":
-        return given
+    return "*" if given == "*" else _names(name, given, "neither '*' nor a list of node names")
+
+
+def _names(
+    name: str, given: str | Sequence[str] | None, problem: str = "no list of names"
+) -> list[str] | None:
+    if given is None:
+        return None
     is_list = isinstance(given, Sequence) and not isinstance(given, str)
-    if not is_list or not all(isinstance(node, str) for node in given):
-        raise Invalid(f"{name}: {given!r} is neither '*' nor a list of node names")
+    if not is_list or not all(isinstance(one, str) for one in given):
+        raise Invalid(f"{name}: {given!r} is {problem}")
     return list(given)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
-from typing import Any, get_args
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing, suppress
+from typing import Any, Final, get_args
 
 from greenroom.storage import Storage
 from greenroom.storage.records import UNFINISHED, Run, RunStatus
 
-from ..errors import NotFound, RunFailed
+from ..errors import Invalid, NotFound, RunFailed
 from ..events import StreamPart
 from ..mailbox import Attach, Cancel, DeleteRun
 from ..supervisor import Supervisor
@@ -28,6 +28,8 @@ from .requests import submission
 
 __all__ = ["RunsClient"]
 
+_AT_ONCE: Final = 100  # threads that are woken to be told the same
+
 
 class RunsClient:
     """`client.runs`."""
@@ -36,13 +38,15 @@ class RunsClient:
         self._house = supervisor
         self._assistants = assistants
 
-    async def create(self, thread_id: str, assistant_id: str, **request: Any) -> dict[str, Any]:
+    async def create(
+        self, thread_id: str | None, assistant_id: str, **request: Any
+    ) -> dict[str, Any]:
         """Start a run and leave it to itself; returns the run. Arguments as `start`."""
         return (await self.start(thread_id, assistant_id, follow=False, **request)).run
 
     async def wait(
         self,
-        thread_id: str,
+        thread_id: str | None,
         assistant_id: str,
         *,
         raise_error: bool = True,
@@ -66,7 +70,7 @@ class RunsClient:
 
     async def stream(
         self,
-        thread_id: str,
+        thread_id: str | None,
         assistant_id: str,
         *,
         on_disconnect: str | None = None,
@@ -85,12 +89,13 @@ class RunsClient:
                 yield part
 
     async def start(
-        self, thread_id: str, assistant_id: str, *, follow: bool = True, **request: Any
+        self, thread_id: str | None, assistant_id: str, *, follow: bool = True, **request: Any
     ) -> RunHandle:
         """Start a run; when this returns it is durable and will be carried out.
 
-        `assistant_id`: a UUID or a graph's name. `follow`: the events will be read from the first.
-        More arguments, all by name:
+        `thread_id`: None for a thread of the run's own, which is deleted with the run when it has
+        ended, or stays if `on_completion` is `keep` (default `delete`). `assistant_id`: a UUID or a
+        graph's name. `follow`: the events will be read from the first. More arguments, all by name:
 
         `input`: a new turn; `command`: `resume`, `update`, `goto`, and outweighs `input`; neither:
         go on where the thread paused or failed. `config`, `context`, `metadata`: the run's own.
@@ -101,15 +106,18 @@ class RunsClient:
         `interrupt_before`, `interrupt_after`: breakpoints of this run, or "*".
         `multitask_strategy`: what happens if the thread is busy: `enqueue` (default), `reject`,
         `interrupt` or `rollback`. `if_not_exists`: `reject` (default: NotFound) or `create` the
-        thread. `durability`: `sync` waits for each checkpoint to be stored before the next
-        super-step, `async` (default) does not, `exit` (or `checkpoint_during=False`) stores only
-        the last one; whatever it is, the run's end is stored before it is told.
+        thread. `after_seconds`: when to start; till then the run waits, and its thread is busy.
+        The strategy is applied at once. `durability`: `sync` waits for each checkpoint to be stored
+        before the next super-step, `async` (default) does not, `exit` (or
+        `checkpoint_during=False`) stores only the last one; whatever it is, the run's end is stored
+        before it is told. `feedback_keys`: kept with the run. `webhook`: the URL that is posted
+        what the run came to, unless it is rolled back or deleted.
 
-        Raises NotFound, Conflict (`reject` on a busy thread), Invalid, Refused.
+        Raises NotFound, Conflict (`reject` on a busy thread; any run on the thread of a run that
+        will be deleted with it), Invalid, Refused.
         """
-        ident = check_uuid("thread_id", thread_id)
         submit = await submission(
-            self._house, self._assistants, ident, assistant_id, follow=follow, **request
+            self._house, self._assistants, thread_id, assistant_id, follow=follow, **request
         )
         accepted = await self._house.ask(submit.run.thread_id, submit)
         run = accepted.run
@@ -121,6 +129,21 @@ class RunsClient:
             accepted.stream,
             from_start=follow,
         )
+
+    async def create_batch(self, payloads: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Start runs with threads of their own and leave them to themselves; returns the runs.
+
+        `payloads`: the arguments of each, `assistant_id` among them, as `start`. One that does not
+        fit is an error, and then none is started.
+        """
+        if not payloads:
+            raise Invalid("payloads: names no run")
+        submits = [
+            await submission(self._house, self._assistants, None, follow=False, **payload)
+            for payload in payloads
+        ]
+        replies = [self._house.send(submit.run.thread_id, submit) for submit in submits]
+        return [run_view((await reply.wait()).run) for reply in replies]
 
     async def attach(self, thread_id: str, run_id: str) -> RunHandle:
         """A handle on a run that was started before. Raises NotFound."""
@@ -202,6 +225,46 @@ class RunsClient:
         stopped = await self._house.ask(ident, Cancel(run, action))  # type: ignore[arg-type]
         if wait:
             await stopped.wait()
+
+    async def cancel_many(
+        self,
+        *,
+        thread_id: str | None = None,
+        run_ids: Sequence[str] | None = None,
+        status: str | None = None,
+        action: str = "interrupt",
+    ) -> None:
+        """Stop runs of a thread, or all that are `pending`, `running` or either (`all`).
+
+        `action`: as in `cancel`. Those that are over, or not there, are passed over; NotFound where
+        no other was asked for. Returns when it is certain that they will stop.
+        """
+        check_choice("action", action, ("interrupt", "rollback"))
+        only: Any = None
+        if status is not None:
+            if thread_id is not None or run_ids is not None:
+                raise Invalid("status: give either status, or thread_id and run_ids")
+            check_choice("status", status, (*UNFINISHED, "all"))
+            only = None if status == "all" else status
+            runs = await self._house.session.read(Storage.unfinished_runs)
+            wanted = [(run.thread_id, run.run_id) for run in runs]
+        elif thread_id is None or run_ids is None or isinstance(run_ids, str):
+            raise Invalid("run_ids: give either status, or thread_id and run_ids, a list of ids")
+        else:
+            ident = check_uuid("thread_id", thread_id)
+            wanted = [(ident, check_uuid("run_ids", one)) for one in run_ids]
+        found = 0
+        for start in range(0, len(wanted), _AT_ONCE):
+            replies = [
+                self._house.send(ident, Cancel(run_id, action, only))  # type: ignore[arg-type]
+                for ident, run_id in wanted[start : start + _AT_ONCE]
+            ]
+            for reply in replies:
+                with suppress(NotFound):
+                    await reply.wait()
+                    found += 1
+        if not found:
+            raise NotFound("No run was found that could be cancelled")
 
     async def delete(self, thread_id: str, run_id: str) -> None:
         """Delete a run; one under way is stopped first. The state it left stays. Raises

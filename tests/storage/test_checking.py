@@ -37,8 +37,8 @@ async def test_a_sound_store_has_no_faults_and_every_record_is_read(path: Path) 
     stats = storage.stats()
     storage.close()
     records = [sum(part.values()) for part in (stats.threads, stats.runs, stats.log)]
-    others = stats.events + stats.assistants + stats.assistant_versions + stats.crons + stats.items
-    assert sum(read) == sum(records) + others
+    others = (stats.assistants, stats.assistant_versions, stats.crons, stats.posts, stats.items)
+    assert sum(read) == sum(records) + stats.events + sum(others)
 
 
 FIRST_LIST = "kind = 'list' AND seq = base_seq"
@@ -55,6 +55,7 @@ FIRST_LIST = "kind = 'list' AND seq = base_seq"
         ("UPDATE assistant_versions SET config = 'x'", "stored AssistantVersion"),
         ("DELETE FROM assistants", "versions of an assistant that is not there"),
         ("UPDATE crons SET payload = '{'", "stored Cron"),
+        ("UPDATE posts SET body = '{'", "stored Post"),
         ("UPDATE crons SET enabled = 2", "2 is neither 0 nor 1"),
         ("UPDATE crons SET thread_id = 'x'", "2 crons of a thread that is not there"),
         ("UPDATE events SET data = CAST('{' AS BLOB) WHERE id = 1", "Event"),

@@ -20,6 +20,7 @@ from greenroom.storage import (
     DeleteCron,
     DeleteExpired,
     DeleteItem,
+    DeletePost,
     DeleteRun,
     DeleteThread,
     InsertThread,
@@ -29,6 +30,7 @@ from greenroom.storage import (
     PutAssistant,
     PutCron,
     PutItem,
+    PutPost,
     PutRun,
     PutThread,
     Restore,
@@ -51,6 +53,7 @@ from greenroom.storage.testing import (
     make_event,
     make_item,
     make_list_row,
+    make_post,
     make_run,
     make_thread,
     make_writes_row,
@@ -308,6 +311,8 @@ def test_a_schema_of_an_older_version_is_brought_up_to_date(start, db, number, m
     cron = make_cron(thread_id="t")
     assert storage.commit([[PutCron(cron)]], epoch) == [None]
     assert storage.search_crons(CronQuery()) == [cron]
+    assert storage.commit([[PutPost(make_post())]], epoch) == [None]
+    assert storage.get_post("p") == make_post()
     applied = db.execute("SELECT number FROM greenroom.migrations ORDER BY number").fetchall()
     assert applied == [(one,) for one in range(1, len(MIGRATIONS) + 1)]
 
@@ -486,6 +491,7 @@ def plans(start, db):
             PutCron(make_cron(one, thread_id=one, assistant_id=one, next_run_date=f"2026-{one}")),
             PutAssistant(make_assistant(one)),
             PutAssistant(make_assistant(one, version=2)),
+            PutPost(make_post(one)),
         )
         storage.commit([operations], epoch)
     db.execute("ANALYZE")
@@ -527,6 +533,7 @@ def test_looking_for_what_is_due_or_has_expired_or_goes_elsewhere_scans_and_sort
     assert len(storage.due_crons("2026-2", limit=10)) == 10
     assert storage.next_cron_date() == "2026-0"
     assert len(storage.scan_crons(after="7", limit=2)) == 2
+    assert len(storage.scan_posts(after="7", limit=2)) == 2
     assert storage.expired_threads("2026", limit=10) == []
     assert storage.next_thread_expiry() is None
     assert len(storage.scan_threads(after="7", limit=2)) == 2
@@ -591,6 +598,8 @@ def test_no_commit_scans_a_table(start, db):
         PutCron(make_cron("other")),
         DeleteCron("other"),
         DeleteAssistant("a"),
+        PutPost(make_post()),
+        DeletePost("p"),
         AppendLog((make_checkpoint_row(1, "c", input=b"1", run_id="r"),), follows=0),
         AppendLog((make_writes_row(2, "c"), make_checkpoint_row(3, "d")), follows=1),
         AppendEvents((make_event(1),)),

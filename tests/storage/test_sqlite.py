@@ -28,6 +28,7 @@ from greenroom.storage import (
     PutAssistant,
     PutCron,
     PutItem,
+    PutPost,
     PutRun,
     SqliteStorage,
     StaleEpoch,
@@ -48,6 +49,7 @@ from greenroom.storage.testing import (
     make_cron,
     make_event,
     make_item,
+    make_post,
     make_run,
     make_thread,
 )
@@ -634,6 +636,8 @@ def test_a_file_of_any_older_version_is_migrated_with_all_it_has(start, path, st
         context={"n": 1},
     )
     assert storage.faults() == []
+    assert storage.commit([[PutPost(make_post())]], epoch) == [None]
+    assert storage.get_post("p") == make_post()
     assert path.with_name(f"{path.name}.backup-{steps}").exists()
 
 
@@ -761,6 +765,7 @@ def test_versions_of_an_assistant_are_found_by_an_index_and_in_order(start):
 def test_nothing_is_scanned_for_a_page_of_what_is_stored(start):
     storage, _ = start()
     plans = plans_of(storage, storage.scan_threads) + plans_of(storage, storage.scan_crons)
+    plans += plans_of(storage, storage.scan_posts)
     for read in (storage.scan_runs, storage.scan_log):
         plans += plans_of(storage, partial(read, "t"))
     assert not [plan for plan in plans if "SCAN" in plan or "TEMP B-TREE" in plan], plans

@@ -89,6 +89,7 @@ async def test_what_was_taken_in_is_what_was_exported_byte_for_byte(
         "event",
         "item",
         "cron",
+        "post",
     }
     target = new_target()
     take_in(target, lines)
@@ -226,7 +227,7 @@ async def test_an_export_from_before_there_were_versions_is_taken_in(
     target.close()
 
 
-@pytest.mark.parametrize("kind", ["assistant", "run", "log", "event", "item", "cron"])
+@pytest.mark.parametrize("kind", ["assistant", "run", "log", "event", "item", "cron", "post"])
 async def test_a_record_that_is_another_is_not_written_over(kind: str) -> None:
     source, target = MemoryStorage(), MemoryStorage()
     await stock(source)
@@ -234,8 +235,8 @@ async def test_a_record_that_is_another_is_not_written_over(kind: str) -> None:
     take_in(target, lines)
     at = next(n for n, line in enumerate(lines) if line.startswith(f'{{"{kind}"'.encode()))
     changed = msgspec.json.decode(lines[at])
-    name = "data" if kind in ("log", "event") else "updated_at"
-    changed[kind][name] = "2030" if name == "updated_at" else "{}"
+    name = {"log": "data", "event": "data", "post": "url"}.get(kind, "updated_at")
+    changed[kind][name] = "{}" if name == "data" else "2030"
     with pytest.raises(StorageError, match="is there already, and is not the same"):
         take_in(target, [*lines[:at], msgspec.json.encode(changed) + b"\n", *lines[at + 1 :]])
     assert export(target) == lines
@@ -254,7 +255,7 @@ async def test_a_record_that_is_another_is_not_written_over(kind: str) -> None:
         (lambda lines: [*lines[:5], b'{"run":{}}\n', *lines[5:]], "line 6: a run lacks"),
         (lambda lines: [*lines[:5], *lines[6:]], "records came before it"),
         (lambda lines: [lines[0], lines[1].replace(b'"version":2', b'"version":"2"')], "line 2: "),
-        (lambda lines: [*lines[:5], lines[-2].replace(b'"enabled":1', b'"enabled":2')], "line 6: "),
+        (lambda lines: [*lines[:5], lines[-3].replace(b'"enabled":1', b'"enabled":2')], "line 6: "),
     ],
 )
 async def test_what_is_no_export_or_is_damaged_is_said_in_a_line(
