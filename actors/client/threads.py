@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
@@ -205,13 +206,14 @@ class ThreadsClient:
     ) -> list[dict[str, Any]]:
         """Threads, newest first. `metadata`, `values`: what a thread must contain, at any depth.
 
-        A search by `values` reads the state of every thread that fits otherwise.
+        A search by `values` reads the states of threads that fit otherwise, until it has enough.
         """
         check_page(limit, offset)
         fields = check_select(select, THREAD_FIELDS)
         query = self._query(metadata, ids, status, sort_by, sort_order)
         if values:
-            found = (await self._with_values(query, values))[offset : offset + limit]
+            end = offset + limit
+            found = (await self._with_values(query, values, end))[offset:end]
         else:
             found = await self._page(attrs.evolve(query, limit=limit, offset=offset))
         return [pick(thread_view(t, _values(head)), fields) for t, head in found]
@@ -355,7 +357,7 @@ class ThreadsClient:
         return await self._house.session.read(read)
 
     async def _with_values(
-        self, query: ThreadQuery, values: Mapping[str, Any]
+        self, query: ThreadQuery, values: Mapping[str, Any], enough: float = math.inf
     ) -> list[tuple[Thread, Saved | None]]:
         found: list[tuple[Thread, Saved | None]] = []
         wanted = as_json(dict(values))
@@ -366,7 +368,7 @@ class ThreadsClient:
                 for thread, head in page
                 if head is not None and contains(_as_shown(head, wanted), wanted)
             ]
-            if len(page) < _PAGE:
+            if len(page) < _PAGE or len(found) >= enough:
                 return found
             query = attrs.evolve(query, offset=query.offset + _PAGE)
 
