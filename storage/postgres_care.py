@@ -18,7 +18,7 @@ _LOG: Final = f"""
     WHERE l.thread = {THREAD} AND l.seq > %s
     ORDER BY l.seq LIMIT %s
 """
-VACUUM: Final = f"VACUUM {', '.join(f'greenroom.{table}' for table in MEASURED)}"
+VACUUM: Final = f"VACUUM {', '.join(f'greenroom.{one}' for one in (*MEASURED, 'thread_facts'))}"
 
 
 def _by(table: str, column: str) -> str:

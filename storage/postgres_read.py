@@ -1,7 +1,8 @@
 """Searches and log pages in PostgreSQL. Every value is bound; nothing that a client sent becomes
 SQL.
 
-Every read is one statement: it sees one moment, costs one round trip and needs no transaction.
+Every read is one statement: it sees one moment, costs one round trip and needs no transaction. A
+search of threads asks first how best to search; what it finds is of one statement too.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from .codec import encode_json
-from .contract import AssistantQuery, LogPage, StorageError, ThreadQuery
+from .contract import AssistantQuery, LogPage, ThreadQuery
 from .postgres_items import PostgresItems
 from .records import Assistant, Event, LogRow, Run, RunStatus, Thread
-from .rows import COLUMNS, RUN_COLUMNS, Filter, all_of, from_values, to_event, to_log_row
+from .rows import COLUMNS, RUN_COLUMNS, Filter, all_of, from_values, order_by, to_event, to_log_row
+from .thread_search import ThreadSearch
 
 __all__ = ["SELECT", "THREAD", "PostgresReads"]
 
@@ -104,15 +106,6 @@ class PostgresReads(PostgresItems):
         found = self._select(kind, rest, *values)
         return found[0] if found else None
 
-    def _search(self, kind: type[R], where: Filter, query: ThreadQuery | AssistantQuery) -> list[R]:
-        key = COLUMNS[kind][0]
-        if query.sort_by not in COLUMNS[kind]:
-            raise StorageError(f"{kind.__name__} records cannot be sorted by {query.sort_by!r}")
-        way = "DESC" if query.descending else "ASC"
-        clause, values = where
-        order = f"ORDER BY {query.sort_by} {way}, {key} {way} LIMIT %s OFFSET %s"
-        return self._select(kind, f"{clause} {order}", *values, query.limit, query.offset)
-
     def _number(self, query: str, values: Values) -> int:
         ((number,),) = self._fetch(query, values)
         return number or 0
@@ -121,11 +114,18 @@ class PostgresReads(PostgresItems):
         return self._one(Thread, "WHERE thread_id = %s", thread_id)
 
     def search_threads(self, query: ThreadQuery) -> list[Thread]:
-        return self._search(Thread, _thread_filter(query), query)
+        rows = self._thread_search(query).page()
+        return [from_values(Thread, row, self.types) for row in rows]
 
     def count_threads(self, query: ThreadQuery) -> int:
-        clause, values = _thread_filter(query)
-        return self._number(f"SELECT count(*) FROM greenroom.threads {clause}", values)
+        return self._thread_search(query).count()
+
+    def _thread_search(self, query: ThreadQuery) -> ThreadSearch:
+        def fetch(sql: str, values: Values) -> list[tuple[Any, ...]]:
+            return self._fetch(sql.replace("?", "%s"), values)
+
+        where = _thread_filter(query)
+        return ThreadSearch(query, where, fetch, schema="greenroom.", has_lateral=True)
 
     def expired_threads(self, now: str, *, limit: int, offset: int = 0) -> list[str]:
         query = f"""
@@ -172,7 +172,9 @@ class PostgresReads(PostgresItems):
         return self._one(Assistant, "WHERE assistant_id = %s", assistant_id)
 
     def search_assistants(self, query: AssistantQuery) -> list[Assistant]:
-        return self._search(Assistant, _assistant_filter(query), query)
+        clause, values = _assistant_filter(query)
+        rest = f"{clause} {order_by(Assistant, query)} LIMIT %s OFFSET %s"
+        return self._select(Assistant, rest, *values, query.limit, query.offset)
 
     def count_assistants(self, query: AssistantQuery) -> int:
         clause, values = _assistant_filter(query)

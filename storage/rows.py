@@ -31,6 +31,7 @@ __all__ = [
     "from_row",
     "from_values",
     "log_values",
+    "order_by",
     "to_event",
     "to_item",
     "to_log_row",
@@ -129,6 +130,16 @@ def all_of(conditions: Iterable[str]) -> str:
     """All of the conditions, as a clause; nothing where there are none."""
     joined = " AND ".join(conditions)
     return f"WHERE {joined}" if joined else ""
+
+
+def order_by(kind: type, query: Any, *before: str) -> str:
+    """The order of an `AssistantQuery` or a `ThreadQuery`, as a clause; `before`: columns that come
+    first. Raises StorageError where it sorts by what is no column."""
+    if query.sort_by not in COLUMNS[kind]:
+        raise StorageError(f"{kind.__name__} records cannot be sorted by {query.sort_by!r}")
+    way = "DESC" if query.descending else "ASC"
+    columns = dict.fromkeys((*before, query.sort_by, COLUMNS[kind][0]))
+    return f"ORDER BY {', '.join(f'{column} {way}' for column in columns)}"
 
 
 def contains(have: Any, want: Any) -> bool:

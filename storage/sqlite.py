@@ -218,13 +218,11 @@ class SqliteStorage(Storage):
 
     def search_threads(self, query: ThreadQuery) -> list[Thread]:
         with self._reading() as db:
-            return sqlite_read.search(
-                db, self.types, Thread, sqlite_read.thread_filter(query), query
-            )
+            return sqlite_read.search_threads(db, self.types, query)
 
     def count_threads(self, query: ThreadQuery) -> int:
         with self._reading() as db:
-            return sqlite_read.count(db, "threads", sqlite_read.thread_filter(query))
+            return sqlite_read.count_threads(db, query)
 
     def expired_threads(self, now: str, *, limit: int, offset: int = 0) -> list[str]:
         with self._reading() as db:
@@ -268,13 +266,11 @@ class SqliteStorage(Storage):
 
     def search_assistants(self, query: AssistantQuery) -> list[Assistant]:
         with self._reading() as db:
-            return sqlite_read.search(
-                db, self.types, Assistant, sqlite_read.assistant_filter(query), query
-            )
+            return sqlite_read.search_assistants(db, self.types, query)
 
     def count_assistants(self, query: AssistantQuery) -> int:
         with self._reading() as db:
-            return sqlite_read.count(db, "assistants", sqlite_read.assistant_filter(query))
+            return sqlite_read.count_assistants(db, query)
 
     def last_log_seq(self, thread_id: str) -> int:
         with self._reading() as db:

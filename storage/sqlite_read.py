@@ -5,14 +5,14 @@ from __future__ import annotations
 import functools
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
 
 from . import sqlite_items
 from .codec import Types, encode_json
-from .contract import AssistantQuery, LogPage, StorageError, ThreadQuery
+from .contract import AssistantQuery, LogPage, ThreadQuery
 from .records import Assistant, Event, LogRow, Run, Thread
 from .rows import (
     COLUMNS,
@@ -21,15 +21,17 @@ from .rows import (
     all_of,
     contains,
     from_values,
+    order_by,
     to_event,
     to_log_row,
 )
+from .thread_search import ThreadSearch
 
 __all__ = [
     "SELECT",
-    "assistant_filter",
     "checkpoint_page",
-    "count",
+    "count_assistants",
+    "count_threads",
     "expired_threads",
     "history_page",
     "last_seq",
@@ -37,10 +39,10 @@ __all__ = [
     "prepare",
     "run_events",
     "runs_page",
-    "search",
+    "search_assistants",
+    "search_threads",
     "select",
     "thread_events",
-    "thread_filter",
     "unfinished_runs",
     "whole_log",
 ]
@@ -53,8 +55,7 @@ SELECT: Final[Mapping[type, str]] = {
     Assistant: f"SELECT {', '.join(COLUMNS[Assistant])} FROM assistants",
 }
 _SIMPLE_KEY: Final = re.compile(r"[\w-]+", re.ASCII)
-INDEXED_KEYS: Final = ("assistant_id", "graph_id")  # what clients look for, the rarer one first
-INDEXED_SORTS: Final = ("created_at", "updated_at")
+COMPARED: Final = 100  # values by path; SQLite takes only so many conditions
 _EXACT: Final = 2**53  # integers up to here compare alike, whatever compares them
 
 
@@ -73,34 +74,28 @@ def select(
     return [from_values(kind, row, types) for row in rows]
 
 
-def search(
-    connection: sqlite3.Connection,
-    types: Types,
-    kind: type[R],
-    where: Filter,
-    query: ThreadQuery | AssistantQuery,
-) -> list[R]:
-    """A page of the records that fit, in the query's order."""
-    key = COLUMNS[kind][0]
-    if query.sort_by not in COLUMNS[kind]:
-        raise StorageError(f"{kind.__name__} records cannot be sorted by {query.sort_by!r}")
-    way = "DESC" if query.descending else "ASC"
-    order = ", ".join(f"{column} {way}" for column in dict.fromkeys((query.sort_by, key)))
-    clause, values = where
-    return select(
-        connection,
-        types,
-        kind,
-        f"{clause} ORDER BY {order} LIMIT ? OFFSET ?",
-        *values,
-        _limit(query.limit),
-        query.offset,
-    )
+def search_threads(
+    connection: sqlite3.Connection, types: Types, query: ThreadQuery
+) -> list[Thread]:
+    return [from_values(Thread, row, types) for row in _thread_search(connection, query).page()]
 
 
-def count(connection: sqlite3.Connection, table: str, where: Filter) -> int:
-    clause, values = where
-    number: int = connection.execute(f"SELECT count(*) FROM {table} {clause}", values).fetchone()[0]
+def count_threads(connection: sqlite3.Connection, query: ThreadQuery) -> int:
+    return _thread_search(connection, query).count()
+
+
+def search_assistants(
+    connection: sqlite3.Connection, types: Types, query: AssistantQuery
+) -> list[Assistant]:
+    clause, values = _assistant_filter(query)
+    rest = f"{clause} {order_by(Assistant, query)} LIMIT ? OFFSET ?"
+    return select(connection, types, Assistant, rest, *values, _limit(query.limit), query.offset)
+
+
+def count_assistants(connection: sqlite3.Connection, query: AssistantQuery) -> int:
+    clause, values = _assistant_filter(query)
+    found = connection.execute(f"SELECT count(*) FROM assistants {clause}", values).fetchone()
+    number: int = found[0]
     return number
 
 
@@ -154,16 +149,15 @@ def last_seq(connection: sqlite3.Connection, table: str, thread_id: str) -> int:
     return seq or 0
 
 
-def thread_filter(query: ThreadQuery) -> Filter:
+def _thread_search(connection: sqlite3.Connection, query: ThreadQuery) -> ThreadSearch:
+    def fetch(sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        return connection.execute(sql, values).fetchall()
+
+    return ThreadSearch(query, _thread_filter(query), fetch, no_limit=_limit(None))
+
+
+def _thread_filter(query: ThreadQuery) -> Filter:
     conditions, values = _metadata_filter(query.metadata)
-    for key in INDEXED_KEYS:
-        wanted = (query.metadata or {}).get(key)
-        # With another order, finding all that fit and sorting them may take longer than looking
-        # for some in that order.
-        if isinstance(wanted, str) and query.sort_by in INDEXED_SORTS:
-            conditions.insert(0, f"metadata ->> '$.{key}' = ?")  # as in the index
-            values.insert(0, wanted)
-            break
     if query.ids is not None:
         conditions.append("thread_id IN (SELECT value FROM json_each(?))")
         values.append(encode_json(list(query.ids), "ids").decode())
@@ -173,7 +167,7 @@ def thread_filter(query: ThreadQuery) -> Filter:
     return all_of(conditions), values
 
 
-def assistant_filter(query: AssistantQuery) -> Filter:
+def _assistant_filter(query: AssistantQuery) -> Filter:
     conditions, values = _metadata_filter(query.metadata)
     if query.graph_id is not None:
         conditions.append("graph_id = ?")
@@ -191,8 +185,9 @@ def _metadata_filter(metadata: Mapping[str, Any] | None) -> tuple[list[str], lis
     values: list[Any] = []
     wanted = dict(metadata or {})
     text = encode_json(wanted, "metadata").decode()
-    complete = True
-    for path, value in _leaves("$", wanted):
+    leaves = list(_leaves("$", wanted))
+    complete = len(leaves) <= COMPARED
+    for path, value in leaves if complete else ():
         condition = _compare(value) if path is not None else None
         if condition is None:
             complete = False
