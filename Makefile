@@ -37,6 +37,7 @@ bench: $(VENV)/.test  ## Measure double-texting, the engine and the storage
 	$(BIN)/python benchmarks/engine.py
 	$(BIN)/python benchmarks/storage.py
 	$(BIN)/python benchmarks/log_growth.py
+	$(BIN)/python benchmarks/pages.py
 
 clean:  ## Remove what these commands made
 	rm -rf $(VENV) $(CLIENTS)/node_modules build dist src/*.egg-info

@@ -186,12 +186,11 @@ def bare(statements: Sequence[Statement], path: Path) -> float:
 
 
 @contextmanager
-def new_database(server: str) -> Iterator[str]:
+def new_database(server: str, name: str = "greenroom_benchmark") -> Iterator[str]:
     """The address of a database that is dropped in the end."""
     import psycopg
     from psycopg.conninfo import make_conninfo
 
-    name = "greenroom_benchmark"
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
         try:

@@ -18,7 +18,8 @@ _LOG: Final = f"""
     WHERE l.thread = {THREAD} AND l.seq > %s
     ORDER BY l.seq LIMIT %s
 """
-VACUUM: Final = f"VACUUM {', '.join(f'greenroom.{table}' for table in (*MEASURED, 'item_words'))}"
+_ALSO: Final = ("item_words", "thread_facts")  # tables with no records of their own
+VACUUM: Final = f"VACUUM {', '.join(f'greenroom.{one}' for one in (*MEASURED, *_ALSO))}"
 
 
 def _by(table: str, column: str) -> str:

@@ -18,6 +18,7 @@ __all__ = ["FUNCTIONS", "LEASE_CHANGED", "LOG_ENDS_ELSEWHERE"]
 LEASE_CHANGED: Final = "GR001"  # what the functions raise, so that the transaction ends there
 LOG_ENDS_ELSEWHERE: Final = "GR002"
 
+_thread_columns = [*COLUMNS[Thread], "facts"]
 _run_columns = [column for column in COLUMNS[Run] if column != "thread_id"]
 _run_changes = [column for column in _run_columns if column not in ("run_id", "input")]
 
@@ -49,11 +50,11 @@ BEGIN
     END IF;
 END $$;
 
-CREATE OR REPLACE FUNCTION greenroom.put_thread({_typed("threads", COLUMNS[Thread])})
+CREATE OR REPLACE FUNCTION greenroom.put_thread({_typed("threads", _thread_columns)})
 RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE greenroom.threads
-    SET ({", ".join(COLUMNS[Thread][1:])}) = ({_its(COLUMNS[Thread][1:])})
+    SET ({", ".join(_thread_columns[1:])}) = ({_its(_thread_columns[1:])})
     WHERE thread_id = its_thread_id;
 END $$;
 

@@ -1,7 +1,8 @@
 """Searches and log pages in PostgreSQL. Every value is bound; nothing that a client sent becomes
 SQL.
 
-Every read is one statement: it sees one moment, costs one round trip and needs no transaction.
+Every read is one statement: it sees one moment, costs one round trip and needs no transaction. A
+search of threads asks first how best to search; what it finds is of one statement too.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any, Final, TypeVar
 from .codec import encode_json
 from .contract import LogPage
 from .postgres_items import PostgresItems
-from .queries import AssistantQuery, CronQuery, Query, ThreadQuery
+from .queries import AssistantQuery, CronQuery, ThreadQuery
 from .records import (
     Assistant,
     AssistantVersion,
@@ -36,6 +37,7 @@ from .rows import (
     to_event,
     to_log_row,
 )
+from .thread_search import ThreadSearch
 
 __all__ = ["SELECT", "THREAD", "PostgresReads"]
 
@@ -132,15 +134,6 @@ class PostgresReads(PostgresItems):
         found = self._select(kind, rest, *values)
         return found[0] if found else None
 
-    def _search(self, kind: type[R], where: Filter, query: Query) -> list[R]:
-        clause, values = where
-        rest = f"{clause} ORDER BY {ordered(kind, query)} LIMIT %s OFFSET %s"
-        return self._select(kind, rest, *values, query.limit, query.offset)
-
-    def _count(self, table: str, where: Filter) -> int:
-        clause, values = where
-        return self._number(f"SELECT count(*) FROM greenroom.{table} {clause}", values)
-
     def _number(self, query: str, values: Values) -> int:
         ((number,),) = self._fetch(query, values)
         return number or 0
@@ -149,14 +142,31 @@ class PostgresReads(PostgresItems):
         ((first,),) = self._fetch(query, ())
         return first  # type: ignore[no-any-return]
 
+    def _search(self, kind: type[R], where: Filter, query: AssistantQuery | CronQuery) -> list[R]:
+        clause, values = where
+        rest = f"{clause} ORDER BY {ordered(kind, query)} LIMIT %s OFFSET %s"
+        return self._select(kind, rest, *values, query.limit, query.offset)
+
+    def _count(self, table: str, where: Filter) -> int:
+        clause, values = where
+        return self._number(f"SELECT count(*) FROM greenroom.{table} {clause}", values)
+
     def get_thread(self, thread_id: str) -> Thread | None:
         return self._one(Thread, "WHERE thread_id = %s", thread_id)
 
     def search_threads(self, query: ThreadQuery) -> list[Thread]:
-        return self._search(Thread, _thread_filter(query), query)
+        rows = self._thread_search(query).page()
+        return [from_values(Thread, row, self.types) for row in rows]
 
     def count_threads(self, query: ThreadQuery) -> int:
-        return self._count("threads", _thread_filter(query))
+        return self._thread_search(query).count()
+
+    def _thread_search(self, query: ThreadQuery) -> ThreadSearch:
+        def fetch(sql: str, values: Values) -> list[tuple[Any, ...]]:
+            return self._fetch(sql.replace("?", "%s"), values)
+
+        where = _thread_filter(query)
+        return ThreadSearch(query, where, fetch, schema="greenroom.", has_lateral=True)
 
     def expired_threads(self, now: str, *, limit: int, offset: int = 0) -> list[str]:
         query = f"""

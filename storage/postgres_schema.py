@@ -13,9 +13,19 @@ from typing import Any, Final, Literal, LiteralString
 import psycopg
 
 from .contract import StorageError
+from .facts import DAY, ORDERS, facts_of
 
 __all__ = ["exists", "migrate"]
 
+
+def _at(order: str, row: str) -> str:
+    """Where a thread stands among those of a fact."""
+    return f"{row}.{order}" if order == "created_at" else f"left({row}.{order}, {DAY})"
+
+
+_PLACES: Final = ", ".join(
+    f"({sort}, {_at(order, 'OLD')}, {_at(order, 'NEW')})" for sort, order in enumerate(ORDERS)
+)
 _TABLES: Final = """
 CREATE TABLE greenroom.lease (
     id integer PRIMARY KEY CHECK (id = 1),
@@ -216,8 +226,78 @@ CREATE TABLE greenroom.posts (
 );
 """
 
-# Number 1 and on; a released one is never changed.
-MIGRATIONS: Final = (_TABLES, _CRONS, _WORDS, _ASSISTANT_VERSIONS, _POSTS)
+# Threads are found by what their metadata says, in orders of time. `facts`: as of `facts_of`.
+# `sort`: the place in ORDERS. Triggers have
+# `thread_facts` follow `threads`.
+_CHANGED: Final = " OR ".join(f"{_at(order, 'OLD')} <> {_at(order, 'NEW')}" for order in ORDERS)
+_FACTS: Final = f"""
+DROP INDEX greenroom.threads_metadata;
+DROP FUNCTION IF EXISTS greenroom.put_thread; -- it had no facts
+ALTER TABLE greenroom.threads ADD COLUMN facts bigint[] NOT NULL DEFAULT '{{}}';
+
+CREATE TABLE greenroom.thread_facts (
+    fact bigint NOT NULL,
+    sort smallint NOT NULL,
+    at text COLLATE "C" NOT NULL,
+    thread bigint NOT NULL,
+    PRIMARY KEY (fact, sort, at, thread)
+);
+
+CREATE FUNCTION greenroom.list_facts() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    place record;
+BEGIN
+    FOR place IN VALUES {_PLACES} LOOP
+        IF TG_OP <> 'INSERT' THEN
+            DELETE FROM greenroom.thread_facts
+            WHERE fact = ANY (OLD.facts) AND sort = place.column1 AND at = place.column2
+            AND thread = OLD.id
+            AND (fact = ANY (NEW.facts) AND place.column2 = place.column3) IS NOT TRUE;
+        END IF;
+        IF TG_OP <> 'DELETE' THEN
+            INSERT INTO greenroom.thread_facts
+            SELECT fact, place.column1, place.column3, NEW.id FROM unnest(NEW.facts) AS fact
+            WHERE (fact = ANY (OLD.facts) AND place.column2 = place.column3) IS NOT TRUE;
+        END IF;
+    END LOOP;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER list_facts AFTER INSERT OR DELETE ON greenroom.threads
+FOR EACH ROW EXECUTE FUNCTION greenroom.list_facts();
+CREATE TRIGGER list_changed_facts AFTER UPDATE ON greenroom.threads
+FOR EACH ROW WHEN (OLD.facts <> NEW.facts OR {_CHANGED})
+EXECUTE FUNCTION greenroom.list_facts();
+"""
+
+
+_NEXT_THREADS: Final = """
+    SELECT id, metadata FROM greenroom.threads WHERE id > %s ORDER BY id LIMIT 1000
+"""
+
+
+def _find_facts(connection: psycopg.Connection) -> None:
+    """Give the threads that are there their facts."""
+    connection.execute("CREATE TEMP TABLE found (id bigint, facts bigint[]) ON COMMIT DROP")
+    last = 0
+    while threads := connection.execute(_NEXT_THREADS, [last]).fetchall():
+        last = threads[-1][0]
+        with connection.cursor().copy("COPY found FROM STDIN") as copy:
+            for ident, metadata in threads:
+                copy.write_row((ident, list(facts_of(metadata))))
+    connection.execute(
+        "UPDATE greenroom.threads t SET facts = f.facts FROM found f WHERE f.id = t.id"
+    )
+
+
+MIGRATIONS: Final = (
+    (_TABLES,),
+    (_CRONS,),
+    (_WORDS,),
+    (_ASSISTANT_VERSIONS,),
+    (_POSTS,),
+    (_FACTS, _find_facts),
+)  # number 1 and on, step by step; a released one is never changed
 
 
 def migrate(connection: psycopg.Connection, place: str) -> None:
@@ -242,8 +322,12 @@ def migrate(connection: psycopg.Connection, place: str) -> None:
             f"{place} was written by a newer version of Greenroom: it has the schema {last}, "
             f"and this version knows {len(MIGRATIONS)}"
         )
-    for number, script in enumerate(MIGRATIONS[last:], last + 1):
-        connection.execute(script.encode())
+    for number, steps in enumerate(MIGRATIONS[last:], last + 1):
+        for step in steps:
+            if callable(step):
+                step(connection)
+            else:
+                connection.execute(step.encode())
         connection.execute("INSERT INTO greenroom.migrations (number) VALUES (%s)", [number])
 
 

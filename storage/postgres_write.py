@@ -11,6 +11,7 @@ from typing import Any, Final
 import psycopg
 
 from .contract import RecordExists, StorageError
+from .facts import facts_of
 from .operations import (
     AppendEvents,
     AppendLog,
@@ -62,7 +63,7 @@ def _new_values(columns: Iterable[str]) -> str:
     return ", ".join(f"{column} = excluded.{column}" for column in columns)
 
 
-_thread_columns = COLUMNS[Thread]
+_thread_columns = [*COLUMNS[Thread], "facts"]
 _version_columns = COLUMNS[AssistantVersion]
 _assistant_columns = [*COLUMNS[Assistant], "folded_name"]
 
@@ -155,9 +156,9 @@ def send(cursor: Cursor, operation: Operation) -> None:
     """
     match operation:
         case InsertThread(thread):
-            cursor.execute(_INSERT_THREAD, to_row(thread))
+            cursor.execute(_INSERT_THREAD, _found_by(Thread, to_row(thread)))
         case PutThread(thread):
-            cursor.execute(_PUT_THREAD, to_row(thread))
+            cursor.execute(_PUT_THREAD, _found_by(Thread, to_row(thread)))
         case DeleteThread(thread_id):
             for statement in _DELETE_THREAD:
                 cursor.execute(statement, (thread_id,))
@@ -199,8 +200,14 @@ def _put(cursor: Cursor, kind: Kind, row: Row) -> None:
     """Add or replace a record."""
     if kind is Assistant:
         cursor.execute(f"{_KEEP_VERSION} NOTHING", version_row(row))
-        row = {**row, "folded_name": row["name"].casefold()}
-    cursor.execute(_PUT[kind], row)
+    cursor.execute(_PUT[kind], _found_by(kind, row))
+
+
+def _found_by(kind: type, row: Row) -> Row:
+    """A record's columns, with what it is found by."""
+    if kind is Assistant:
+        return {**row, "folded_name": row["name"].casefold()}
+    return {**row, "facts": list(facts_of(row["metadata"]))} if kind is Thread else row
 
 
 def _append(cursor: Cursor, rows: Sequence[LogRow], follows: int | None) -> None:

@@ -153,16 +153,21 @@ def all_of(conditions: Iterable[str]) -> str:
     return f"WHERE {joined}" if joined else ""
 
 
-def ordered(kind: Kind, query: Query) -> str:
-    """What a query sorts by, as it follows ORDER BY. StorageError for what is no column."""
+def ordered(kind: Kind, query: Query, *before: str) -> str:
+    """What a query sorts by, as it follows ORDER BY; `before`: columns that come first.
+    StorageError for what is no column."""
     if query.sort_by not in COLUMNS[kind]:
         raise StorageError(f"{kind.__name__} records cannot be sorted by {query.sort_by!r}")
     way = "DESC" if query.descending else "ASC"
-    key = COLUMNS[kind][0]
-    if query.sort_by == key:
-        return f"{key} {way}"
-    last = " NULLS LAST" if attrs.fields_dict(kind)[query.sort_by].default is None else ""
-    return f"{query.sort_by} {way}{last}, {key} {way}"
+    known = attrs.fields_dict(kind)
+    return ", ".join(
+        f"{column} {way}{_nulls_last(known, column)}"
+        for column in dict.fromkeys((*before, query.sort_by, COLUMNS[kind][0]))
+    )
+
+
+def _nulls_last(known: Mapping[str, Any], column: str) -> str:
+    return " NULLS LAST" if column in known and known[column].default is None else ""
 
 
 def cron_columns(query: CronQuery) -> Row:

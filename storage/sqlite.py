@@ -226,11 +226,11 @@ class SqliteStorage(Storage):
 
     def search_threads(self, query: ThreadQuery) -> list[Thread]:
         with self._reading() as db:
-            return sqlite_read.search(db, self.types, Thread, query)
+            return sqlite_read.search_threads(db, self.types, query)
 
     def count_threads(self, query: ThreadQuery) -> int:
         with self._reading() as db:
-            return sqlite_read.count(db, "threads", query)
+            return sqlite_read.count_threads(db, query)
 
     def expired_threads(self, now: str, *, limit: int, offset: int = 0) -> list[str]:
         with self._reading() as db:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import functools
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
 
 from . import sqlite_items
 from .codec import Types, encode_json
-from .queries import AssistantQuery, CronQuery, Query, ThreadQuery
+from .queries import AssistantQuery, CronQuery, ThreadQuery
 from .records import Assistant, AssistantVersion, Cron, Kind, Post, Run, Thread
 from .rows import (
     COLUMNS,
@@ -24,10 +24,12 @@ from .rows import (
     from_values,
     ordered,
 )
+from .thread_search import ThreadSearch
 
 __all__ = [
     "SELECT",
     "count",
+    "count_threads",
     "due_crons",
     "expired_threads",
     "get",
@@ -37,6 +39,7 @@ __all__ = [
     "prepare",
     "runs_page",
     "search",
+    "search_threads",
     "unfinished_runs",
     "versions_page",
 ]
@@ -52,8 +55,7 @@ SELECT: Final[Mapping[Kind, str]] = {
     Post: f"SELECT {', '.join(COLUMNS[Post])} FROM posts",
 }
 _SIMPLE_KEY: Final = re.compile(r"[\w-]+", re.ASCII)
-INDEXED_KEYS: Final = ("assistant_id", "graph_id")  # what clients look for, the rarer one first
-INDEXED_SORTS: Final = ("created_at", "updated_at")
+COMPARED: Final = 100  # values by path; SQLite takes only so many conditions
 _EXACT: Final = 2**53  # integers up to here compare alike, whatever compares them
 
 
@@ -80,14 +82,26 @@ def _select(
     return [from_values(kind, row, types) for row in rows]
 
 
-def search(connection: sqlite3.Connection, types: Types, kind: type[R], query: Query) -> list[R]:
+def search(
+    connection: sqlite3.Connection, types: Types, kind: type[R], query: AssistantQuery | CronQuery
+) -> list[R]:
     """A page of the records that fit, in the query's order."""
     clause, values = _filter(query)
     rest = f"{clause} ORDER BY {ordered(kind, query)} LIMIT ? OFFSET ?"
     return _select(connection, types, kind, rest, *values, _limit(query.limit), query.offset)
 
 
-def count(connection: sqlite3.Connection, table: str, query: Query) -> int:
+def search_threads(
+    connection: sqlite3.Connection, types: Types, query: ThreadQuery
+) -> list[Thread]:
+    return [from_values(Thread, row, types) for row in _thread_search(connection, query).page()]
+
+
+def count_threads(connection: sqlite3.Connection, query: ThreadQuery) -> int:
+    return _thread_search(connection, query).count()
+
+
+def count(connection: sqlite3.Connection, table: str, query: AssistantQuery | CronQuery) -> int:
     """How many records fit."""
     clause, values = _filter(query)
     number: int = connection.execute(f"SELECT count(*) FROM {table} {clause}", values).fetchone()[0]
@@ -175,26 +189,23 @@ def next_cron_date(connection: sqlite3.Connection) -> str | None:
     return found
 
 
-def _filter(query: Query) -> Filter:
+def _filter(query: AssistantQuery | CronQuery) -> Filter:
     match query:
-        case ThreadQuery():
-            return _thread_filter(query)
         case AssistantQuery():
             return _assistant_filter(query)
         case CronQuery():
             return _cron_filter(query)
 
 
+def _thread_search(connection: sqlite3.Connection, query: ThreadQuery) -> ThreadSearch:
+    def fetch(sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        return connection.execute(sql, values).fetchall()
+
+    return ThreadSearch(query, _thread_filter(query), fetch, no_limit=_limit(None))
+
+
 def _thread_filter(query: ThreadQuery) -> Filter:
     conditions, values = _metadata_filter(query.metadata)
-    for key in INDEXED_KEYS:
-        wanted = (query.metadata or {}).get(key)
-        # With another order, finding all that fit and sorting them may take longer than looking
-        # for some in that order.
-        if isinstance(wanted, str) and query.sort_by in INDEXED_SORTS:
-            conditions.insert(0, f"metadata ->> '$.{key}' = ?")  # as in the index
-            values.insert(0, wanted)
-            break
     if query.ids is not None:
         conditions.append("thread_id IN (SELECT value FROM json_each(?))")
         values.append(encode_json(list(query.ids), "ids").decode())
@@ -229,8 +240,9 @@ def _metadata_filter(metadata: Mapping[str, Any] | None) -> tuple[list[str], lis
     values: list[Any] = []
     wanted = dict(metadata or {})
     text = encode_json(wanted, "metadata").decode()
-    complete = True
-    for path, value in _leaves("$", wanted):
+    leaves = list(_leaves("$", wanted))
+    complete = len(leaves) <= COMPARED
+    for path, value in leaves if complete else ():
         condition = _compare(value) if path is not None else None
         if condition is None:
             complete = False

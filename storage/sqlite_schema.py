@@ -18,6 +18,7 @@ from sqlite_utils import Database, Migrations
 from greenroom.graph.words import all_words
 
 from .contract import StorageError
+from .facts import DAY, ORDERS, facts_text
 from .first_format import renew
 from .sqlite_files import create_file
 
@@ -254,6 +255,60 @@ def posts(db: Database) -> None:
     )""")
 
 
+def _at(order: str, row: str) -> str:
+    """Where a thread stands among those of a fact."""
+    return f"{row}.{order}" if order == "created_at" else f"substr({row}.{order}, 1, {DAY})"
+
+
+def facts(db: Database) -> None:
+    """Threads are found by what their metadata says, in orders of time.
+
+    `facts`: as of `facts_text`. `sort`: the place in ORDERS. Triggers have `thread_facts` follow
+    `threads`.
+    """
+    for statement in (
+        "DROP INDEX threads_assistant_created",
+        "DROP INDEX threads_assistant_updated",
+        "DROP INDEX threads_graph_created",
+        "DROP INDEX threads_graph_updated",
+        "ALTER TABLE threads ADD COLUMN facts TEXT NOT NULL DEFAULT '[]'",
+        """CREATE TABLE thread_facts (
+            fact INTEGER NOT NULL,
+            sort INTEGER NOT NULL,
+            at TEXT NOT NULL,
+            thread INTEGER NOT NULL,
+            PRIMARY KEY (fact, sort, at, thread)
+        ) WITHOUT ROWID""",
+    ):
+        db.execute(statement)
+    db.conn.create_function("facts_of", 1, facts_text, deterministic=True)
+    db.execute("UPDATE threads SET facts = facts_of(metadata)")
+    there = (
+        f"SELECT value, {sort}, {_at(order, 't')}, t.id FROM threads t, json_each(t.facts)"
+        for sort, order in enumerate(ORDERS)
+    )
+    db.execute(f"INSERT INTO thread_facts {' UNION ALL '.join(there)} ORDER BY 1, 2, 3, 4")
+    for sort, order in enumerate(ORDERS):
+        old, new = _at(order, "old"), _at(order, "new")
+        add = f"""INSERT INTO thread_facts
+            SELECT value, {sort}, {new}, new.id FROM json_each(new.facts)"""
+        remove = f"""DELETE FROM thread_facts WHERE fact IN (SELECT value FROM json_each(old.facts))
+            AND sort = {sort} AND at = {old} AND thread = old.id"""
+        moved = f"{old} <> {new}"
+        gone = f"AND ({moved} OR fact NOT IN (SELECT value FROM json_each(new.facts)))"
+        come = f"WHERE {moved} OR value NOT IN (SELECT value FROM json_each(old.facts))"
+        for event, actions in (
+            ("INSERT ON threads", add),
+            (
+                f"UPDATE OF facts, {order} ON threads WHEN old.facts <> new.facts OR {moved}",
+                f"{remove} {gone}; {add} {come}",
+            ),
+            ("DELETE ON threads", remove),
+        ):
+            name = f"threads_{event.split()[0].lower()}_{sort}"
+            db.execute(f"CREATE TRIGGER {name} AFTER {event} BEGIN {actions}; END")
+
+
 MIGRATIONS: Final = (
     tables,
     parts,
@@ -264,6 +319,7 @@ MIGRATIONS: Final = (
     words,
     assistant_versions,
     posts,
+    facts,
 )  # in order; a released one is never changed
 
 _migrations: Final = Migrations("greenroom.storage")

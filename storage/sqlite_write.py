@@ -10,6 +10,7 @@ from sqlite_utils import Database
 
 from . import sqlite_items
 from .contract import RecordExists, StorageError
+from .facts import facts_text
 from .operations import (
     AppendEvents,
     AppendLog,
@@ -51,7 +52,7 @@ def _set(columns: Iterable[str], source: str) -> str:
     return ", ".join(f"{column} = {source}{column}" for column in columns)
 
 
-_thread_columns = COLUMNS[Thread]
+_thread_columns = [*COLUMNS[Thread], "facts"]
 _run_columns = [column for column in COLUMNS[Run] if column != "thread_id"]
 _run_changes = [column for column in _run_columns if column not in ("run_id", "input")]
 _assistant_columns = COLUMNS[Assistant]
@@ -183,6 +184,10 @@ def _check_follows(db: Database, thread_id: str, follows: int) -> None:
         raise StorageError(f"The log of thread {thread_id} ends at {found[0] or 0}, not {follows}")
 
 
+def _with_facts(thread: Row) -> Row:
+    return {**thread, "facts": facts_text(thread["metadata"])}
+
+
 def apply(db: Database, operation: Operation) -> None:
     """Carry out one operation inside the transaction that is open.
 
@@ -191,11 +196,11 @@ def apply(db: Database, operation: Operation) -> None:
     match operation:
         case InsertThread(thread):
             try:
-                db.execute(_INSERT_THREAD, to_row(thread))
+                db.execute(_INSERT_THREAD, _with_facts(to_row(thread)))
             except sqlite3.IntegrityError:
                 raise RecordExists(f"Thread {thread.thread_id} exists already") from None
         case PutThread(thread):
-            db.execute(_PUT_THREAD, to_row(thread))
+            db.execute(_PUT_THREAD, _with_facts(to_row(thread)))
         case DeleteThread(thread_id):
             for statement in _DELETE_THREAD:
                 db.execute(statement, (thread_id,))
@@ -247,6 +252,6 @@ def apply(db: Database, operation: Operation) -> None:
 
 
 def _restore(db: Database, kind: Kind, row: Row) -> None:
-    db.execute(_RESTORE[kind], row)
+    db.execute(_RESTORE[kind], _with_facts(row) if kind is Thread else row)
     if kind is Assistant:
         db.execute(f"{_KEEP_VERSION} NOTHING", version_row(row))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, get_args
@@ -200,14 +201,15 @@ class ThreadsClient(ThreadStates):
         `extract`: up to 10 paths by name, such as `values.messages[-1].content`; what lies there,
         or None, is in each thread's `extracted`.
 
-        A search by `values` reads the state of every thread that fits otherwise.
+        A search by `values` reads the states of threads that fit otherwise, until it has enough.
         """
         check_page(limit, offset)
         fields = check_select(select, THREAD_FIELDS)
         paths = checked_paths(extract or {}, THREAD_FIELDS)
         query = self._query(metadata, ids, status, sort_by, sort_order)
         if values:
-            found = (await self._with_values(query, values))[offset : offset + limit]
+            end = offset + limit
+            found = (await self._with_values(query, values, end))[offset:end]
         else:
             found = await self._page(attrs.evolve(query, limit=limit, offset=offset))
         views = [thread_view(thread, _values(head)) for thread, head in found]
@@ -275,7 +277,7 @@ class ThreadsClient(ThreadStates):
         return await self._house.session.read(read)
 
     async def _with_values(
-        self, query: ThreadQuery, values: Mapping[str, Any]
+        self, query: ThreadQuery, values: Mapping[str, Any], enough: float = math.inf
     ) -> list[tuple[Thread, Saved | None]]:
         found: list[tuple[Thread, Saved | None]] = []
         wanted = as_json(dict(values))
@@ -286,7 +288,7 @@ class ThreadsClient(ThreadStates):
                 for thread, head in page
                 if head is not None and contains(_as_shown(head, wanted), wanted)
             ]
-            if len(page) < _PAGE:
+            if len(page) < _PAGE or len(found) >= enough:
                 return found
             query = attrs.evolve(query, offset=query.offset + _PAGE)
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import attrs
 import pytest
 
 from ..codec import Unstorable
 from ..contract import StorageError
-from ..operations import DeleteThread, InsertThread, PutRun, PutThread
+from ..operations import DeleteThread, InsertThread, PutRun, PutThread, Restore
 from ..queries import ThreadQuery
 from ..records import Thread
+from ..rows import contains, to_row
 from .making import (
     Open,
     OpenStorage,
@@ -18,7 +21,7 @@ from .making import (
     make_thread,
 )
 
-__all__ = ["SearchContract"]
+__all__ = ["SORTS", "SearchContract", "many_threads"]
 
 HOSTILE_KEYS = (
     "",
@@ -36,6 +39,21 @@ HOSTILE_KEYS = (
     "\n",
     "%",
     "?",
+)
+
+
+SORTS = ("created_at", "updated_at", "state_updated_at", "status", "thread_id")
+METADATA: tuple[dict[str, Any], ...] = (
+    {"all": 1},
+    {"half": 1},
+    {"half": 1, "third": 2},
+    {"early": True},
+    {"half": 1, "rare": True},
+    {"rare": True},
+    {"third": 0, "same": 1},
+    {"absent": 1},
+    {"deep": {"of": {"third": 1}}},
+    {"list": [{"third": 1, "half": 0}]},
 )
 
 
@@ -162,6 +180,106 @@ class SearchContract(OpenStorage):
         assert _found(opened, metadata={"v": key}) == ["value"]
         assert _found(opened, metadata={"d": {key: {key: key}}}) == ["deep"]
 
+    @pytest.mark.parametrize("value", [1, 1.0, -0.0, 2**53 + 1, 1e300, True, "1", "true", None])
+    def test_a_value_of_metadata_is_found_as_what_it_is(self, opened: Open, value: Any) -> None:
+        others = [1, True, "1", "true", "null", None, 0, False, "", [], {}, [value], {"k": value}]
+        values = [value, *others]
+        _insert(
+            opened,
+            *(make_thread(f"{at:02}", metadata={"k": one}) for at, one in enumerate(values)),
+        )
+        same = [f"{at:02}" for at, one in enumerate(values) if contains(one, value)]
+        assert "00" in same
+        assert _found(opened, metadata={"k": value}, descending=False, limit=None) == same
+
+    def test_threads_are_found_by_the_metadata_that_they_have_now(self, opened: Open) -> None:
+        was = {"old": 1, "kept": 1, "deep": {"a": [1, {"b": 2}]}}
+        thread = make_thread(metadata=was)
+        _insert(opened, thread, make_thread("u", metadata=was))
+        later = attrs.evolve(
+            thread,
+            created_at="2027-01-01",
+            updated_at="2027-01-02",
+            metadata={"kept": 1, "deep": {"a": [1, {"b": 3}]}, "new": 1},
+        )
+        opened.commit(PutThread(later))
+        for sort in SORTS:
+            assert _found(opened, sort_by=sort, metadata={"old": 1}) == ["u"]
+            assert _found(opened, sort_by=sort, metadata={"new": 1}) == ["t"]
+            assert set(_found(opened, sort_by=sort, metadata={"kept": 1})) == {"t", "u"}
+            assert _found(opened, sort_by=sort, metadata={"deep": {"a": [{"b": 2}]}}) == ["u"]
+            assert _found(opened, sort_by=sort, metadata={"deep": {"a": [{"b": 3}]}}) == ["t"]
+        opened.commit(Restore(Thread, to_row(thread)), DeleteThread("u"))
+        assert _found(opened, metadata={"old": 1}) == ["t"]
+        assert _found(opened, metadata={"new": 1}) == []
+        opened.commit(DeleteThread("t"))
+        assert _found(opened, metadata={"kept": 1}) == []
+
+    def test_metadata_of_hundreds_of_values_is_found_like_any_other(self, opened: Open) -> None:
+        large = {"list": [f"n{n}" for n in range(1000)], "k": 1}
+        _insert(
+            opened,
+            make_thread("large", metadata=large, time="2026-06-01"),
+            make_thread("small", metadata={"k": 1}),
+            *(make_thread(f"{n:03}", metadata={"k": 1}, time="2025") for n in range(300)),
+        )
+        assert _found(opened, metadata={"list": ["n7", "n900"]}) == ["large"]
+        assert _found(opened, metadata={"list": ["other"]}) == []
+        assert _found(opened, metadata=large) == ["large"]
+        for sort in ("created_at", "updated_at"):
+            page = _found(opened, metadata={"k": 1}, sort_by=sort, limit=3)
+            assert page == ["large", "small", "299"]
+        assert opened.storage.count_threads(ThreadQuery(metadata={"k": 1})) == 302
+        opened.commit(PutThread(make_thread("large", metadata={"k": 2})))
+        assert _found(opened, metadata={"k": 1}, limit=1) == ["small"]
+        assert _found(opened, metadata={"list": ["n7"]}) == []
+
+    @pytest.mark.parametrize("sort", SORTS)
+    @pytest.mark.parametrize("descending", [True, False])
+    def test_a_page_is_right_however_many_threads_fit(
+        self, opened: Open, sort: Any, descending: bool
+    ) -> None:
+        threads = many_threads(700)
+        opened.commit(*map(InsertThread, threads))
+        for at, thread in enumerate(threads):
+            if at % 5 == 0:
+                threads[at] = attrs.evolve(
+                    thread,
+                    updated_at=threads[-at].updated_at,
+                    state_updated_at=threads[-at].created_at,
+                )
+        opened.commit(*map(PutThread, threads))
+        for metadata in METADATA:
+            for status in (None, "idle", "error"):
+                fits = [
+                    thread
+                    for thread in sorted(
+                        threads,
+                        key=lambda thread: (getattr(thread, sort), thread.thread_id),
+                        reverse=descending,
+                    )
+                    if contains(thread.metadata, metadata) and status in (None, thread.status)
+                ]
+                ids = [thread.thread_id for thread in fits]
+                asked: dict[str, Any] = {"metadata": metadata, "status": status}
+                order: dict[str, Any] = {"sort_by": sort, "descending": descending}
+                assert opened.storage.count_threads(ThreadQuery(**asked)) == len(ids)
+                for limit, offset in ((10, 0), (7, 5), (3, 240), (None, 2)):
+                    end = None if limit is None else offset + limit
+                    found = _found(opened, **asked, **order, limit=limit, offset=offset)
+                    assert found == ids[offset:end], (asked, limit, offset)
+
+    def test_a_filter_may_ask_for_hundreds_of_values(self, opened: Open) -> None:
+        metadata = {f"k{n}": n for n in range(2000)}
+        _insert(opened, make_thread(metadata=metadata), make_thread("u", metadata={"k1": 1}))
+        assert _found(opened, metadata=metadata) == ["t"]
+        assert _found(opened, metadata={**metadata, "k1999": 0}) == []
+
+    def test_threads_are_found_by_metadata_and_id(self, opened: Open) -> None:
+        _insert(opened, *(make_thread(one, metadata={"k": one < "c"}) for one in "abcd"))
+        assert _found(opened, metadata={"k": True}, ids=["b", "c", "x"]) == ["b"]
+        assert opened.storage.count_threads(ThreadQuery(metadata={"k": True}, ids=["a", "d"])) == 1
+
     def test_a_metadata_filter_that_is_not_json_is_refused(self, opened: Open) -> None:
         with pytest.raises(Unstorable, match=r"metadata\.a"):
             _found(opened, metadata={"a": {1}})
@@ -195,6 +313,35 @@ class SearchContract(OpenStorage):
         everywhere = [run.run_id for run in opened.storage.unfinished_runs()]
         assert sorted(everywhere) == ["a", "b", "d"]
         assert everywhere.index("b") < everywhere.index("a")
+
+
+def many_threads(number: int) -> list[Thread]:
+    """Threads of metadata that is true of all, of many, of a few and of none of them."""
+
+    def day(at: int) -> str:
+        time = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=at, minutes=at % 60)
+        return time.isoformat(timespec="microseconds")
+
+    return [
+        make_thread(
+            f"{at * 7919 % number:05}",
+            created_at=day(at // 30),
+            updated_at=day(at // 30 + at % 3),
+            state_updated_at=day(at % 5),
+            status="error" if at % 50 == 3 else "idle",
+            metadata={
+                "all": 1,
+                "half": at % 2,
+                "third": at % 3,
+                "same": at % 3,
+                "early": at < number // 2,
+                "rare": at % (number // 14) == 1,
+                "deep": {"of": {"third": at % 3}},
+                "list": [{"third": at % 3, "half": 1}, {"third": 0, "half": 0}],
+            },
+        )
+        for at in range(number)
+    ]
 
 
 def _insert(opened: Open, *threads: Thread) -> None:

@@ -7,7 +7,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from greenroom.actors import Conflict, Greenroom, Invalid, NotFound, Refused
+from greenroom.actors.client import threads as threads_client
 from greenroom.graph import interrupt
+from greenroom.storage import Storage
 
 from .conftest import Serve
 from .stage import chain, fails, new_thread, parallel, says, text
@@ -309,6 +311,27 @@ async def test_threads_are_found_by_the_values_of_their_state(room: Greenroom) -
         assert await ids(room, values={"log": ["b", "y"]}) == [threads[1]]
         assert await ids(room, values={"text": "x"}, metadata={"n": 2}) == [threads[2]]
         assert await client.threads.count(values={"text": "x"}) == 2
+
+
+async def test_a_search_by_values_reads_no_more_states_than_its_page_needs(
+    room: Greenroom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threads_client, "_PAGE", 2)
+    read: list[str] = []
+    read_saved = threads_client.read_saved
+
+    def reading(storage: Storage, thread_id: str) -> Any:
+        read.append(thread_id)
+        return read_saved(storage, thread_id)
+
+    monkeypatch.setattr(threads_client, "read_saved", reading)
+    async with room:
+        threads = [await new_thread(room.client) for _ in range(6)]
+        for thread_id in threads:
+            await room.client.runs.wait(thread_id, "agent", input=text("x"))
+
+        assert await ids(room, values={"text": "x"}, limit=1, offset=1) == [threads[4]]
+        assert read == [threads[5], threads[4]]
 
 
 async def test_only_the_keys_that_are_asked_for_are_given(room: Greenroom) -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from greenroom.actors import Greenroom
 from greenroom.graph import START, CompiledStateGraph, StateGraph, interrupt
-from greenroom.storage import SqliteStorage, StorageError
+from greenroom.storage import SqliteStorage, StorageError, ThreadQuery
 from greenroom.storage.checking import check
 from greenroom.storage.sqlite_schema import MIGRATIONS
 
@@ -121,6 +121,15 @@ async def test_threads_of_the_first_version_go_on(path: Path) -> None:
             "pruned_count": len(ids)
         }
         assert list(check(room.storage, lambda _: None)) == []
+
+
+def test_threads_of_the_first_version_are_found_by_their_metadata(path: Path) -> None:
+    stored = dict(rows(path, "SELECT thread_id, metadata ->> '$.graph_id' FROM threads"))
+    with closing(taken(path)) as storage:
+        for graph_id in ("agent", "talk"):
+            page = ThreadQuery(metadata={"graph_id": graph_id}, limit=None)
+            found = {thread.thread_id for thread in storage.search_threads(page)}
+            assert found == {one for one, of in stored.items() if of == graph_id} != set()
 
 
 def test_a_file_of_the_first_version_has_nothing_damaged_in_it(path: Path) -> None:

@@ -39,10 +39,11 @@ from greenroom.storage import (
     StorageHeld,
     ThreadQuery,
     TruncateLog,
+    postgres_schema,
 )
 from greenroom.storage.postgres import PostgresStorage
 from greenroom.storage.postgres_read import SELECT
-from greenroom.storage.postgres_schema import MIGRATIONS, exists
+from greenroom.storage.postgres_schema import MIGRATIONS, exists, migrate
 from greenroom.storage.records import Thread
 from greenroom.storage.rows import COLUMNS, to_row
 from greenroom.storage.testing import (
@@ -58,6 +59,7 @@ from greenroom.storage.testing import (
     make_thread,
     make_writes_row,
 )
+from greenroom.storage.testing.searches import SORTS, many_threads
 
 from .postgres_server import let_the_lease_run_out
 
@@ -274,13 +276,19 @@ def test_the_schema_has_a_column_for_every_field(start, db):
         table = SELECT[kind].partition(" FROM greenroom.")[2].split()[0]
         stored = {column for name, column in columns if name == table}
         assert set(COLUMNS[kind]) - {"thread_id"} <= stored
-        assert stored - set(COLUMNS[kind]) <= {"id", "thread", "folded_name"}
+        assert stored - set(COLUMNS[kind]) <= {"id", "thread", "folded_name", "facts"}
+
+
+def make_older(db, number, monkeypatch):
+    """Give the database the schema of an older version."""
+    with monkeypatch.context() as older:
+        older.setattr("greenroom.storage.postgres_schema.MIGRATIONS", MIGRATIONS[:number])
+        with db.transaction():
+            migrate(db, "the database")
 
 
 def test_assistants_of_an_older_version_have_the_version_that_they_are(start, db, monkeypatch):
-    with monkeypatch.context() as older:
-        older.setattr("greenroom.storage.postgres_schema.MIGRATIONS", MIGRATIONS[:3])
-        start()[0].close()
+    make_older(db, 3, monkeypatch)
     db.execute(
         "INSERT INTO greenroom.assistants VALUES"
         " ('a', 'g', '2026', '2027', 'Ada', 'ada', 'd', 4, '{}', '{\"n\":1}', '{}')"
@@ -301,13 +309,15 @@ def test_assistants_of_an_older_version_have_the_version_that_they_are(start, db
 
 @pytest.mark.parametrize("number", range(1, len(MIGRATIONS)))
 def test_a_schema_of_an_older_version_is_brought_up_to_date(start, db, number, monkeypatch):
-    with monkeypatch.context() as older:
-        older.setattr("greenroom.storage.postgres_schema.MIGRATIONS", MIGRATIONS[:number])
-        older.setattr(PostgresStorage, "_index", lambda *_: None)  # it knows of no index
-        storage, epoch = start()
-    insert(storage, epoch, "t")
-    storage.close()
+    make_older(db, number, monkeypatch)
+    db.execute(
+        "INSERT INTO greenroom.threads (thread_id, created_at, updated_at, state_updated_at,"
+        " metadata, config, status, interrupts)"
+        " VALUES ('t', '2026', '2026', '2026', '{\"n\":1}', '{}', 'idle', '{}')"
+    )
     storage, epoch = start()
+    (thread,) = storage.search_threads(ThreadQuery(metadata={"n": 1}))
+    assert thread.thread_id == "t"
     cron = make_cron(thread_id="t")
     assert storage.commit([[PutCron(cron)]], epoch) == [None]
     assert storage.search_crons(CronQuery()) == [cron]
@@ -330,7 +340,8 @@ def test_functions_of_another_version_are_replaced_by_ones_own(start, db):
     storage, _ = start()
     storage.close()
     found = db.execute(
-        "SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace = 'greenroom'::regnamespace"
+        "SELECT oid::regprocedure::text FROM pg_proc"
+        " WHERE pronamespace = 'greenroom'::regnamespace AND prorettype <> 'trigger'::regtype"
     ).fetchall()
     assert len(found) == 5
     for (name,) in found:
@@ -542,7 +553,7 @@ def test_looking_for_what_is_due_or_has_expired_or_goes_elsewhere_scans_and_sort
     assert len(storage.scan_assistants(after="7", limit=2)) == 2
     assert len(storage.scan_assistant_versions("7")) == 2
     assert len(storage.scan_items(after=7, limit=2)) == 2
-    assert len(seen) == 11
+    assert len(seen) == 12
     assert [plan for plan in seen if "Seq Scan" in plan or "Sort" in plan] == []
 
 
@@ -584,11 +595,11 @@ def test_no_commit_scans_a_table(start, db):
         return db.execute(query).fetchall()
 
     before = scans()
-    assert len(before) == 10
+    assert len(before) == 11
     run = make_run(kwargs={"input": 1})
     item = make_item(("a",), "k", ttl=1, expires_at="2027")
     for operation in (
-        PutThread(make_thread(status="busy")),
+        PutThread(make_thread(status="busy", metadata={"k": 1})),
         Restore(Thread, to_row(make_thread())),
         PutRun(run),
         PutRun(run),
@@ -618,11 +629,75 @@ def test_no_commit_scans_a_table(start, db):
     assert scans() == before
 
 
-def test_threads_are_found_by_their_metadata_in_an_index(plans):
-    storage, seen = plans
-    assert storage.count_threads(ThreadQuery(metadata={"number": 7})) == 1
-    (plan,) = seen
-    assert "Index Scan on threads_metadata" in plan
+def looked_at(plan):
+    """How many rows the parts of a plan have read."""
+    own = plan["Actual Loops"] * (
+        plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0)
+        if "Scan" in plan["Node Type"] and plan["Node Type"] != "Subquery Scan"
+        else 0
+    )
+    return own + sum(looked_at(part) for part in plan.get("Plans", ()))
+
+
+@pytest.mark.parametrize("analyzed", [True, False])
+def test_a_page_of_threads_looks_at_few_of_them(start, db, analyzed):
+    storage, epoch = start()
+    db.execute("ALTER TABLE greenroom.threads SET (autovacuum_enabled = off)")
+    db.execute("ALTER TABLE greenroom.thread_facts SET (autovacuum_enabled = off)")
+    threads = many_threads(6000)
+    assert storage.commit([list(map(InsertThread, threads))], epoch) == [None]
+    if analyzed:
+        db.execute("ANALYZE")
+    seen = []
+    fetch = storage._fetch
+
+    def explained(query, values):
+        explain = f"EXPLAIN (ANALYZE, FORMAT JSON) {query}"
+        ((((plan,)),),) = db.execute(explain.encode(), values).fetchall()
+        seen.append(looked_at(plan["Plan"]))
+        return fetch(query, values)
+
+    storage._fetch = explained
+    for query in PAGES:
+        for sort in SORTS:
+            for descending in (True, False):
+                seen.clear()
+                page = ThreadQuery(**query, sort_by=sort, descending=descending)
+                storage.search_threads(page)
+                assert sum(seen) <= 1500, (page, seen)
+
+
+PAGES = (
+    {"metadata": {"half": 1}},
+    {"metadata": {"early": True}},
+    {"metadata": {"rare": True}},
+    {"metadata": {"absent": 1}},
+    {"metadata": {"half": 1, "third": 2}},
+    {"metadata": {"half": 1, "rare": True}},
+    {"metadata": {"list": [{"third": 1}]}},
+    {"metadata": {"half": 1}, "status": "error"},
+)
+
+
+def test_threads_that_were_there_before_are_found_by_their_metadata(start, db, monkeypatch):
+    monkeypatch.setattr(postgres_schema, "MIGRATIONS", postgres_schema.MIGRATIONS[:1])
+    db.execute("BEGIN")
+    postgres_schema.migrate(db, "here")
+    for thread in (make_thread(metadata={"k": {"a": [1]}}), make_thread("u", metadata={"k": 1})):
+        row = to_row(thread)
+        columns = ", ".join(row)
+        db.execute(
+            f"INSERT INTO greenroom.threads ({columns}) VALUES ({', '.join(['%s'] * len(row))})",
+            list(row.values()),
+        )
+    db.execute("COMMIT")
+    monkeypatch.undo()
+    storage, epoch = start()
+    for sort in SORTS:
+        page = ThreadQuery(metadata={"k": {"a": [1]}}, sort_by=sort)
+        assert [thread.thread_id for thread in storage.search_threads(page)] == ["t"]
+    assert storage.commit([[DeleteThread("t"), DeleteThread("u")]], epoch) == [None]
+    assert db.execute("SELECT count(*) FROM greenroom.thread_facts").fetchone() == (0,)
 
 
 @pytest.mark.parametrize("query", [{}, {"prefix": ("7",)}, {"filter": {"n": None}}])
