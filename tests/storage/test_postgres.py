@@ -595,7 +595,7 @@ def test_no_commit_scans_a_table(start, db):
         return db.execute(query).fetchall()
 
     before = scans()
-    assert len(before) == 11
+    assert len(before) == 12
     run = make_run(kwargs={"input": 1})
     item = make_item(("a",), "k", ttl=1, expires_at="2027")
     for operation in (
