@@ -38,6 +38,7 @@ _ROUTES: Final[Mapping[str, Sequence[BaseRoute]]] = {
 # What extras bring: the library that each needs, and where it lies.
 _OPTIONAL: Final = {
     "mcp": ("mcp_types", ("/mcp", "/mcp/")),
+    "a2a": ("a2a", ("/a2a/{assistant_id}", "/.well-known/agent-card.json")),
 }
 
 

@@ -53,13 +53,15 @@ class RpcError(Exception):
         self.data = data
         self.status = status
 
-    def response(self, ident: Id | UnsetType = UNSET) -> Response:
+    def body(self, ident: Id | UnsetType = UNSET) -> dict[str, Any]:
         """The answer to the call of that id."""
         error = {"code": self.code, "message": str(self)}
         if self.data is not None:
             error["data"] = self.data
-        shown = None if ident is UNSET else ident
-        return json_response({"jsonrpc": "2.0", "id": shown, "error": error}, status=self.status)
+        return {"jsonrpc": "2.0", "id": None if ident is UNSET else ident, "error": error}
+
+    def response(self, ident: Id | UnsetType = UNSET) -> Response:
+        return json_response(self.body(ident), status=self.status)
 
 
 def read_call(body: bytes) -> Call:

@@ -12,6 +12,7 @@ import trio
 from greenroom.actors import Greenroom
 
 from .conftest import Gate, refusal
+from .rpc import Rpc, error, not_calls
 from .test_access import calling
 
 mcp = pytest.importorskip("mcp", reason="mcp is not there")
@@ -119,26 +120,6 @@ async def test_a_run_that_nobody_waits_for_is_stopped(
         await trio.lowlevel.checkpoint()
 
 
-class Rpc:
-    def __init__(self, http: httpx.AsyncClient) -> None:
-        self.http = http
-
-    async def __call__(
-        self, method: str, params: Any = None, *, headers: Any = None, **more: Any
-    ) -> tuple[int, Any]:
-        body = {"jsonrpc": "2.0", "id": 7, "method": method, **more}
-        if params is not None:
-            body["params"] = params
-        answer = await self.http.post("/mcp", json=body, headers=headers)
-        return answer.status_code, answer.json() if answer.content else None
-
-
-def error(answer: tuple[int, Any], ident: Any = 7) -> tuple[int, int, str]:
-    status, body = answer
-    assert body["id"] == ident
-    return status, body["error"]["code"], body["error"]["message"]
-
-
 MODERN = "2026-07-28"
 META = {
     "_meta": {
@@ -151,29 +132,13 @@ META = {
 async def test_what_is_no_call_is_answered_with_an_error_of_the_protocol(
     http: httpx.AsyncClient,
 ) -> None:
-    async def of(body: bytes) -> tuple[int, int, str]:
-        answer = await http.post("/mcp", content=body)
-        return error((answer.status_code, answer.json()), ident=None)
-
-    assert await of(b"") == (400, -32700, "broken JSON at line 1, column 1: Expecting value")
-    assert await of(b"[" * 5000) == (400, -32700, "JSON nested deeper than 200 levels")
-    assert (await of(b"\xff"))[:2] == (400, -32700)
-    assert await of(b"null") == (400, -32600, "the body: expected object, got null")
-    assert await of(b"[]") == (400, -32600, "the body: expected object, got []")
-    for text in (
-        '{"jsonrpc": "2.0", "id": 1}',
-        '{"jsonrpc": "1.0", "id": 1, "method": "ping"}',
-        '{"jsonrpc": "2.0", "id": null, "method": "ping"}',
-        '{"jsonrpc": "2.0", "id": 1, "method": "ping", "params": []}',
-        '{"jsonrpc": "2.0", "id": 1, "result": {}}',
-    ):
-        assert (await of(text.encode()))[:2] == (400, -32600)
+    await not_calls(http, "/mcp")
 
 
 async def test_calls_that_do_not_fit_are_answered_with_an_error_of_the_protocol(
     http: httpx.AsyncClient,
 ) -> None:
-    rpc = Rpc(http)
+    rpc = Rpc(http, "/mcp")
     assert error(await rpc("prompts/list"))[:2] == (200, -32601)
     assert error(await rpc("server/discover"))[:2] == (200, -32601)
     assert error(await rpc("tools/call")) == (200, -32602, "params: required, and missing")
@@ -188,7 +153,7 @@ async def test_calls_that_do_not_fit_are_answered_with_an_error_of_the_protocol(
 async def test_the_headers_of_newer_clients_must_say_what_the_body_says(
     http: httpx.AsyncClient,
 ) -> None:
-    rpc = Rpc(http)
+    rpc = Rpc(http, "/mcp")
     headers = {"mcp-protocol-version": MODERN, "mcp-method": "tools/call", "mcp-name": "abc"}
     given = {"name": "abc", **META}
     status, body = await rpc("tools/call", given, headers=headers)
@@ -214,13 +179,13 @@ async def test_an_assistant_whose_name_no_tool_can_have_is_called_by_its_id(
     graph = room.graphs["abc"]
     graphs = {"my agent": graph, "a" * 129: graph, "ok.A-1_": graph}
     async with Greenroom(graphs) as room, calling(room) as http:
-        _, body = await Rpc(http)("tools/list")
+        _, body = await Rpc(http, "/mcp")("tools/list")
         tools = {tool["name"]: tool["title"] for tool in body["result"]["tools"]}
         (ident,) = (name for name, title in tools.items() if title == "my agent")
         assert ident == (await room.client.assistants.get("my agent"))["assistant_id"]
         assert len(tools) == 3
         assert tools["ok.A-1_"] == "ok.A-1_"
-        _, body = await Rpc(http)("tools/call", {"name": ident})
+        _, body = await Rpc(http, "/mcp")("tools/call", {"name": ident})
         assert body["result"]["structuredContent"] == {"log": ["a", "b", "c"]}
 
 
@@ -228,8 +193,8 @@ async def test_pages_of_other_origins_may_not_call(room: Greenroom) -> None:
     cors = {"allow_origins": ["http://good.example"]}
     async with calling(room, http={"cors": cors}) as http:
         headers = {"Origin": "http://good.example"}
-        assert (await Rpc(http)("ping", headers=headers))[0] == 200
-        status, body = await Rpc(http)("ping", headers={"Origin": "http://test"})
+        assert (await Rpc(http, "/mcp")("ping", headers=headers))[0] == 200
+        status, body = await Rpc(http, "/mcp")("ping", headers={"Origin": "http://test"})
         assert status == 403
         assert "http.cors" in body["detail"]
 
