@@ -25,9 +25,20 @@ from .mailbox import Ended, Mailbox
 from .meters import Meters
 from .multitask import Stop
 
-__all__ = ["ActiveRun", "Failed", "Finished", "Outcome", "Stopped", "command_of", "told_to_stop"]
+__all__ = [
+    "ActiveRun",
+    "Failed",
+    "Finished",
+    "Outcome",
+    "Reason",
+    "Stopped",
+    "command_of",
+    "told_to_stop",
+]
 
 logger = logging.getLogger(__name__)
+
+Reason = Stop | Literal["timeout"]
 
 
 @attrs.frozen
@@ -62,7 +73,7 @@ class ActiveRun:
 
     `phase`: `running`; `stopping` once it is told to stop, as its `run` says; `ended` when its task
     is over; `fenced` when it would not stop and is given up on. Only a running or stopping
-    run can write.
+    run can write. `ends_at`: when it is stopped, as it has taken too long.
     """
 
     run: Run
@@ -76,12 +87,18 @@ class ActiveRun:
     meters: Meters
     fresh: bool
     phase: Literal["running", "stopping", "ended", "fenced"] = "running"
+    ends_at: float = float("inf")
     give_up_at: float = float("inf")
     over: trio.Event = attrs.field(factory=trio.Event)
     _scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     _events_kept: int = 0
 
-    def cut_short(self, reason: Stop, give_up_at: float) -> None:
+    @property
+    def deadline(self) -> float:
+        """When it must be stopped or, if it was, given up on."""
+        return self.ends_at if self.phase == "running" else self.give_up_at
+
+    def cut_short(self, reason: Reason, give_up_at: float) -> None:
         """Cancel the task."""
         self.run = told_to_stop(self.run, reason)
         if self.phase == "running":
@@ -224,7 +241,7 @@ class RunSink:
             self.active.stream.emit(mode, ns, data)
 
 
-def told_to_stop(run: Run, reason: Stop) -> Run:
+def told_to_stop(run: Run, reason: Reason) -> Run:
     """The run, to end as told; `rollback` outweighs an `interrupt` that came before."""
     return run if run.stop == "rollback" else attrs.evolve(run, stop=reason)
 

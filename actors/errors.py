@@ -10,7 +10,7 @@ class GreenroomError(Exception):
 
 
 class NotFound(GreenroomError):
-    """There is no thread, run or assistant of that id."""
+    """There is no thread, run, assistant or cron of that id."""
 
 
 class Conflict(GreenroomError):

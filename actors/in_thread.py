@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from .client import AssistantsClient, RunHandle, RunsClient, StoreClient, ThreadsClient
+from .client import (
+    AssistantsClient,
+    CronsClient,
+    RunHandle,
+    RunsClient,
+    StoreClient,
+    ThreadsClient,
+)
 from .errors import Closed
 from .loop_thread import LoopThread
 
@@ -24,7 +31,14 @@ if TYPE_CHECKING:
 __all__ = ["AsyncioClient", "BlockingClient", "InThread", "InThreadAsync"]
 
 # What is called through a proxy too.
-_PARTS: Final = (AssistantsClient, RunHandle, RunsClient, StoreClient, ThreadsClient)
+_PARTS: Final = (
+    AssistantsClient,
+    CronsClient,
+    RunHandle,
+    RunsClient,
+    StoreClient,
+    ThreadsClient,
+)
 
 
 @attrs.define(eq=False)

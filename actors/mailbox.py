@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import attrs
 import trio
 
+from greenroom.graph import StateUpdate
 from greenroom.graph.checkpoint import Checkpoint
-from greenroom.storage.records import Run, Thread
+from greenroom.storage.operations import Operation
+from greenroom.storage.records import Run, RunStatus, Thread
 
 from .multitask import Stop, Strategy
 
@@ -26,6 +28,7 @@ __all__ = [
     "Create",
     "DeleteRun",
     "DeleteThread",
+    "Due",
     "EditState",
     "Ended",
     "Expire",
@@ -80,24 +83,36 @@ class Accepted:
 
 @attrs.frozen(eq=False)
 class Create:
-    """Make the thread. `if_exists`: `raise` or `do_nothing`."""
+    """Make the thread. `if_exists`: `raise` or `do_nothing`. `supersteps`: what its state begins
+    with, a checkpoint each."""
 
     thread: Thread
     if_exists: str
+    supersteps: Sequence[Sequence[StateUpdate]] = ()
     reply: Reply[Thread] = attrs.field(factory=Reply)
 
 
 @attrs.frozen(eq=False)
 class Submit:
     """A run arrives. `thread`: what to create where there is none yet. `follow`: its events are
-    read.
+    read. `below`: metadata of the run that the thread's outweighs, as the run's own outweighs that.
+    `along`: what is committed together with its being accepted, and only then.
     """
 
     run: Run
     strategy: Strategy
     thread: Thread | None
     follow: bool
+    below: Mapping[str, Any]
+    along: tuple[Operation, ...] = ()
     reply: Reply[Accepted] = attrs.field(factory=Reply)
+
+
+@attrs.frozen(eq=False)
+class Due:
+    """The time of a delayed run has come."""
+
+    reply: Reply[None] = attrs.field(factory=Reply)
 
 
 @attrs.frozen(eq=False)
@@ -110,11 +125,13 @@ class Attach:
 
 @attrs.frozen(eq=False)
 class Cancel:
-    """Stop a run that is queued or under way. The reply comes once that is decided and certain,
-    with an event that is set when the run has stopped."""
+    """Stop a run that is queued or under way; with `only`, one that is `pending` or `running`. The
+    reply comes once that is decided and certain, with an event that is set when the run has
+    stopped."""
 
     run_id: str
     action: Stop
+    only: RunStatus | None = None
     reply: Reply[trio.Event] = attrs.field(factory=Reply)
 
 
@@ -192,6 +209,7 @@ Message = (
     | Cancel
     | DeleteRun
     | DeleteThread
+    | Due
     | KeepLatest
     | Expire
     | Copy

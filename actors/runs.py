@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import trio
@@ -12,7 +12,7 @@ from greenroom.graph import START
 from greenroom.graph.job import Job
 from greenroom.graph.resume import waiting
 from greenroom.storage import Storage
-from greenroom.storage.operations import AppendLog, InsertThread, Operation, PutRun
+from greenroom.storage.operations import AppendLog, InsertThread, Operation, PutPost, PutRun
 from greenroom.storage.operations import DeleteRun as DropRun
 from greenroom.storage.records import Run, RunStatus
 
@@ -21,6 +21,7 @@ from .active import (
     Failed,
     Finished,
     Outcome,
+    Reason,
     Stopped,
     checkpoint_metadata,
     run_config,
@@ -30,7 +31,9 @@ from .errors import Conflict, GreenroomError, NotFound
 from .events import RunStream
 from .mailbox import Accepted, Cancel, DeleteRun, Mailbox, Submit
 from .multitask import Stop, admit
+from .queue import RunQueue
 from .state import ThreadState, error_view
+from .webhooks import outcome
 
 if TYPE_CHECKING:
     from .supervisor import Supervisor
@@ -44,14 +47,14 @@ MAX_STALLED_STARTS = 3  # starts in a row from the same checkpoint
 class ThreadRuns:
     """The queue of a thread, its run under way, and the strict hand-over between them.
 
-    `queue`: runs that wait, oldest first; those that a strategy has told to `stop` end without a
+    `queue`: runs that wait; those that a strategy has told to `stop` end without a
     start. `streams`: of the run under way and of those that wait.
     """
 
     state: ThreadState
     mailbox: Mailbox
     streams: dict[str, RunStream]
-    queue: list[Run]
+    queue: RunQueue
     last_seq: int
     active: ActiveRun | None = None
     _deleting: dict[str, list[DeleteRun]] = attrs.field(factory=dict)
@@ -66,6 +69,9 @@ class ThreadRuns:
     @property
     def busy(self) -> bool:
         return self.active is not None or bool(self.queue)
+
+    def _unfinished(self) -> list[Run]:
+        return [*([self.active.run] if self.active is not None else []), *self.queue]
 
     def take_up(self, past: Sequence[tuple[str, Run | None]]) -> None:
         """Connect the streams that readers hold to the runs that are left to do.
@@ -92,6 +98,8 @@ class ThreadRuns:
         thread = state.thread if state.thread is not None else message.thread
         if thread is None:
             raise NotFound(f"Thread {state.thread_id!r} not found")
+        if any(run.kwargs["temporary"] for run in self._unfinished()):
+            raise Conflict(f"Thread {state.thread_id!r} is of one run, and is deleted with it")
         admission = admit(message.strategy, busy=self.busy)
         outcome = "accepted" if admission.accepted else "refused"
         self.house.meters.admissions[message.strategy, outcome] += 1
@@ -103,11 +111,11 @@ class ThreadRuns:
             message.run,
             seq=self.last_seq + 1,
             bound=self._bound(message.run),
-            metadata={**thread.metadata, **message.run.metadata},
+            metadata={**message.below, **thread.metadata, **message.run.metadata},
         )
         asked = {key: run.metadata[key] for key in ("graph_id", "assistant_id")}
         insert = [InsertThread(thread)] if state.thread is None else []
-        queue, stopped = self.queue, []
+        queue, stopped = list(self.queue), []
         if admission.stop is not None:
             queue = [told_to_stop(waits, admission.stop) for waits in queue]
             stopped = [*queue, *self._active_told_to_stop(admission.stop)]
@@ -118,11 +126,12 @@ class ThreadRuns:
             config={"configurable": {}},
             updated_at=state.now(),
         )
-        await state.commit([*insert, *map(PutRun, stopped), PutRun(run)], busy)
+        await state.commit([*insert, *map(PutRun, stopped), PutRun(run), *message.along], busy)
         self.last_seq = run.seq
         if admission.stop is not None:
             self.stop_active(admission.stop)
-        self.queue = [*queue, run]
+        self.queue.replace(queue)
+        self.queue.add(run)
         stream = self.streams[run.run_id] = self._stream(run, follow=message.follow)
         message.reply.send(Accepted(run, stream))
         await self.start_next()
@@ -149,13 +158,17 @@ class ThreadRuns:
 
     async def start_next(self) -> None:
         """If nothing is under way: end the runs that were told to stop, then start the oldest."""
-        while self.active is None and self.queue:
-            stopped = next((run for run in self.queue if run.stop is not None), None)
-            if stopped is not None:
-                self.queue.remove(stopped)
-                await self._end(stopped, Stopped())
+        while self.active is None and (run := self.queue.next()) is not None:
+            if run.stop is not None:
+                await self._end(run, Stopped())
             else:
-                await self._start(self.queue.pop(0))
+                await self._start(run)
+
+    async def start_due(self) -> None:
+        """Start a run whose time has come, or give it its place in the queue."""
+        await self.start_next()
+        self.queue.let_in_due()
+        self.queue.set_alarm()  # it may be due a moment later than was thought
 
     async def _start(self, run: Run) -> None:
         log = self.state.log
@@ -197,6 +210,7 @@ class ThreadRuns:
             mailbox=self.mailbox,
             meters=self.house.meters,
             fresh=started.first_log_seq == log.next_seq,
+            ends_at=trio.current_time() + self.house.run_timeout,
         )
         self.house.start_run(self.active)
         if self._stopped_at is not None:
@@ -207,12 +221,14 @@ class ThreadRuns:
 
     async def cancel(self, message: Cancel) -> None:
         """Stop a run that is under way or queued; NotFound for any other."""
-        if self.active is not None and self.active.run.run_id == message.run_id:
-            stream = self.active.stream
+        run: Run | None
+        active = self.active
+        if active is not None and active.run.run_id == message.run_id and message.only != "pending":
+            stream = active.stream
             await self.state.commit([*map(PutRun, self._active_told_to_stop(message.action))])
             self.stop_active(message.action)
         else:
-            run = self._unqueued(message.run_id)
+            run = self.queue.remove(message.run_id) if message.only != "running" else None
             if run is None:
                 raise NotFound(f"Run {message.run_id!r} is neither queued nor running")
             stream = self.streams[run.run_id]
@@ -229,7 +245,7 @@ class ThreadRuns:
             self._deleting.setdefault(run_id, []).append(message)
             self.stop_active("interrupt")
             return
-        run = self._unqueued(run_id)
+        run = self.queue.remove(run_id)
         if run is not None:
             await self._remove(run)
         elif await self.house.session.read(Storage.get_run, thread_id, run_id) is None:
@@ -238,7 +254,7 @@ class ThreadRuns:
             await self.state.commit([DropRun(thread_id, run_id)])
         message.reply.send(None)
 
-    def stop_active(self, reason: Stop) -> None:
+    def stop_active(self, reason: Reason) -> None:
         """Tell the run under way to stop; its end comes through the mailbox."""
         if self.active is not None:
             if self.active.phase == "running":
@@ -259,14 +275,6 @@ class ThreadRuns:
     def deletions(self) -> list[DeleteRun]:
         """Deletions that wait for a run to stop."""
         return [message for messages in self._deleting.values() for message in messages]
-
-    def _unqueued(self, run_id: str) -> Run | None:
-        """A queued run, taken out of the queue."""
-        for run in self.queue:
-            if run.run_id == run_id:
-                self.queue.remove(run)
-                return run
-        return None
 
     def _active_told_to_stop(self, reason: Stop) -> list[Run]:
         """The run under way as it is to be committed at once, before it is stopped: a stop that was
@@ -298,9 +306,13 @@ class ThreadRuns:
             await self._remove(run, *undo)
             self.house.meters.ended["rolled back"] += 1
             return
-        if isinstance(outcome, Stopped) and not self._took_in(run):
-            outcome = await self._take_in(run)
         status, failure, warning = _end_of(outcome)
+        if isinstance(outcome, Stopped):
+            if run.stop == "timeout":
+                text = f"The run was stopped: it took longer than {self.house.run_timeout:g} s"
+                status, failure = "timeout", TimeoutError(text)
+            if not self._took_in(run) and (misfit := await self._take_in(run)) is not None:
+                status, failure = "error", misfit
         if failure is not None:
             self.state.record_failure(failure)
             self.streams[run.run_id].publish("error", error_view(failure))
@@ -317,11 +329,12 @@ class ThreadRuns:
             return False
         return all(planned.node != START for planned in log.head.checkpoint.next)
 
-    async def _take_in(self, run: Run) -> Stopped | Failed:
-        """What the user wrote is not lost with the run: its input goes into the state."""
+    async def _take_in(self, run: Run) -> Exception | None:
+        """What the user wrote is not lost with the run: its input goes into the state. Returns why
+        it could not."""
         kwargs = run.kwargs
         if kwargs["input"] is None or kwargs["command"] is not None:
-            return Stopped()
+            return None
         job = Job(
             input=kwargs["input"],
             config=run_config(run),
@@ -333,14 +346,27 @@ class ThreadRuns:
         try:
             await self.house.graph(run.metadata["graph_id"]).take_in(job)
         except Exception as error:  # a reducer or a conditional edge of the user's
-            return Failed(error)
-        return Stopped()
+            return error
+        return None
 
     async def _remove(self, run: Run, *undo: Operation) -> None:
         """Delete a run, and what it left in the log."""
+        if run.kwargs["temporary"]:
+            await self._drop(run, self.state.result())
+            return
         thread = self.state.settled(busy=self.busy)
         await self.state.commit([*undo, DropRun(self.state.thread_id, run.run_id)], thread)
         self.streams.pop(run.run_id).end(self.state.result())
+
+    async def _drop(self, run: Run, result: Any, *more: Operation) -> None:
+        """A temporary run is over: its thread goes with it."""
+        await self.state.drop(*more)
+        self.streams.pop(run.run_id).end(result)
+        self._tell_done(run)
+        self.state.end_feeds()
+
+    def _tell_done(self, run: Run) -> None:
+        self.state.tell("metadata", {"status": "run_done", "run_id": run.run_id})
 
     async def _close(
         self,
@@ -359,12 +385,21 @@ class ThreadRuns:
         closed = attrs.evolve(
             run, status=status, error=shown, metadata=metadata, updated_at=self.state.now()
         )
-        thread = self.state.settled(busy=self.busy, error=error)
-        await self.state.commit([*left, PutRun(closed)], thread)
+        result = {"__error__": shown} if shown is not None else self.state.result()
+        post = None
+        if run.kwargs["webhook"] is not None and run.run_id not in self._deleting:
+            post = outcome(run, self.state.values(), closed)
+        posts = [] if post is None else [PutPost(post)]
+        if run.kwargs["temporary"]:
+            await self._drop(run, result, *posts)
+        else:
+            thread = self.state.settled(busy=self.busy, error=error)
+            await self.state.commit([*left, PutRun(closed), *posts], thread)
+            self.streams.pop(run.run_id).end(result)
+            self._tell_done(run)
         self.house.meters.ended[status] += 1
-        stream = self.streams.pop(run.run_id)
-        stream.end({"__error__": shown} if shown is not None else self.state.result())
-        self.state.tell("metadata", {"status": "run_done", "run_id": run.run_id})
+        if post is not None:
+            self.house.webhooks.send(post)
 
 
 def _end_of(outcome: Outcome) -> tuple[RunStatus, Exception | None, str | None]:

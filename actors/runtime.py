@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 import trio
 
@@ -26,8 +27,11 @@ from .in_thread import InThread, InThreadAsync
 from .meters import Census, Meters
 from .supervisor import Supervisor
 from .ttl import CheckpointerConfig
+from .webhooks import Poster
 
-__all__ = ["Greenroom"]
+__all__ = ["RUN_TIMEOUT", "Greenroom"]
+
+RUN_TIMEOUT: Final = 3600.0  # seconds
 
 
 class Greenroom:
@@ -36,9 +40,13 @@ class Greenroom:
     `graphs`: compiled graphs by the name they are called by. `storage`: where threads are kept, and
     the items of the store; in memory by default. `store`: how the store is to be, see
     `StoreConfig`; nodes are given it unless their graph has one of its own, and `client.store` is
-    the same. `checkpointer`: how threads are kept, see `CheckpointerConfig`. `grace_period`:
-    seconds that a run may take to stop before it is given up on.
-    `idle_timeout`: seconds that a thread with nothing to do stays in memory.
+    the same. `checkpointer`: how threads are kept, see `CheckpointerConfig`. `run_timeout`:
+    seconds that a run may take, counted anew when it is taken up after a restart; None for no
+    limit. One that takes longer is stopped, and ends `timeout`. `grace_period`: seconds that a run
+    may take to stop before it is given up on.
+    `idle_timeout`: seconds that a thread with nothing to do stays in memory. `poster`: what posts
+    to the webhooks of runs, as `greenroom.gateway.WebhookPoster` does; without one they are
+    refused.
 
     Entering takes the storage, raising StorageHeld if another process has it and StorageError if it
     cannot be used, and carries on with the runs that an earlier process left. Leaving stops the
@@ -56,8 +64,10 @@ class Greenroom:
         storage: Storage | None = None,
         store: StoreConfig | None = None,
         checkpointer: CheckpointerConfig | None = None,
+        run_timeout: float | None = RUN_TIMEOUT,
         grace_period: float = 5.0,
         idle_timeout: float = 10.0,
+        poster: Poster | None = None,
         world: World | None = None,
     ) -> None:
         for name, graph in graphs.items():
@@ -70,8 +80,12 @@ class Greenroom:
         self.storage = storage if storage is not None else MemoryStorage()
         self._store_config = store or StoreConfig()
         self._checkpointer = checkpointer or CheckpointerConfig()
+        self._run_timeout = inf if run_timeout is None else run_timeout
+        if not self._run_timeout > 0:
+            raise ValueError(f"run_timeout: {run_timeout!r} is no time that a run could take")
         self._grace_period = grace_period
         self._idle_timeout = idle_timeout
+        self._poster = poster
         self._world = world or World()
         for graph in self.graphs.values():
             self.storage.types.declare(graph.declared)
@@ -96,14 +110,18 @@ class Greenroom:
                 nursery=nursery,
                 world=self._world,
                 ttl=self._checkpointer.get("ttl") or {},
+                run_timeout=self._run_timeout,
                 grace_period=self._grace_period,
                 idle_timeout=self._idle_timeout,
+                poster=self._poster,
             )
             self.client = Client(self._supervisor)
-            await self.client.assistants.register()
+            await self._supervisor.assistants.register()
             await self._supervisor.recover()
             nursery.start_soon(self._watch_lease)
             nursery.start_soon(self._supervisor.sweeper.loop.run)
+            nursery.start_soon(self._supervisor.crontab.run, self.client.crons.fire)
+            nursery.start_soon(self._supervisor.alarms.run)
             await nursery.start(store.keep_swept)
         except BaseException as error:
             await self.__aexit__(type(error), error, error.__traceback__)

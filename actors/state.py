@@ -14,7 +14,7 @@ from greenroom.graph.resume import waiting
 from greenroom.graph.root import shown
 from greenroom.storage import ThreadLog
 from greenroom.storage.codec import to_json
-from greenroom.storage.operations import Operation, PutThread
+from greenroom.storage.operations import DeleteThread, Operation, PutThread
 from greenroom.storage.records import Thread, ThreadStatus
 
 from .errors import NotFound
@@ -58,6 +58,12 @@ class ThreadState:
             self.thread = thread
             self.house.sweeper.heed(thread)
 
+    async def drop(self, *more: Operation) -> None:
+        """Delete the thread with all that belongs to it, and commit more with that."""
+        await self.house.session.commit([DeleteThread(self.thread_id), *more])
+        self.thread = None
+        self.log = await ThreadLog.open(self.house.session, self.thread_id)
+
     def settled(self, *, busy: bool, error: Exception | None = None) -> Thread:
         """The thread with its status as the log has it. `error`: a failure that the log may
         lack.
@@ -78,12 +84,15 @@ class ThreadState:
                 PendingWrites(checkpoint_id=at, task_id=RUN_TASK, node="", error=failed)
             )
 
+    def values(self) -> Any:
+        """The newest state, the caller's own."""
+        head = self.log.head
+        return {} if head is None else isolated(shown(head.checkpoint.values))
+
     def result(self) -> Any:
         """What waiting for a run that has just ended well answers."""
         head = self.log.head
-        if head is None:
-            return {}
-        return result_view(isolated(shown(head.checkpoint.values)), waiting(head))
+        return {} if head is None else result_view(self.values(), waiting(head))
 
     def tell(self, event: str, data: Any) -> None:
         """Tell those who follow the thread."""
@@ -91,6 +100,11 @@ class ThreadState:
             part = StreamPart(self.house.event_ids.next(), event, to_json(data))
             for feed in feeds:
                 feed.put(part)
+
+    def end_feeds(self) -> None:
+        """The thread is gone, and who followed it is told."""
+        for feed in self.house.feeds.of(self.thread_id):
+            feed.end()
 
     def now(self) -> str:
         return self.house.world.timestamp()

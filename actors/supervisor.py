@@ -14,16 +14,19 @@ import trio
 from greenroom.graph import CompiledStateGraph
 from greenroom.graph.world import World
 from greenroom.storage import StaleEpoch, Storage, StorageError, StorageSession, StorageStore
-from greenroom.storage.records import Assistant
 
 from .active import ActiveRun
+from .assistants import Assistants
+from .crontab import Crontab
 from .errors import Closed, NotFound
 from .events import EventIds, RunStream, StreamPart
 from .feeds import Feeds
 from .mailbox import Mailbox, Message, Reply
 from .meters import Census, Meters
 from .thread import ThreadActor
+from .timers import Alarms, is_delayed
 from .ttl import Sweeper, ThreadTTLConfig
+from .webhooks import Poster, Webhooks
 
 __all__ = ["Supervisor"]
 
@@ -55,8 +58,8 @@ class Seat:
 class Supervisor:
     """Owns the actors and the tasks of their runs.
 
-    `grace_period`: seconds that a run told to stop may take. `idle_timeout`: seconds that an actor
-    with nothing to do stays awake.
+    `run_timeout`: seconds that a run may take. `grace_period`: seconds that a run told to stop may
+    take. `idle_timeout`: seconds that an actor with nothing to do stays awake.
     """
 
     session: StorageSession
@@ -65,34 +68,55 @@ class Supervisor:
     nursery: trio.Nursery
     world: World
     ttl: ThreadTTLConfig
+    run_timeout: float
     grace_period: float
     idle_timeout: float
+    poster: Poster | None
     event_ids: EventIds = attrs.field(init=False)
     feeds: Feeds = attrs.field(init=False, factory=Feeds)
     meters: Meters = attrs.field(init=False, factory=Meters)
     sweeper: Sweeper = attrs.field(init=False)
-    assistants: dict[str, Assistant] = attrs.field(init=False, factory=dict)
+    alarms: Alarms = attrs.field(init=False)
+    webhooks: Webhooks = attrs.field(init=False)
+    assistants: Assistants = attrs.field(init=False)
+    crontab: Crontab = attrs.field(init=False)
     _seats: dict[str, Seat] = attrs.field(init=False, factory=dict)
     _closed: bool = attrs.field(init=False, default=False)
 
     def __attrs_post_init__(self) -> None:
         self.event_ids = EventIds(self.session.epoch)
+        self.assistants = Assistants(
+            session=self.session, graphs=self.graphs, nursery=self.nursery, world=self.world
+        )
         self.sweeper = Sweeper.of(self, self.ttl)
+        self.crontab = Crontab(self)
+        self.alarms = Alarms(self)
+        self.webhooks = Webhooks(self, self.poster)
 
     async def recover(self) -> None:
-        """Wake every thread that an earlier process left runs on."""
+        """Wake every thread that an earlier process left runs on, at once or when they are due,
+        and post what it has not posted."""
+        now = self.world.timestamp()
         for run in await self.session.read(Storage.unfinished_runs):
-            self._seat(run.thread_id)
+            if is_delayed(run, now):
+                self.alarms.set(run)
+            else:
+                self._seat(run.thread_id)
+        await self.webhooks.recover()
 
     async def ask(self, thread_id: str, question: Question[T]) -> T:
         """Send a message to a thread and wait for the answer. Raises what the actor answers with.
 
         Being cancelled here does not take the message back.
         """
+        return await self.send(thread_id, question).wait()
+
+    def send(self, thread_id: str, question: Question[T]) -> Reply[T]:
+        """Send a message to a thread; what it answers is in the reply. Raises Closed."""
         if self._closed:
             raise Closed
         self.tell(thread_id, question)  # type: ignore[arg-type]
-        return await question.reply.wait()
+        return question.reply
 
     def tell(self, thread_id: str, message: Message) -> None:
         """Send a message to a thread and do not wait for the answer."""
@@ -157,6 +181,10 @@ class Supervisor:
             actor = seat.actor = ThreadActor(self, thread_id, seat.mailbox, seat.streams)
             try:
                 await actor.live()
+                if seat.streams:  # of runs that are not due yet, and may be waited for
+                    seat.actor, wait = None, FIRST_BACK_OFF
+                    del actor
+                    await seat.mailbox.wait()
             except StaleEpoch:  # the runtime is about to be left
                 seat.mailbox.refuse_all(Closed())
                 await trio.sleep_forever()
@@ -175,6 +203,8 @@ class Supervisor:
                 seat.mailbox.refuse_all(Closed())
                 raise
             else:
+                if seat.streams:
+                    continue
                 # No await since it found its mailbox empty, so nothing can have come in.
                 del self._seats[thread_id]
                 return

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import attrs
 import trio
 
-from greenroom.graph import InvalidUpdateError, NodeNotFoundError
+from greenroom.graph import (
+    CompiledStateGraph,
+    InvalidUpdateError,
+    NodeNotFoundError,
+    StateUpdate,
+)
+from greenroom.graph.checkpoint import Checkpoint
 from greenroom.graph.job import Job
 from greenroom.graph.snapshot import config_of
 from greenroom.graph.states import locate, read_checkpoint
@@ -16,10 +23,9 @@ from greenroom.storage import Storage, StorageError, ThreadLog, Unstorable
 from greenroom.storage.copying import copied_log, latest_only
 from greenroom.storage.log import LogEnd, read_end
 from greenroom.storage.operations import AppendLog, InsertThread
-from greenroom.storage.operations import DeleteThread as DropThread
 from greenroom.storage.records import OF_LANGGRAPH, Run, Thread
 
-from .active import Stopped
+from .active import ActiveRun, Stopped
 from .errors import Closed, Conflict, GreenroomError, Invalid, NotFound, Refused
 from .events import RunStream
 from .mailbox import (
@@ -29,6 +35,7 @@ from .mailbox import (
     Create,
     DeleteRun,
     DeleteThread,
+    Due,
     EditState,
     Ended,
     Expire,
@@ -38,6 +45,7 @@ from .mailbox import (
     Patch,
     Submit,
 )
+from .queue import RunQueue
 from .runs import ThreadRuns
 from .state import ThreadState
 from .status import settled
@@ -117,7 +125,11 @@ class ThreadActor:
         log = ThreadLog.going_on(self.house.session, self.thread_id, past.log)
         self.state = ThreadState(self.house, self.thread_id, past.thread, log)
         self.runs = ThreadRuns(
-            self.state, self.mailbox, self.streams, past.unfinished, past.last_run_seq
+            self.state,
+            self.mailbox,
+            self.streams,
+            RunQueue.of(self.house, past.unfinished),
+            past.last_run_seq,
         )
         self.runs.take_up(past.followed)
         self.loaded = True
@@ -126,19 +138,25 @@ class ThreadActor:
     async def _next_message(self) -> Message | None:
         """The next message; None when the actor may go to sleep."""
         active = self.runs.active
-        if active is not None:
-            deadline = active.give_up_at
-        elif self.state.thread is None:
-            deadline = trio.current_time()
-        else:
-            deadline = trio.current_time() + self.house.idle_timeout
-        if not self.mailbox:
+        while not self.mailbox:
+            if active is not None:
+                deadline = active.deadline
+            elif self.state.thread is None:
+                deadline = trio.current_time()
+            else:
+                deadline = trio.current_time() + self.house.idle_timeout
             with trio.move_on_at(deadline):
                 await self.mailbox.wait()
-        if self.mailbox:
-            return self.mailbox.take()
-        if active is None:
-            return None
+            if self.mailbox:
+                break
+            if active is None:
+                return None
+            if active.phase != "running":
+                return self._given_up(active)
+            self.runs.stop_active("timeout")
+        return self.mailbox.take()
+
+    def _given_up(self, active: ActiveRun) -> Ended:
         active.fence()
         logger.warning(
             "run %s did not stop within %g s and was given up on",
@@ -157,6 +175,9 @@ class ThreadActor:
                     await self._delete()
                 else:
                     await self.runs.ended(active, outcome)
+            case Due():
+                await self.runs.start_due()
+                message.reply.send(None)
             case Create():
                 await self._create(message)
             case Attach(run_id):
@@ -197,12 +218,26 @@ class ThreadActor:
     async def _create(self, message: Create) -> None:
         self._not_deleted()
         if self.state.thread is None:
-            await self.state.commit([InsertThread(message.thread)])
-            self.state.thread = message.thread
-            self.house.sweeper.heed(message.thread)
+            await self._make(message)
         elif message.if_exists != "do_nothing":
             raise Conflict(f"Thread {self.thread_id!r} already exists")
-        message.reply.send(self.state.thread)
+        message.reply.send(self.state.existing())
+
+    async def _make(self, message: Create) -> None:
+        state, thread = self.state, message.thread
+        state.thread = thread
+        try:
+            if message.supersteps:
+                graph = self.house.graph(str(thread.metadata.get("graph_id")))
+                await self._update(graph, self._job(thread), message.supersteps)
+                thread = state.settled(busy=False)
+            await state.commit([InsertThread(thread), *state.log.take()])
+        except BaseException:
+            state.thread = None
+            state.log = await ThreadLog.open(self.house.session, self.thread_id)
+            raise
+        state.thread = thread
+        self.house.sweeper.heed(thread)
 
     async def _patch(self, message: Patch) -> None:
         thread = self._existing()
@@ -260,12 +295,9 @@ class ThreadActor:
 
     async def _delete(self) -> None:
         """Delete the thread, whose run has stopped."""
-        await self.state.commit([DropThread(self.thread_id)])
-        self.state.thread = None
-        self.state.log = await ThreadLog.open(self.house.session, self.thread_id)
+        await self.state.drop()
         self.runs.abandon(NotFound(f"Thread {self.thread_id!r} was deleted"))
-        for feed in self.house.feeds.of(self.thread_id):
-            feed.end()
+        self.state.end_feeds()
         messages, self._deleting = self._deleting, []
         for message in messages:
             message.reply.send(None)
@@ -279,19 +311,38 @@ class ThreadActor:
         graph_id = thread.metadata.get("graph_id")
         if graph_id is None:
             raise Refused(f"Thread {self.thread_id!r} has no graph yet, so it has no state to edit")
-        log, wanted = self.state.log, message.checkpoint_id
+        graph, log = self.house.graph(str(graph_id)), self.state.log
         try:
-            place = locate(self.house.graph(str(graph_id)), message.ns)
-            if (saved := await read_checkpoint(log, place, wanted)) is not None:
-                wanted = saved.checkpoint.id
-            job = Job(
-                log=log,
-                world=self.house.world,
-                checkpoint_id=wanted,
-                metadata={"graph_id": graph_id, "thread_id": self.thread_id},
-                ns=tuple(filter(None, place.ns.split("|"))),
-            )
-            made = await place.graph.update(job, message.values, message.as_node)
+            place = locate(graph, message.ns)
+        except NodeNotFoundError as error:
+            raise Refused(str(error)) from error
+        saved = await read_checkpoint(log, place, message.checkpoint_id)
+        job = attrs.evolve(
+            self._job(thread),
+            checkpoint_id=message.checkpoint_id if saved is None else saved.checkpoint.id,
+            ns=tuple(filter(None, place.ns.split("|"))),
+        )
+        made = await self._update(
+            place.graph, job, [[StateUpdate(message.values, message.as_node)]]
+        )
+        await self.state.commit(log.take(), self.state.settled(busy=False))
+        made_at = config_of(made, self.thread_id)["configurable"]
+        self.state.tell("state_update", {"checkpoint": made_at, "values": made.values})
+        message.reply.send(made)
+
+    def _job(self, thread: Thread) -> Job:
+        """To edit the state."""
+        metadata = {"graph_id": thread.metadata.get("graph_id"), "thread_id": self.thread_id}
+        return Job(log=self.state.log, world=self.house.world, metadata=metadata)
+
+    async def _update(
+        self, graph: CompiledStateGraph, job: Job, supersteps: Sequence[Sequence[StateUpdate]]
+    ) -> Checkpoint:
+        """Edit the state in the job's log. Raises Invalid and Refused."""
+        try:
+            for updates in supersteps:
+                made = await graph.update(job, updates)
+                job = attrs.evolve(job, checkpoint_id=made.id)
         except Unstorable as error:
             raise Invalid(f"values: {error}") from error
         except (InvalidUpdateError, NodeNotFoundError, ValueError) as error:
@@ -300,7 +351,4 @@ class ThreadActor:
             raise
         except Exception as error:  # a reducer or a conditional edge of the user's
             raise Refused(f"values: {type(error).__name__}: {error}") from error
-        await self.state.commit(log.take(), self.state.settled(busy=False))
-        made_at = config_of(made, self.thread_id)["configurable"]
-        self.state.tell("state_update", {"checkpoint": made_at, "values": made.values})
-        message.reply.send(made)
+        return made

@@ -10,13 +10,15 @@ import attrs
 from greenroom.graph import Interrupt, StateSnapshot
 from greenroom.graph.checkpoint import Saved, StateTask
 from greenroom.graph.root import asking
-from greenroom.storage.records import Assistant, Run, Thread
+from greenroom.storage.records import Assistant, AssistantVersion, Cron, Run, Thread
 
 __all__ = [
     "ASSISTANT_FIELDS",
+    "CRON_FIELDS",
     "RUN_FIELDS",
     "THREAD_FIELDS",
     "assistant_view",
+    "cron_view",
     "debug_event",
     "interrupt_event",
     "result_view",
@@ -37,6 +39,7 @@ RUN_FIELDS = (
     "langsmith_session_name",
 )
 ASSISTANT_FIELDS = tuple(field.name for field in attrs.fields(Assistant))
+CRON_FIELDS = (*(field.name for field in attrs.fields(Cron)), "user_id")
 
 
 def thread_view(thread: Thread, values: Any) -> dict[str, Any]:
@@ -53,8 +56,20 @@ def run_view(run: Run) -> dict[str, Any]:
     return {**shown, "langsmith_session_name": None}
 
 
-def assistant_view(assistant: Assistant) -> dict[str, Any]:
+def assistant_view(assistant: Assistant | AssistantVersion) -> dict[str, Any]:
     return attrs.asdict(assistant, recurse=False)
+
+
+def cron_view(cron: Cron) -> dict[str, Any]:
+    """A cron; `payload` has the id that its runs find in their config."""
+    payload = cron.payload
+    config = payload.get("config") or {}
+    configurable = {**(config.get("configurable") or {}), "cron_id": cron.cron_id}
+    return {
+        **attrs.asdict(cron, recurse=False),
+        "payload": {**payload, "config": {**config, "configurable": configurable}},
+        "user_id": None,
+    }
 
 
 def interrupt_event(interrupt: Interrupt) -> dict[str, Any]:

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from .app import create_app
+from .webhooks import URLPolicy, WebhookPoster
 
-__all__ = ["create_app"]
+__all__ = ["URLPolicy", "WebhookPoster", "create_app"]

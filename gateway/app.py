@@ -19,7 +19,8 @@ from greenroom.actors import Greenroom
 from .access import ApiKey
 from .body import WholeBody
 from .errors import HANDLERS, InternalErrors, not_installed
-from .routes import assistants, runs, store, system, threads
+from .own import OwnRoutes
+from .routes import assistants, crons, runs, store, system, threads
 from .sse import LiveAnswers
 
 __all__ = ["CorsConfig", "HttpConfig", "create_app"]
@@ -31,7 +32,7 @@ EXPOSED: Final = ("Content-Location", "Location", "X-Pagination-Total", "X-Pagin
 _ROUTES: Final[Mapping[str, Sequence[BaseRoute]]] = {
     "meta": system.routes,
     "threads": threads.routes,
-    "runs": runs.routes,
+    "runs": [*crons.routes, *runs.routes],
     "assistants": assistants.routes,
     "store": store.routes,
 }
@@ -77,23 +78,27 @@ def create_app(
     room: Greenroom,
     *,
     http: HttpConfig | None = None,
+    own: OwnRoutes | None = None,
     api_key: str | None = None,
     max_body_size: int = MAX_BODY_SIZE,
 ) -> Starlette:
     """The LangGraph Agent Server API over an open `room`.
 
-    `http`: which pages may call it, where it lies, and what of it is there. `api_key`: what callers
+    `http`: which pages may call it, where it lies, and what of it is there. `own`: routes that come
+    before these. `api_key`: what callers
     must show, but for `/ok`; None: anybody may call. `max_body_size`: in bytes; a longer request is
     answered 413. The app runs on trio, and the room must outlive its server.
     """
     http = http or HttpConfig()
     prefix = http.get("mount_prefix", "").rstrip("/")
-    served = [
+    served: list[BaseRoute] = [
         route
         for name in (*_ROUTES, *_OPTIONAL)
         if not http.get(f"disable_{name}", False)
         for route in (_ROUTES[name] if name in _ROUTES else _optional(name))
     ]
+    if own is not None:
+        served.insert(0, own)
     given: Mapping[str, Any] = http.get("cors", CorsConfig())
     cors = {"allow_methods": ["*"], "allow_headers": ["*"], **given}
     cors["expose_headers"] = [*EXPOSED, *given.get("expose_headers", ())]

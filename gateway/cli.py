@@ -15,10 +15,12 @@ from rich.console import Console
 from greenroom.storage import StorageError
 
 from .access import is_loopback
-from .config import ConfigError, find_config, load_graphs, load_store, read_config
+from .config import ConfigError, find_config, load_graphs, load_own, load_store, read_config
+from .reloading import Watch, begin_again, has_begun_again
 from .server import ListenError, serve
 from .storage_cli import storage_commands
 from .storages import storage_at
+from .webhooks import WebhookPoster
 
 __all__ = ["main"]
 
@@ -86,6 +88,12 @@ def _server_options(command: F) -> F:
             "another one may take over.  [default: 30]",
         ),
         click.option(
+            "--run-timeout",
+            type=float,
+            metavar="SECONDS",
+            help="How long a run may take, outweighing the configuration.  [default: 3600]",
+        ),
+        click.option(
             "--api-key",
             envvar="GREENROOM_API_KEY",
             metavar="KEY",
@@ -105,6 +113,12 @@ def _server_options(command: F) -> F:
 
 @main.command()
 @_server_options
+@click.option(
+    "--reload/--no-reload",
+    default=True,
+    show_default=True,
+    help="Begin again when Python files or the configuration change.",
+)
 def dev(**options: Any) -> None:
     """Serve for development: pages of any origin may call it."""
     _run(open_to_pages=True, **options)
@@ -114,7 +128,7 @@ def dev(**options: Any) -> None:
 @_server_options
 def serve_command(**options: Any) -> None:
     """Serve."""
-    _run(open_to_pages=False, **options)
+    _run(open_to_pages=False, reload=False, **options)
 
 
 def _run(
@@ -124,21 +138,29 @@ def _run(
     port: int,
     storage: str,
     lease_time: float | None,
+    run_timeout: float | None,
     api_key: str | None,
     insecure: bool,
     open_to_pages: bool,
+    reload: bool,
 ) -> None:
+    if run_timeout is not None and not run_timeout > 0:
+        _fail(f"run_timeout: expected more than 0 s, got {run_timeout:g}")
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    watch = None
     try:
         if not (api_key or insecure or is_loopback(host)):
             raise ConfigError(
                 f"--host: other machines can reach {host}: set GREENROOM_API_KEY, or say --insecure"
             )
-        read = read_config(config or find_config(Path.cwd()))
+        path = config or find_config(Path.cwd())
+        watch = Watch.of(path) if reload else None
+        read = read_config(path)
+        watch = Watch.of(path, read) if reload else None
         http = read.http
         if open_to_pages and "cors" not in http:
             http = {**http, "cors": {"allow_origins": ["*"]}}
-        graphs, store = load_graphs(read), load_store(read)
+        graphs, store, own = load_graphs(read), load_store(read), load_own(read)
         kept_in, place = storage_at(storage, lease_time=lease_time)
 
         def ready(url: str) -> None:
@@ -150,16 +172,26 @@ def _run(
                 storage=kept_in,
                 store=store,
                 checkpointer=read.checkpointer,
+                run_timeout=run_timeout or read.run_timeout,
+                poster=WebhookPoster(read.webhooks),
                 host=host,
                 port=port,
                 http=http,
+                own=own,
                 api_key=api_key or None,
+                until=None if watch is None else watch.changed,
                 ready=ready,
             )
 
         trio.run(run)
     except (ConfigError, ListenError, StorageError) as error:
-        _fail(str(error))
+        if watch is None or not has_begun_again():
+            _fail(str(error))
+        click.echo(f"greenroom: {error}; waiting for a change", err=True)
+        trio.run(watch.changed)
+    if watch is not None and watch.what is not None:
+        click.echo(f"greenroom: {watch.what} has changed", err=True)
+        begin_again()
 
 
 def _announce(url: str, graphs: list[str], place: str) -> None:

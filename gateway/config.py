@@ -10,6 +10,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Mapping
 from io import StringIO
+from ipaddress import ip_network
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Final, Literal, cast
@@ -18,16 +19,28 @@ import attrs
 import msgspec
 from dotenv.parser import parse_stream
 from msgspec import Meta
+from starlette.applications import Starlette
 
 from greenroom.actors import CheckpointerConfig
+from greenroom.actors.runtime import RUN_TIMEOUT
 from greenroom.actors.ttl import LONGEST
 from greenroom.graph import CompiledStateGraph, StateGraph
 from greenroom.graph.store import StoreConfig
 
 from .app import HttpConfig
 from .decoding import DecodingError, decode
+from .own import OwnRoutes
+from .webhooks import URLPolicy
 
-__all__ = ["Config", "ConfigError", "find_config", "load_graphs", "load_store", "read_config"]
+__all__ = [
+    "Config",
+    "ConfigError",
+    "find_config",
+    "load_graphs",
+    "load_own",
+    "load_store",
+    "read_config",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +85,21 @@ class _Checkpointer:
 
 
 @attrs.frozen(kw_only=True)
+class _URL:
+    require_https: bool = True
+    allowed_domains: list[str] | None = None
+    allowed_ports: list[Annotated[int, Meta(ge=1, le=65535)]] | None = None
+    max_url_length: Annotated[int, Meta(ge=1)] = 65536
+    disable_loopback: bool = True
+    allowed_networks: list[str] = attrs.field(factory=list)
+
+
+@attrs.frozen(kw_only=True)
+class _Webhooks:
+    url: _URL | None = None
+
+
+@attrs.frozen(kw_only=True)
 class _Cors:
     allow_origins: list[str] | None = None
     allow_origin_regex: str | None = None
@@ -84,6 +112,7 @@ class _Cors:
 
 @attrs.frozen(kw_only=True)
 class _Http:
+    app: str | None = None
     cors: _Cors | None = None
     mount_prefix: Annotated[str, Meta(pattern="^/[^?#]*$")] | None = None
     disable_meta: bool | None = None
@@ -102,6 +131,8 @@ class _Keys:
     env: dict[str, str] | str = attrs.field(factory=dict)
     store: _Store = attrs.field(factory=_Store)
     checkpointer: _Checkpointer = attrs.field(factory=_Checkpointer)
+    run_timeout: Annotated[float, Meta(gt=0)] | None = RUN_TIMEOUT
+    webhooks: _Webhooks = attrs.field(factory=_Webhooks)
     http: _Http = attrs.field(factory=_Http)
 
 
@@ -111,8 +142,10 @@ class Config:
 
     `graphs`: name to `./file.py:attribute`. `dependencies`: folders to import from. `env`:
     environment variables. `store`: as `StoreConfig`, but for `embed`, which is
-    `./file.py:function`. `checkpointer`: how threads are kept. `http`: how the server answers.
-    Relative paths are relative to the file's folder.
+    `./file.py:function`. `checkpointer`: how threads are kept. `run_timeout`: seconds that a run
+    may take, None for no limit. `webhooks`: where runs may be posted to. `http`: how the server
+    answers. `app`: the user's own routes, as `./file.py:app`. Relative paths are relative to the
+    file's folder.
     """
 
     path: Path
@@ -121,7 +154,10 @@ class Config:
     env: Mapping[str, str]
     store: Mapping[str, Mapping[str, Any]]
     checkpointer: CheckpointerConfig
+    run_timeout: float | None
+    webhooks: URLPolicy
     http: HttpConfig
+    app: str | None
 
 
 def find_config(folder: Path) -> Path:
@@ -144,6 +180,7 @@ def read_config(path: Path) -> Config:
     if unknown := sorted(_unknown(msgspec.json.decode(data), keys)):
         logger.warning("%s: these keys have no effect: %s", path, ", ".join(unknown))
     folder = path.resolve().parent
+    http = _given(keys.http)
     return Config(
         path=path,
         graphs=keys.graphs,
@@ -151,7 +188,10 @@ def read_config(path: Path) -> Config:
         env=_env(path, folder, keys.env),
         store=_given(keys.store),
         checkpointer=cast(CheckpointerConfig, _given(keys.checkpointer)),
-        http=cast(HttpConfig, _given(keys.http)),
+        run_timeout=keys.run_timeout,
+        webhooks=_policy(path, keys.webhooks.url),
+        app=http.pop("app", None),
+        http=cast(HttpConfig, http),
     )
 
 
@@ -181,6 +221,26 @@ def load_store(config: Config) -> StoreConfig:
             raise ConfigError(f"{shown} is a {type(embed).__name__}, no function")
         store["index"]["embed"] = embed
     return cast(StoreConfig, store)
+
+
+def _policy(path: Path, url: _URL | None) -> URLPolicy:
+    if url is None:
+        return URLPolicy()
+    try:
+        networks = tuple(ip_network(network) for network in url.allowed_networks)
+    except ValueError as error:
+        raise ConfigError(f"{path}: webhooks.url.allowed_networks: {error}") from None
+    return URLPolicy(**{**attrs.asdict(url), "allowed_networks": networks})
+
+
+def load_own(config: Config) -> OwnRoutes | None:
+    """The user's own routes; after `load_graphs`. Raises ConfigError."""
+    if config.app is None:
+        return None
+    app, shown = _named(config, "http.app", config.app)
+    if not isinstance(app, Starlette):
+        raise ConfigError(f"{shown} is a {type(app).__name__}, no Starlette or FastAPI application")
+    return OwnRoutes(app)
 
 
 def _given(keys: Any) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class BrokenJson(DecodingError):
 
 
 def decode(data: bytes, shape: type[T]) -> T:
-    """Decode JSON as the attrs class `shape`, strictly: `"5"` is no integer.
+    """Decode JSON as the attrs class `shape`, or a list of one, strictly: `"5"` is no integer.
 
     Unknown keys are ignored. Raises DecodingError.
     """
@@ -115,6 +115,8 @@ def _look_up(value: Any, path: str) -> Any:
 
 
 def _choices(shape: type, path: str) -> list[str]:
+    if get_origin(shape) is list:
+        (shape,), path = get_args(shape), path.partition("].")[2]
     field = re.split(r"[.\[]", path)[0]
     return [str(choice) for choice in _literals(get_type_hints(shape)[field])]
 

@@ -5,8 +5,7 @@ What does not fit raises `Invalid`, naming the field and the value. Unknown fiel
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, TypedDict, TypeVar
+from typing import Annotated, Any, Literal, TypedDict, TypeVar
 from uuid import UUID
 
 import attrs
@@ -21,10 +20,21 @@ from .decoding import DecodingError, decode, shown
 
 __all__ = [
     "AssistantCount",
+    "AssistantCreate",
+    "AssistantLatest",
+    "AssistantPatch",
     "AssistantSearch",
+    "AssistantVersions",
     "CheckpointStateRequest",
+    "CronCount",
+    "CronCreate",
+    "CronPatch",
+    "CronSearch",
     "HistorySearch",
+    "RunBody",
     "RunCreate",
+    "RunCreateStateless",
+    "RunsCancel",
     "StateUpdate",
     "StoreDelete",
     "StoreNamespaces",
@@ -75,31 +85,18 @@ class RunConfig(TypedDict, total=False):
 
 
 class _Body:
-    """`_later`: fields that have no effect yet, each with the values that ask for none."""
-
-    _later: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
-
-    def __attrs_post_init__(self) -> None:
-        for name, harmless in self._later.items():
-            value = getattr(self, name)
-            if value is not None and value not in harmless:
-                raise Invalid(f"{name}: {shown(value)} is not supported yet")
-
     def arguments(self) -> dict[str, Any]:
         """The fields that were given, as keyword arguments of the client."""
         return {
             name: value
             for name, value in attrs.asdict(self, recurse=False).items()  # type: ignore[arg-type]
-            if value is not None and value is not UNSET and name not in self._later
+            if value is not None and value is not UNSET
         }
 
 
 @attrs.frozen(kw_only=True)
-class RunCreate(_Body):
-    _later = {
-        "after_seconds": (0,),
-        "webhook": (),
-    }
+class RunBody(_Body):
+    """What all runs have in common."""
 
     assistant_id: str
     input: Any = None
@@ -110,12 +107,10 @@ class RunCreate(_Body):
     metadata: JsonObject | None = None
     config: RunConfig | None = None
     context: JsonObject | None = None
-    checkpoint: CheckpointConfig | None = None
-    checkpoint_id: str | None = None
     interrupt_before: Literal["*"] | list[str] | None = None
     interrupt_after: Literal["*"] | list[str] | None = None
     multitask_strategy: Literal["reject", "enqueue", "interrupt", "rollback"] | UnsetType = UNSET
-    if_not_exists: Literal["create", "reject"] | None = None
+    feedback_keys: list[str] | None = None
     on_disconnect: str | None = None
     durability: Literal["sync", "async", "exit"] | None = None
     checkpoint_during: bool | None = None
@@ -124,9 +119,30 @@ class RunCreate(_Body):
 
 
 @attrs.frozen(kw_only=True)
-class ThreadCreate(_Body):
-    _later = {"supersteps": ()}
+class RunCreate(RunBody):
+    """A run of a thread."""
 
+    checkpoint: CheckpointConfig | None = None
+    checkpoint_id: str | None = None
+    if_not_exists: Literal["create", "reject"] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class RunCreateStateless(RunBody):
+    """A run with a thread of its own."""
+
+    on_completion: Literal["delete", "keep"] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class RunsCancel(_Body):
+    thread_id: str | None = None
+    run_ids: list[str] | None = None
+    status: Literal["pending", "running", "all"] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class ThreadCreate(_Body):
     thread_id: str | None = None
     metadata: JsonObject | None = None
     if_exists: Literal["raise", "do_nothing"] | None = None
@@ -168,8 +184,6 @@ ThreadField = Literal[
 
 @attrs.frozen(kw_only=True)
 class ThreadSearch(_Body):
-    _later = {"extract": ()}
-
     metadata: JsonObject | None = None
     values: JsonObject | None = None
     ids: list[str] | None = None
@@ -181,7 +195,7 @@ class ThreadSearch(_Body):
     ) = None
     sort_order: SortOrder | None = None
     select: list[ThreadField] | None = None
-    extract: JsonObject | None = None
+    extract: Annotated[dict[str, str], Meta(max_length=10)] | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -204,6 +218,40 @@ class HistorySearch(_Body):
     before: CheckpointConfig | str | None = None
     metadata: JsonObject | None = None
     checkpoint: CheckpointConfig | None = None
+
+
+@attrs.frozen(kw_only=True)
+class AssistantCreate(_Body):
+    graph_id: str
+    assistant_id: str | UnsetType = UNSET
+    config: JsonObject | UnsetType = UNSET
+    context: JsonObject | UnsetType = UNSET
+    metadata: JsonObject | UnsetType = UNSET
+    if_exists: Literal["raise", "do_nothing"] | UnsetType = UNSET
+    name: str | UnsetType = UNSET
+    description: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class AssistantPatch(_Body):
+    graph_id: str | UnsetType = UNSET
+    config: JsonObject | UnsetType = UNSET
+    context: JsonObject | UnsetType = UNSET
+    metadata: JsonObject | UnsetType = UNSET
+    name: str | UnsetType = UNSET
+    description: str | UnsetType = UNSET
+
+
+@attrs.frozen(kw_only=True)
+class AssistantVersions(_Body):
+    metadata: JsonObject | None = None
+    limit: Limit | None = None
+    offset: Offset | None = None
+
+
+@attrs.frozen(kw_only=True)
+class AssistantLatest(_Body):
+    version: int
 
 
 @attrs.frozen(kw_only=True)
@@ -240,6 +288,93 @@ class AssistantSearch(_Body):
 
 
 @attrs.frozen(kw_only=True)
+class _CronBody(_Body):
+    _later = {"webhook": ()}
+
+    timezone: str | None = None
+    enabled: bool | None = None
+    on_run_completed: Literal["delete", "keep"] | None = None
+    input: Any = None
+    metadata: JsonObject | None = None
+    config: RunConfig | None = None
+    context: JsonObject | None = None
+    interrupt_before: Literal["*"] | list[str] | None = None
+    interrupt_after: Literal["*"] | list[str] | None = None
+    stream_mode: str | list[str] | None = None
+    stream_subgraphs: bool | None = None
+    stream_resumable: bool | None = None
+    durability: Literal["sync", "async", "exit"] | None = None
+    checkpoint_during: bool | None = None
+    multitask_strategy: Literal["reject", "enqueue", "interrupt", "rollback"] | UnsetType = UNSET
+    webhook: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class CronCreate(_CronBody):
+    assistant_id: str
+    schedule: str
+    end_time: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class CronPatch(_CronBody):
+    """`end_time`: null is no end."""
+
+    schedule: str | None = None
+    end_time: str | UnsetType | None = UNSET
+
+    def arguments(self) -> dict[str, Any]:
+        cleared = {"end_time": None} if self.end_time is None else {}
+        return {**super().arguments(), **cleared}
+
+
+@attrs.frozen(kw_only=True)
+class CronCount(_Body):
+    assistant_id: str | None = None
+    thread_id: str | None = None
+    enabled: bool | None = None
+    metadata: JsonObject | None = None
+
+
+CronField = Literal[
+    "cron_id",
+    "assistant_id",
+    "thread_id",
+    "on_run_completed",
+    "end_time",
+    "schedule",
+    "timezone",
+    "created_at",
+    "updated_at",
+    "user_id",
+    "payload",
+    "next_run_date",
+    "metadata",
+    "enabled",
+]
+
+
+@attrs.frozen(kw_only=True)
+class CronSearch(CronCount):
+    limit: Limit | None = None
+    offset: Offset | None = None
+    sort_by: (
+        Literal[
+            "cron_id",
+            "assistant_id",
+            "thread_id",
+            "next_run_date",
+            "end_time",
+            "created_at",
+            "updated_at",
+        ]
+        | None
+    ) = None
+    sort_order: SortOrder | None = None
+    select: list[CronField] | None = None
+
+
+@attrs.frozen(kw_only=True)
 class StorePut(_Body):
     namespace: list[str]
     key: str
@@ -273,14 +408,14 @@ class StoreNamespaces(_Body):
     offset: Offset | None = None
 
 
-B = TypeVar("B", bound=_Body)
+B = TypeVar("B")
 
 
 async def read(request: Request, shape: type[B]) -> B:
     """The request's body."""
     data = await request.body()
     if not data:
-        raise Invalid("the body is empty; a JSON object is needed")
+        raise Invalid("the body is empty; JSON is needed")
     try:
         return decode(data, shape)
     except DecodingError as error:

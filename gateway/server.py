@@ -9,7 +9,8 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import nullcontext
 from functools import partial
 from types import FrameType
 from typing import Final
@@ -28,6 +29,8 @@ from greenroom.graph.store import StoreConfig
 from greenroom.storage import Storage
 
 from .app import HttpConfig, create_app
+from .own import OwnRoutes
+from .webhooks import WebhookPoster
 
 __all__ = ["ListenError", "listen", "serve", "serve_connections"]
 
@@ -62,28 +65,44 @@ async def serve(
     storage: Storage,
     store: StoreConfig | None = None,
     checkpointer: CheckpointerConfig | None = None,
+    run_timeout: float | None,
+    poster: WebhookPoster,
     host: str,
     port: int,
     http: HttpConfig | None = None,
+    own: OwnRoutes | None = None,
     api_key: str | None = None,
+    until: Callable[[], Awaitable[None]] | None = None,
     ready: Callable[[str], None],
 ) -> None:
-    """Serve until SIGINT or SIGTERM. The first ends the process within GRACE_PERIOD, the second at
-    once.
+    """Serve until SIGINT or SIGTERM, or until `until()` has come to its end. The first signal ends
+    the process within GRACE_PERIOD, the second at once.
 
     `ready` is called with the server's URL. Raises ListenError, and what a Greenroom does: losing
     the storage ends the process as a signal does.
     """
     listeners = await listen(host, port)
-    async with Greenroom(graphs, storage=storage, store=store, checkpointer=checkpointer) as room:
+    async with (
+        Greenroom(
+            graphs,
+            storage=storage,
+            store=store,
+            checkpointer=checkpointer,
+            run_timeout=run_timeout,
+            poster=poster,
+        ) as room,
+        nullcontext() if own is None else own.lifespan(),
+    ):
         stop = _stop_on_signals()
         ready(_url(listeners[0]))
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD, *gc.get_threshold()[1:])
-        app = create_app(room, http=http, api_key=api_key)
+        app = create_app(room, http=http, own=own, api_key=api_key)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_end_without, room)
+            if until is not None:
+                nursery.start_soon(_stop_after, until, stop)
             await serve_connections(app, listeners, stop)
             nursery.cancel_scope.cancel()
 
@@ -163,6 +182,11 @@ def _stop_on_signals() -> trio.Event:
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, on_signal)
     return stop
+
+
+async def _stop_after(until: Callable[[], Awaitable[None]], stop: trio.Event) -> None:
+    await until()
+    stop.set()
 
 
 async def _end_without(room: Greenroom) -> None:

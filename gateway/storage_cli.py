@@ -65,7 +65,9 @@ def stats(place: str) -> None:
     for name, number in (
         ("events", found.events),
         ("assistants", found.assistants),
+        ("assistant versions", found.assistant_versions),
         ("crons", found.crons),
+        ("posts", found.posts),
         ("items", found.items),
     ):
         table.add_row(name, str(number), "")

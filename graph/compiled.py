@@ -264,9 +264,9 @@ class CompiledStateGraph(BlockingTwins, Inspection, Generic[StateT, ContextT, In
         finally:
             log.settle()
 
-    async def update(self, job: Job, values: Any, as_node: str | None = None) -> Checkpoint:
+    async def update(self, job: Job, updates: Sequence[StateUpdate]) -> Checkpoint:
         """Edit the state in the job's log; see `update.update_state`."""
-        return await update_state(self, job, [StateUpdate(values, as_node)])
+        return await update_state(self, job, updates)
 
     async def take_in(self, job: Job) -> Checkpoint:
         """Apply the job's input without running a node; see `update.take_in`."""

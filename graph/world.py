@@ -9,6 +9,8 @@ import random
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar, Token
 from datetime import UTC, datetime, timedelta
+from time import perf_counter
+from time import time as wall_clock
 from typing import TypeVar
 
 import attrs
@@ -22,20 +24,28 @@ T = TypeVar("T")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RANDOM = random.Random()  # seeding one takes as long as running a node
+_NOTICED = 0.5  # seconds: less is the two clocks being read one after the other
+
+
+def _wall_clock_ahead() -> float:
+    return wall_clock() - perf_counter()  # the latter is trio's clock, where nobody turns it
 
 
 @attrs.define
 class World:
     """Wall time that follows trio's clock, time-ordered ids, randomness, and worker threads.
 
-    `threads`: how many plain `def` nodes may run at once (default 40).
+    `threads`: how many plain `def` nodes may run at once (default 40). `ahead`: seconds that the
+    machine's wall clock, which can be set, is ahead of the clock that only counts.
     """
 
     threads: int = 40
     random: random.Random = _RANDOM
+    ahead: Callable[[], float] = _wall_clock_ahead
     _limiter: trio.CapacityLimiter | None = attrs.field(init=False, default=None)
     _wall: datetime | None = attrs.field(init=False, default=None)
     _started: float = attrs.field(init=False, default=0.0)
+    _was_ahead: float = attrs.field(init=False, default=0.0)
     _began: int = attrs.field(init=False, default=0)  # `_wall` in microseconds since 1970
     _second: int = attrs.field(init=False, default=-1)  # the one that `_shown` shows
     _shown: str = attrs.field(init=False, default="")
@@ -46,10 +56,25 @@ class World:
 
     def at(self, time: float) -> datetime:
         """The time in UTC when trio's clock showed `time`; after `now()`, from any thread."""
-        if self._wall is None:
-            self._wall, self._started = datetime.now(UTC), trio.current_time()
-            self._began = (self._wall - _EPOCH) // timedelta(microseconds=1)
-        return self._wall + timedelta(seconds=time - self._started)
+        wall = self._wall
+        if wall is None:
+            self._was_ahead, self._started = self.ahead(), trio.current_time()
+            wall = _EPOCH + timedelta(seconds=self._was_ahead + perf_counter())
+            self._set_wall(wall)
+        return wall + timedelta(seconds=time - self._started)
+
+    def heed_wall_clock(self) -> None:
+        """Follow the wall clock where it was set since, or where the machine slept, which trio's
+        clock does not count. Time may go back."""
+        ahead = self.ahead()
+        if self._wall is not None and abs(ahead - self._was_ahead) > _NOTICED:
+            self._set_wall(self._wall + timedelta(seconds=ahead - self._was_ahead))
+            self._was_ahead = ahead
+
+    def _set_wall(self, wall: datetime) -> None:
+        """The time when trio's clock showed `_started`."""
+        self._wall = wall
+        self._began = (wall - _EPOCH) // timedelta(microseconds=1)
 
     def timestamp(self) -> str:
         """`now()` as ISO 8601 with microseconds and offset: sorts as text."""

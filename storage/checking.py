@@ -13,7 +13,7 @@ from .codec import Types, decode
 from .contract import Storage, StorageError
 from .delta import decode_writes, read_checkpoint
 from .lists import read_splices
-from .records import UNFINISHED, Assistant, Cron, LogRow, Row, Run, Thread
+from .records import UNFINISHED, Assistant, AssistantVersion, Cron, LogRow, Post, Row, Run, Thread
 from .rows import from_row
 
 __all__ = ["check"]
@@ -24,10 +24,13 @@ Progress = Callable[[int], object]
 def check(storage: Storage, progress: Progress) -> Iterator[str]:
     """What is damaged, a line each, as it is found. `progress`: told how many records were read."""
     yield from storage.faults()
-    for page in scans.assistants(storage):
-        for row in page:
-            yield from _unreadable(Assistant, row, storage.types)
-        progress(len(page))
+    for then, assistant in scans.assistants(storage):
+        progress(1)
+        yield from _unreadable(Assistant, assistant, storage.types)
+        for page in scans.versions(then, assistant["assistant_id"]):
+            for row in page:
+                yield from _unreadable(AssistantVersion, row, storage.types)
+            progress(len(page))
     for items in scans.items(storage):
         for _, put in items:
             try:
@@ -45,6 +48,10 @@ def check(storage: Storage, progress: Progress) -> Iterator[str]:
     for page in scans.crons(storage):
         for row in page:
             yield from _unreadable(Cron, row, storage.types)
+        progress(len(page))
+    for page in scans.posts(storage):
+        for row in page:
+            yield from _unreadable(Post, row, storage.types)
         progress(len(page))
 
 

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import attrs
 
@@ -18,7 +18,19 @@ from .codec.types import Types
 from .errors import StorageError
 from .operations import Operation, PutItem
 from .queries import AssistantQuery, CronQuery, ItemQuery, NamespaceQuery, ThreadQuery
-from .records import Assistant, Cron, Event, ItemRow, LogRow, Row, Run, RunStatus, Thread
+from .records import (
+    Assistant,
+    AssistantVersion,
+    Cron,
+    Event,
+    ItemRow,
+    LogRow,
+    Post,
+    Row,
+    Run,
+    RunStatus,
+    Thread,
+)
 
 __all__ = [
     "FoundItem",
@@ -109,7 +121,9 @@ class Stats:
     log: Mapping[str, int]
     events: int
     assistants: int
+    assistant_versions: int
     crons: int
+    posts: int
     items: int
     bytes: Mapping[str, int]
     oldest: str | None
@@ -211,6 +225,20 @@ class Storage(ABC):
     def count_assistants(self, query: AssistantQuery) -> int: ...
 
     @abstractmethod
+    def get_assistant_version(self, assistant_id: str, version: int) -> AssistantVersion | None: ...
+
+    @abstractmethod
+    def list_assistant_versions(
+        self,
+        assistant_id: str,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        limit: int | None = 10,
+        offset: int = 0,
+    ) -> list[AssistantVersion]:
+        """The versions of an assistant, the highest first; `metadata` as in `ThreadQuery`."""
+
+    @abstractmethod
     def get_cron(self, cron_id: str) -> Cron | None: ...
 
     @abstractmethod
@@ -226,6 +254,9 @@ class Storage(ABC):
     @abstractmethod
     def next_cron_date(self) -> str | None:
         """When the first cron that is enabled is due or was due; None if none is."""
+
+    @abstractmethod
+    def get_post(self, post_id: str) -> Post | None: ...
 
     @abstractmethod
     def last_log_seq(self, thread_id: str) -> int:
@@ -299,8 +330,18 @@ class Storage(ABC):
         """Assistants with an id above `after`, in order of their ids."""
 
     @abstractmethod
+    def scan_assistant_versions(
+        self, assistant_id: str, *, after: int = 0, limit: int = 1000
+    ) -> list[Row]:
+        """The versions of an assistant above `after`, in order."""
+
+    @abstractmethod
     def scan_crons(self, *, after: str = "", limit: int = 1000) -> list[Row]:
         """Crons with an id above `after`, in order of their ids."""
+
+    @abstractmethod
+    def scan_posts(self, *, after: str = "", limit: int = 1000) -> list[Row]:
+        """Posts with an id above `after`, in order of their ids."""
 
     @abstractmethod
     def scan_items(self, *, after: int = 0, limit: int = 1000) -> list[tuple[int, PutItem]]:
@@ -312,8 +353,8 @@ class Storage(ABC):
 
     @abstractmethod
     def faults(self) -> list[str]:
-        """What the backend itself finds damaged, a line each: its files, and records of threads
-        and runs that are not there."""
+        """What the backend itself finds damaged, a line each: its files, and records of threads,
+        runs and assistants that are not there."""
 
     @abstractmethod
     def vacuum(self, epoch: int) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from operator import attrgetter, itemgetter
 from threading import Lock
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import attrs
 import msgspec
@@ -27,13 +27,15 @@ from .contract import (
 )
 from .memory_items import MemoryItems
 from .memory_log import checkpoint_page, history_page
-from .memory_rows import Undo, cut, matching, put, scan, search, take
+from .memory_rows import Undo, cut, having, matching, put, scan, search, take, take_all
 from .operations import (
     AppendEvents,
     AppendLog,
+    DeleteAssistant,
     DeleteCron,
     DeleteExpired,
     DeleteItem,
+    DeletePost,
     DeleteRun,
     DeleteThread,
     InsertThread,
@@ -43,6 +45,7 @@ from .operations import (
     PutAssistant,
     PutCron,
     PutItem,
+    PutPost,
     PutRun,
     PutThread,
     Restore,
@@ -52,17 +55,19 @@ from .queries import AssistantQuery, CronQuery, ItemQuery, NamespaceQuery, Threa
 from .records import (
     UNFINISHED,
     Assistant,
+    AssistantVersion,
     Cron,
     Event,
     ItemRow,
     Kind,
     LogRow,
+    Post,
     Row,
     Run,
     RunStatus,
     Thread,
 )
-from .rows import from_row, to_row
+from .rows import from_row, to_row, version_row
 
 __all__ = ["MemoryStorage"]
 
@@ -94,7 +99,9 @@ class MemoryStorage(Storage):
 
     _threads: dict[str, _Thread] = attrs.field(init=False, factory=dict)
     _assistants: dict[str, Row] = attrs.field(init=False, factory=dict)
+    _versions: dict[tuple[str, int], Row] = attrs.field(init=False, factory=dict)
     _crons: dict[str, Row] = attrs.field(init=False, factory=dict)
+    _posts: dict[str, Row] = attrs.field(init=False, factory=dict)
     _items: MemoryItems = attrs.field(init=False, factory=MemoryItems)
     _lease: Lease | None = attrs.field(init=False, default=None)
     _epoch: int = attrs.field(init=False, default=0)
@@ -149,9 +156,7 @@ class MemoryStorage(Storage):
                     kept.row = row
             case DeleteThread(thread_id):
                 take(self._threads, thread_id, undo)
-                for cron_id, row in list(self._crons.items()):
-                    if row["thread_id"] == thread_id:
-                        take(self._crons, cron_id, undo)
+                take_all(self._crons, "thread_id", thread_id, undo)
             case PutRun(run):
                 row = to_row(run)
                 if (kept := self._threads.get(run.thread_id)) is not None:
@@ -165,11 +170,19 @@ class MemoryStorage(Storage):
                     undo.append(partial(setattr, kept, "events", kept.events))
                     kept.events = [event for event in kept.events if event.run_id != run_id]
             case PutAssistant(assistant):
-                put(self._assistants, assistant.assistant_id, to_row(assistant), undo)
+                self._restore(Assistant, to_row(assistant), undo)
+            case DeleteAssistant(assistant_id):
+                take(self._assistants, assistant_id, undo)
+                take_all(self._versions, "assistant_id", assistant_id, undo)
+                take_all(self._crons, "assistant_id", assistant_id, undo)
             case PutCron(cron):
                 self._restore(Cron, to_row(cron), undo)
             case DeleteCron(cron_id):
                 take(self._crons, cron_id, undo)
+            case PutPost(post):
+                put(self._posts, post.post_id, to_row(post), undo)
+            case DeletePost(post_id):
+                take(self._posts, post_id, undo)
             case AppendLog(rows, follows):
                 if follows is not None and (kept := self._threads.get(rows[0].thread_id)):
                     last = kept.log[-1].seq if kept.log else 0
@@ -201,6 +214,13 @@ class MemoryStorage(Storage):
     def _restore(self, kind: Kind, row: Row, undo: Undo) -> None:
         if kind is Assistant:
             put(self._assistants, row["assistant_id"], row, undo)
+            place = (row["assistant_id"], row["version"])
+            if place not in self._versions:
+                put(self._versions, place, version_row(row), undo)
+        elif kind is AssistantVersion:
+            put(self._versions, (row["assistant_id"], row["version"]), row, undo)
+        elif kind is Post:
+            put(self._posts, row["post_id"], row, undo)
         elif kind is Cron:
             if row["thread_id"] is None or row["thread_id"] in self._threads:
                 put(self._crons, row["cron_id"], row, undo)
@@ -291,6 +311,22 @@ class MemoryStorage(Storage):
     def count_assistants(self, query: AssistantQuery) -> int:
         return len(matching(self._rows(self._assistants), query))
 
+    def get_assistant_version(self, assistant_id: str, version: int) -> AssistantVersion | None:
+        with self._lock:
+            row = self._versions.get((assistant_id, version))
+        return None if row is None else from_row(AssistantVersion, row, self.types)
+
+    def list_assistant_versions(
+        self,
+        assistant_id: str,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        limit: int | None = 10,
+        offset: int = 0,
+    ) -> list[AssistantVersion]:
+        rows = having(reversed(self.scan_assistant_versions(assistant_id, limit=None)), metadata)
+        return [from_row(AssistantVersion, row, self.types) for row in cut(rows, limit, offset)]
+
     def get_cron(self, cron_id: str) -> Cron | None:
         with self._lock:
             row = self._crons.get(cron_id)
@@ -314,6 +350,11 @@ class MemoryStorage(Storage):
         """Those that will be due."""
         rows = self._rows(self._crons)
         return [row for row in rows if row["enabled"] and row["next_run_date"] is not None]
+
+    def get_post(self, post_id: str) -> Post | None:
+        with self._lock:
+            row = self._posts.get(post_id)
+        return None if row is None else from_row(Post, row, self.types)
 
     def _rows(self, kept: dict[str, Row]) -> list[Row]:
         with self._lock:
@@ -393,9 +434,20 @@ class MemoryStorage(Storage):
         with self._lock:
             return scan(self._assistants, after, limit)
 
+    def scan_assistant_versions(
+        self, assistant_id: str, *, after: int = 0, limit: int | None = 1000
+    ) -> list[Row]:
+        with self._lock:
+            numbers = sorted(n for one, n in self._versions if one == assistant_id and n > after)
+            return [self._versions[assistant_id, n] for n in cut(numbers, limit, 0)]
+
     def scan_crons(self, *, after: str = "", limit: int = 1000) -> list[Row]:
         with self._lock:
             return scan(self._crons, after, limit)
+
+    def scan_posts(self, *, after: str = "", limit: int = 1000) -> list[Row]:
+        with self._lock:
+            return scan(self._posts, after, limit)
 
     def scan_items(self, *, after: int = 0, limit: int = 1000) -> list[tuple[int, PutItem]]:
         with self._lock:
@@ -406,7 +458,9 @@ class MemoryStorage(Storage):
         with self._lock:
             threads = list(self._threads.values())
             assistants = list(self._assistants.values())
+            versions = list(self._versions.values())
             crons = list(self._crons.values())
+            posts = list(self._posts.values())
         runs = [run for thread in threads for run in thread.runs.values()]
         log = [row for thread in threads for row in thread.log]
         events = [event for thread in threads for event in thread.events]
@@ -416,7 +470,9 @@ class MemoryStorage(Storage):
             log=Counter(row.kind for row in log),
             events=len(events),
             assistants=len(assistants),
+            assistant_versions=len(versions),
             crons=len(crons),
+            posts=len(posts),
             items=len(items),
             bytes={
                 "threads": sum(_size(thread.row) for thread in threads),
@@ -424,7 +480,9 @@ class MemoryStorage(Storage):
                 "log": sum(len(row.data) + len(row.input or b"") for row in log),
                 "events": sum(len(event.data) for event in events),
                 "assistants": sum(map(_size, assistants)),
+                "assistant_versions": sum(map(_size, versions)),
                 "crons": sum(map(_size, crons)),
+                "posts": sum(map(_size, posts)),
                 "items": sum(len(put.item.value) for _, put in items),
             },
             oldest=min((thread.row["created_at"] for thread in threads), default=None),

@@ -14,14 +14,25 @@ from .queries import AssistantQuery, CronQuery, Query, ThreadQuery
 from .records import Assistant, Cron, Row, Thread
 from .rows import COLUMNS, contains, cron_columns, from_row
 
-__all__ = ["Undo", "cut", "matching", "put", "scan", "search", "take"]
+__all__ = [
+    "Undo",
+    "cut",
+    "having",
+    "matching",
+    "put",
+    "scan",
+    "search",
+    "take",
+    "take_all",
+]
 
 T = TypeVar("T")
+K = TypeVar("K")
 R = TypeVar("R", Thread, Assistant, Cron)
 Undo = list[Callable[[], object]]
 
 
-def put(rows: dict[str, T], key: str, row: T, undo: Undo) -> None:
+def put(rows: dict[K, T], key: K, row: T, undo: Undo) -> None:
     if key in rows:
         undo.append(partial(rows.__setitem__, key, rows[key]))
     else:
@@ -29,10 +40,16 @@ def put(rows: dict[str, T], key: str, row: T, undo: Undo) -> None:
     rows[key] = row
 
 
-def take(rows: dict[str, T], key: str, undo: Undo) -> None:
+def take(rows: dict[K, T], key: K, undo: Undo) -> None:
     """Take one away, if it is there."""
     if key in rows:
         undo.append(partial(rows.__setitem__, key, rows.pop(key)))
+
+
+def take_all(rows: dict[K, Row], column: str, value: str, undo: Undo) -> None:
+    """Take away those that have a value in a column."""
+    for key in [key for key, row in rows.items() if row[column] == value]:
+        take(rows, key, undo)
 
 
 def scan(rows: Mapping[str, Row], after: str, limit: int) -> list[Row]:
@@ -53,13 +70,15 @@ def search(kind: type[R], rows: Iterable[Row], query: Query, types: Types) -> li
 
 
 def matching(rows: Iterable[Row], query: Query) -> list[Row]:
+    return having(filter(_fits(query), rows), query.metadata)
+
+
+def having(rows: Iterable[Row], metadata: Mapping[str, Any] | None) -> list[Row]:
+    """Those whose metadata contains this."""
     # The filter in the form in which metadata is kept.
-    metadata = msgspec.json.decode(encode_json(dict(query.metadata or {}), "metadata"))
-    fits = _fits(query)
+    wanted = msgspec.json.decode(encode_json(dict(metadata or {}), "metadata"))
     return [
-        row
-        for row in rows
-        if fits(row) and (not metadata or contains(msgspec.json.decode(row["metadata"]), metadata))
+        row for row in rows if not wanted or contains(msgspec.json.decode(row["metadata"]), wanted)
     ]
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import attrs
 
-from .records import Assistant, Cron, Event, ItemRow, Kind, LogRow, Row, Run, Thread
+from .records import Assistant, Cron, Event, ItemRow, Kind, LogRow, Post, Row, Run, Thread
 
 __all__ = [
     "AppendEvents",
     "AppendLog",
+    "DeleteAssistant",
     "DeleteCron",
     "DeleteExpired",
     "DeleteItem",
+    "DeletePost",
     "DeleteRun",
     "DeleteThread",
     "InsertThread",
@@ -21,6 +23,7 @@ __all__ = [
     "PutAssistant",
     "PutCron",
     "PutItem",
+    "PutPost",
     "PutRun",
     "PutThread",
     "Restore",
@@ -66,9 +69,17 @@ class DeleteRun:
 
 @attrs.frozen
 class PutAssistant:
-    """Add or replace an assistant."""
+    """Add or replace an assistant, and keep it as one of its versions unless there is one of that
+    number."""
 
     assistant: Assistant
+
+
+@attrs.frozen
+class DeleteAssistant:
+    """Delete an assistant with its versions and crons, if it is there."""
+
+    assistant_id: str
 
 
 @attrs.frozen
@@ -83,6 +94,20 @@ class DeleteCron:
     """Delete a cron, if it is there."""
 
     cron_id: str
+
+
+@attrs.frozen
+class PutPost:
+    """Add or replace a post."""
+
+    post: Post
+
+
+@attrs.frozen
+class DeletePost:
+    """Delete a post, if it is there."""
+
+    post_id: str
 
 
 @attrs.frozen
@@ -126,7 +151,7 @@ class AppendEvents:
 @attrs.frozen
 class Restore:
     """Add or replace a record that was read by a `scan`, as it was stored. A thread keeps what
-    belongs to it."""
+    belongs to it; an assistant becomes a version of its own where there is none of that number."""
 
     kind: Kind
     row: Row
@@ -180,8 +205,11 @@ Operation = (
     | PutRun
     | DeleteRun
     | PutAssistant
+    | DeleteAssistant
     | PutCron
     | DeleteCron
+    | PutPost
+    | DeletePost
     | AppendLog
     | TruncateLog
     | PackList

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from .contract import Stats
 from .postgres_read import SELECT, THREAD, PostgresReads
-from .records import Assistant, Cron, Kind, LogRow, Row, Run, Thread
+from .records import Assistant, AssistantVersion, Cron, Kind, LogRow, Post, Row, Run, Thread
 from .rows import COLUMNS, MEASURED, to_log_row
 
 __all__ = ["VACUUM", "PostgresCare"]
@@ -40,11 +40,12 @@ def _size(table: str) -> str:
 
 _STATS: Final = f"""
     SELECT {_by("threads", "status")}, {_by("runs", "status")}, {_by("log", "kind")},
-        {_count("events")}, {_count("assistants")}, {_count("crons")}, {_count("items")},
+        {_count("events")}, {_count("assistants")}, {_count("assistant_versions")},
+        {_count("crons")}, {_count("posts")}, {_count("items")},
         (SELECT min(created_at) FROM greenroom.threads),
         (SELECT max(updated_at) FROM greenroom.threads),
         (SELECT owner FROM greenroom.lease WHERE ends_at > clock_timestamp()),
-        {", ".join(map(_size, MEASURED))}
+        ARRAY[{", ".join(map(_size, MEASURED))}]
 """
 
 
@@ -61,6 +62,13 @@ _ORPHANS: Final = {
     "events of a thread that is not there": _orphans("events", "thread", "threads"),
     "events of a run that is not there": _orphans("events", "run", "runs"),
     "crons of a thread that is not there": _orphans("crons", "thread_id", "threads", "thread_id"),
+    "versions of an assistant that is not there": _orphans(
+        "assistant_versions", "assistant_id", "assistants", "assistant_id"
+    ),
+    "assistants that are a version which is not there": (
+        "greenroom.assistants a WHERE NOT EXISTS (SELECT 1 FROM greenroom.assistant_versions v"
+        " WHERE v.assistant_id = a.assistant_id AND v.version = a.version)"
+    ),
     "log records that take their input from a run that is not there": (
         _orphans("log", "run", "runs")
     ),
@@ -88,8 +96,17 @@ class PostgresCare(PostgresReads):
     def scan_assistants(self, *, after: str = "", limit: int = 1000) -> list[Row]:
         return self._scan(Assistant, "assistant_id > %s ORDER BY assistant_id", after, limit)
 
+    def scan_assistant_versions(
+        self, assistant_id: str, *, after: int = 0, limit: int = 1000
+    ) -> list[Row]:
+        where = "assistant_id = %s AND version > %s ORDER BY version"
+        return self._scan(AssistantVersion, where, assistant_id, after, limit)
+
     def scan_crons(self, *, after: str = "", limit: int = 1000) -> list[Row]:
         return self._scan(Cron, "cron_id > %s ORDER BY cron_id", after, limit)
+
+    def scan_posts(self, *, after: str = "", limit: int = 1000) -> list[Row]:
+        return self._scan(Post, "post_id > %s ORDER BY post_id", after, limit)
 
     def _scan(self, kind: Kind, where: str, *values: Any) -> list[Row]:
         """Records as they are stored; the last value is the limit."""
@@ -97,16 +114,17 @@ class PostgresCare(PostgresReads):
         return [dict(zip(COLUMNS[kind], row, strict=True)) for row in rows]
 
     def stats(self) -> Stats:
-        (
-            (threads, runs, log, events, assistants, crons, items, oldest, newest, holder, *sizes),
-        ) = self._fetch(_STATS, ())
+        ((threads, runs, log, *counts, oldest, newest, holder, sizes),) = self._fetch(_STATS, ())
+        events, assistants, versions, crons, posts, items = counts
         return Stats(
             threads=threads,
             runs=runs,
             log=log,
             events=events,
             assistants=assistants,
+            assistant_versions=versions,
             crons=crons,
+            posts=posts,
             items=items,
             bytes=dict(zip(MEASURED, sizes, strict=True)),
             oldest=oldest,

@@ -13,7 +13,18 @@ from .codec import encode_json
 from .contract import LogPage
 from .postgres_items import PostgresItems
 from .queries import AssistantQuery, CronQuery, Query, ThreadQuery
-from .records import Assistant, Cron, Event, Kind, LogRow, Run, RunStatus, Thread
+from .records import (
+    Assistant,
+    AssistantVersion,
+    Cron,
+    Event,
+    Kind,
+    LogRow,
+    Post,
+    Run,
+    RunStatus,
+    Thread,
+)
 from .rows import (
     COLUMNS,
     RUN_COLUMNS,
@@ -28,14 +39,18 @@ from .rows import (
 
 __all__ = ["SELECT", "THREAD", "PostgresReads"]
 
-R = TypeVar("R", Thread, Run, Assistant, Cron)
+R = TypeVar("R", Thread, Run, Assistant, AssistantVersion, Cron, Post)
 Values = Sequence[Any]
 
 SELECT: Final[Mapping[Kind, str]] = {
     Thread: f"SELECT {', '.join(COLUMNS[Thread])} FROM greenroom.threads",
     Run: f"SELECT {RUN_COLUMNS} FROM greenroom.runs r JOIN greenroom.threads t ON t.id = r.thread",
     Assistant: f"SELECT {', '.join(COLUMNS[Assistant])} FROM greenroom.assistants",
+    AssistantVersion: (
+        f"SELECT {', '.join(COLUMNS[AssistantVersion])} FROM greenroom.assistant_versions"
+    ),
     Cron: f"SELECT {', '.join(COLUMNS[Cron])} FROM greenroom.crons",
+    Post: f"SELECT {', '.join(COLUMNS[Post])} FROM greenroom.posts",
 }
 _EXPIRES: Final = "(ttl::jsonb ->> 'expires_at') COLLATE \"C\""  # as in the index
 _EXPIRE: Final = "ttl::jsonb ->> 'expires_at' IS NOT NULL"
@@ -190,6 +205,26 @@ class PostgresReads(PostgresItems):
 
     def count_assistants(self, query: AssistantQuery) -> int:
         return self._count("assistants", _assistant_filter(query))
+
+    def get_assistant_version(self, assistant_id: str, version: int) -> AssistantVersion | None:
+        where = "WHERE assistant_id = %s AND version = %s"
+        return self._one(AssistantVersion, where, assistant_id, version)
+
+    def list_assistant_versions(
+        self,
+        assistant_id: str,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        limit: int | None = 10,
+        offset: int = 0,
+    ) -> list[AssistantVersion]:
+        conditions, values = _metadata_filter(metadata)
+        clause = all_of(["assistant_id = %s", *conditions])
+        rest = f"{clause} ORDER BY version DESC LIMIT %s OFFSET %s"
+        return self._select(AssistantVersion, rest, assistant_id, *values, limit, offset)
+
+    def get_post(self, post_id: str) -> Post | None:
+        return self._one(Post, "WHERE post_id = %s", post_id)
 
     def get_cron(self, cron_id: str) -> Cron | None:
         return self._one(Cron, "WHERE cron_id = %s", cron_id)

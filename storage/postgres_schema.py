@@ -185,7 +185,39 @@ CREATE TABLE greenroom.items_to_index (item bigint PRIMARY KEY);
 INSERT INTO greenroom.items_to_index SELECT id FROM greenroom.items WHERE words <> '';
 """
 
-MIGRATIONS: Final = (_TABLES, _CRONS, _WORDS)  # number 1 and on; a released one is never changed
+_ASSISTANT_VERSIONS: Final = """
+CREATE TABLE greenroom.assistant_versions (
+    assistant_id text COLLATE "C" NOT NULL,
+    version bigint NOT NULL,
+    graph_id text COLLATE "C" NOT NULL,
+    created_at text COLLATE "C" NOT NULL,
+    name text NOT NULL,
+    description text,
+    config text NOT NULL,
+    context text NOT NULL,
+    metadata text NOT NULL,
+    PRIMARY KEY (assistant_id, version)
+);
+
+INSERT INTO greenroom.assistant_versions
+SELECT assistant_id, version, graph_id, updated_at, name, description, config, context, metadata
+FROM greenroom.assistants;
+
+CREATE INDEX ON greenroom.assistants (created_at, assistant_id);
+CREATE INDEX ON greenroom.assistants (graph_id, created_at, assistant_id);
+"""
+
+_POSTS: Final = """
+CREATE TABLE greenroom.posts (
+    post_id text COLLATE "C" PRIMARY KEY,
+    url text NOT NULL,
+    body text NOT NULL,
+    created_at text COLLATE "C" NOT NULL
+);
+"""
+
+# Number 1 and on; a released one is never changed.
+MIGRATIONS: Final = (_TABLES, _CRONS, _WORDS, _ASSISTANT_VERSIONS, _POSTS)
 
 
 def migrate(connection: psycopg.Connection, place: str) -> None:

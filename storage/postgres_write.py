@@ -14,9 +14,11 @@ from .contract import RecordExists, StorageError
 from .operations import (
     AppendEvents,
     AppendLog,
+    DeleteAssistant,
     DeleteCron,
     DeleteExpired,
     DeleteItem,
+    DeletePost,
     DeleteRun,
     DeleteThread,
     InsertThread,
@@ -26,6 +28,7 @@ from .operations import (
     PutAssistant,
     PutCron,
     PutItem,
+    PutPost,
     PutRun,
     PutThread,
     Restore,
@@ -33,8 +36,8 @@ from .operations import (
 )
 from .postgres_items import send_item
 from .postgres_read import THREAD
-from .records import Assistant, Cron, Kind, LogRow, Row, Run, Thread
-from .rows import COLUMNS, log_values, to_row
+from .records import Assistant, AssistantVersion, Cron, Kind, LogRow, Post, Row, Run, Thread
+from .rows import COLUMNS, log_values, to_row, version_row
 
 __all__ = ["refusal", "send"]
 
@@ -60,6 +63,7 @@ def _new_values(columns: Iterable[str]) -> str:
 
 
 _thread_columns = COLUMNS[Thread]
+_version_columns = COLUMNS[AssistantVersion]
 _assistant_columns = [*COLUMNS[Assistant], "folded_name"]
 
 _INSERT_THREAD: Final = f"""
@@ -75,17 +79,28 @@ _PUT_ASSISTANT: Final = f"""
     VALUES ({_values(_assistant_columns)})
     ON CONFLICT (assistant_id) DO UPDATE SET {_new_values(_assistant_columns[1:])}
 """
+_KEEP_VERSION: Final = f"""
+    INSERT INTO greenroom.assistant_versions ({_names(_version_columns)})
+    VALUES ({_values(_version_columns)}) ON CONFLICT (assistant_id, version) DO
+"""
+_PUT_VERSION: Final = f"{_KEEP_VERSION} UPDATE SET {_new_values(_version_columns[2:])}"
 _PUT_CRON: Final = f"""
     INSERT INTO greenroom.crons ({_names(COLUMNS[Cron])}) SELECT {_values(COLUMNS[Cron])}
     WHERE %(thread_id)s::text IS NULL
     OR EXISTS (SELECT 1 FROM greenroom.threads WHERE thread_id = %(thread_id)s::text)
     ON CONFLICT (cron_id) DO UPDATE SET {_new_values(COLUMNS[Cron][1:])}
 """
+_PUT_POST: Final = f"""
+    INSERT INTO greenroom.posts ({_names(COLUMNS[Post])}) VALUES ({_values(COLUMNS[Post])})
+    ON CONFLICT (post_id) DO UPDATE SET {_new_values(COLUMNS[Post][1:])}
+"""
 _PUT: Final[Mapping[Kind, str]] = {
     Thread: _RESTORE_THREAD,
     Run: _PUT_RUN,
     Assistant: _PUT_ASSISTANT,
+    AssistantVersion: _PUT_VERSION,
     Cron: _PUT_CRON,
+    Post: _PUT_POST,
 }
 _APPEND_LOG: Final = f"greenroom.append_log({', '.join(['%s'] * 9)})"
 _APPEND_INPUT: Final = f"greenroom.append_log({', '.join(['%s'] * 11)})"
@@ -96,6 +111,11 @@ _DELETE_THREAD: Final = (
     f"DELETE FROM greenroom.runs WHERE thread = {THREAD}",
     "DELETE FROM greenroom.crons WHERE thread_id = %s",
     "DELETE FROM greenroom.threads WHERE thread_id = %s",
+)
+_DELETE_ASSISTANT: Final = (
+    "DELETE FROM greenroom.assistant_versions WHERE assistant_id = %s",
+    "DELETE FROM greenroom.crons WHERE assistant_id = %s",
+    "DELETE FROM greenroom.assistants WHERE assistant_id = %s",
 )
 _RUN: Final = f"(SELECT id FROM greenroom.runs WHERE thread = {THREAD} AND run_id = %s)"
 _DELETE_RUN: Final = (
@@ -148,10 +168,17 @@ def send(cursor: Cursor, operation: Operation) -> None:
                 cursor.execute(statement, (thread_id, run_id))
         case PutAssistant(assistant):
             _put(cursor, Assistant, to_row(assistant))
+        case DeleteAssistant(assistant_id):
+            for statement in _DELETE_ASSISTANT:
+                cursor.execute(statement, (assistant_id,))
         case PutCron(cron):
             _put(cursor, Cron, to_row(cron))
         case DeleteCron(cron_id):
             cursor.execute("DELETE FROM greenroom.crons WHERE cron_id = %s", (cron_id,))
+        case PutPost(post):
+            _put(cursor, Post, to_row(post))
+        case DeletePost(post_id):
+            cursor.execute("DELETE FROM greenroom.posts WHERE post_id = %s", (post_id,))
         case Restore(kind, row):
             _put(cursor, kind, row)
         case AppendLog(rows, follows):
@@ -171,6 +198,7 @@ def send(cursor: Cursor, operation: Operation) -> None:
 def _put(cursor: Cursor, kind: Kind, row: Row) -> None:
     """Add or replace a record."""
     if kind is Assistant:
+        cursor.execute(f"{_KEEP_VERSION} NOTHING", version_row(row))
         row = {**row, "folded_name": row["name"].casefold()}
     cursor.execute(_PUT[kind], row)
 

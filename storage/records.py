@@ -10,11 +10,13 @@ __all__ = [
     "OF_LANGGRAPH",
     "UNFINISHED",
     "Assistant",
+    "AssistantVersion",
     "Cron",
     "Event",
     "ItemRow",
     "Kind",
     "LogRow",
+    "Post",
     "Row",
     "Run",
     "RunStatus",
@@ -57,6 +59,7 @@ class Thread:
 class Run:
     """One request to a thread: an input, an answer, or going on.
 
+    `created_at`: when it is due, for a run that is to start later.
     `kwargs`: what it was asked to do, as given. `seq`: order of arrival on its thread. `bound`: the
     ids of the interrupts that were pending when it was accepted, for a resume; None for other runs.
     `attempt`: how often it was started. `started_from`: the newest checkpoint when it was last
@@ -80,13 +83,16 @@ class Run:
     stalled: int = 0
     started_from: str | None = None
     first_log_seq: int | None = None
-    stop: Literal["interrupt", "rollback"] | None = None
+    stop: Literal["interrupt", "rollback", "timeout"] | None = None
     error: dict[str, Any] | None = None
 
 
 @attrs.frozen(kw_only=True)
 class Assistant:
-    """A graph with a configuration of its own; every graph has one made by the system."""
+    """A graph with a configuration of its own; every graph has one made by the system.
+
+    `version`: which of its versions it is now.
+    """
 
     assistant_id: str
     graph_id: str
@@ -95,6 +101,21 @@ class Assistant:
     name: str
     description: str | None = None
     version: int = 1
+    config: dict[str, Any] = attrs.field(factory=dict)
+    context: dict[str, Any] = attrs.field(factory=dict)
+    metadata: dict[str, Any] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class AssistantVersion:
+    """What an assistant was made, or changed to. `created_at`: when that was."""
+
+    assistant_id: str
+    version: int
+    graph_id: str
+    created_at: str
+    name: str
+    description: str | None = None
     config: dict[str, Any] = attrs.field(factory=dict)
     context: dict[str, Any] = attrs.field(factory=dict)
     metadata: dict[str, Any] = attrs.field(factory=dict)
@@ -125,7 +146,18 @@ class Cron:
     on_run_completed: Literal["delete", "keep"] | None = None
 
 
-Kind = type[Thread] | type[Run] | type[Assistant] | type[Cron]  # of what becomes a row in `rows`
+@attrs.frozen(kw_only=True)
+class Post:
+    """What a run came to, until it has been posted to `url`. `body`: a JSON object."""
+
+    post_id: str
+    url: str
+    body: dict[str, Any]
+    created_at: str
+
+
+# What becomes a row in `rows`.
+Kind = type[Thread] | type[Run] | type[Assistant] | type[AssistantVersion] | type[Cron] | type[Post]
 
 
 @attrs.frozen(kw_only=True)

@@ -19,7 +19,19 @@ from .codec.types import PLAIN
 from .errors import StorageError
 from .namespaces import from_text
 from .queries import CronQuery, Query
-from .records import Assistant, Cron, Event, ItemRow, Kind, LogRow, Row, Run, Thread
+from .records import (
+    Assistant,
+    AssistantVersion,
+    Cron,
+    Event,
+    ItemRow,
+    Kind,
+    LogRow,
+    Post,
+    Row,
+    Run,
+    Thread,
+)
 
 __all__ = [
     "COLUMNS",
@@ -38,13 +50,14 @@ __all__ = [
     "to_item",
     "to_log_row",
     "to_row",
+    "version_row",
 ]
 
 Filter = tuple[str, list[Any]]  # a WHERE clause, or nothing, and its values
-R = TypeVar("R", Thread, Run, Assistant, Cron)
+R = TypeVar("R", Thread, Run, Assistant, AssistantVersion, Cron, Post)
 
 
-def to_row(record: Thread | Run | Assistant | Cron) -> Row:
+def to_row(record: Thread | Run | Assistant | AssistantVersion | Cron | Post) -> Row:
     """A record's columns by name. Raises Unstorable, naming the field."""
     if not isinstance(record, Run):
         row: Row = _converter.unstructure(record)
@@ -55,6 +68,12 @@ def to_row(record: Thread | Run | Assistant | Cron) -> Row:
     is_given = "input" in record.kwargs
     row["input"] = encode(record.kwargs["input"], "input").decode() if is_given else None
     return row
+
+
+def version_row(assistant: Row) -> Row:
+    """The version that an assistant is now, both as they are stored."""
+    row = {column: assistant[column] for column in COLUMNS[AssistantVersion]}
+    return {**row, "created_at": assistant["updated_at"]}
 
 
 def from_row(kind: type[R], row: Row, types: Types = PLAIN) -> R:
@@ -217,7 +236,9 @@ _JSON = {
     Thread: ("metadata", "config", "error", "interrupts", "ttl"),
     Run: ("kwargs", "metadata", "bound", "error"),
     Assistant: ("config", "context", "metadata"),
+    AssistantVersion: ("config", "context", "metadata"),
     Cron: ("payload", "metadata"),
+    Post: ("body",),
 }
 _TYPED = {kind: set(names) - {"metadata", "bound"} for kind, names in _JSON.items()}
 _TYPED[Run].add("input")
@@ -234,7 +255,9 @@ MEASURED: Mapping[str, Iterable[str]] = {  # tables, and the columns whose bytes
     "log": ("ns", "checkpoint_id", "data", "lists", "input"),
     "events": ("name", "data"),
     "assistants": COLUMNS[Assistant],
+    "assistant_versions": COLUMNS[AssistantVersion],
     "crons": COLUMNS[Cron],
+    "posts": COLUMNS[Post],
     "items": ("namespace", "key", "value"),
 }
 

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from operator import attrgetter, itemgetter
+from operator import attrgetter, itemgetter, methodcaller
 from typing import Any, Final, TypeVar
 
 from .contract import Storage
 from .operations import PutItem
 from .records import Event, LogRow, Row
 
-__all__ = ["assistants", "crons", "events", "items", "log", "runs", "threads"]
+__all__ = [
+    "assistants",
+    "crons",
+    "events",
+    "items",
+    "log",
+    "posts",
+    "runs",
+    "threads",
+    "versions",
+]
 
 PAGE: Final = 500  # records read at a time
 
@@ -27,12 +37,33 @@ def _pages(
         start = place(page[-1])
 
 
-def assistants(storage: Storage) -> Iterator[list[Row]]:
-    return _pages(storage.scan_assistants, itemgetter("assistant_id"), "")
+def _each(storage: Storage, scan: str, key: str) -> Iterator[tuple[Storage, Row]]:
+    """Each with the storage as it is at that moment, to read what belongs to it."""
+    after = ""
+    while True:
+        with storage.moment() as then:
+            found = methodcaller(scan, after=after, limit=1)(then)
+            if not found:
+                return
+            yield then, found[0]
+            after = found[0][key]
+
+
+def assistants(storage: Storage) -> Iterator[tuple[Storage, Row]]:
+    """Each with the storage as it is at that moment, to read its versions."""
+    return _each(storage, "scan_assistants", "assistant_id")
+
+
+def versions(storage: Storage, assistant_id: str) -> Iterator[list[Row]]:
+    return _pages(partial(storage.scan_assistant_versions, assistant_id), itemgetter("version"), 0)
 
 
 def crons(storage: Storage) -> Iterator[list[Row]]:
     return _pages(storage.scan_crons, itemgetter("cron_id"), "")
+
+
+def posts(storage: Storage) -> Iterator[list[Row]]:
+    return _pages(storage.scan_posts, itemgetter("post_id"), "")
 
 
 def items(storage: Storage) -> Iterator[list[tuple[int, PutItem]]]:
@@ -42,14 +73,7 @@ def items(storage: Storage) -> Iterator[list[tuple[int, PutItem]]]:
 
 def threads(storage: Storage) -> Iterator[tuple[Storage, Row]]:
     """Each with the storage as it is at that moment, to read what belongs to the thread."""
-    after = ""
-    while True:
-        with storage.moment() as then:
-            found = then.scan_threads(after=after, limit=1)
-            if not found:
-                return
-            yield then, found[0]
-            after = found[0]["thread_id"]
+    return _each(storage, "scan_threads", "thread_id")
 
 
 def runs(storage: Storage, thread_id: str) -> Iterator[list[Row]]:

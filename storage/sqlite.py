@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import attrs
 from sqlite_utils import Database
@@ -26,7 +26,19 @@ from .contract import (
 )
 from .operations import Operation, PutItem
 from .queries import AssistantQuery, CronQuery, ItemQuery, NamespaceQuery, ThreadQuery
-from .records import Assistant, Cron, Event, ItemRow, LogRow, Row, Run, RunStatus, Thread
+from .records import (
+    Assistant,
+    AssistantVersion,
+    Cron,
+    Event,
+    ItemRow,
+    LogRow,
+    Post,
+    Row,
+    Run,
+    RunStatus,
+    Thread,
+)
 from .sqlite_files import FileLock, check_file, connect, create_file, explain
 from .sqlite_schema import check, migrate
 
@@ -264,6 +276,22 @@ class SqliteStorage(Storage):
         with self._reading() as db:
             return sqlite_read.count(db, "assistants", query)
 
+    def get_assistant_version(self, assistant_id: str, version: int) -> AssistantVersion | None:
+        with self._reading() as db:
+            where = "assistant_id = ? AND version = ?"
+            return sqlite_read.get(db, self.types, AssistantVersion, where, assistant_id, version)
+
+    def list_assistant_versions(
+        self,
+        assistant_id: str,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        limit: int | None = 10,
+        offset: int = 0,
+    ) -> list[AssistantVersion]:
+        with self._reading() as db:
+            return sqlite_read.versions_page(db, self.types, assistant_id, metadata, limit, offset)
+
     def get_cron(self, cron_id: str) -> Cron | None:
         with self._reading() as db:
             return sqlite_read.get(db, self.types, Cron, "cron_id = ?", cron_id)
@@ -283,6 +311,10 @@ class SqliteStorage(Storage):
     def next_cron_date(self) -> str | None:
         with self._reading() as db:
             return sqlite_read.next_cron_date(db)
+
+    def get_post(self, post_id: str) -> Post | None:
+        with self._reading() as db:
+            return sqlite_read.get(db, self.types, Post, "post_id = ?", post_id)
 
     def last_log_seq(self, thread_id: str) -> int:
         with self._reading() as db:
@@ -355,9 +387,20 @@ class SqliteStorage(Storage):
             where = "assistant_id > ? ORDER BY assistant_id"
             return sqlite_care.scan(db, Assistant, where, after, limit)
 
+    def scan_assistant_versions(
+        self, assistant_id: str, *, after: int = 0, limit: int = 1000
+    ) -> list[Row]:
+        with self._reading() as db:
+            where = "assistant_id = ? AND version > ? ORDER BY version"
+            return sqlite_care.scan(db, AssistantVersion, where, assistant_id, after, limit)
+
     def scan_crons(self, *, after: str = "", limit: int = 1000) -> list[Row]:
         with self._reading() as db:
             return sqlite_care.scan(db, Cron, "cron_id > ? ORDER BY cron_id", after, limit)
+
+    def scan_posts(self, *, after: str = "", limit: int = 1000) -> list[Row]:
+        with self._reading() as db:
+            return sqlite_care.scan(db, Post, "post_id > ? ORDER BY post_id", after, limit)
 
     def scan_items(self, *, after: int = 0, limit: int = 1000) -> list[tuple[int, PutItem]]:
         with self._reading() as db:

@@ -29,6 +29,13 @@ _ORPHANS: Final = {
     "crons of a thread that is not there": (
         "crons WHERE thread_id IS NOT NULL AND thread_id NOT IN (SELECT thread_id FROM threads)"
     ),
+    "versions of an assistant that is not there": (
+        "assistant_versions WHERE assistant_id NOT IN (SELECT assistant_id FROM assistants)"
+    ),
+    "assistants that are a version which is not there": (
+        "assistants WHERE (assistant_id, version) NOT IN"
+        " (SELECT assistant_id, version FROM assistant_versions)"
+    ),
     "vectors of an item that is not there": "item_vectors WHERE item NOT IN (SELECT id FROM items)",
     "texts of an item that is not there": "item_texts WHERE rowid NOT IN (SELECT id FROM items)",
     "log records that take their input from a run that is not there": (
@@ -69,7 +76,9 @@ def stats(connection: sqlite3.Connection, holder: str | None) -> Stats:
         log=by("log", "kind"),
         events=number("SELECT count(*) FROM events"),
         assistants=number("SELECT count(*) FROM assistants"),
+        assistant_versions=number("SELECT count(*) FROM assistant_versions"),
         crons=number("SELECT count(*) FROM crons"),
+        posts=number("SELECT count(*) FROM posts"),
         items=number("SELECT count(*) FROM items"),
         bytes={table: number(_size(table, columns)) for table, columns in MEASURED.items()},
         oldest=oldest,

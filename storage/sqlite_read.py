@@ -13,7 +13,7 @@ import msgspec
 from . import sqlite_items
 from .codec import Types, encode_json
 from .queries import AssistantQuery, CronQuery, Query, ThreadQuery
-from .records import Assistant, Cron, Kind, Run, Thread
+from .records import Assistant, AssistantVersion, Cron, Kind, Post, Run, Thread
 from .rows import (
     COLUMNS,
     RUN_COLUMNS,
@@ -38,15 +38,18 @@ __all__ = [
     "runs_page",
     "search",
     "unfinished_runs",
+    "versions_page",
 ]
 
-R = TypeVar("R", Thread, Run, Assistant, Cron)
+R = TypeVar("R", Thread, Run, Assistant, AssistantVersion, Cron, Post)
 
 SELECT: Final[Mapping[Kind, str]] = {
     Thread: f"SELECT {', '.join(COLUMNS[Thread])} FROM threads",
     Run: f"SELECT {RUN_COLUMNS} FROM runs r JOIN threads t ON t.id = r.thread",
     Assistant: f"SELECT {', '.join(COLUMNS[Assistant])} FROM assistants",
+    AssistantVersion: f"SELECT {', '.join(COLUMNS[AssistantVersion])} FROM assistant_versions",
     Cron: f"SELECT {', '.join(COLUMNS[Cron])} FROM crons",
+    Post: f"SELECT {', '.join(COLUMNS[Post])} FROM posts",
 }
 _SIMPLE_KEY: Final = re.compile(r"[\w-]+", re.ASCII)
 INDEXED_KEYS: Final = ("assistant_id", "graph_id")  # what clients look for, the rarer one first
@@ -141,6 +144,21 @@ def last_seq(connection: sqlite3.Connection, table: str, thread_id: str) -> int:
     """
     (seq,) = connection.execute(query, (thread_id,)).fetchone()
     return seq or 0
+
+
+def versions_page(
+    connection: sqlite3.Connection,
+    types: Types,
+    assistant_id: str,
+    metadata: Mapping[str, Any] | None,
+    limit: int | None,
+    offset: int,
+) -> list[AssistantVersion]:
+    conditions, values = _metadata_filter(metadata)
+    clause = all_of(["assistant_id = ?", *conditions])
+    rest = f"{clause} ORDER BY version DESC LIMIT ? OFFSET ?"
+    values = [assistant_id, *values, _limit(limit), offset]
+    return _select(connection, types, AssistantVersion, rest, *values)
 
 
 _DUE: Final = "WHERE enabled = 1 AND next_run_date"  # as in the index

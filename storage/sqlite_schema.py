@@ -218,6 +218,42 @@ def words(db: Database) -> None:
         db.execute(statement)
 
 
+def assistant_versions(db: Database) -> None:
+    """What assistants were before; and pages of them in their order."""
+    for statement in (
+        """CREATE TABLE assistant_versions (
+            id INTEGER PRIMARY KEY,
+            assistant_id TEXT NOT NULL,
+            version INTEGER NOT NULL,
+            graph_id TEXT NOT NULL,
+            created_at TEXT NOT NULL,
+            name TEXT NOT NULL,
+            description TEXT,
+            config TEXT NOT NULL,
+            context TEXT NOT NULL,
+            metadata TEXT NOT NULL,
+            UNIQUE (assistant_id, version)
+        )""",
+        """INSERT INTO assistant_versions (assistant_id, version, graph_id, created_at, name,
+                description, config, context, metadata)
+            SELECT assistant_id, version, graph_id, updated_at, name,
+                description, config, context, metadata FROM assistants""",
+        "CREATE INDEX assistants_created ON assistants (created_at, assistant_id)",
+        "CREATE INDEX assistants_graph ON assistants (graph_id, created_at, assistant_id)",
+    ):
+        db.execute(statement)
+
+
+def posts(db: Database) -> None:
+    db.execute("""CREATE TABLE posts (
+        id INTEGER PRIMARY KEY,
+        post_id TEXT NOT NULL UNIQUE,
+        url TEXT NOT NULL,
+        body TEXT NOT NULL,
+        created_at TEXT NOT NULL
+    )""")
+
+
 MIGRATIONS: Final = (
     tables,
     parts,
@@ -226,6 +262,8 @@ MIGRATIONS: Final = (
     chains,
     crons,
     words,
+    assistant_versions,
+    posts,
 )  # in order; a released one is never changed
 
 _migrations: Final = Migrations("greenroom.storage")

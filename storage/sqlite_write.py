@@ -13,9 +13,11 @@ from .contract import RecordExists, StorageError
 from .operations import (
     AppendEvents,
     AppendLog,
+    DeleteAssistant,
     DeleteCron,
     DeleteExpired,
     DeleteItem,
+    DeletePost,
     DeleteRun,
     DeleteThread,
     InsertThread,
@@ -25,13 +27,14 @@ from .operations import (
     PutAssistant,
     PutCron,
     PutItem,
+    PutPost,
     PutRun,
     PutThread,
     Restore,
     TruncateLog,
 )
-from .records import Assistant, Cron, Kind, LogRow, Run, Thread
-from .rows import COLUMNS, log_values, to_row
+from .records import Assistant, AssistantVersion, Cron, Kind, LogRow, Post, Row, Run, Thread
+from .rows import COLUMNS, log_values, to_row, version_row
 
 __all__ = ["apply"]
 
@@ -52,6 +55,7 @@ _thread_columns = COLUMNS[Thread]
 _run_columns = [column for column in COLUMNS[Run] if column != "thread_id"]
 _run_changes = [column for column in _run_columns if column not in ("run_id", "input")]
 _assistant_columns = COLUMNS[Assistant]
+_version_columns = COLUMNS[AssistantVersion]
 _cron_columns = COLUMNS[Cron]
 
 _INSERT_THREAD: Final = (
@@ -73,16 +77,27 @@ _PUT_ASSISTANT: Final = f"""
     INSERT INTO assistants ({_names(_assistant_columns)}) VALUES ({_values(_assistant_columns)})
     ON CONFLICT (assistant_id) DO UPDATE SET {_set(_assistant_columns[1:], "excluded.")}
 """
+_KEEP_VERSION: Final = f"""
+    INSERT INTO assistant_versions ({_names(_version_columns)}) VALUES ({_values(_version_columns)})
+    ON CONFLICT (assistant_id, version) DO
+"""
+_PUT_VERSION: Final = f"{_KEEP_VERSION} UPDATE SET {_set(_version_columns[2:], 'excluded.')}"
 _PUT_CRON: Final = f"""
     INSERT INTO crons ({_names(_cron_columns)}) SELECT {_values(_cron_columns)}
     WHERE :thread_id IS NULL OR EXISTS (SELECT 1 FROM threads WHERE thread_id = :thread_id)
     ON CONFLICT (cron_id) DO UPDATE SET {_set(_cron_columns[1:], "excluded.")}
 """
+_PUT_POST: Final = f"""
+    INSERT INTO posts ({_names(COLUMNS[Post])}) VALUES ({_values(COLUMNS[Post])})
+    ON CONFLICT (post_id) DO UPDATE SET {_set(COLUMNS[Post][1:], "excluded.")}
+"""
 _RESTORE: Final[Mapping[Kind, str]] = {
     Thread: _RESTORE_THREAD,
     Run: _PUT_RUN,
     Assistant: _PUT_ASSISTANT,
+    AssistantVersion: _PUT_VERSION,
     Cron: _PUT_CRON,
+    Post: _PUT_POST,
 }
 _APPEND_LOG: Final = """
     INSERT INTO log (thread, seq, kind, ns, checkpoint_id, base_seq, data, lists)
@@ -100,6 +115,11 @@ _DELETE_THREAD: Final = (
     f"DELETE FROM runs WHERE thread = {_THREAD}",
     "DELETE FROM crons WHERE thread_id = ?",
     "DELETE FROM threads WHERE thread_id = ?",
+)
+_DELETE_ASSISTANT: Final = (
+    "DELETE FROM assistant_versions WHERE assistant_id = ?",
+    "DELETE FROM crons WHERE assistant_id = ?",
+    "DELETE FROM assistants WHERE assistant_id = ?",
 )
 _RUN: Final = f"(SELECT id FROM runs WHERE thread = {_THREAD} AND run_id = ?)"
 _DELETE_RUN: Final = (
@@ -185,11 +205,18 @@ def apply(db: Database, operation: Operation) -> None:
             for statement in _DELETE_RUN:
                 db.execute(statement, (thread_id, run_id))
         case PutAssistant(assistant):
-            db.execute(_PUT_ASSISTANT, to_row(assistant))
+            _restore(db, Assistant, to_row(assistant))
+        case DeleteAssistant(assistant_id):
+            for statement in _DELETE_ASSISTANT:
+                db.execute(statement, (assistant_id,))
         case PutCron(cron):
             db.execute(_PUT_CRON, to_row(cron))
         case DeleteCron(cron_id):
             db.execute("DELETE FROM crons WHERE cron_id = ?", (cron_id,))
+        case PutPost(post):
+            db.execute(_PUT_POST, to_row(post))
+        case DeletePost(post_id):
+            db.execute("DELETE FROM posts WHERE post_id = ?", (post_id,))
         case AppendLog(rows, follows):
             if follows is not None:
                 _check_follows(db, rows[0].thread_id, follows)
@@ -216,4 +243,10 @@ def apply(db: Database, operation: Operation) -> None:
         case PutItem() | DeleteItem() | ProlongItem() | DeleteExpired():
             sqlite_items.apply(db.conn, operation)
         case Restore(kind, row):
-            db.execute(_RESTORE[kind], row)
+            _restore(db, kind, row)
+
+
+def _restore(db: Database, kind: Kind, row: Row) -> None:
+    db.execute(_RESTORE[kind], row)
+    if kind is Assistant:
+        db.execute(f"{_KEEP_VERSION} NOTHING", version_row(row))

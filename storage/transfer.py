@@ -1,9 +1,9 @@
 """Everything a store holds, as JSON lines or on its way to another store.
 
 The first line says what it is, then each line is one record as it is stored:
-`{"thread": {column: value}}`, `run`, `log`, `event`, `assistant`, `item`, `cron`. What belongs
-to a thread follows it, but crons, which come when all threads are there. The last line counts them:
-an export without it was cut short.
+`{"thread": {column: value}}`, `run`, `log`, `event`, `assistant`, `assistant_version`, `item`,
+`cron`, `post`. What belongs to a thread or an assistant follows it, but crons, which come when all
+threads are there. The last line counts them: an export without it was cut short.
 """
 
 from __future__ import annotations
@@ -18,7 +18,19 @@ import msgspec
 from . import scans
 from .contract import Stats, Storage, StorageError
 from .operations import AppendEvents, AppendLog, Operation, PutItem, Restore
-from .records import Assistant, Cron, Event, ItemRow, Kind, LogRow, Row, Run, Thread
+from .records import (
+    Assistant,
+    AssistantVersion,
+    Cron,
+    Event,
+    ItemRow,
+    Kind,
+    LogRow,
+    Post,
+    Row,
+    Run,
+    Thread,
+)
 from .rows import COLUMNS, from_row
 
 __all__ = ["Importer", "Record", "everything", "from_lines", "how_many", "to_lines"]
@@ -33,7 +45,9 @@ _KINDS: Final[dict[str, Kind]] = {
     "thread": Thread,
     "run": Run,
     "assistant": Assistant,
+    "assistant_version": AssistantVersion,
     "cron": Cron,
+    "post": Post,
 }
 _NAMES: Final = {kind: name for name, kind in _KINDS.items()}
 
@@ -41,13 +55,17 @@ _NAMES: Final = {kind: name for name, kind in _KINDS.items()}
 def how_many(stats: Stats) -> int:
     """How many records `everything` gives."""
     counts = [count.values() for count in (stats.threads, stats.runs, stats.log)]
-    return sum(map(sum, counts)) + stats.events + stats.assistants + stats.crons + stats.items
+    others = (stats.assistant_versions, stats.crons, stats.posts, stats.items)
+    return sum(map(sum, counts)) + stats.events + stats.assistants + sum(others)
 
 
 def everything(storage: Storage) -> Iterator[Record]:
-    """All that is stored. A thread comes with its runs, log and events, as of one moment."""
-    for page in scans.assistants(storage):
-        yield from (Restore(Assistant, row) for row in page)
+    """All that is stored. A thread comes with its runs, log and events, as of one moment; so does
+    an assistant with its versions."""
+    for then, assistant in scans.assistants(storage):
+        yield Restore(Assistant, assistant)
+        for page in scans.versions(then, assistant["assistant_id"]):
+            yield from (Restore(AssistantVersion, row) for row in page)
     for items in scans.items(storage):
         yield from (item for _, item in items)
     for then, thread in scans.threads(storage):
@@ -55,6 +73,8 @@ def everything(storage: Storage) -> Iterator[Record]:
         yield from _belongings(then, thread["thread_id"])
     for page in scans.crons(storage):
         yield from (Restore(Cron, row) for row in page)
+    for page in scans.posts(storage):
+        yield from (Restore(Post, row) for row in page)
 
 
 def _belongings(storage: Storage, thread_id: str) -> Iterator[Record]:
@@ -201,7 +221,7 @@ def _record(kind: str, raw: msgspec.Raw) -> Record:
     if row.keys() != set(COLUMNS[_KINDS[kind]]):
         wrong = sorted(row.keys() ^ set(COLUMNS[_KINDS[kind]]))
         raise ValueError(f"a {kind} lacks or does not have {', '.join(wrong)}")
-    from_row(_KINDS[kind], row)  # type: ignore[type-var]  # any of the three
+    from_row(_KINDS[kind], row)  # type: ignore[type-var]  # any of them
     return Restore(_KINDS[kind], row)
 
 
@@ -257,13 +277,11 @@ class Importer:
                     place = f"{'.'.join(item.namespace)}, key {item.key!r}"
                     raise StorageError(f"Item {place} is there already, and is not the same")
                 return
-        elif isinstance(record, Restore) and record.kind is Cron:
-            cron_id = record.row["cron_id"]
-            cron = self.storage.get_cron(cron_id)
-            if cron is not None:
-                if cron != from_row(Cron, record.row, self.storage.types):
-                    raise StorageError(f"Cron {cron_id} is there already, and is not the same")
+        elif isinstance(record, Restore) and record.kind in (Cron, Post):
+            if self._is_there(record):
                 return
+        elif isinstance(record, Restore) and record.kind is Assistant:
+            self._check_assistant(record.row)
         elif self._known is not None and (there := self._known.find(record)) is not None:
             if there != record:
                 raise _another(self._known.thread_id)
@@ -278,6 +296,32 @@ class Importer:
         if self._waiting:
             self.commit(_gathered(self._waiting))
         self._waiting, self._bytes = [], 0
+
+    def _check_assistant(self, row: Row) -> None:
+        """One that was never changed since it was made gives way: every server makes those of its
+        graphs."""
+        ident = row["assistant_id"]
+        kept = self.storage.get_assistant(ident)
+        if kept is None or kept == from_row(Assistant, row, self.storage.types):
+            return
+        if kept.created_at != kept.updated_at:
+            raise StorageError(f"Assistant {ident} is there already, and is not the same")
+
+    def _is_there(self, record: Restore) -> bool:
+        """Whether a cron or a post is there, in the same form."""
+        there: Cron | Post | None
+        given: Cron | Post
+        if record.kind is Cron:
+            there = self.storage.get_cron(ident := record.row["cron_id"])
+            given = from_row(Cron, record.row, self.storage.types)
+        else:
+            there = self.storage.get_post(ident := record.row["post_id"])
+            given = from_row(Post, record.row, self.storage.types)
+        if there not in (None, given):
+            raise StorageError(
+                f"{record.kind.__name__} {ident} is there already, and is not the same"
+            )
+        return there is not None
 
     def _look(self, row: Row) -> _Known | None:
         thread_id = row["thread_id"]

@@ -1,42 +1,144 @@
-"""Assistants: which graphs can be run, under which names."""
+"""Assistants: graphs with a configuration of their own, and the versions they have been."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
-from uuid import UUID, uuid5
+from typing import Any
 
+from greenroom.graph import CompiledStateGraph
 from greenroom.storage import Storage
-from greenroom.storage.operations import PutAssistant
-from greenroom.storage.queries import AssistantQuery
+from greenroom.storage.queries import AssistantQuery, ThreadQuery
 from greenroom.storage.records import Assistant
 
 from ..errors import Invalid, NotFound
+from ..mailbox import DeleteThread
 from ..supervisor import Supervisor
 from ..views import ASSISTANT_FIELDS, assistant_view
-from .checks import check_choice, check_mapping, check_page, check_select, pick
+from .checks import (
+    check_choice,
+    check_mapping,
+    check_page,
+    check_select,
+    check_settings,
+    check_text,
+    check_uuid,
+    pick,
+)
 
-__all__ = ["AssistantsClient", "system_assistant_id"]
+__all__ = ["AssistantsClient"]
 
-# The reference's namespace, so that an assistant has the same id on both servers.
-_NAMESPACE: Final = UUID("6ba7b821-9dad-11d1-80b4-00c04fd430c8")
 _SORTS = ("assistant_id", "graph_id", "name", "created_at", "updated_at")
-
-
-def system_assistant_id(graph_id: str) -> str:
-    """The id of the assistant that every graph has: the same on every server and at every start."""
-    return str(uuid5(_NAMESPACE, graph_id))
+_PAGE = 100  # threads deleted between two looks at which are left
+_LAST = 2**63 - 1  # what databases take for a number
 
 
 class AssistantsClient:
-    """`client.assistants`."""
+    """`client.assistants`. Wherever an id is asked for, the name of a graph stands for the
+    assistant that the graph has by itself."""
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._house = supervisor
 
+    async def create(
+        self,
+        graph_id: str,
+        config: Mapping[str, Any] | None = None,
+        *,
+        context: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        assistant_id: str | None = None,
+        if_exists: str | None = None,
+        name: str | None = None,
+        description: str | None = None,
+    ) -> dict[str, Any]:
+        """Make an assistant of a graph, as version 1. Returns it.
+
+        `config`: `tags`, `recursion_limit` and `configurable` of its runs, below what they are
+        given; `context` and `configurable` stand for each other. `metadata`: its own, which its
+        runs have too. `assistant_id`: a UUID; a new one by default. `if_exists`: what happens where
+        that is taken: `raise` (default: Conflict) or `do_nothing`, which returns the one that has
+        it. `name`: "Untitled" by default.
+
+        Raises NotFound for a graph that is not served, Refused for `configurable` and `context` at
+        once, Invalid.
+        """
+        self._graph(graph_id)
+        settings, own = check_settings(config, context)
+        now, world = self._house.world.timestamp(), self._house.world
+        ident = world.random_id() if assistant_id is None else assistant_id
+        exists = check_choice("if_exists", if_exists or "raise", ("raise", "do_nothing"))
+        assistant = Assistant(
+            assistant_id=check_uuid("assistant_id", ident),
+            graph_id=graph_id,
+            created_at=now,
+            updated_at=now,
+            name=check_text("name", name) or "Untitled",
+            description=check_text("description", description),
+            metadata=check_mapping("metadata", metadata),
+            **_mirrored(settings, own or {}),
+        )
+        added = await self._house.assistants.add(assistant, or_get=exists == "do_nothing")
+        return assistant_view(added)
+
     async def get(self, assistant_id: str) -> dict[str, Any]:
         """An assistant. Raises NotFound; Invalid for what is neither a UUID nor a graph's name."""
         return assistant_view(await self.resolve(assistant_id))
+
+    async def update(
+        self,
+        assistant_id: str,
+        *,
+        graph_id: str | None = None,
+        config: Mapping[str, Any] | None = None,
+        context: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        name: str | None = None,
+        description: str | None = None,
+    ) -> dict[str, Any]:
+        """Make a new version of an assistant and return it; its next run is of that.
+
+        What is not given stays. `metadata` is merged, on its top level; `config` replaces all of
+        its own but the context, unless it has a `configurable`; `context` replaces that alone.
+        Raises as `create`, and NotFound.
+        """
+        if graph_id is not None:
+            self._graph(graph_id)
+        settings, own = check_settings(config, context)
+        more = check_mapping("metadata", metadata)
+        given = {
+            "graph_id": graph_id,
+            "name": check_text("name", name),
+            "description": check_text("description", description),
+        }
+
+        def changes(before: Assistant) -> dict[str, Any]:
+            kept = before.config if config is None else settings
+            return {
+                **{field: value for field, value in given.items() if value is not None},
+                **_mirrored(kept, before.context if own is None else own),
+                "metadata": {**before.metadata, **more},
+            }
+
+        return assistant_view(await self._house.assistants.change(assistant_id, changes))
+
+    async def delete(self, assistant_id: str, *, delete_threads: bool = False) -> None:
+        """Delete an assistant with its versions and crons.
+
+        Its runs and threads stay, and runs that were accepted are carried out. `delete_threads`:
+        the threads that it ran on last (`metadata.assistant_id`) are deleted too, before it is. The
+        assistant that a graph has by itself is made anew at the next start. Raises NotFound.
+        """
+        assistants = self._house.assistants
+        if delete_threads:
+            ident = (await assistants.find(assistant_id)).assistant_id
+            query = ThreadQuery(metadata={"assistant_id": ident}, limit=_PAGE)
+            while threads := await self._house.session.read(Storage.search_threads, query):
+                for thread in threads:
+                    try:
+                        await self._house.ask(thread.thread_id, DeleteThread())
+                    except NotFound:  # somebody else was quicker
+                        continue
+        await assistants.delete(assistant_id)
 
     async def search(
         self,
@@ -76,40 +178,75 @@ class AssistantsClient:
         query = self._query(metadata, graph_id, name)
         return await self._house.session.read(Storage.count_assistants, query)
 
+    async def get_versions(
+        self,
+        assistant_id: str,
+        metadata: Mapping[str, Any] | None = None,
+        *,
+        limit: int = 10,
+        offset: int = 0,
+    ) -> list[dict[str, Any]]:
+        """What an assistant was and is, newest first; `metadata` at any depth. Raises NotFound."""
+        check_page(limit, offset)
+        wanted = check_mapping("metadata", metadata)
+        ident = (await self.resolve(assistant_id)).assistant_id
+        found = await self._house.session.read(
+            Storage.list_assistant_versions, ident, metadata=wanted, limit=limit, offset=offset
+        )
+        return [assistant_view(version) for version in found]
+
+    async def set_latest(self, assistant_id: str, version: int) -> dict[str, Any]:
+        """Have an assistant be one of its versions again; returns it. Raises NotFound."""
+        if isinstance(version, bool) or not isinstance(version, int):
+            raise Invalid(f"version: {version!r} is not a whole number")
+        if not 0 < version <= _LAST:
+            ident = (await self.resolve(assistant_id)).assistant_id
+            raise NotFound(f"Assistant {ident!r} has no version {version}")
+        return assistant_view(await self._house.assistants.set_latest(assistant_id, version))
+
+    async def get_graph(self, assistant_id: str, *, xray: int | bool = False) -> dict[str, Any]:
+        """The nodes and edges of an assistant's graph, for a drawing.
+
+        `xray`: True shows what is inside graphs called as nodes, a number from 1 so many levels of
+        it. Raises NotFound.
+        """
+        if not isinstance(xray, int) or (xray < 1 and xray is not False):
+            raise Invalid(f"xray: {xray!r} is neither a flag nor a whole number of at least 1")
+        return (await self._graph_of(assistant_id)).get_graph(xray=xray).to_json()
+
+    async def get_schemas(self, assistant_id: str) -> dict[str, Any]:
+        """The JSON Schemas of what an assistant's graph takes and gives: `input_schema`,
+        `output_schema`, `state_schema`, `config_schema`, `context_schema`, with its `graph_id`.
+
+        Raises NotFound.
+        """
+        assistant = await self.resolve(assistant_id)
+        return {"graph_id": assistant.graph_id, **_schemas(self._graph(assistant.graph_id))}
+
+    async def get_subgraphs(
+        self, assistant_id: str, namespace: str | None = None, recurse: bool = False
+    ) -> dict[str, Any]:
+        """The schemas of the graphs inside an assistant's graph, by namespace: names of nodes
+        joined by `|`.
+
+        `namespace`: only the one there. `recurse`: those inside them too, which a `namespace` of
+        several names needs. Raises NotFound for the assistant.
+        """
+        graph = await self._graph_of(assistant_id)
+        found = graph.get_subgraphs(namespace=namespace, recurse=recurse)
+        return {place: _schemas(inner) for place, inner in found}
+
     async def resolve(self, assistant_id: str) -> Assistant:
         """The assistant of an id, or of a graph's name."""
-        if assistant_id in self._house.graphs:
-            assistant_id = system_assistant_id(assistant_id)
-        else:
-            try:
-                assistant_id = str(UUID(assistant_id))
-            except (ValueError, AttributeError, TypeError):
-                known = ", ".join(map(repr, self._house.graphs))
-                raise Invalid(
-                    f"assistant_id: {assistant_id!r} is neither a UUID nor a graph ({known})"
-                ) from None
-        assistant = self._house.assistants.get(assistant_id)
-        if assistant is None:
-            raise NotFound(f"Assistant {assistant_id!r} not found")
-        return assistant
+        return await self._house.assistants.find(assistant_id)
 
-    async def register(self) -> None:
-        """Give every graph its assistant, and remember those that can be run."""
-        now = self._house.world.timestamp()
-        for graph_id in self._house.graphs:
-            ident = system_assistant_id(graph_id)
-            assistant = await self._house.session.read(Storage.get_assistant, ident)
-            if assistant is None:
-                assistant = Assistant(
-                    assistant_id=ident,
-                    graph_id=graph_id,
-                    created_at=now,
-                    updated_at=now,
-                    name=graph_id,
-                    metadata={"created_by": "system"},
-                )
-                await self._house.session.commit([PutAssistant(assistant)])
-            self._house.assistants[ident] = assistant
+    async def _graph_of(self, assistant_id: str) -> CompiledStateGraph:
+        return self._graph((await self.resolve(assistant_id)).graph_id)
+
+    def _graph(self, graph_id: str) -> CompiledStateGraph:
+        if not isinstance(graph_id, str):
+            raise Invalid(f"graph_id: {graph_id!r} is not a text")
+        return self._house.graph(graph_id)
 
     def _query(
         self,
@@ -122,14 +259,33 @@ class AssistantsClient:
         sort_by: str | None = None,
         sort_order: str | None = None,
     ) -> AssistantQuery:
-        if graph_id is not None and graph_id not in self._house.graphs:
-            raise NotFound(f"Graph {graph_id!r} is not served here")
+        if graph_id is not None:
+            self._graph(graph_id)
         return AssistantQuery(
             metadata=check_mapping("metadata", metadata) or None,
             graph_id=graph_id,
-            name=name,
+            name=check_text("name", name),
             sort_by=check_choice("sort_by", sort_by or "created_at", _SORTS),
             descending=check_choice("sort_order", sort_order or "desc", ("asc", "desc")) == "desc",
             limit=limit,
             offset=offset,
         )
+
+
+def _mirrored(config: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, Any]:
+    """The two fields that say the same of a context."""
+    settings = {key: value for key, value in config.items() if key != "configurable"}
+    if context:
+        settings["configurable"] = dict(context)
+    return {"config": settings, "context": dict(context)}
+
+
+def _schemas(graph: CompiledStateGraph) -> dict[str, Any]:
+    context = graph.get_context_jsonschema()
+    return {
+        "input_schema": graph.get_input_jsonschema(),
+        "output_schema": graph.get_output_jsonschema(),
+        "state_schema": graph.get_state_jsonschema(),
+        "config_schema": context or {},
+        "context_schema": context,
+    }

@@ -9,7 +9,7 @@ from uuid import UUID
 from greenroom.storage import Unstorable
 from greenroom.storage.codec import encode_json
 
-from ..errors import Invalid
+from ..errors import Invalid, Refused
 from ..events import CLIENT_MODES
 
 __all__ = [
@@ -19,6 +19,8 @@ __all__ = [
     "check_modes",
     "check_page",
     "check_select",
+    "check_settings",
+    "check_text",
     "check_uuid",
     "pick",
 ]
@@ -64,6 +66,43 @@ def check_mapping(name: str, value: Mapping[str, Any] | None) -> dict[str, Any]:
     except Unstorable as error:
         raise Invalid(str(error)) from error
     return dict(value)
+
+
+def check_text(name: str, value: str | None) -> str | None:
+    """A text that can be stored."""
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise Invalid(f"{name}: {value!r} is not a text")
+    try:
+        encode_json(value, name)
+    except Unstorable as error:
+        raise Invalid(str(error)) from error
+    return value
+
+
+def check_settings(
+    config: Mapping[str, Any] | None, context: Mapping[str, Any] | None
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """A config without its `configurable`, and the context, which that is another name of: None
+    where neither is given. Raises Refused for both."""
+    given = check_mapping("config", config)
+    limit, tags = given.get("recursion_limit"), given.get("tags")
+    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
+        raise Invalid(f"config.recursion_limit: {limit!r} is not a whole number of at least 1")
+    if tags is not None and (
+        not isinstance(tags, Sequence)
+        or isinstance(tags, str)
+        or not all(isinstance(tag, str) for tag in tags)
+    ):
+        raise Invalid(f"config.tags: {tags!r} is not a list of texts")
+    configurable = given.pop("configurable", None)
+    own = check_mapping("config.configurable", configurable)
+    shown = check_mapping("context", context)
+    if own and shown:
+        raise Refused("Give either config.configurable or context, not both")
+    settings = {key: value for key, value in given.items() if value is not None}
+    return settings, None if configurable is context is None else own or shown
 
 
 def check_modes(given: str | Sequence[str]) -> tuple[str, ...]:

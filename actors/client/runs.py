@@ -3,38 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
-from typing import Any, get_args
+from contextlib import aclosing, suppress
+from typing import Any, Final, get_args
 
-from greenroom.graph import CompiledStateGraph
-from greenroom.graph.isolation import isolated
-from greenroom.graph.job import Durability
-from greenroom.storage import Storage, Unstorable
-from greenroom.storage.codec import decode, kept
-from greenroom.storage.records import UNFINISHED, Assistant, Run, RunStatus
+from greenroom.storage import Storage
+from greenroom.storage.records import UNFINISHED, Run, RunStatus
 
-from ..active import command_of
-from ..errors import Invalid, NotFound, Refused, RunFailed
+from ..errors import Invalid, NotFound, RunFailed
 from ..events import StreamPart
-from ..mailbox import Attach, Cancel, DeleteRun, Submit
-from ..multitask import DEFAULT_STRATEGY, STRATEGIES
+from ..mailbox import Attach, Cancel, DeleteRun
 from ..supervisor import Supervisor
 from ..views import RUN_FIELDS, run_view
 from .assistants import AssistantsClient
 from .checks import (
     check_choice,
     check_event_id,
-    check_mapping,
-    check_modes,
     check_page,
     check_select,
     check_uuid,
     pick,
 )
 from .handle import RunHandle
-from .threads import new_thread
+from .requests import submission
 
 __all__ = ["RunsClient"]
+
+_AT_ONCE: Final = 100  # threads that are woken to be told the same
 
 
 class RunsClient:
@@ -44,13 +38,15 @@ class RunsClient:
         self._house = supervisor
         self._assistants = assistants
 
-    async def create(self, thread_id: str, assistant_id: str, **request: Any) -> dict[str, Any]:
+    async def create(
+        self, thread_id: str | None, assistant_id: str, **request: Any
+    ) -> dict[str, Any]:
         """Start a run and leave it to itself; returns the run. Arguments as `start`."""
         return (await self.start(thread_id, assistant_id, follow=False, **request)).run
 
     async def wait(
         self,
-        thread_id: str,
+        thread_id: str | None,
         assistant_id: str,
         *,
         raise_error: bool = True,
@@ -74,7 +70,7 @@ class RunsClient:
 
     async def stream(
         self,
-        thread_id: str,
+        thread_id: str | None,
         assistant_id: str,
         *,
         on_disconnect: str | None = None,
@@ -93,119 +89,61 @@ class RunsClient:
                 yield part
 
     async def start(
-        self,
-        thread_id: str,
-        assistant_id: str,
-        *,
-        input: Mapping[str, Any] | None = None,
-        command: Mapping[str, Any] | None = None,
-        stream_mode: str | Sequence[str] = "values",
-        stream_subgraphs: bool = False,
-        stream_resumable: bool = False,
-        metadata: Mapping[str, Any] | None = None,
-        config: Mapping[str, Any] | None = None,
-        context: Mapping[str, Any] | None = None,
-        checkpoint: Mapping[str, Any] | None = None,
-        checkpoint_id: str | None = None,
-        interrupt_before: str | Sequence[str] | None = None,
-        interrupt_after: str | Sequence[str] | None = None,
-        multitask_strategy: str | None = None,
-        if_not_exists: str | None = None,
-        durability: str | None = None,
-        checkpoint_during: bool | None = None,
-        follow: bool = True,
+        self, thread_id: str | None, assistant_id: str, *, follow: bool = True, **request: Any
     ) -> RunHandle:
         """Start a run; when this returns it is durable and will be carried out.
 
-        `assistant_id`: a UUID or a graph's name. `input`: a new turn; `command`: `resume`,
-        `update`,
-        `goto`, and outweighs `input`; neither: go on where the thread paused or failed.
-        `stream_mode`: one or several of `values` (default), `updates`, `messages`,
-        `messages-tuple`, `custom`, `tasks`, `checkpoints`, `debug`, `events`.
-        `stream_resumable`: keep the events.
-        `checkpoint`, `checkpoint_id`: go on from an older one. `interrupt_before`,
-        `interrupt_after`: breakpoints of this run, or "*". `multitask_strategy`: what happens if
-        the thread is busy: `enqueue` (default), `reject`, `interrupt` or `rollback`.
-        `if_not_exists`: `reject` (default: NotFound) or `create` the thread. `durability`: `sync`
-        waits for each checkpoint to be stored before the next super-step, `async` (default) does
-        not, `exit` (or `checkpoint_during=False`) stores only the last one; whatever it is, the
-        run's end is stored before it is told. `follow`: the events will be read from the first.
+        `thread_id`: None for a thread of the run's own, which is deleted with the run when it has
+        ended, or stays if `on_completion` is `keep` (default `delete`). `assistant_id`: a UUID or a
+        graph's name. `follow`: the events will be read from the first. More arguments, all by name:
 
-        Raises NotFound, Conflict (`reject` on a busy thread), Invalid, Refused.
+        `input`: a new turn; `command`: `resume`, `update`, `goto`, and outweighs `input`; neither:
+        go on where the thread paused or failed. `config`, `context`, `metadata`: the run's own.
+        `checkpoint`, `checkpoint_id`: go on from an older one.
+        `stream_mode`: one or several of `values` (default), `updates`, `messages`,
+        `messages-tuple`, `custom`, `tasks`, `checkpoints`, `debug`, `events`. `stream_subgraphs`:
+        events of inner graphs too. `stream_resumable`: keep the events.
+        `interrupt_before`, `interrupt_after`: breakpoints of this run, or "*".
+        `multitask_strategy`: what happens if the thread is busy: `enqueue` (default), `reject`,
+        `interrupt` or `rollback`. `if_not_exists`: `reject` (default: NotFound) or `create` the
+        thread. `after_seconds`: when to start; till then the run waits, and its thread is busy.
+        The strategy is applied at once. `durability`: `sync` waits for each checkpoint to be stored
+        before the next super-step, `async` (default) does not, `exit` (or
+        `checkpoint_during=False`) stores only the last one; whatever it is, the run's end is stored
+        before it is told. `feedback_keys`: kept with the run. `webhook`: the URL that is posted
+        what the run came to, unless it is rolled back or deleted.
+
+        Raises NotFound, Conflict (`reject` on a busy thread; any run on the thread of a run that
+        will be deleted with it), Invalid, Refused.
         """
-        ident = check_uuid("thread_id", thread_id)
-        assistant = await self._assistants.resolve(assistant_id)
-        graph = self._house.graph(assistant.graph_id)
-        strategy = check_choice(
-            "multitask_strategy", multitask_strategy or DEFAULT_STRATEGY, STRATEGIES
+        submit = await submission(
+            self._house, self._assistants, thread_id, assistant_id, follow=follow, **request
         )
-        if durability is None and checkpoint_during is False:
-            durability = "exit"  # as it was called before
-        check_choice("durability", durability or "async", get_args(Durability))
-        create = check_choice("if_not_exists", if_not_exists or "reject", ("reject", "create"))
-        settings, shown = _settings(assistant, config, context)
-        settings["configurable"] |= _checkpoint(checkpoint, checkpoint_id)
-        if command is not None:
-            command_of(_object("command", command))
-        now = self._house.world.timestamp()
-        kwargs = {
-            "input": None if input is None else _input(input, graph),
-            "command": command,
-            "config": settings,
-            "context": shown,
-            "stream_mode": list(check_modes(stream_mode)),
-            "interrupt_before": _breakpoints("interrupt_before", interrupt_before),
-            "interrupt_after": _breakpoints("interrupt_after", interrupt_after),
-            "webhook": None,
-            "feedback_keys": None,
-            "temporary": False,
-            "subgraphs": stream_subgraphs,
-            "resumable": stream_resumable,
-            "checkpoint_during": checkpoint_during,
-            "durability": durability or "async",
-        }
-        kwargs = self._as_kept(kwargs)
-        run = Run(
-            run_id=self._house.world.record_id(),
-            thread_id=ident,
-            assistant_id=assistant.assistant_id,
-            seq=0,  # its actor gives it its place
-            status="pending",
-            created_at=now,
-            updated_at=now,
-            multitask_strategy=strategy,
-            kwargs=kwargs,
-            metadata={
-                **assistant.metadata,
-                **settings.get("metadata", {}),
-                **check_mapping("metadata", metadata),
-                "graph_id": assistant.graph_id,
-                "assistant_id": assistant.assistant_id,
-            },
-        )
-        thread = new_thread(self._house, ident) if create == "create" else None
-        accepted = await self._house.ask(ident, Submit(run, strategy, thread, follow))
+        accepted = await self._house.ask(submit.run.thread_id, submit)
+        run = accepted.run
         return RunHandle(
-            run_view(accepted.run),
-            ident,
+            run_view(run),
+            run.thread_id,
             run.run_id,
             self._house,
             accepted.stream,
             from_start=follow,
         )
 
-    def _as_kept(self, kwargs: dict[str, Any]) -> dict[str, Any]:
-        """What a run is asked to do, as it would be after a restart. Raises Invalid."""
-        types = self._house.session.storage.types
-        try:
-            data, unknown = kept(kwargs, "", types)
-        except Unstorable as error:
-            raise Invalid(str(error)) from error
-        if not unknown:
-            return kwargs
-        types.tell(unknown, "a run's input or command")
-        plain: dict[str, Any] = decode(data, types)
-        return plain
+    async def create_batch(self, payloads: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Start runs with threads of their own and leave them to themselves; returns the runs.
+
+        `payloads`: the arguments of each, `assistant_id` among them, as `start`. One that does not
+        fit is an error, and then none is started.
+        """
+        if not payloads:
+            raise Invalid("payloads: names no run")
+        submits = [
+            await submission(self._house, self._assistants, None, follow=False, **payload)
+            for payload in payloads
+        ]
+        replies = [self._house.send(submit.run.thread_id, submit) for submit in submits]
+        return [run_view((await reply.wait()).run) for reply in replies]
 
     async def attach(self, thread_id: str, run_id: str) -> RunHandle:
         """A handle on a run that was started before. Raises NotFound."""
@@ -288,6 +226,46 @@ class RunsClient:
         if wait:
             await stopped.wait()
 
+    async def cancel_many(
+        self,
+        *,
+        thread_id: str | None = None,
+        run_ids: Sequence[str] | None = None,
+        status: str | None = None,
+        action: str = "interrupt",
+    ) -> None:
+        """Stop runs of a thread, or all that are `pending`, `running` or either (`all`).
+
+        `action`: as in `cancel`. Those that are over, or not there, are passed over; NotFound where
+        no other was asked for. Returns when it is certain that they will stop.
+        """
+        check_choice("action", action, ("interrupt", "rollback"))
+        only: Any = None
+        if status is not None:
+            if thread_id is not None or run_ids is not None:
+                raise Invalid("status: give either status, or thread_id and run_ids")
+            check_choice("status", status, (*UNFINISHED, "all"))
+            only = None if status == "all" else status
+            runs = await self._house.session.read(Storage.unfinished_runs)
+            wanted = [(run.thread_id, run.run_id) for run in runs]
+        elif thread_id is None or run_ids is None or isinstance(run_ids, str):
+            raise Invalid("run_ids: give either status, or thread_id and run_ids, a list of ids")
+        else:
+            ident = check_uuid("thread_id", thread_id)
+            wanted = [(ident, check_uuid("run_ids", one)) for one in run_ids]
+        found = 0
+        for start in range(0, len(wanted), _AT_ONCE):
+            replies = [
+                self._house.send(ident, Cancel(run_id, action, only))  # type: ignore[arg-type]
+                for ident, run_id in wanted[start : start + _AT_ONCE]
+            ]
+            for reply in replies:
+                with suppress(NotFound):
+                    await reply.wait()
+                    found += 1
+        if not found:
+            raise NotFound("No run was found that could be cancelled")
+
     async def delete(self, thread_id: str, run_id: str) -> None:
         """Delete a run; one under way is stopped first. The state it left stays. Raises
         NotFound.
@@ -301,65 +279,6 @@ class RunsClient:
         if run is None:
             raise NotFound(f"Run {wanted!r} not found")
         return run
-
-
-def _settings(
-    assistant: Assistant, config: Mapping[str, Any] | None, context: Mapping[str, Any] | None
-) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """A run's config and context. `configurable` and `context` stand for each other."""
-    given = check_mapping("config", config)
-    own = check_mapping("config.configurable", given.get("configurable"))
-    shown = check_mapping("context", context)
-    if own and shown:
-        raise Refused("Give either config.configurable or context, not both")
-    limit = given.get("recursion_limit")
-    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
-        raise Invalid(f"config.recursion_limit: {limit!r} is not a whole number of at least 1")
-    base = assistant.config
-    merged = {**base.get("configurable", {}), **assistant.context, **(own or shown)}
-    settings = {
-        **base,
-        **{key: value for key, value in given.items() if value is not None},
-        "configurable": dict(merged),
-        "metadata": check_mapping("config.metadata", given.get("metadata")),
-    }
-    return settings, dict(merged)
-
-
-def _checkpoint(checkpoint: Mapping[str, Any] | None, checkpoint_id: str | None) -> dict[str, Any]:
-    """What a config says of the checkpoint to go on from; one of an inner graph says where those
-    around it were."""
-    given = (checkpoint or {}).get("checkpoint_id") or checkpoint_id
-    if given is None:
-        return {}
-    own: dict[str, Any] = {"checkpoint_id": check_uuid("checkpoint_id", given)}
-    if checkpoint is not None and checkpoint.get("checkpoint_ns"):
-        ids = check_mapping("checkpoint.checkpoint_map", checkpoint.get("checkpoint_map"))
-        own["checkpoint_ns"] = str(checkpoint["checkpoint_ns"])
-        own["checkpoint_map"] = {
-            ns: check_uuid(f"checkpoint.checkpoint_map[{ns!r}]", ident) for ns, ident in ids.items()
-        }
-    return own
-
-
-def _input(given: Any, graph: CompiledStateGraph) -> Any:
-    return isolated(given) if graph.topology.whole else _object("input", given)
-
-
-def _object(name: str, given: Any) -> dict[str, Any]:
-    """What may hold any value that can be stored."""
-    if not isinstance(given, Mapping):
-        raise Invalid(f"{name}: {given!r} is not an object")
-    return dict(given)
-
-
-def _breakpoints(name: str, given: str | Sequence[str] | None) -> str | list[str] | None:
-    if given is None or given == "*":
-        return given
-    is_list = isinstance(given, Sequence) and not isinstance(given, str)
-    if not is_list or not all(isinstance(node, str) for node in given):
-        raise Invalid(f"{name}: {given!r} is neither '*' nor a list of node names")
-    return list(given)
 
 
 def _cancels(on_disconnect: str | None) -> bool:

@@ -8,16 +8,12 @@ from typing import Any, get_args
 
 import attrs
 
-from greenroom.graph import CompiledStateGraph, NodeNotFoundError
-from greenroom.graph.checkpoint import CheckpointReader, Saved
+from greenroom.graph.checkpoint import Saved
 from greenroom.graph.isolation import isolated
 from greenroom.graph.root import shown
-from greenroom.graph.snapshot import config_of, empty_snapshot
-from greenroom.graph.states import Place as GraphPlace
-from greenroom.graph.states import locate, read_state
-from greenroom.storage import RecordExists, Storage, StorageSession
+from greenroom.storage import RecordExists, Storage
 from greenroom.storage.codec import as_json
-from greenroom.storage.log import read_history, read_saved
+from greenroom.storage.log import read_saved
 from greenroom.storage.operations import InsertThread
 from greenroom.storage.queries import ThreadQuery
 from greenroom.storage.records import Thread, ThreadStatus
@@ -25,10 +21,10 @@ from greenroom.storage.rows import contains
 
 from ..errors import Conflict, Invalid, NotFound
 from ..events import StreamPart
-from ..mailbox import Copy, Create, DeleteThread, EditState, KeepLatest, Patch
+from ..mailbox import Copy, Create, DeleteThread, KeepLatest, Patch
 from ..supervisor import Supervisor
 from ..ttl import STRATEGIES, check_ttl, prolonged
-from ..views import THREAD_FIELDS, state_view, thread_view
+from ..views import THREAD_FIELDS, thread_view
 from .checks import (
     check_choice,
     check_event_id,
@@ -38,14 +34,15 @@ from .checks import (
     check_uuid,
     pick,
 )
+from .extract import checked_paths, extracted
 from .following import FEED_MODES, thread_events
+from .states import ThreadStates
+from .updates import superstep_updates
 
 __all__ = ["ThreadsClient", "new_thread"]
 
 _SORTS = ("thread_id", "status", "created_at", "updated_at", "state_updated_at")
 _PAGE = 100  # threads read at a time where the state decides
-
-Place = tuple[str, str | None]  # a checkpoint's namespace and id
 
 
 def new_thread(
@@ -71,30 +68,8 @@ def new_thread(
     return prolonged(thread)
 
 
-@attrs.frozen
-class _StoredLog:
-    """The log of a thread that sleeps, as storage has it. `known`: what has been read already."""
-
-    session: StorageSession
-    thread_id: str
-    known: Mapping[tuple[str, str | None], Saved | None]
-
-    async def load(self, ns: str = "", checkpoint_id: str | None = None) -> Saved | None:
-        if (ns, checkpoint_id) in self.known:
-            return self.known[ns, checkpoint_id]
-        return await self.session.read(read_saved, self.thread_id, ns, checkpoint_id)
-
-    async def history(
-        self, ns: str = "", *, before: str | None = None, limit: int | None = None
-    ) -> list[Saved]:
-        return await self.session.read(read_history, self.thread_id, ns, before=before, limit=limit)
-
-
-class ThreadsClient:
+class ThreadsClient(ThreadStates):
     """`client.threads`."""
-
-    def __init__(self, supervisor: Supervisor) -> None:
-        self._house = supervisor
 
     async def create(
         self,
@@ -103,6 +78,7 @@ class ThreadsClient:
         thread_id: str | None = None,
         if_exists: str | None = None,
         graph_id: str | None = None,
+        supersteps: Sequence[Mapping[str, Any]] | None = None,
         ttl: float | Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Make a thread.
@@ -112,13 +88,24 @@ class ThreadsClient:
         has, so that the state can be edited before the first run. `ttl`: minutes that it lives
         without a change, or `{"ttl": minutes, "strategy": …}`, where `keep_latest` forgets all but
         its newest checkpoint then and `delete` (default) the thread.
+
+        `supersteps`: what the state begins with, as of a thread that was had elsewhere; it needs a
+        `graph_id`. `[{"updates": [{"values": …, "as_node": …}]}]`: each makes a checkpoint, as if
+        its nodes had run side by side and returned the values, or `command` in their place.
+        `__input__` gives values as a run would, and `__start__` takes them in.
+
+        Raises Conflict, NotFound for an unknown graph, Invalid, and Refused for updates that the
+        graph does not take; there is no thread then.
         """
         check_choice("if_exists", if_exists or "raise", ("raise", "do_nothing"))
         if graph_id is not None:
             self._house.graph(graph_id)
         house = self._house
         given: dict[str, Any] = {"metadata": metadata, "graph_id": graph_id, "ttl": ttl}
-        if thread_id is None:
+        updates = superstep_updates(supersteps or ())
+        if updates and "graph_id" not in (metadata or {}) and graph_id is None:
+            raise Invalid("graph_id: required by supersteps, and missing")
+        if thread_id is None and not updates:
             # Nobody else can know the id yet, so there is no actor to ask.
             thread = new_thread(house, house.world.record_id(), **given)
             try:
@@ -127,8 +114,9 @@ class ThreadsClient:
                 raise Conflict(f"Thread {thread.thread_id!r} already exists") from error
             house.sweeper.heed(thread)
             return thread_view(thread, None)
-        thread = new_thread(house, check_uuid("thread_id", thread_id), **given)
-        create = Create(thread, if_exists or "raise")
+        ident = house.world.record_id() if thread_id is None else check_uuid("thread_id", thread_id)
+        thread = new_thread(house, ident, **given)
+        create = Create(thread, if_exists or "raise", updates)
         await self._house.ask(thread.thread_id, create)
         return await self.get(thread.thread_id)
 
@@ -206,19 +194,24 @@ class ThreadsClient:
         sort_by: str | None = None,
         sort_order: str | None = None,
         select: Sequence[str] | None = None,
+        extract: Mapping[str, str] | None = None,
     ) -> list[dict[str, Any]]:
         """Threads, newest first. `metadata`, `values`: what a thread must contain, at any depth.
+        `extract`: up to 10 paths by name, such as `values.messages[-1].content`; what lies there,
+        or None, is in each thread's `extracted`.
 
         A search by `values` reads the state of every thread that fits otherwise.
         """
         check_page(limit, offset)
         fields = check_select(select, THREAD_FIELDS)
+        paths = checked_paths(extract or {}, THREAD_FIELDS)
         query = self._query(metadata, ids, status, sort_by, sort_order)
         if values:
             found = (await self._with_values(query, values))[offset : offset + limit]
         else:
             found = await self._page(attrs.evolve(query, limit=limit, offset=offset))
-        return [pick(thread_view(t, _values(head)), fields) for t, head in found]
+        views = [thread_view(thread, _values(head)) for thread, head in found]
+        return [{**pick(view, fields), **extracted(view, paths)} for view in views]
 
     async def count(
         self,
@@ -233,57 +226,6 @@ class ThreadsClient:
         if values:
             return len(await self._with_values(query, values))
         return await self._house.session.read(Storage.count_threads, query)
-
-    async def get_state(
-        self,
-        thread_id: str,
-        checkpoint: Mapping[str, Any] | None = None,
-        checkpoint_id: str | None = None,
-        *,
-        subgraphs: bool = False,
-    ) -> dict[str, Any]:
-        """The state of a thread, now or at a checkpoint. `subgraphs`: with that of inner graphs.
-
-        Raises NotFound for an unknown thread or checkpoint.
-        """
-        ns, wanted = _place(checkpoint, checkpoint_id)
-        thread, log = await self._open(thread_id, ns, wanted)
-        if thread.metadata.get("graph_id") is None:
-            state = empty_snapshot(thread.thread_id, ns)
-        else:
-            graph = self._graph(thread)
-            try:
-                state = await read_state(
-                    log, graph, thread.thread_id, ns, wanted, subgraphs=subgraphs
-                )
-            except NodeNotFoundError as error:
-                raise Invalid(f"checkpoint.checkpoint_ns: {error}") from error
-        if wanted is not None and state.metadata is None:
-            raise NotFound(f"Checkpoint {wanted!r} not found on thread {thread_id!r}")
-        return state_view(state)
-
-    async def update_state(
-        self,
-        thread_id: str,
-        values: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None,
-        *,
-        as_node: str | None = None,
-        checkpoint: Mapping[str, Any] | None = None,
-        checkpoint_id: str | None = None,
-    ) -> dict[str, Any]:
-        """Edit the state, as if `as_node` (by default the node that ran last) had returned
-        `values`.
-
-        Returns the new checkpoint. Raises NotFound, Conflict while a run is in flight, Refused for
-        an unknown `as_node` or a thread that no graph has run on.
-        """
-        if values is not None and not isinstance(values, (Mapping, list)):
-            raise Invalid(f"values: {values!r} is neither an object nor a list of objects")
-        ident = check_uuid("thread_id", thread_id)
-        ns, wanted = _place(checkpoint, checkpoint_id)
-        made = await self._house.ask(ident, EditState(_merged(values), as_node, ns, wanted))
-        place = config_of(made, ident)["configurable"]
-        return {"checkpoint": place, "configurable": place, "checkpoint_id": made.id}
 
     async def events(
         self,
@@ -324,72 +266,6 @@ class ThreadsClient:
             async for batch in batches:
                 for part in batch:
                     yield part
-
-    async def get_history(
-        self,
-        thread_id: str,
-        *,
-        limit: int = 10,
-        before: str | Mapping[str, Any] | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        checkpoint: Mapping[str, Any] | None = None,
-    ) -> list[dict[str, Any]]:
-        """The states of a thread, newest first.
-
-        `before`: a checkpoint or its id. `metadata`: what a checkpoint's must contain.
-        `checkpoint`: its
-        `checkpoint_ns` names an inner graph.
-        """
-        check_page(limit, 0)
-        ns, _ = _place(checkpoint, None)
-        thread, log = await self._open(thread_id)
-        start = _before(before)
-        if await log.load() is None:
-            return []
-        place = self._locate(thread, ns)
-        found: list[dict[str, Any]] = []
-        while len(found) < limit:
-            wanted = limit - len(found)
-            page = await log.history(place.ns, before=start, limit=wanted)
-            for saved in page:
-                state = state_view(place.snapshot(saved, thread.thread_id, is_past=True))
-                if contains(state["metadata"], dict(metadata or {})):
-                    found.append(state)
-            if len(page) < wanted:
-                break
-            start = page[-1].checkpoint.id
-        return found
-
-    async def _open(
-        self, thread_id: str, ns: str = "", checkpoint_id: str | None = None
-    ) -> tuple[Thread, CheckpointReader]:
-        """A thread and its log, with a checkpoint of it at hand."""
-        ident = check_uuid("thread_id", thread_id)
-        actor = self._house.awake(ident)
-        if actor is not None and actor.state.thread is not None:
-            return actor.state.thread, actor.state.log
-
-        def read(storage: Storage) -> tuple[Thread | None, Saved | None]:
-            thread = storage.get_thread(ident)
-            return thread, read_saved(storage, ident, ns, checkpoint_id) if thread else None
-
-        thread, saved = await self._house.session.read(read)
-        if thread is None:
-            raise NotFound(f"Thread {ident!r} not found")
-        return thread, _StoredLog(self._house.session, ident, {(ns, checkpoint_id): saved})
-
-    async def _read(self, thread_id: str) -> tuple[Thread, Saved | None]:
-        thread, log = await self._open(thread_id)
-        return thread, await log.load()
-
-    def _graph(self, thread: Thread) -> CompiledStateGraph:
-        return self._house.graph(str(thread.metadata.get("graph_id")))
-
-    def _locate(self, thread: Thread, ns: str) -> GraphPlace:
-        try:
-            return locate(self._graph(thread), ns)
-        except NodeNotFoundError as error:
-            raise Invalid(f"checkpoint.checkpoint_ns: {error}") from error
 
     async def _page(self, query: ThreadQuery) -> list[tuple[Thread, Saved | None]]:
         def read(storage: Storage) -> list[tuple[Thread, Saved | None]]:
@@ -443,36 +319,3 @@ def _as_shown(head: Saved, keys: Iterable[str]) -> Any:
     """Some keys of the state, as clients see them: what they search by is JSON too."""
     values = head.checkpoint.values
     return as_json({key: values[key] for key in keys if key in values})
-
-
-def _place(checkpoint: Mapping[str, Any] | None, checkpoint_id: str | None) -> Place:
-    """Namespace and id of the checkpoint that the arguments name."""
-    if checkpoint is None:
-        return "", None if checkpoint_id is None else check_uuid("checkpoint_id", checkpoint_id)
-    ident = checkpoint.get("checkpoint_id") or checkpoint_id
-    ns = checkpoint.get("checkpoint_ns") or ""
-    if not isinstance(ns, str):
-        raise Invalid(f"checkpoint.checkpoint_ns: {ns!r} is not a string")
-    return ns, None if ident is None else check_uuid("checkpoint.checkpoint_id", ident)
-
-
-def _before(before: str | Mapping[str, Any] | None) -> str | None:
-    if isinstance(before, Mapping):
-        before = (before.get("configurable") or before).get("checkpoint_id")
-    return None if before is None else check_uuid("before", before)
-
-
-def _merged(
-    values: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None,
-) -> dict[str, Any] | None:
-    """`values` as one update; a list of objects counts in order."""
-    if values is None:
-        return None
-    if isinstance(values, Mapping):
-        return dict(values)
-    merged: dict[str, Any] = {}
-    for one in values:
-        if not isinstance(one, Mapping):
-            raise Invalid(f"values: {one!r} is not an object")
-        merged |= one
-    return merged

@@ -151,8 +151,8 @@ async def _start(
     if configuration is not None and configuration.push_notification_config is not None:
         raise RpcError(PushNotificationNotSupportedError().code, "tasks are not pushed")
     if message.task_id is None:
-        graph = request.app.state.room.graphs[assistant["graph_id"]]
-        keys = graph.get_input_jsonschema().get("properties")
+        schemas = await client(request).assistants.get_schemas(assistant["assistant_id"])
+        keys = schemas["input_schema"].get("properties")
         options |= {"input": input_of(message, keys), "if_not_exists": "create"}
         thread_id = message.context_id or str(uuid4())
     else:

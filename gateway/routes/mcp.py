@@ -49,7 +49,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from greenroom.actors import Closed, Greenroom, GreenroomError
-from greenroom.gateway.alone import run_alone
 from greenroom.gateway.decoding import shown
 from greenroom.gateway.errors import detail, for_clients
 from greenroom.gateway.jsonrpc import (
@@ -253,7 +252,13 @@ def _run(
 
     async def result() -> dict[str, Any]:
         try:
-            values = await run_alone(client(request), assistant["assistant_id"], given)
+            values = await client(request).runs.wait(
+                None,
+                assistant["assistant_id"],
+                input=given,
+                raise_error=False,
+                on_disconnect="cancel",
+            )
         except Closed:
             raise
         except GreenroomError as error:

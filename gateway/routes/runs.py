@@ -16,7 +16,10 @@ from greenroom.actors.events import CLIENT_MODES
 from greenroom.gateway.decoding import shown
 from greenroom.gateway.errors import gone
 from greenroom.gateway.requests import (
+    RunBody,
     RunCreate,
+    RunCreateStateless,
+    RunsCancel,
     last_event_id,
     path_id,
     query_flag,
@@ -30,12 +33,17 @@ from greenroom.gateway.sse import STREAM_HEADERS, EventStream, RunResult, frame
 __all__ = ["routes"]
 
 
-async def _arguments(request: Request) -> tuple[RunCreate, dict[str, Any]]:
-    body = await read(request, RunCreate)
+def _arguments(body: RunBody) -> dict[str, Any]:
     arguments = body.arguments()
-    del arguments["assistant_id"]
     arguments.pop("on_disconnect", None)  # the gateway's own
-    return body, arguments
+    return arguments
+
+
+async def _read(request: Request) -> tuple[str | None, RunBody]:
+    """The thread in the path, if there is one, and what it is to run."""
+    if "thread_id" not in request.path_params:
+        return None, await read(request, RunCreateStateless)
+    return path_id(request, "thread_id"), await read(request, RunCreate)
 
 
 def _url(run: RunHandle) -> str:
@@ -51,26 +59,28 @@ def _cancel(request: Request, run: RunHandle) -> Callable[[], Awaitable[None]]:
 
 
 async def create(request: Request) -> Response:
-    thread_id = path_id(request, "thread_id")
-    body, arguments = await _arguments(request)
-    run = await client(request).runs.create(thread_id, body.assistant_id, **arguments)
-    return json_response(
-        run, headers={"Content-Location": f"/threads/{thread_id}/runs/{run['run_id']}"}
-    )
+    thread_id, body = await _read(request)
+    run = await client(request).runs.create(thread_id, **_arguments(body))
+    thread = "" if thread_id is None else f"/threads/{thread_id}"
+    return json_response(run, headers={"Content-Location": f"{thread}/runs/{run['run_id']}"})
+
+
+async def create_batch(request: Request) -> Response:
+    bodies = await read(request, list[RunCreateStateless])
+    return json_response(await client(request).runs.create_batch(list(map(_arguments, bodies))))
 
 
 async def wait(request: Request) -> RunResult:
-    thread_id = path_id(request, "thread_id")
-    body, arguments = await _arguments(request)
-    run = await client(request).runs.start(thread_id, body.assistant_id, follow=False, **arguments)
+    thread_id, body = await _read(request)
+    run = await client(request).runs.start(thread_id, follow=False, **_arguments(body))
     return _result(request, run, cancel=body.on_disconnect == "cancel")
 
 
 async def stream(request: Request) -> EventStream:
-    thread_id = path_id(request, "thread_id")
-    body, arguments = await _arguments(request)
-    run = await client(request).runs.start(thread_id, body.assistant_id, **arguments)
-    return _events(request, run, cancel=body.on_disconnect == "cancel")
+    thread_id, body = await _read(request)
+    run = await client(request).runs.start(thread_id, **_arguments(body))
+    url = _url(run) if thread_id is not None else f"/runs/{run.run_id}"
+    return _events(request, run, url, cancel=body.on_disconnect == "cancel")
 
 
 async def join(request: Request) -> Response | RunResult:
@@ -93,7 +103,7 @@ async def join_stream(request: Request) -> Response | EventStream:
     except NotFound as error:
         body = frame("error", msgspec.json.encode(gone(error)))
         return Response(body, headers=STREAM_HEADERS)
-    return _events(request, run, cancel=cancel, after=after, stream_mode=stream_mode)
+    return _events(request, run, _url(run), cancel=cancel, after=after, stream_mode=stream_mode)
 
 
 async def _attach(request: Request) -> RunHandle:
@@ -115,13 +125,15 @@ def _result(request: Request, run: RunHandle, *, cancel: bool) -> RunResult:
     )
 
 
-def _events(request: Request, run: RunHandle, *, cancel: bool, **options: Any) -> EventStream:
+def _events(
+    request: Request, run: RunHandle, url: str, *, cancel: bool, **options: Any
+) -> EventStream:
     return EventStream(
         live=request.app.state.live,
         headers={
             **STREAM_HEADERS,
-            "location": f"{_url(run)}/stream",
-            "content-location": _url(run),
+            "location": f"{url}/stream",
+            "content-location": url,
         },
         on_leave=_cancel(request, run) if cancel else None,
         events=run.events(**options),
@@ -153,9 +165,7 @@ async def delete(request: Request) -> Response:
 
 async def cancel(request: Request) -> Response:
     thread_id, run_id = path_id(request, "thread_id"), path_id(request, "run_id")
-    action = request.query_params.get("action", "interrupt")
-    if action not in ("interrupt", "rollback"):
-        raise Invalid(f"action: {shown(action)} is none of interrupt, rollback")
+    action = _action(request)
     wait = query_flag(request, "wait")
     await client(request).runs.cancel(thread_id, run_id, wait=wait, action=action)
     if not wait:
@@ -164,7 +174,25 @@ async def cancel(request: Request) -> Response:
     return json_response(None, headers={"Location": f"{url}/join", "Content-Location": url})
 
 
+async def cancel_many(request: Request) -> Response:
+    body = await read(request, RunsCancel)
+    await client(request).runs.cancel_many(**body.arguments(), action=_action(request))
+    return Response(status_code=204)
+
+
+def _action(request: Request) -> str:
+    action = request.query_params.get("action", "interrupt")
+    if action not in ("interrupt", "rollback"):
+        raise Invalid(f"action: {shown(action)} is none of interrupt, rollback")
+    return action
+
+
 routes = [
+    Route("/runs", create, methods=["POST"]),
+    Route("/runs/wait", wait, methods=["POST"]),
+    Route("/runs/stream", stream, methods=["POST"]),
+    Route("/runs/batch", create_batch, methods=["POST"]),
+    Route("/runs/cancel", cancel_many, methods=["POST"]),
     Route("/threads/{thread_id}/runs", list_runs, methods=["GET"]),
     Route("/threads/{thread_id}/runs", create, methods=["POST"]),
     Route("/threads/{thread_id}/runs/wait", wait, methods=["POST"]),

@@ -33,7 +33,7 @@ async def info(request: Request) -> Response:
         {
             "version": version("greenroom"),
             "langgraph_py_version": FOLLOWED_LANGGRAPH,
-            "flags": {"assistants": True, "crons": False, "langsmith": False},
+            "flags": {"assistants": True, "crons": True, "langsmith": False},
             "host": {"kind": "self-hosted"},
             "metadata": {},
         }

@@ -14,6 +14,7 @@ module in the conftest beside it.
 
 from __future__ import annotations
 
+from .assistants import AssistantContract
 from .care import CareContract
 from .commits import CommitContract
 from .crons import CronContract
@@ -29,6 +30,7 @@ from .making import (
     make_event,
     make_item,
     make_list_row,
+    make_post,
     make_run,
     make_thread,
     make_writes_row,
@@ -46,6 +48,7 @@ __all__ = [
     "make_event",
     "make_item",
     "make_list_row",
+    "make_post",
     "make_run",
     "make_thread",
     "make_writes_row",
@@ -59,6 +62,7 @@ class StorageContract(
     ListContract,
     InputContract,
     ItemContract,
+    AssistantContract,
     CronContract,
     CareContract,
 ):

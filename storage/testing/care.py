@@ -17,10 +17,11 @@ from ..operations import (
     PutAssistant,
     PutCron,
     PutItem,
+    PutPost,
     PutRun,
     Restore,
 )
-from ..records import Assistant, Cron, Kind, LogRow, Row, Run, Thread
+from ..records import Assistant, Cron, Kind, LogRow, Post, Row, Run, Thread
 from ..rows import to_row
 from .making import (
     Open,
@@ -30,6 +31,7 @@ from .making import (
     make_cron,
     make_event,
     make_item,
+    make_post,
     make_run,
     make_thread,
     make_writes_row,
@@ -54,6 +56,13 @@ class CareContract(OpenStorage):
         assert [row["assistant_id"] for row in storage.scan_assistants(after="x", limit=1)] == ["y"]
         assert storage.scan_crons() == [to_row(make_cron(one)) for one in "mno"]
         assert [row["cron_id"] for row in storage.scan_crons(after="m", limit=1)] == ["n"]
+
+    def test_posts_are_scanned_by_id(self, opened: Open) -> None:
+        posts = [make_post(one, body={"values": (1.0, "é")}) for one in "bca"]
+        opened.commit(*map(PutPost, posts))
+        storage = opened.storage
+        assert storage.scan_posts() == [to_row(posts[2]), to_row(posts[0]), to_row(posts[1])]
+        assert [row["post_id"] for row in storage.scan_posts(after="a", limit=1)] == ["b"]
 
     def test_runs_are_scanned_in_order_of_arrival(self, opened: Open) -> None:
         runs = [make_run(f"r{seq}", seq=seq, kwargs={"input": {"n": seq}}) for seq in (3, 1, 2)]
@@ -109,6 +118,7 @@ class CareContract(OpenStorage):
             Run: to_row(make_run(kwargs={"input": [1.0, "é"]}, bound=("i",))),
             Assistant: to_row(make_assistant()),
             Cron: to_row(make_cron(thread_id="t", enabled=False, payload={"input": (1.0, "é")})),
+            Post: to_row(make_post(body={"values": (1.0, "é")})),
         }
         # As another version may have written it.
         rows[Thread]["metadata"] = '{ "a" : 1.0 }'
@@ -119,6 +129,7 @@ class CareContract(OpenStorage):
             assert opened.storage.scan_runs("t") == [rows[Run]]
             assert opened.storage.scan_assistants() == [rows[Assistant]]
             assert opened.storage.scan_crons() == [rows[Cron]]
+            assert opened.storage.scan_posts() == [rows[Post]]
 
     def test_a_restored_thread_keeps_what_belongs_to_it(self, opened: Open) -> None:
         opened.commit(
@@ -148,6 +159,7 @@ class CareContract(OpenStorage):
                     Restore(Run, to_row(make_run())),
                     Restore(Assistant, to_row(make_assistant())),
                     Restore(Cron, to_row(make_cron())),
+                    Restore(Post, to_row(make_post())),
                     AppendLog((row,)),
                 ]
             ],
@@ -156,7 +168,8 @@ class CareContract(OpenStorage):
         assert error != [None]
         assert opened.storage.scan_threads() == before
         assert opened.storage.scan_runs("t") == opened.storage.scan_assistants() == []
-        assert opened.storage.scan_crons() == []
+        assert opened.storage.scan_assistant_versions("a") == opened.storage.scan_crons() == []
+        assert opened.storage.scan_posts() == []
 
     def test_items_are_scanned_in_the_order_in_which_they_were_made(self, opened: Open) -> None:
         puts = [
@@ -189,15 +202,18 @@ class CareContract(OpenStorage):
             AppendEvents((make_event(1),)),
             PutAssistant(make_assistant()),
             *map(PutCron, map(make_cron, "cde")),
+            *map(PutPost, map(make_post, "pq")),
         )
         stats = opened.storage.stats()
         assert dict(stats.threads) == {"idle": 1, "busy": 1}
         assert dict(stats.runs) == {"success": 2}
         assert dict(stats.log) == {"checkpoint": 1, "writes": 1}
-        assert (stats.events, stats.assistants, stats.crons) == (1, 1, 3)
+        assert (stats.events, stats.assistants, stats.crons, stats.posts) == (1, 1, 3, 2)
+        assert stats.assistant_versions == 1
         assert (stats.oldest, stats.newest) == ("2026-01-01", "2026-01-02")
         assert stats.holder == "tests"
-        assert all(stats.bytes[name] > 0 for name in ("threads", "runs", "log", "events", "crons"))
+        empty_tables = {name for name, size in stats.bytes.items() if size == 0}
+        assert empty_tables == {"items"}
 
     def test_nothing_is_left_of_what_was_deleted(self, opened: Open) -> None:
         opened.commit(

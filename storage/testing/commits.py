@@ -16,9 +16,11 @@ from ..contract import Lease, RecordExists, StaleEpoch, Storage, StorageHeld
 from ..operations import (
     AppendEvents,
     AppendLog,
+    DeleteAssistant,
     DeleteCron,
     DeleteExpired,
     DeleteItem,
+    DeletePost,
     DeleteRun,
     DeleteThread,
     InsertThread,
@@ -28,6 +30,7 @@ from ..operations import (
     PutAssistant,
     PutCron,
     PutItem,
+    PutPost,
     PutRun,
     PutThread,
     Restore,
@@ -44,6 +47,7 @@ from .making import (
     make_cron,
     make_event,
     make_item,
+    make_post,
     make_run,
     make_thread,
     make_writes_row,
@@ -167,6 +171,8 @@ class CommitContract(OpenStorage):
             AppendLog((make_checkpoint_row(1, "c1"), make_checkpoint_row(2, "c2", base_seq=1))),
             AppendEvents((make_event(1), make_event(2, "gone"))),
             *(PutCron(make_cron(one, thread_id=one)) for one in "tu"),
+            PutCron(make_cron("of the assistant", assistant_id="a")),
+            *map(PutPost, map(make_post, "pq")),
         )
         before = _everything(opened.storage)
         with pytest.raises(RecordExists):
@@ -177,6 +183,8 @@ class CommitContract(OpenStorage):
                 DeleteRun("t", "gone"),
                 PutAssistant(make_assistant(name="other")),
                 PutAssistant(make_assistant("b")),
+                PutAssistant(make_assistant(version=2)),
+                DeleteAssistant("a"),
                 AppendLog((make_checkpoint_row(3, "c3"),)),
                 TruncateLog("t", 2),
                 AppendLog((make_checkpoint_row(2, "other"),)),
@@ -184,11 +192,27 @@ class CommitContract(OpenStorage):
                 PutCron(make_cron("t", enabled=False)),
                 PutCron(make_cron("new")),
                 DeleteCron("t"),
+                PutPost(make_post(url="another")),
+                PutPost(make_post("new")),
+                DeletePost("q"),
                 DeleteThread("u"),
                 InsertThread(make_thread("new")),
                 InsertThread(make_thread()),
             )
         assert _everything(opened.storage) == before
+
+    def test_a_post_is_kept_until_it_is_deleted_whatever_becomes_of_its_thread(
+        self, opened: Open
+    ) -> None:
+        post = make_post(body={"values": {"log": [(1, "é")]}})
+        opened.commit(InsertThread(make_thread()))
+        opened.commit(DeleteThread("t"), PutPost(make_post()), PutPost(make_post("other")))
+        opened.commit(PutPost(post))
+        assert opened.storage.get_post("p") == post
+        assert opened.storage.get_post("unknown") is None
+        opened.commit(DeletePost("p"), DeletePost("unknown"))
+        assert opened.storage.get_post("p") is None
+        assert opened.storage.get_post("other") == make_post("other")
 
     def test_metadata_that_is_not_json_is_refused_by_name(self, opened: Open) -> None:
         for value in (float("nan"), {1: 2}, (1,), b"x", "\ud800", "a\x00b", 2**64):
@@ -329,8 +353,11 @@ class CommitContract(OpenStorage):
             PutRun(make_run(status="success")),
             DeleteRun("t", "r"),
             PutAssistant(make_assistant()),
+            DeleteAssistant("a"),
             PutCron(make_cron()),
             DeleteCron("c"),
+            PutPost(make_post()),
+            DeletePost("p"),
             AppendLog((make_checkpoint_row(2, "c2"),)),
             TruncateLog("t", 1),
             PackList("t", 1),
@@ -399,7 +426,9 @@ def _everything(storage: Storage) -> tuple[object, ...]:
     return (
         threads,
         storage.search_assistants(AssistantQuery(limit=None)),
+        storage.list_assistant_versions("a", limit=None),
         storage.search_crons(CronQuery(limit=None)),
+        storage.scan_posts(),
         [storage.read_history(thread.thread_id, "") for thread in threads],
         [_belongings(storage, thread.thread_id) for thread in threads],
         storage.search_items(ItemQuery(now="2026-01-01T00:00:00.000000+00:00")),

@@ -11,7 +11,7 @@ import pytest
 
 from ..contract import Storage
 from ..operations import Operation
-from ..records import Assistant, Cron, Event, ItemRow, LogRow, Run, Thread
+from ..records import Assistant, Cron, Event, ItemRow, LogRow, Post, Run, Thread
 
 __all__ = [
     "Open",
@@ -22,6 +22,7 @@ __all__ = [
     "make_event",
     "make_item",
     "make_list_row",
+    "make_post",
     "make_run",
     "make_thread",
     "make_writes_row",
@@ -68,6 +69,16 @@ def make_cron(cron_id: str = "c", **changes: Any) -> Cron:
         **changes,
     }
     return Cron(cron_id=cron_id, **given)
+
+
+def make_post(post_id: str = "p", **changes: Any) -> Post:
+    given: dict[str, Any] = {
+        "url": "https://example.com/",
+        "body": {},
+        "created_at": "2026-01-01T00:00:00.000000+00:00",
+        **changes,
+    }
+    return Post(post_id=post_id, **given)
 
 
 def make_checkpoint_row(

@@ -1,4 +1,4 @@
-"""Reads of threads, runs and assistants."""
+"""Reads of threads and runs."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ import pytest
 
 from ..codec import Unstorable
 from ..contract import StorageError
-from ..operations import DeleteThread, InsertThread, PutAssistant, PutRun, PutThread
-from ..queries import AssistantQuery, ThreadQuery
+from ..operations import DeleteThread, InsertThread, PutRun, PutThread
+from ..queries import ThreadQuery
 from ..records import Thread
 from .making import (
     Open,
     OpenStorage,
-    make_assistant,
     make_run,
     make_thread,
 )
@@ -196,29 +195,6 @@ class SearchContract(OpenStorage):
         everywhere = [run.run_id for run in opened.storage.unfinished_runs()]
         assert sorted(everywhere) == ["a", "b", "d"]
         assert everywhere.index("b") < everywhere.index("a")
-
-    def test_assistants_are_found_by_graph_metadata_and_part_of_their_name(
-        self, opened: Open
-    ) -> None:
-        opened.commit(
-            PutAssistant(make_assistant("a", name="Straße", graph_id="x")),
-            PutAssistant(make_assistant("b", name="100% sure", metadata={"k": 1})),
-            PutAssistant(make_assistant("c", name="other", created_at="2027")),
-        )
-
-        def found(**query: Any) -> list[str]:
-            page = opened.storage.search_assistants(AssistantQuery(**query))
-            assert opened.storage.count_assistants(AssistantQuery(**query)) == len(page)
-            return [assistant.assistant_id for assistant in page]
-
-        assert found() == ["c", "b", "a"]
-        assert found(sort_by="name", descending=False) == ["b", "a", "c"]
-        assert found(graph_id="x") == ["a"]
-        assert found(metadata={"k": 1}) == ["b"]
-        assert found(name="STRASSE") == ["a"]
-        assert found(name="0%") == ["b"]
-        assert found(name="%") == ["b"]
-        assert found(name="_") == []
 
 
 def _insert(opened: Open, *threads: Thread) -> None:

@@ -119,6 +119,7 @@ class Found:
     runs: dict[str, Run]
     logs: dict[str, list[str]]  # what was said, by thread
     events: dict[str, list[int]]  # ids by run
+    posts: list[str]  # ids of runs
 
     @classmethod
     def of(cls, storage: Storage) -> Found:
@@ -135,6 +136,7 @@ class Found:
                 run.run_id: [e.event_id for e in storage.read_events(run.thread_id, run.run_id)]
                 for run in runs.values()
             },
+            [row["post_id"] for row in storage.scan_posts()],
         )
 
 
@@ -221,6 +223,8 @@ class Script:
         await self.cancel()
         await self.deletions()
         await self.streams()
+        await self.temporary()
+        await self.webhook()
 
     # What is asked for.
 
@@ -403,3 +407,27 @@ class Script:
                 f"the events of run {word} were all read",
                 lambda found, run=run, ids=ids: found.events[run.run_id] == ids,  # type: ignore[misc]
             )
+
+    async def temporary(self) -> None:
+        for word, way in (("passing", "success"), ("cut-off", "interrupt"), ("undone", "rollback")):
+            place = self.hold(word)
+            given = {"log": [word], "text": word}
+            run = await self.client.runs.create(None, "steps", input=given)
+            thread_id, run_id = run["thread_id"], run["run_id"]
+            self.ledger.told(
+                f"run {word} leaves nothing",
+                lambda found, thread_id=thread_id: thread_id not in found.threads,  # type: ignore[misc]
+            )
+            await self.stage.reached[place].wait()
+            if way == "success":
+                handle = await self.client.runs.attach(thread_id, run_id)
+                self.stage.opened[place].set()
+                assert await handle.result() == {"log": said(word), "text": word}
+            else:
+                await self.client.runs.cancel(thread_id, run_id, wait=True, action=way)
+
+    async def webhook(self) -> None:
+        thread_id = await self.thread()
+        run = await self.send(thread_id, "told", webhook="anywhere")
+        await self.ended(run)
+        self.ledger.told("it is to be posted", lambda found: run.run_id in found.posts)

@@ -370,7 +370,7 @@ async def test_a_thread_with_work_to_do_does_not_expire(
         return {"log": ["done"]}
 
     config = {"ttl": {"default_ttl": 10, "sweep_interval_minutes": 1}}
-    async with serve_in_memory(build(long=long), checkpointer=config) as room:
+    async with serve_in_memory(build(long=long), checkpointer=config, run_timeout=None) as room:
         threads = [(await room.client.threads.create())["thread_id"] for _ in range(30)]
 
         async def wait(ident: str) -> None:
@@ -391,7 +391,7 @@ async def test_many_threads_expire_in_one_sweep_past_those_that_stay(
         await trio.sleep(100 * MINUTE)
         return {}
 
-    async with serve_in_memory(build(long=long)) as room:
+    async with serve_in_memory(build(long=long), run_timeout=None) as room:
         create = room.client.threads.create
 
         async def wait(ident: str) -> None:

@@ -22,6 +22,8 @@ from .stage import (
     text,
 )
 
+NOBODY = "00000000-0000-4000-8000-000000000000"
+
 
 @pytest.fixture
 def hold() -> Hold:
@@ -334,3 +336,86 @@ async def test_the_state_of_a_busy_thread_cannot_be_edited(room: Greenroom, hold
         assert values["log"] == ["slow", "read", "did slow", "end"]
         await client.threads.update_state(thread_id, {"log": ["by hand"]})
         assert (await log_of(client, thread_id))[-1] == "by hand"
+
+
+# Cancelling many.
+
+
+async def test_runs_of_a_thread_are_cancelled_by_their_ids(room: Greenroom, hold: Hold) -> None:
+    async with room:
+        client, thread_id = room.client, await new_thread(room.client)
+        runs = [await client.runs.create(thread_id, "agent", input=text("slow"))]
+        await hold.reached.wait()
+        runs += [await client.runs.create(thread_id, "agent", input=text(w)) for w in ("x", "y")]
+        under_way, waits, stays = (run["run_id"] for run in runs)
+        await client.runs.cancel_many(thread_id=thread_id, run_ids=[waits, NOBODY, under_way])
+        await client.runs.join(thread_id, stays)
+
+        assert await statuses(client, thread_id) == ["interrupted", "interrupted", "success"]
+        with pytest.raises(NotFound, match="No run was found"):
+            await client.runs.cancel_many(thread_id=thread_id, run_ids=[waits, NOBODY])
+
+
+@pytest.mark.parametrize(
+    ("which", "left"),
+    [
+        ("pending", ["success", "interrupted"]),
+        ("running", ["interrupted", "pending"]),
+        ("all", ["interrupted", "interrupted"]),
+    ],
+)
+async def test_runs_of_all_threads_are_cancelled_by_their_status(
+    serve: Serve, which: str, left: list[str]
+) -> None:
+    holds = [Hold(), Hold()]
+    room = serve({str(at): chain(hold=hold.node) for at, hold in enumerate(holds)})
+    async with room:
+        client, threads, handles = room.client, [], []
+        for at, hold in enumerate(holds):
+            threads.append(thread_id := await new_thread(client))
+            handles.append(await client.runs.start(thread_id, str(at), input=text("slow")))
+            await hold.reached.wait()
+            await client.runs.create(thread_id, str(at), input=text("x"), after_seconds=60)
+
+        await client.runs.cancel_many(status=which)
+        for hold, handle in zip(holds, handles, strict=True):
+            if which == "pending":
+                hold.open()
+            await handle.result()
+        for thread_id in threads:
+            assert await statuses(client, thread_id) == left
+
+
+async def test_many_are_rolled_back(room: Greenroom, hold: Hold) -> None:
+    async with room:
+        client, thread_id = room.client, await new_thread(room.client)
+        await client.runs.create(thread_id, "agent", input=text("slow"))
+        await hold.reached.wait()
+        handle = await client.runs.start(thread_id, "agent", input=text("x"))
+        await client.runs.cancel_many(status="all", action="rollback")
+        await handle.result()
+        await wait_all_tasks_blocked()
+        await client.threads.update(thread_id, metadata={})  # behind all that came before
+        assert await log_of(client, thread_id) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({}, "run_ids: give either status, or"),
+        ({"thread_id": NOBODY}, "run_ids: give either status, or"),
+        ({"thread_id": NOBODY, "run_ids": NOBODY}, "run_ids: give either status, or"),
+        ({"status": "pending", "thread_id": NOBODY}, "status: give either status, or"),
+        ({"status": "all", "run_ids": [NOBODY]}, "status: give either status, or"),
+        ({"status": "success"}, "status: 'success' is not one of"),
+        ({"thread_id": "x", "run_ids": [NOBODY]}, "thread_id: 'x'"),
+        ({"thread_id": NOBODY, "run_ids": ["x"]}, "run_ids: 'x'"),
+        ({"status": "all", "action": "explode"}, "action: 'explode'"),
+    ],
+)
+async def test_what_does_not_say_which_runs_is_refused(
+    room: Greenroom, given: dict[str, Any], problem: str
+) -> None:
+    async with room:
+        with pytest.raises(Invalid, match=problem):
+            await room.client.runs.cancel_many(**given)

@@ -10,11 +10,21 @@ from trio.testing import wait_all_tasks_blocked
 
 from greenroom.actors import Closed
 from greenroom.actors.events import EventIds, RunStream, StreamPart
+from greenroom.actors.feeds import Feeds
 from greenroom.graph import Interrupt
+from greenroom.storage.testing import make_run
 
 
-def stream(*, follow: bool = True, resumable: bool = False) -> RunStream:
-    return RunStream(EventIds(1), ["values"], subgraphs=False, resumable=resumable, follow=follow)
+def stream(*modes: str, follow: bool = True, resumable: bool = False) -> RunStream:
+    return RunStream(
+        EventIds(1),
+        modes or ("values",),
+        subgraphs=False,
+        resumable=resumable,
+        follow=follow,
+        feeds=Feeds(),
+        run=make_run(),
+    )
 
 
 async def read(stream: RunStream, start: int = 0) -> list[list[Any]]:
@@ -143,10 +153,6 @@ async def test_an_aborted_stream_ends_for_readers_and_fails_for_who_waits() -> N
         await aborted.wait()
 
 
-def of_modes(*modes: str) -> RunStream:
-    return RunStream(EventIds(1), modes, subgraphs=False, resumable=False, follow=True)
-
-
 def part_of(content: str) -> dict[str, Any]:
     return {"type": "AIMessageChunk", "content": content, "id": "m"}
 
@@ -156,7 +162,7 @@ def shown(stream: RunStream) -> list[tuple[str, Any]]:
 
 
 def test_messages_grow_part_by_part() -> None:
-    heard = of_modes("messages")
+    heard = stream("messages")
     for content in ("he", "llo"):
         heard.emit("messages", (), (part_of(content), {"langgraph_node": "a"}))
 
@@ -169,7 +175,7 @@ def test_messages_grow_part_by_part() -> None:
 
 
 def test_a_message_that_comes_whole_is_complete() -> None:
-    heard = of_modes("messages")
+    heard = stream("messages")
     whole = {"type": "ai", "content": "hello", "id": "m"}
     heard.emit("messages", ("sub:1",), (whole, {}))
 
@@ -181,7 +187,7 @@ def test_a_message_that_comes_whole_is_complete() -> None:
 
 
 def test_message_objects_grow_too() -> None:
-    heard = of_modes("messages")
+    heard = stream("messages")
     for content in ("he", "llo"):
         heard.emit("messages", (), (AIMessageChunk(content, id="m"), {}))
 
@@ -190,7 +196,7 @@ def test_message_objects_grow_too() -> None:
 
 
 def test_parts_made_of_blocks_are_put_in_a_row() -> None:
-    heard = of_modes("messages")
+    heard = stream("messages")
     block = {"type": "text", "text": "llo"}
     heard.emit("messages", (), (part_of("he"), {}))
     heard.emit("messages", (), ({**part_of(""), "content": [block]}, {}))
@@ -200,7 +206,7 @@ def test_parts_made_of_blocks_are_put_in_a_row() -> None:
 
 
 def test_messages_tuple_gives_each_part_with_its_metadata() -> None:
-    heard = of_modes("messages-tuple")
+    heard = stream("messages-tuple")
     heard.emit("messages", (), (part_of("he"), {"langgraph_node": "a"}))
 
     assert list(heard.modes) == ["messages"]
@@ -209,7 +215,7 @@ def test_messages_tuple_gives_each_part_with_its_metadata() -> None:
 
 
 def test_a_task_that_failed_shows_its_error_as_a_run_does() -> None:
-    told = of_modes("tasks", "debug")
+    told = stream("tasks", "debug")
     ended = {"id": "1", "name": "a", "error": ValueError("no"), "result": {}, "interrupts": []}
     told.emit("tasks", (), ended)
     told.emit("debug", (), {"type": "task_result", "step": 1, "payload": ended})
@@ -219,7 +225,7 @@ def test_a_task_that_failed_shows_its_error_as_a_run_does() -> None:
 
 
 def test_a_checkpoint_in_debug_has_its_ids_by_themselves() -> None:
-    told = of_modes("debug")
+    told = stream("debug")
     own = {"thread_id": "t", "checkpoint_ns": "", "checkpoint_id": "c"}
     payload = {"config": {"configurable": own}, "parent_config": None}
     told.emit("debug", (), {"type": "checkpoint", "step": -1, "payload": payload})

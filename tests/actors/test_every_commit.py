@@ -38,6 +38,16 @@ SLOWLY = 0.01
 PATIENCE = 20 * SLOWLY
 
 
+class NeverPosts:
+    """So that what is to be posted stays in storage."""
+
+    async def check(self, url: str) -> None:
+        """Anywhere will do."""
+
+    async def post(self, url: str, body: dict[str, Any]) -> None:
+        await trio.sleep_forever()
+
+
 @attrs.frozen
 class Played:
     """The session, once it was played: `images` has the files as they were after each commit."""
@@ -61,7 +71,8 @@ async def play(folder: Path, clock: MockClock) -> Played:
 
     storage.plan("after", keep_image, times=None)
     stage, ledger = Stage(), Ledger(storage)
-    async with Greenroom(make_graphs(stage), storage=storage, world=CountingWorld()) as room:
+    graphs, world = make_graphs(stage), CountingWorld()
+    async with Greenroom(graphs, storage=storage, world=world, poster=NeverPosts()) as room:
         stage.session, stage.clock = room._session, clock
         await Script(room, ledger, stage).play()
     assert len(images) == len(storage.applied)
@@ -73,6 +84,7 @@ def everything(storage: Storage) -> list[Any]:
     return [
         storage.search_assistants(AssistantQuery(limit=None)),
         storage.search_crons(CronQuery(limit=None)),
+        storage.scan_posts(),
         [
             (
                 thread,

@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from greenroom.actors import Greenroom
-from greenroom.gateway import create_app
+from greenroom.gateway import WebhookPoster, create_app
 from greenroom.gateway.server import listen, serve_connections
 from greenroom.graph import (
     END,
@@ -120,7 +120,7 @@ async def flood(state: State) -> State:
 
 @pytest.fixture
 async def room(graphs: dict[str, CompiledStateGraph]) -> AsyncIterator[Greenroom]:
-    async with Greenroom(graphs, storage=MemoryStorage()) as room:
+    async with Greenroom(graphs, storage=MemoryStorage(), poster=WebhookPoster()) as room:
         yield room
 
 

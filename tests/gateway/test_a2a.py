@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from greenroom.actors import Greenroom
+from greenroom.storage import MemoryStorage
 
 from .conftest import NIL, Gate, events_of, refusal
 from .rpc import Rpc, error, not_calls
@@ -191,6 +192,15 @@ async def test_calls_that_do_not_fit_are_answered_with_an_error_of_the_protocol(
     assert error(await other("tasks/get", {"id": task["id"]}))[:2] == (200, -32001)
     for nobody in ("nobody", NIL):
         assert error(await Rpc(http, f"/a2a/{nobody}")(send, data({})))[:2] == (404, -32602)
+
+
+async def test_an_agent_whose_graph_is_not_served_takes_nothing(room: Greenroom) -> None:
+    graph, storage = room.graphs["abc"], MemoryStorage()
+    async with Greenroom({"old": graph}, storage=storage) as room:
+        ident = (await room.client.assistants.get("old"))["assistant_id"]
+    async with Greenroom({"abc": graph}, storage=storage) as room, calling(room) as http:
+        answer = await Rpc(http, f"/a2a/{ident}")("message/send", data({}))
+        assert error(answer) == (200, -32602, "Graph 'old' is not served here")
 
 
 async def test_it_can_be_disabled_and_may_not_be_installed(

@@ -5,11 +5,13 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from greenroom.gateway import URLPolicy
 from greenroom.gateway.config import (
     ConfigError,
     find_config,
@@ -144,11 +146,12 @@ def test_what_the_process_was_given_outweighs_the_file(folder: Path) -> None:
 
 def test_keys_without_effect_are_named_once(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        loaded(folder, webhooks={}, python_version="3.12", store={"ttl": {"typo": 1}, "x": {}})
+        store = {"ttl": {"typo": 1}, "x": {}}
+        loaded(folder, webhooks={"env_prefix": "A_"}, python_version="3.12", store=store)
 
     (record,) = caplog.records
     assert record.getMessage().endswith(
-        "these keys have no effect: python_version, store.ttl.typo, store.x, webhooks"
+        "these keys have no effect: python_version, store.ttl.typo, store.x, webhooks.env_prefix"
     )
 
 
@@ -158,6 +161,23 @@ def test_threads_live_as_long_as_the_file_says(folder: Path) -> None:
     assert config.checkpointer == {"ttl": ttl}
     assert read_config(written(folder)).checkpointer == {}
     assert read_config(written(folder, checkpointer={"ttl": {}})).checkpointer == {"ttl": {}}
+
+
+def test_runs_take_as_long_as_the_file_says(folder: Path) -> None:
+    assert read_config(written(folder, run_timeout=0.5)).run_timeout == 0.5
+    assert read_config(written(folder, run_timeout=None)).run_timeout is None
+    assert read_config(written(folder)).run_timeout == 3600
+
+
+def test_runs_may_be_posted_to_where_the_file_says(folder: Path) -> None:
+    assert read_config(written(folder)).webhooks == URLPolicy()
+    assert read_config(written(folder, webhooks={})).webhooks == URLPolicy()
+    https = read_config(written(folder, webhooks={"url": {}})).webhooks
+    assert https == URLPolicy(require_https=True)
+    given = {"require_https": False, "allowed_networks": ["10.0.0.0/8"], "allowed_ports": [80]}
+    assert read_config(written(folder, webhooks={"url": given})).webhooks == URLPolicy(
+        allowed_networks=(ip_network("10.0.0.0/8"),), allowed_ports=[80]
+    )
 
 
 def test_the_server_answers_as_the_file_says(folder: Path) -> None:
@@ -220,6 +240,12 @@ def test_files_whose_paths_are_nearly_the_same_are_two(folder: Path) -> None:
             "store.index.dims: expected integer",
         ),
         ({"store": {"ttl": {"default_ttl": 0}}}, "store.ttl.default_ttl: expected number"),
+        ({"run_timeout": 0}, "run_timeout: expected"),
+        ({"webhooks": {"url": {"allowed_ports": [0]}}}, "webhooks.url.allowed_ports[0]: expected"),
+        (
+            {"webhooks": {"url": {"allowed_networks": ["10.0.0.1/8"]}}},
+            "webhooks.url.allowed_networks: 10.0.0.1/8 has host bits set",
+        ),
         ({"checkpointer": {"ttl": {"default_ttl": 0}}}, "checkpointer.ttl.default_ttl: expected"),
         ({"checkpointer": {"ttl": {"strategy": "x"}}}, "checkpointer.ttl.strategy: "),
         ({"http": {"mount_prefix": "agents"}}, "http.mount_prefix: expected"),

@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from greenroom.actors import Greenroom
-from greenroom.actors.client.assistants import system_assistant_id
+from greenroom.storage import MemoryStorage
 
 from .conftest import Gate, refusal
 from .rpc import Rpc, error, not_calls
@@ -174,20 +174,37 @@ async def test_notifications_are_taken_and_there_are_no_sessions(http: httpx.Asy
     assert refusal(await http.delete("/mcp")) == (404, "there are no sessions to end")
 
 
-async def test_an_assistant_whose_name_no_tool_can_have_is_called_by_its_id(
-    room: Greenroom,
-) -> None:
-    graph = room.graphs["abc"]
-    taken = system_assistant_id("my agent")
-    graphs = {"my agent": graph, "a" * 129: graph, "ok.A-1_": graph, taken: graph}
-    async with Greenroom(graphs) as room, calling(room) as http:
+async def test_assistants_are_tools_by_their_name_or_else_by_their_id(room: Greenroom) -> None:
+    assistants = room.client.assistants
+
+    async def made(name: str) -> str:
+        return (await assistants.create("abc", name=name, description="of abc"))["assistant_id"]
+
+    async with calling(room) as http:
+        rpc = Rpc(http, "/mcp")
+        before = len((await rpc("tools/list"))[1]["result"]["tools"])
+        wanted = {"ok.A-1_": "ok.A-1_"}
+        await made("ok.A-1_")
+        for name in ("my agent", "a" * 129, "twin", "twin"):
+            wanted[await made(name)] = name
+        taken = list(wanted)[1]
+        wanted[await made(taken)] = taken
+        tools = (await rpc("tools/list"))[1]["result"]["tools"]
+        assert len(tools) == before + 6
+        titles = {tool["name"]: tool["title"] for tool in tools if "description" in tool}
+        assert titles == wanted
+        for name in wanted:
+            _, body = await rpc("tools/call", {"name": name})
+            assert body["result"]["structuredContent"] == {"log": ["a", "b", "c"]}
+
+
+async def test_an_assistant_whose_graph_is_not_served_is_no_tool(room: Greenroom) -> None:
+    graph, storage = room.graphs["abc"], MemoryStorage()
+    async with Greenroom({"old": graph}, storage=storage):
+        pass
+    async with Greenroom({"abc": graph}, storage=storage) as room, calling(room) as http:
         _, body = await Rpc(http, "/mcp")("tools/list")
-        tools = {tool["name"]: tool["title"] for tool in body["result"]["tools"]}
-        assert set(tools.values()) == set(graphs)
-        assert {name for name, title in tools.items() if name == title} == {"ok.A-1_"}
-        assert tools[taken] == "my agent"
-        _, body = await Rpc(http, "/mcp")("tools/call", {"name": taken})
-        assert body["result"]["structuredContent"] == {"log": ["a", "b", "c"]}
+        assert [tool["name"] for tool in body["result"]["tools"]] == ["abc"]
 
 
 async def test_pages_of_other_origins_may_not_call(room: Greenroom) -> None:

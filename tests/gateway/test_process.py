@@ -242,6 +242,8 @@ def nothing(folder: Path) -> None:
         ),
         (nothing, ["--storage", "postgresql://x/y", "--lease-time", "nan"], "got nan"),
         (nothing, ["--lease-time", "a while"], "'a while' is not a valid float"),
+        (nothing, ["--run-timeout", "0"], "run_timeout: expected more than 0 s, got 0"),
+        (nothing, ["--run-timeout", "nan"], "run_timeout: expected more than 0 s, got nan"),
         (nothing, ["--lease-time", "60"], "--lease-time: only PostgreSQL has a lease"),
         (nothing, ["--storage", "redis://:secret@x"], "or postgresql://…, got redis://…"),
         (nothing, ["--storage", "nowhere/greenroom.db"], "nowhere"),
@@ -271,3 +273,20 @@ def test_help_and_version_are_no_problem(arguments: list[str]) -> None:
     said = subprocess.check_output([GREENROOM, *arguments], text=True)
 
     assert (version("greenroom") if "--version" in arguments else "Usage") in said
+
+
+@pytest.mark.parametrize("given", ["by the file", "by the command line"])
+def test_a_run_ends_when_its_time_is_over(folder: Path, given: str) -> None:
+    options = ["--storage", "memory"]
+    if given == "by the file":
+        keys = json.loads((folder / "greenroom.json").read_text())
+        (folder / "greenroom.json").write_text(json.dumps({**keys, "run_timeout": 0.1}))
+    else:
+        options += ["--run-timeout", "0.1"]
+    with serving(folder, *options) as server:
+        body = {"assistant_id": "waits", "input": {"text": "x"}}
+        answer = httpx.post(f"{server.url}/runs/wait", json=body)
+    assert answer.json()["__error__"] == {
+        "error": "TimeoutError",
+        "message": "The run was stopped: it took longer than 0.1 s",
+    }

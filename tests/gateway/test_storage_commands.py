@@ -50,7 +50,9 @@ def held(folder: Path) -> Iterator[SqliteStorage]:
 def test_stats_say_what_there_is(run: Run, folder: Path) -> None:
     lines = [line.split() for line in run("stats").stdout.splitlines()]
     assert ["threads", "4", "1", "error,", "2", "idle,", "1", "interrupted"] in lines
+    assert ["assistant", "versions", "3"] in lines
     assert ["crons", "2"] in lines
+    assert ["posts", "1"] in lines
     assert ["items", "2"] in lines
     assert ["in", "use", "by", "nobody"] in lines
 

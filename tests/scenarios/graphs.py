@@ -12,6 +12,7 @@ from greenroom.graph import (
     START,
     BaseStore,
     MessagesState,
+    Runtime,
     StateGraph,
     emit_message,
     interrupt,
@@ -145,3 +146,20 @@ async def talk(state: MessagesState) -> MessagesState:
 
 
 talks = StateGraph(MessagesState).add_node("talk", talk).add_edge(START, "talk").compile()
+
+
+class Settings(TypedDict, total=False):
+    model: str
+
+
+def read_settings(state: Settings, runtime: Runtime[Settings]) -> Settings:
+    return {"model": runtime.context["model"]}
+
+
+reading = StateGraph(Settings).add_node("read", read_settings).add_edge(START, "read").compile()
+configured = (
+    StateGraph(Settings, context_schema=Settings)
+    .add_node("inner", reading)
+    .add_edge(START, "inner")
+    .compile()
+)

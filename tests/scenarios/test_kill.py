@@ -175,3 +175,34 @@ def test_a_step_in_the_middle_of_which_the_process_was_killed_is_made_again_unde
     first, second = till.read_text().split()
     assert first == second
     assert done["receipt"] == f"paid under {first}"
+
+
+def test_runs_without_a_thread_and_runs_for_later_outlive_a_kill(
+    server: Server, http: httpx.Client, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    alone = http.post("/runs", json=run_body("alone", gate)).json()
+    kept = http.post("/runs", json={**run_body("kept", gate), "on_completion": "keep"}).json()
+    later = http.post("/runs", json={**run_body("later", gate), "after_seconds": 3600}).json()
+    soon_on = new_thread(http)
+    soon = http.post(f"{soon_on}/runs", json={**run_body("soon", gate), "after_seconds": 2}).json()
+    threads = [f"/threads/{run['thread_id']}" for run in (alone, kept)]
+    for thread, text in zip(threads, ("alone", "kept"), strict=True):
+        until(lambda: log_of(http, thread) == [f"read {text}"], "the run to be under way")  # noqa: B023
+
+    server.kill()
+    gate.touch()
+    server.start()
+
+    until(lambda: http.get(threads[0]).status_code == 404, "the thread to be gone with its run")
+    assert http.get(f"{threads[1]}/runs/{kept['run_id']}/join").json()["log"] == everything_done(
+        "kept"
+    )
+    assert http.get(f"{soon_on}/runs/{soon['run_id']}/join").json()["log"] == everything_done(
+        "soon"
+    )
+    assert http.get(f"{soon_on}/runs/{soon['run_id']}").json()["created_at"] == soon["created_at"]
+    waits = f"/threads/{later['thread_id']}"
+    assert http.get(f"{waits}/runs/{later['run_id']}").json()["status"] == "pending"
+    assert http.post("/runs/cancel", json={"status": "pending"}).status_code == 204
+    assert http.get(waits).status_code == 404

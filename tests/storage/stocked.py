@@ -7,8 +7,10 @@ from typing import Annotated, Any, TypedDict
 
 from greenroom.actors import Greenroom
 from greenroom.graph import START, CompiledStateGraph, StateGraph, interrupt
-from greenroom.storage import PutCron, Storage
-from greenroom.storage.testing import make_cron
+from greenroom.storage import PutCron, PutPost, Storage
+from greenroom.storage.testing import make_cron, make_post
+
+FIRST = "00000000-0000-4000-8000-000000000000"  # of all assistants
 
 
 class State(TypedDict, total=False):
@@ -63,9 +65,12 @@ async def stock(storage: Storage) -> dict[str, str]:
         await client.runs.wait(ids["answered"], "agent", command={"resume": "yes"})
         await client.runs.wait(ids["answered"], "agent", input={"log": ["more"]})
         await client.runs.wait(ids["answered"], "agent", command={"resume": {"so": ["it", "is"]}})
+        made = await client.assistants.create("agent", assistant_id=FIRST, context={"é": 1.0})
+        await client.assistants.update(made["assistant_id"], metadata={"n": [1, None]})
         await client.store.put_item(["a", "b"], key="k", value={"é": 1})
         await client.store.put_item(["a"], key="mortal", value={}, ttl=5)
         payload = {"input": {"log": [(1, "ключ")]}}
         crons = [make_cron("of a thread", thread_id=ids["asks"], payload=payload), make_cron("off")]
-        await room._session.commit(list(map(PutCron, crons)))
+        post = PutPost(make_post(body={"values": (1, "ключ")}))
+        await room._session.commit([*map(PutCron, crons), post])
     return ids

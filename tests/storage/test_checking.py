@@ -37,7 +37,8 @@ async def test_a_sound_store_has_no_faults_and_every_record_is_read(path: Path) 
     stats = storage.stats()
     storage.close()
     records = [sum(part.values()) for part in (stats.threads, stats.runs, stats.log)]
-    assert sum(read) == sum(records) + stats.events + stats.assistants + stats.crons + stats.items
+    others = (stats.assistants, stats.assistant_versions, stats.crons, stats.posts, stats.items)
+    assert sum(read) == sum(records) + stats.events + sum(others)
 
 
 FIRST_LIST = "kind = 'list' AND seq = base_seq"
@@ -51,7 +52,10 @@ FIRST_LIST = "kind = 'list' AND seq = base_seq"
         ("UPDATE runs SET status = 'running' WHERE id = 1", "and has 1 unfinished runs"),
         ("UPDATE runs SET kwargs = '[' WHERE id = 1", "stored Run"),
         ("UPDATE assistants SET context = 'x'", "stored Assistant"),
+        ("UPDATE assistant_versions SET config = 'x'", "stored AssistantVersion"),
+        ("DELETE FROM assistants", "versions of an assistant that is not there"),
         ("UPDATE crons SET payload = '{'", "stored Cron"),
+        ("UPDATE posts SET body = '{'", "stored Post"),
         ("UPDATE crons SET enabled = 2", "2 is neither 0 nor 1"),
         ("UPDATE crons SET thread_id = 'x'", "2 crons of a thread that is not there"),
         ("UPDATE events SET data = CAST('{' AS BLOB) WHERE id = 1", "Event"),

@@ -13,10 +13,14 @@ import psycopg
 from greenroom.storage import (
     AppendEvents,
     AppendLog,
+    AssistantQuery,
+    AssistantVersion,
     CronQuery,
+    DeleteAssistant,
     DeleteCron,
     DeleteExpired,
     DeleteItem,
+    DeletePost,
     DeleteRun,
     DeleteThread,
     InsertThread,
@@ -26,6 +30,7 @@ from greenroom.storage import (
     PutAssistant,
     PutCron,
     PutItem,
+    PutPost,
     PutRun,
     PutThread,
     Restore,
@@ -36,6 +41,7 @@ from greenroom.storage import (
     TruncateLog,
 )
 from greenroom.storage.postgres import PostgresStorage
+from greenroom.storage.postgres_read import SELECT
 from greenroom.storage.postgres_schema import MIGRATIONS, exists
 from greenroom.storage.records import Thread
 from greenroom.storage.rows import COLUMNS, to_row
@@ -47,6 +53,7 @@ from greenroom.storage.testing import (
     make_event,
     make_item,
     make_list_row,
+    make_post,
     make_run,
     make_thread,
     make_writes_row,
@@ -264,10 +271,32 @@ def test_the_schema_has_a_column_for_every_field(start, db):
     start()
     columns = {(table, column) for table, column, _ in schema(db)}
     for kind in COLUMNS:
-        table = f"{kind.__name__.lower()}s"
+        table = SELECT[kind].partition(" FROM greenroom.")[2].split()[0]
         stored = {column for name, column in columns if name == table}
         assert set(COLUMNS[kind]) - {"thread_id"} <= stored
         assert stored - set(COLUMNS[kind]) <= {"id", "thread", "folded_name"}
+
+
+def test_assistants_of_an_older_version_have_the_version_that_they_are(start, db, monkeypatch):
+    with monkeypatch.context() as older:
+        older.setattr("greenroom.storage.postgres_schema.MIGRATIONS", MIGRATIONS[:3])
+        start()[0].close()
+    db.execute(
+        "INSERT INTO greenroom.assistants VALUES"
+        " ('a', 'g', '2026', '2027', 'Ada', 'ada', 'd', 4, '{}', '{\"n\":1}', '{}')"
+    )
+    storage, _ = start()
+    (version,) = storage.list_assistant_versions("a")
+    assert version == AssistantVersion(
+        assistant_id="a",
+        version=4,
+        graph_id="g",
+        created_at="2027",
+        name="Ada",
+        description="d",
+        context={"n": 1},
+    )
+    assert storage.faults() == []
 
 
 @pytest.mark.parametrize("number", range(1, len(MIGRATIONS)))
@@ -282,6 +311,8 @@ def test_a_schema_of_an_older_version_is_brought_up_to_date(start, db, number, m
     cron = make_cron(thread_id="t")
     assert storage.commit([[PutCron(cron)]], epoch) == [None]
     assert storage.search_crons(CronQuery()) == [cron]
+    assert storage.commit([[PutPost(make_post())]], epoch) == [None]
+    assert storage.get_post("p") == make_post()
     applied = db.execute("SELECT number FROM greenroom.migrations ORDER BY number").fetchall()
     assert applied == [(one,) for one in range(1, len(MIGRATIONS) + 1)]
 
@@ -458,6 +489,9 @@ def plans(start, db):
             AppendEvents((make_event(1, thread_id=one),)),
             PutItem(make_item((one,), "k"), f"soup {one}"),
             PutCron(make_cron(one, thread_id=one, assistant_id=one, next_run_date=f"2026-{one}")),
+            PutAssistant(make_assistant(one)),
+            PutAssistant(make_assistant(one, version=2)),
+            PutPost(make_post(one)),
         )
         storage.commit([operations], epoch)
     db.execute("ANALYZE")
@@ -499,14 +533,16 @@ def test_looking_for_what_is_due_or_has_expired_or_goes_elsewhere_scans_and_sort
     assert len(storage.due_crons("2026-2", limit=10)) == 10
     assert storage.next_cron_date() == "2026-0"
     assert len(storage.scan_crons(after="7", limit=2)) == 2
+    assert len(storage.scan_posts(after="7", limit=2)) == 2
     assert storage.expired_threads("2026", limit=10) == []
     assert storage.next_thread_expiry() is None
     assert len(storage.scan_threads(after="7", limit=2)) == 2
     assert len(storage.scan_runs("7")) == 1
     assert len(storage.scan_log("7")) == 2
-    assert storage.scan_assistants() == []
+    assert len(storage.scan_assistants(after="7", limit=2)) == 2
+    assert len(storage.scan_assistant_versions("7")) == 2
     assert len(storage.scan_items(after=7, limit=2)) == 2
-    assert len(seen) == 10
+    assert len(seen) == 11
     assert [plan for plan in seen if "Seq Scan" in plan or "Sort" in plan] == []
 
 
@@ -518,6 +554,18 @@ def test_listing_crons_scans_and_sorts_nothing(plans, query, descending):
     (plan,) = seen
     assert "Seq Scan" not in plan
     assert "Sort" not in plan
+
+
+@pytest.mark.parametrize("descending", [True, False])
+@pytest.mark.parametrize("query", [{}, {"graph_id": "g"}])
+def test_listing_assistants_and_their_versions_scans_and_sorts_nothing(plans, query, descending):
+    storage, seen = plans
+    assert storage.get_assistant("7") is not None
+    assert storage.get_assistant_version("7", 1) is not None
+    assert storage.list_assistant_versions("7")
+    assert storage.search_assistants(AssistantQuery(**query, descending=descending))
+    assert len(seen) == 4
+    assert [plan for plan in seen if "Seq Scan" in plan or "Sort" in plan] == []
 
 
 def test_no_commit_scans_a_table(start, db):
@@ -536,7 +584,7 @@ def test_no_commit_scans_a_table(start, db):
         return db.execute(query).fetchall()
 
     before = scans()
-    assert len(before) == 9
+    assert len(before) == 10
     run = make_run(kwargs={"input": 1})
     item = make_item(("a",), "k", ttl=1, expires_at="2027")
     for operation in (
@@ -545,9 +593,13 @@ def test_no_commit_scans_a_table(start, db):
         PutRun(run),
         PutRun(run),
         PutAssistant(make_assistant()),
+        PutAssistant(make_assistant()),
         PutCron(make_cron(thread_id="t")),
         PutCron(make_cron("other")),
         DeleteCron("other"),
+        DeleteAssistant("a"),
+        PutPost(make_post()),
+        DeletePost("p"),
         AppendLog((make_checkpoint_row(1, "c", input=b"1", run_id="r"),), follows=0),
         AppendLog((make_writes_row(2, "c"), make_checkpoint_row(3, "d")), follows=1),
         AppendEvents((make_event(1),)),

@@ -18,13 +18,17 @@ from sqlite_utils import Database, Migrations
 from greenroom.storage import (
     AppendEvents,
     AppendLog,
+    AssistantQuery,
+    AssistantVersion,
     CronQuery,
     DeleteThread,
     InsertThread,
     ItemQuery,
     NamespaceQuery,
+    PutAssistant,
     PutCron,
     PutItem,
+    PutPost,
     PutRun,
     SqliteStorage,
     StaleEpoch,
@@ -37,12 +41,15 @@ from greenroom.storage import (
 )
 from greenroom.storage.namespaces import place, to_text
 from greenroom.storage.rows import COLUMNS
+from greenroom.storage.sqlite_read import SELECT
 from greenroom.storage.testing import (
     StorageContract,
+    make_assistant,
     make_checkpoint_row,
     make_cron,
     make_event,
     make_item,
+    make_post,
     make_run,
     make_thread,
 )
@@ -114,7 +121,7 @@ def test_commits_are_durable_over_a_power_cut(start):
 
 def test_the_schema_has_a_column_for_every_field(start):
     storage, _ = start()
-    tables = {kind: f"{kind.__name__.lower()}s" for kind in COLUMNS}
+    tables = {kind: SELECT[kind].partition(" FROM ")[2].split()[0] for kind in COLUMNS}
     for kind, table in tables.items():
         stored = {row[1] for row in storage._writer.execute(f"PRAGMA table_info({table})")}
         fields = {field.name for field in attrs.fields(kind)}
@@ -480,6 +487,11 @@ def test_a_moment_does_not_see_what_is_committed_meanwhile(start):
         ("DELETE FROM threads", "1 log records of a thread that is not there"),
         ("DELETE FROM threads", "1 events of a thread that is not there"),
         ("DELETE FROM threads", "1 crons of a thread that is not there"),
+        ("DELETE FROM assistants", "1 versions of an assistant that is not there"),
+        (
+            "DELETE FROM assistant_versions",
+            "1 assistants that are a version which is not there",
+        ),
         ("DELETE FROM runs", "1 events of a run that is not there"),
         ("DELETE FROM runs", "1 log records that take their input from a run that is not there"),
     ],
@@ -490,6 +502,7 @@ def test_records_whose_owner_is_gone_are_faults(start, sql, fault):
     row = attrs.evolve(make_checkpoint_row(1, "c1"), input=b"1", run_id="r")
     crons = [PutCron(make_cron(thread_id="t")), PutCron(make_cron("of no thread"))]
     group = [InsertThread(make_thread()), PutRun(run), AppendLog((row,)), *crons]
+    group.append(PutAssistant(make_assistant()))
     assert storage.commit([[*group, AppendEvents((make_event(1),))]], epoch) == [None]
     assert storage.faults() == []
     storage._writer.execute(sql)
@@ -601,6 +614,10 @@ def test_a_file_of_any_older_version_is_migrated_with_all_it_has(start, path, st
             f"INSERT INTO threads {columns} interrupts) VALUES"
             " ('t', '2026', '2026', '2026', '{}', '{}', 'idle', '{}')"
         )
+        connection.execute(
+            "INSERT INTO assistants VALUES"
+            " (1, 'a', 'g', '2026', '2027', 'n', 'd', 4, '{}', '{\"n\":1}', '{}')"
+        )
         connection.commit()
     storage, epoch = start()
     assert storage.get_thread("t").created_at == "2026"
@@ -608,6 +625,19 @@ def test_a_file_of_any_older_version_is_migrated_with_all_it_has(start, path, st
     assert storage.get_item(("a",), "k", "") == make_item(("a",), "k")
     assert storage.commit([[PutCron(make_cron(thread_id="t"))]], epoch) == [None]
     assert storage.get_cron("c") == make_cron(thread_id="t")
+    (version,) = storage.list_assistant_versions("a")
+    assert version == AssistantVersion(
+        assistant_id="a",
+        version=4,
+        graph_id="g",
+        created_at="2027",
+        name="n",
+        description="d",
+        context={"n": 1},
+    )
+    assert storage.faults() == []
+    assert storage.commit([[PutPost(make_post())]], epoch) == [None]
+    assert storage.get_post("p") == make_post()
     assert path.with_name(f"{path.name}.backup-{steps}").exists()
 
 
@@ -707,9 +737,35 @@ def test_a_page_of_crons_is_read_in_its_order_and_nothing_beyond_it(start, query
     assert plan.startswith(step), plan
 
 
+@pytest.mark.parametrize("descending", [True, False])
+@pytest.mark.parametrize(
+    ("query", "step"),
+    [
+        ({}, "SCAN assistants USING INDEX assistants_created"),
+        ({"graph_id": "g"}, "SEARCH assistants USING INDEX assistants_graph"),
+    ],
+)
+def test_a_page_of_assistants_is_read_in_its_order(start, query, step, descending):
+    storage, _ = start()
+    page = AssistantQuery(**query, descending=descending)
+    (plan,) = plans_of(storage, partial(storage.search_assistants, page))
+    assert plan.startswith(step), plan
+
+
+def test_versions_of_an_assistant_are_found_by_an_index_and_in_order(start):
+    storage, _ = start()
+    plans = plans_of(storage, partial(storage.list_assistant_versions, "a"))
+    plans += plans_of(storage, partial(storage.get_assistant_version, "a", 1))
+    plans += plans_of(storage, partial(storage.scan_assistant_versions, "a"))
+    found = {plan.split(" (")[0] for plan in plans}
+    index = "sqlite_autoindex_assistant_versions_1"
+    assert found == {f"SEARCH assistant_versions USING INDEX {index}"}, plans
+
+
 def test_nothing_is_scanned_for_a_page_of_what_is_stored(start):
     storage, _ = start()
     plans = plans_of(storage, storage.scan_threads) + plans_of(storage, storage.scan_crons)
+    plans += plans_of(storage, storage.scan_posts)
     for read in (storage.scan_runs, storage.scan_log):
         plans += plans_of(storage, partial(read, "t"))
     assert not [plan for plan in plans if "SCAN" in plan or "TEMP B-TREE" in plan], plans

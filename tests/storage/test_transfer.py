@@ -27,7 +27,7 @@ from greenroom.storage.checking import check
 from greenroom.storage.testing import make_item
 from greenroom.storage.transfer import Importer, everything, from_lines, how_many, to_lines
 
-from .stocked import graph, stock
+from .stocked import FIRST, graph, stock
 
 New = Callable[[], Storage]
 
@@ -80,7 +80,17 @@ async def test_what_was_taken_in_is_what_was_exported_byte_for_byte(
     await stock(source)
     lines = export(source)
     kinds = {next(iter(msgspec.json.decode(line))) for line in lines[1:-1]}
-    assert kinds == {"assistant", "thread", "run", "log", "event", "item", "cron"}
+    assert kinds == {
+        "assistant",
+        "assistant_version",
+        "thread",
+        "run",
+        "log",
+        "event",
+        "item",
+        "cron",
+        "post",
+    }
     target = new_target()
     take_in(target, lines)
     assert export(target) == lines
@@ -186,7 +196,38 @@ async def test_a_thread_is_exported_as_of_one_moment(tmp_path: Any) -> None:
     assert list(to_lines(exported)) == lines
 
 
-@pytest.mark.parametrize("kind", ["run", "log", "event", "item", "cron"])
+async def test_the_assistants_that_a_server_made_by_itself_give_way_to_those_of_an_export(
+    source: Storage, new_target: New
+) -> None:
+    await stock(source)
+    async with Greenroom({"agent": graph()}, storage=source) as room:
+        edited = await room.client.assistants.update("agent", context={"n": 1})
+    target = new_target()
+    async with Greenroom({"agent": graph()}, storage=target) as room:
+        assert (await room.client.assistants.get("agent"))["context"] == {}
+    lines, target = export(source), new_target()
+    take_in(target, lines)
+    assert export(target) == lines
+    async with Greenroom({"agent": graph()}, storage=target) as room:
+        assert await room.client.assistants.get("agent") == edited
+        assert len(await room.client.assistants.get_versions("agent")) == 2
+
+
+async def test_an_export_from_before_there_were_versions_is_taken_in(
+    source: Storage, new_target: New
+) -> None:
+    await stock(source)
+    before = [line for line in export(source)[:-1] if not line.startswith(b'{"assistant_version"')]
+    target = new_target()
+    take_in(target, [*before, msgspec.json.encode({"end": len(before) - 1}) + b"\n"])
+    target.open()
+    versions = target.list_assistant_versions(FIRST)
+    assert [(one.version, one.metadata) for one in versions] == [(2, {"n": [1, None]})]
+    assert list(check(target, lambda _: None)) == []
+    target.close()
+
+
+@pytest.mark.parametrize("kind", ["assistant", "run", "log", "event", "item", "cron", "post"])
 async def test_a_record_that_is_another_is_not_written_over(kind: str) -> None:
     source, target = MemoryStorage(), MemoryStorage()
     await stock(source)
@@ -194,8 +235,8 @@ async def test_a_record_that_is_another_is_not_written_over(kind: str) -> None:
     take_in(target, lines)
     at = next(n for n, line in enumerate(lines) if line.startswith(f'{{"{kind}"'.encode()))
     changed = msgspec.json.decode(lines[at])
-    name = "data" if kind in ("log", "event") else "updated_at"
-    changed[kind][name] = "2030" if name == "updated_at" else "{}"
+    name = {"log": "data", "event": "data", "post": "url"}.get(kind, "updated_at")
+    changed[kind][name] = "{}" if name == "data" else "2030"
     with pytest.raises(StorageError, match="is there already, and is not the same"):
         take_in(target, [*lines[:at], msgspec.json.encode(changed) + b"\n", *lines[at + 1 :]])
     assert export(target) == lines
@@ -213,8 +254,8 @@ async def test_a_record_that_is_another_is_not_written_over(kind: str) -> None:
         (lambda lines: [*lines[:5], b'{"what":1}\n', *lines[5:]], "line 6: 'what' is no kind"),
         (lambda lines: [*lines[:5], b'{"run":{}}\n', *lines[5:]], "line 6: a run lacks"),
         (lambda lines: [*lines[:5], *lines[6:]], "records came before it"),
-        (lambda lines: [lines[0], lines[1].replace(b'"version":1', b'"version":"1"')], "line 2: "),
-        (lambda lines: [*lines[:5], lines[-2].replace(b'"enabled":1', b'"enabled":2')], "line 6: "),
+        (lambda lines: [lines[0], lines[1].replace(b'"version":2', b'"version":"2"')], "line 2: "),
+        (lambda lines: [*lines[:5], lines[-3].replace(b'"enabled":1', b'"enabled":2')], "line 6: "),
     ],
 )
 async def test_what_is_no_export_or_is_damaged_is_said_in_a_line(

@@ -30,6 +30,7 @@ def test_a_conversation_grows_by_what_was_said(tmp_path, path, opened):
         pass
     empty = os.path.getsize(path)
     with opened() as session:
+        empty = os.path.getsize(path)
         talk(GreenroomSaver(session))
         kinds = [row.kind for row in session.storage.read_log("1")]
         assert kinds.count("pack") == 1  # what many records are put together from is slow

@@ -1,0 +1,210 @@
+"""What a run is asked to do: checked, and made into the message that its thread gets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Final, get_args
+
+from greenroom.graph import CompiledStateGraph
+from greenroom.graph.isolation import isolated
+from greenroom.graph.job import Durability
+from greenroom.storage import Unstorable
+from greenroom.storage.codec import decode, kept
+from greenroom.storage.records import Assistant, Run
+
+from ..active import command_of
+from ..errors import Invalid, Refused
+from ..mailbox import Submit
+from ..multitask import DEFAULT_STRATEGY, STRATEGIES
+from ..supervisor import Supervisor
+from .assistants import AssistantsClient
+from .checks import check_choice, check_mapping, check_modes, check_settings, check_uuid
+from .threads import new_thread
+
+__all__ = ["submission"]
+
+LONGEST_DELAY: Final = 100 * 366 * 24 * 3600.0  # seconds
+
+
+async def submission(
+    house: Supervisor,
+    assistants: AssistantsClient,
+    thread_id: str | None,
+    assistant_id: str,
+    *,
+    input: Any = None,
+    command: Mapping[str, Any] | None = None,
+    stream_mode: str | Sequence[str] = "values",
+    stream_subgraphs: bool = False,
+    stream_resumable: bool = False,
+    metadata: Mapping[str, Any] | None = None,
+    config: Mapping[str, Any] | None = None,
+    context: Mapping[str, Any] | None = None,
+    checkpoint: Mapping[str, Any] | None = None,
+    checkpoint_id: str | None = None,
+    interrupt_before: str | Sequence[str] | None = None,
+    interrupt_after: str | Sequence[str] | None = None,
+    feedback_keys: Sequence[str] | None = None,
+    multitask_strategy: str | None = None,
+    if_not_exists: str | None = None,
+    on_completion: str | None = None,
+    after_seconds: float | None = None,
+    webhook: str | None = None,
+    durability: str | None = None,
+    checkpoint_during: bool | None = None,
+    follow: bool = True,
+) -> Submit:
+    """A run, to be sent to its thread. Arguments and errors as `RunsClient.start`."""
+    ident = None if thread_id is None else check_uuid("thread_id", thread_id)
+    assistant = await assistants.resolve(assistant_id)
+    graph = house.graph(assistant.graph_id)
+    strategy = check_choice(
+        "multitask_strategy", multitask_strategy or DEFAULT_STRATEGY, STRATEGIES
+    )
+    if durability is None and checkpoint_during is False:
+        durability = "exit"  # as it was called before
+    check_choice("durability", durability or "async", get_args(Durability))
+    create = check_choice("if_not_exists", if_not_exists or "reject", ("reject", "create"))
+    completion = check_choice("on_completion", on_completion or "delete", ("delete", "keep"))
+    if on_completion is not None and ident is not None:
+        raise Invalid("on_completion: only a run without a thread_id has a thread of its own")
+    settings, shown = _settings(assistant, config, context)
+    settings["configurable"] |= _checkpoint(checkpoint, checkpoint_id)
+    if command is not None:
+        command_of(_object("command", command))
+        if ident is None and command.get("resume") is not None:
+            raise Refused("command.resume: a run without a thread_id has nothing to resume")
+    delay = _delay(after_seconds)
+    if webhook is not None:
+        if not isinstance(webhook, str):
+            raise Invalid(f"webhook: {webhook!r} is no URL")
+        await house.webhooks.check(webhook)
+    now = house.world.timestamp()
+    kwargs = {
+        "input": None if input is None else _input(input, graph),
+        "command": command,
+        "config": settings,
+        "context": shown,
+        "stream_mode": list(check_modes(stream_mode)),
+        "interrupt_before": _breakpoints("interrupt_before", interrupt_before),
+        "interrupt_after": _breakpoints("interrupt_after", interrupt_after),
+        "webhook": webhook,
+        "feedback_keys": _names("feedback_keys", feedback_keys),
+        "temporary": ident is None and completion == "delete",
+        "subgraphs": stream_subgraphs,
+        "resumable": stream_resumable,
+        "checkpoint_during": checkpoint_during,
+        "durability": durability or "async",
+    }
+    if delay is not None:
+        kwargs["after_seconds"] = delay
+    if ident is None:
+        ident, create = house.world.record_id(), "create"
+    run = Run(
+        run_id=house.world.record_id(),
+        thread_id=ident,
+        assistant_id=assistant.assistant_id,
+        seq=0,  # its actor gives it its place
+        status="pending",
+        created_at=now if delay is None else _later(house, delay),
+        updated_at=now,
+        multitask_strategy=strategy,
+        kwargs=_as_kept(house, kwargs),
+        metadata={
+            **settings.get("metadata", {}),
+            **check_mapping("metadata", metadata),
+            "graph_id": assistant.graph_id,
+            "assistant_id": assistant.assistant_id,
+        },
+    )
+    thread = new_thread(house, ident) if create == "create" else None
+    return Submit(run, strategy, thread, follow, below=assistant.metadata)
+
+
+def _as_kept(house: Supervisor, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """What a run is asked to do, as it would be after a restart. Raises Invalid."""
+    types = house.session.storage.types
+    try:
+        data, unknown = kept(kwargs, "", types)
+    except Unstorable as error:
+        raise Invalid(str(error)) from error
+    if not unknown:
+        return kwargs
+    types.tell(unknown, "a run's input or command")
+    plain: dict[str, Any] = decode(data, types)
+    return plain
+
+
+def _delay(after_seconds: float | None) -> float | None:
+    """None where the run is to start at once."""
+    if after_seconds is None or after_seconds == 0:
+        return None
+    is_number = isinstance(after_seconds, (int, float)) and not isinstance(after_seconds, bool)
+    if not is_number or math.isnan(after_seconds) or not 0 < after_seconds <= LONGEST_DELAY:
+        raise Invalid(
+            f"after_seconds: {after_seconds!r} is no number of seconds up to a hundred years"
+        )
+    return after_seconds
+
+
+def _later(house: Supervisor, seconds: float) -> str:
+    return (house.world.now() + timedelta(seconds=seconds)).isoformat(timespec="microseconds")
+
+
+def _settings(
+    assistant: Assistant, config: Mapping[str, Any] | None, context: Mapping[str, Any] | None
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """A run's config and context. `configurable` and `context` stand for each other."""
+    given, own = check_settings(config, context)
+    merged = {**assistant.context, **(own or {})}
+    settings = {
+        **assistant.config,
+        **given,
+        "configurable": dict(merged),
+        "metadata": check_mapping("config.metadata", given.get("metadata")),
+    }
+    return settings, dict(merged)
+
+
+def _checkpoint(checkpoint: Mapping[str, Any] | None, checkpoint_id: str | None) -> dict[str, Any]:
+    """What a config says of the checkpoint to go on from; one of an inner graph says where those
+    around it were."""
+    given = (checkpoint or {}).get("checkpoint_id") or checkpoint_id
+    if given is None:
+        return {}
+    own: dict[str, Any] = {"checkpoint_id": check_uuid("checkpoint_id", given)}
+    if checkpoint is not None and checkpoint.get("checkpoint_ns"):
+        ids = check_mapping("checkpoint.checkpoint_map", checkpoint.get("checkpoint_map"))
+        own["checkpoint_ns"] = str(checkpoint["checkpoint_ns"])
+        own["checkpoint_map"] = {
+            ns: check_uuid(f"checkpoint.checkpoint_map[{ns!r}]", ident) for ns, ident in ids.items()
+        }
+    return own
+
+
+def _input(given: Any, graph: CompiledStateGraph) -> Any:
+    return isolated(given) if graph.topology.whole else _object("input", given)
+
+
+def _object(name: str, given: Any) -> dict[str, Any]:
+    """What may hold any value that can be stored."""
+    if not isinstance(given, Mapping):
+        raise Invalid(f"{name}: {given!r} is not an object")
+    return dict(given)
+
+
+def _breakpoints(name: str, given: str | Sequence[str] | None) -> str | list[str] | None:
+    return "*" if given == "*" else _names(name, given, "neither '*' nor a list of node names")
+
+
+def _names(
+    name: str, given: str | Sequence[str] | None, problem: str = "no list of names"
+) -> list[str] | None:
+    if given is None:
+        return None
+    is_list = isinstance(given, Sequence) and not isinstance(given, str)
+    if not is_list or not all(isinstance(one, str) for one in given):
+        raise Invalid(f"{name}: {given!r} is {problem}")
+    return list(given)

@@ -1,0 +1,189 @@
+"""The state of a thread and its history."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from greenroom.graph import CompiledStateGraph, NodeNotFoundError
+from greenroom.graph.checkpoint import CheckpointReader, Saved
+from greenroom.graph.snapshot import config_of, empty_snapshot
+from greenroom.graph.states import Place as GraphPlace
+from greenroom.graph.states import locate, read_state
+from greenroom.storage import Storage, StorageSession
+from greenroom.storage.log import read_history, read_saved
+from greenroom.storage.records import Thread
+from greenroom.storage.rows import contains
+
+from ..errors import Invalid, NotFound
+from ..mailbox import EditState
+from ..supervisor import Supervisor
+from ..views import state_view
+from .checks import check_page, check_uuid
+from .updates import merged
+
+__all__ = ["ThreadStates"]
+
+Place = tuple[str, str | None]  # a checkpoint's namespace and id
+
+
+@attrs.frozen
+class _StoredLog:
+    """The log of a thread that sleeps, as storage has it. `known`: what has been read already."""
+
+    session: StorageSession
+    thread_id: str
+    known: Mapping[tuple[str, str | None], Saved | None]
+
+    async def load(self, ns: str = "", checkpoint_id: str | None = None) -> Saved | None:
+        if (ns, checkpoint_id) in self.known:
+            return self.known[ns, checkpoint_id]
+        return await self.session.read(read_saved, self.thread_id, ns, checkpoint_id)
+
+    async def history(
+        self, ns: str = "", *, before: str | None = None, limit: int | None = None
+    ) -> list[Saved]:
+        return await self.session.read(read_history, self.thread_id, ns, before=before, limit=limit)
+
+
+class ThreadStates:
+    """The part of `client.threads` that reads and edits states."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._house = supervisor
+
+    async def get_state(
+        self,
+        thread_id: str,
+        checkpoint: Mapping[str, Any] | None = None,
+        checkpoint_id: str | None = None,
+        *,
+        subgraphs: bool = False,
+    ) -> dict[str, Any]:
+        """The state of a thread, now or at a checkpoint. `subgraphs`: with that of inner graphs.
+
+        Raises NotFound for an unknown thread or checkpoint.
+        """
+        ns, wanted = _place(checkpoint, checkpoint_id)
+        thread, log = await self._open(thread_id, ns, wanted)
+        if thread.metadata.get("graph_id") is None:
+            state = empty_snapshot(thread.thread_id, ns)
+        else:
+            graph = self._graph(thread)
+            try:
+                state = await read_state(
+                    log, graph, thread.thread_id, ns, wanted, subgraphs=subgraphs
+                )
+            except NodeNotFoundError as error:
+                raise Invalid(f"checkpoint.checkpoint_ns: {error}") from error
+        if wanted is not None and state.metadata is None:
+            raise NotFound(f"Checkpoint {wanted!r} not found on thread {thread_id!r}")
+        return state_view(state)
+
+    async def update_state(
+        self,
+        thread_id: str,
+        values: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None,
+        *,
+        as_node: str | None = None,
+        checkpoint: Mapping[str, Any] | None = None,
+        checkpoint_id: str | None = None,
+    ) -> dict[str, Any]:
+        """Edit the state, as if `as_node` (by default the node that ran last) had returned
+        `values`.
+
+        Returns the new checkpoint. Raises NotFound, Conflict while a run is in flight, Refused for
+        an unknown `as_node` or a thread that no graph has run on.
+        """
+        if values is not None and not isinstance(values, (Mapping, list)):
+            raise Invalid(f"values: {values!r} is neither an object nor a list of objects")
+        ident = check_uuid("thread_id", thread_id)
+        ns, wanted = _place(checkpoint, checkpoint_id)
+        made = await self._house.ask(ident, EditState(merged(values), as_node, ns, wanted))
+        place = config_of(made, ident)["configurable"]
+        return {"checkpoint": place, "configurable": place, "checkpoint_id": made.id}
+
+    async def get_history(
+        self,
+        thread_id: str,
+        *,
+        limit: int = 10,
+        before: str | Mapping[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        checkpoint: Mapping[str, Any] | None = None,
+    ) -> list[dict[str, Any]]:
+        """The states of a thread, newest first.
+
+        `before`: a checkpoint or its id. `metadata`: what a checkpoint's must contain.
+        `checkpoint`: its
+        `checkpoint_ns` names an inner graph.
+        """
+        check_page(limit, 0)
+        ns, _ = _place(checkpoint, None)
+        thread, log = await self._open(thread_id)
+        start = _before(before)
+        if await log.load() is None:
+            return []
+        place = self._locate(thread, ns)
+        found: list[dict[str, Any]] = []
+        while len(found) < limit:
+            wanted = limit - len(found)
+            page = await log.history(place.ns, before=start, limit=wanted)
+            for saved in page:
+                state = state_view(place.snapshot(saved, thread.thread_id, is_past=True))
+                if contains(state["metadata"], dict(metadata or {})):
+                    found.append(state)
+            if len(page) < wanted:
+                break
+            start = page[-1].checkpoint.id
+        return found
+
+    async def _open(
+        self, thread_id: str, ns: str = "", checkpoint_id: str | None = None
+    ) -> tuple[Thread, CheckpointReader]:
+        """A thread and its log, with a checkpoint of it at hand."""
+        ident = check_uuid("thread_id", thread_id)
+        actor = self._house.awake(ident)
+        if actor is not None and actor.state.thread is not None:
+            return actor.state.thread, actor.state.log
+
+        def read(storage: Storage) -> tuple[Thread | None, Saved | None]:
+            thread = storage.get_thread(ident)
+            return thread, read_saved(storage, ident, ns, checkpoint_id) if thread else None
+
+        thread, saved = await self._house.session.read(read)
+        if thread is None:
+            raise NotFound(f"Thread {ident!r} not found")
+        return thread, _StoredLog(self._house.session, ident, {(ns, checkpoint_id): saved})
+
+    async def _read(self, thread_id: str) -> tuple[Thread, Saved | None]:
+        thread, log = await self._open(thread_id)
+        return thread, await log.load()
+
+    def _graph(self, thread: Thread) -> CompiledStateGraph:
+        return self._house.graph(str(thread.metadata.get("graph_id")))
+
+    def _locate(self, thread: Thread, ns: str) -> GraphPlace:
+        try:
+            return locate(self._graph(thread), ns)
+        except NodeNotFoundError as error:
+            raise Invalid(f"checkpoint.checkpoint_ns: {error}") from error
+
+
+def _place(checkpoint: Mapping[str, Any] | None, checkpoint_id: str | None) -> Place:
+    """Namespace and id of the checkpoint that the arguments name."""
+    if checkpoint is None:
+        return "", None if checkpoint_id is None else check_uuid("checkpoint_id", checkpoint_id)
+    ident = checkpoint.get("checkpoint_id") or checkpoint_id
+    ns = checkpoint.get("checkpoint_ns") or ""
+    if not isinstance(ns, str):
+        raise Invalid(f"checkpoint.checkpoint_ns: {ns!r} is not a string")
+    return ns, None if ident is None else check_uuid("checkpoint.checkpoint_id", ident)
+
+
+def _before(before: str | Mapping[str, Any] | None) -> str | None:
+    if isinstance(before, Mapping):
+        before = (before.get("configurable") or before).get("checkpoint_id")
+    return None if before is None else check_uuid("before", before)

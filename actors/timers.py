@@ -1,0 +1,60 @@
+"""Runs that start later: which they are, and what wakes their threads."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from heapq import heappop, heappush
+from math import inf
+from typing import TYPE_CHECKING, NoReturn
+
+import attrs
+import trio
+
+from greenroom.storage.records import Run
+
+from .mailbox import Due
+
+if TYPE_CHECKING:
+    from .supervisor import Supervisor
+
+__all__ = ["Alarms", "is_delayed"]
+
+
+def is_delayed(run: Run, now: str) -> bool:
+    """Whether a run that has not ended is to start later: one that was sent with `after_seconds`
+    was made, as its record says, when it is due."""
+    asked = "after_seconds" in run.kwargs and run.attempt == 0 and run.stop is None
+    return asked and run.created_at > now
+
+
+@attrs.define(eq=False)
+class Alarms:
+    """Tells threads when a run of theirs is due: one alarm a thread, for the first of them."""
+
+    house: Supervisor
+    _times: dict[str, float] = attrs.field(init=False, factory=dict)  # by thread, on trio's clock
+    # With those that were set to an earlier time since.
+    _heap: list[tuple[float, str]] = attrs.field(init=False, factory=list)
+    _sooner: trio.Event = attrs.field(init=False, factory=trio.Event)
+
+    def set(self, run: Run) -> None:
+        """Wake the run's thread when the run is due, or earlier if that was set before."""
+        wait = datetime.fromisoformat(run.created_at) - self.house.world.now()
+        at = trio.current_time() + wait.total_seconds()
+        if at >= self._times.get(run.thread_id, inf):
+            return
+        self._times[run.thread_id] = at
+        heappush(self._heap, (at, run.thread_id))
+        if self._heap[0] == (at, run.thread_id):
+            self._sooner.set()
+
+    async def run(self) -> NoReturn:
+        while True:
+            self._sooner = trio.Event()
+            with trio.move_on_at(self._heap[0][0] if self._heap else inf):
+                await self._sooner.wait()
+            while self._heap and self._heap[0][0] <= trio.current_time():
+                at, thread_id = heappop(self._heap)
+                if self._times.get(thread_id) == at:
+                    del self._times[thread_id]
+                    self.house.tell(thread_id, Due())

@@ -1,0 +1,39 @@
+"""Crons, by the published client and across a `kill -9`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+from .server import Server, until
+from .test_seed_flows import python, run
+
+
+def test_what_a_client_schedules_runs_by_the_clock_also_after_a_kill(
+    server: Server, http: httpx.Client
+) -> None:
+    _, report = run(python("crons"), server)
+    runs_of = f"/threads/{report.pop('thread_id')}/runs"
+    cron = f"/runs/crons/{report.pop('cron_id')}"
+    assert report == {
+        "morning": [None, "America/New_York", "keep"],
+        "ended": True,
+        "changed": ["0 10 * * *", None, False],
+        "found": [True],
+        "count": 2,
+    }
+
+    def ran(count: int) -> Any:
+        runs = http.get(runs_of, params={"limit": 100}).json()
+        return runs if sum(one["status"] == "success" for one in runs) >= count else None
+
+    before = until(lambda: ran(2), "two firings")
+    server.kill()
+    server.start()
+    until(lambda: ran(len(before) + 2), "two firings more")
+    http.delete(cron)
+    after = http.get(runs_of, params={"limit": 100}).json()
+    assert [one["run_id"] for one in before] == [one["run_id"] for one in after[-len(before) :]]
+    seconds = [one["created_at"][:19] for one in after]
+    assert len(set(seconds)) == len(seconds)  # each date once
