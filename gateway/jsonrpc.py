@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "INVALID_PARAMS",
-    "INVALID_REQUEST",
     "METHOD_NOT_FOUND",
     "Call",
     "RpcError",
