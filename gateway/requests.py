@@ -289,8 +289,6 @@ class AssistantSearch(_Body):
 
 @attrs.frozen(kw_only=True)
 class _CronBody(_Body):
-    _later = {"webhook": ()}
-
     timezone: str | None = None
     enabled: bool | None = None
     on_run_completed: Literal["delete", "keep"] | None = None

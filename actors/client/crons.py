@@ -48,6 +48,7 @@ _OF_RUNS: Final = {
     "stream_resumable",
     "durability",
     "checkpoint_during",
+    "webhook",
 }
 _OWN: Final = {"assistant_id", "schedule", "timezone", "end_time", "enabled", "on_run_completed"}
 

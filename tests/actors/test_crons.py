@@ -126,6 +126,16 @@ async def test_a_cron_on_no_thread_runs_on_a_new_one_each_time(
         assert run["kwargs"]["config"]["configurable"]["cron_id"] == cron["cron_id"]
 
 
+async def test_the_thread_of_a_crons_run_goes_with_it_unless_it_is_to_be_kept(
+    serve_in_memory: Serve, bell: Bell, autojump_clock: MockClock
+) -> None:
+    async with serve_in_memory(chain(ring=bell.node), world=bell.world) as room:
+        await room.client.crons.create("agent", schedule="* * * * *", input=text("hello"))
+        await trio.sleep(2.5 * MINUTE)
+        assert len(bell.rung) == 2
+        assert await room.client.threads.count() == 0
+
+
 async def test_a_run_has_the_context_that_its_cron_was_given(
     serve_in_memory: Serve, bell: Bell, autojump_clock: MockClock
 ) -> None:

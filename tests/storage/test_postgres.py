@@ -542,7 +542,7 @@ def test_looking_for_what_is_due_or_has_expired_or_goes_elsewhere_scans_and_sort
     assert len(storage.scan_assistants(after="7", limit=2)) == 2
     assert len(storage.scan_assistant_versions("7")) == 2
     assert len(storage.scan_items(after=7, limit=2)) == 2
-    assert len(seen) == 11
+    assert len(seen) == 12
     assert [plan for plan in seen if "Seq Scan" in plan or "Sort" in plan] == []
 
 
@@ -584,7 +584,7 @@ def test_no_commit_scans_a_table(start, db):
         return db.execute(query).fetchall()
 
     before = scans()
-    assert len(before) == 10
+    assert len(before) == 11
     run = make_run(kwargs={"input": 1})
     item = make_item(("a",), "k", ttl=1, expires_at="2027")
     for operation in (

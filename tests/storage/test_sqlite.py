@@ -618,6 +618,11 @@ def test_a_file_of_any_older_version_is_migrated_with_all_it_has(start, path, st
             "INSERT INTO assistants VALUES"
             " (1, 'a', 'g', '2026', '2027', 'n', 'd', 4, '{}', '{\"n\":1}', '{}')"
         )
+        if sqlite_schema.assistant_versions in sqlite_schema.MIGRATIONS[:steps]:
+            connection.execute(
+                "INSERT INTO assistant_versions VALUES"
+                " (1, 'a', 4, 'g', '2027', 'n', 'd', '{}', '{\"n\":1}', '{}')"
+            )
         connection.commit()
     storage, epoch = start()
     assert storage.get_thread("t").created_at == "2026"
