@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Final, TypedDict
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import BaseRoute, Mount
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount, Route
 
 from greenroom.actors import Greenroom
 
 from .access import ApiKey
 from .body import WholeBody
-from .errors import HANDLERS, InternalErrors
+from .errors import HANDLERS, InternalErrors, not_installed
 from .own import OwnRoutes
 from .routes import assistants, crons, runs, store, system, threads
 from .sse import LiveAnswers
@@ -32,6 +35,11 @@ _ROUTES: Final[Mapping[str, Sequence[BaseRoute]]] = {
     "runs": [*crons.routes, *runs.routes],
     "assistants": assistants.routes,
     "store": store.routes,
+}
+# What extras bring: the library that each needs, and where it lies.
+_OPTIONAL: Final = {
+    "mcp": ("mcp_types", ("/mcp", "/mcp/")),
+    "a2a": ("a2a", ("/a2a/{assistant_id}", "/.well-known/agent-card.json")),
 }
 
 
@@ -52,7 +60,7 @@ class HttpConfig(TypedDict, total=False):
     """The key `http` of a configuration file.
 
     `mount_prefix`: a path that all others follow, such as `/agents`. `disable_meta` (`/ok`,
-    `/info`), `disable_threads`, …: answer 404 to these.
+    `/info`, `/metrics`), `disable_threads`, …: answer 404 to these.
     """
 
     cors: CorsConfig
@@ -62,6 +70,8 @@ class HttpConfig(TypedDict, total=False):
     disable_runs: bool
     disable_assistants: bool
     disable_store: bool
+    disable_mcp: bool
+    disable_a2a: bool
 
 
 def create_app(
@@ -83,9 +93,9 @@ def create_app(
     prefix = http.get("mount_prefix", "").rstrip("/")
     served: list[BaseRoute] = [
         route
-        for name, some in _ROUTES.items()
+        for name in (*_ROUTES, *_OPTIONAL)
         if not http.get(f"disable_{name}", False)
-        for route in some
+        for route in (_ROUTES[name] if name in _ROUTES else _optional(name))
     ]
     if own is not None:
         served.insert(0, own)
@@ -112,6 +122,20 @@ def create_app(
         exception_handlers=HANDLERS,
     )
     app.state.room = room
+    app.state.cors = CORSMiddleware(app, **cors)
     app.state.live = live
     app.state.metrics = metrics
     return app
+
+
+def _optional(extra: str) -> Sequence[BaseRoute]:
+    """The routes of an extra; where it is not installed, those that say so."""
+    library, paths = _OPTIONAL[extra]
+    if find_spec(library) is not None:
+        routes: Sequence[BaseRoute] = import_module(f".routes.{extra}", __package__).routes
+        return routes
+
+    async def missing(request: Request) -> Response:
+        return not_installed(extra)
+
+    return [Route(path, missing, methods=["GET", "POST"]) for path in paths]

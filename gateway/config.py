@@ -120,6 +120,8 @@ class _Http:
     disable_runs: bool | None = None
     disable_assistants: bool | None = None
     disable_store: bool | None = None
+    disable_mcp: bool | None = None
+    disable_a2a: bool | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -11,13 +11,17 @@ import msgspec
 
 from greenroom.storage.codec import MAX_DEPTH
 
-__all__ = ["DecodingError", "decode", "shown"]
+__all__ = ["BrokenJson", "DecodingError", "decode", "shown"]
 
 T = TypeVar("T")
 
 
 class DecodingError(ValueError):
     """Bytes that do not fit the shape asked for; the text names the field and the value."""
+
+
+class BrokenJson(DecodingError):
+    """Bytes that are no JSON, or nested too deep to be read."""
 
 
 def decode(data: bytes, shape: type[T]) -> T:
@@ -30,7 +34,7 @@ def decode(data: bytes, shape: type[T]) -> T:
     except RecursionError:
         value = None
     if value is None or _is_deeper_than(data, MAX_DEPTH):
-        raise DecodingError(f"JSON nested deeper than {MAX_DEPTH} levels")
+        raise BrokenJson(f"JSON nested deeper than {MAX_DEPTH} levels")
     return value
 
 
@@ -53,12 +57,12 @@ def _decode(data: bytes, shape: type[T]) -> T:
             text = f"broken JSON: not UTF-8 at byte {where.start}"
         else:
             if isinstance(error, msgspec.ValidationError):
-                text = _misfit(str(error), raw, shape)
-            elif str(error) == "Input data was truncated":
+                raise DecodingError(_misfit(str(error), raw, shape)) from None
+            if str(error) == "Input data was truncated":
                 text = "broken JSON: half of a surrogate pair in a string"
             else:
                 text = f"broken JSON: {str(error).removeprefix('JSON is malformed: ')}"
-        raise DecodingError(text) from None
+        raise BrokenJson(text) from None
 
 
 # Everything but the brackets that are not part of a string.

@@ -26,7 +26,7 @@ from greenroom.graph import GraphError
 from greenroom.graph import errors as graph_errors
 from greenroom.storage import StaleEpoch, StorageAway, StorageError, Unstorable
 
-__all__ = ["HANDLERS", "InternalErrors", "detail", "for_clients", "gone"]
+__all__ = ["HANDLERS", "InternalErrors", "detail", "for_clients", "gone", "not_installed"]
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +53,11 @@ def detail(status: int, text: str, headers: Mapping[str, str] | None = None) -> 
     """The answer to a request that failed."""
     body = msgspec.json.encode({"detail": text})
     return Response(body, status, dict(headers or {}), "application/json")
+
+
+def not_installed(extra: str) -> Response:
+    """The answer where what an extra brings would be."""
+    return detail(404, f"this needs the extra: pip install greenroom[{extra}]")
 
 
 def for_clients(error: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from greenroom.storage.codec import to_json
 
 from .errors import for_clients, gone
 
-__all__ = ["STREAM_HEADERS", "EventStream", "LiveAnswers", "RunResult", "frame"]
+__all__ = ["STREAM_HEADERS", "EventStream", "LiveAnswer", "LiveAnswers", "RunResult", "frame"]
 
 KEEP_ALIVE: Final = 5.0  # seconds of silence
 
@@ -63,7 +63,7 @@ class LiveAnswers:
 
 
 @attrs.define(kw_only=True)
-class _LiveAnswer(ABC):
+class LiveAnswer(ABC):
     """An ASGI response that follows a run.
 
     Keeps the connection alive while there is nothing to say. `on_leave` is called when the client
@@ -124,7 +124,7 @@ class _LiveAnswer(ABC):
 
 
 @attrs.define(kw_only=True)
-class EventStream(_LiveAnswer):
+class EventStream(LiveAnswer):
     """A run's events. `with_ids`: each carries its id, for a client that wants to come back."""
 
     silence = b": heartbeat\r\n\r\n"
@@ -145,7 +145,7 @@ class EventStream(_LiveAnswer):
 
 
 @attrs.define(kw_only=True)
-class RunResult(_LiveAnswer):
+class RunResult(LiveAnswer):
     """A run's final values, as JSON after any number of newlines."""
 
     silence = b"\n"

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from greenroom.actors import Greenroom
-from greenroom.gateway.errors import detail
+from greenroom.gateway.errors import not_installed
 from greenroom.gateway.requests import query_flag
 from greenroom.gateway.responses import json_response
 
@@ -43,7 +43,7 @@ async def info(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     found = request.app.state.metrics
     if found is None:
-        return detail(404, "metrics need the extra: pip install greenroom[metrics]")
+        return not_installed("metrics")
     return Response(found.text(), headers={"content-type": found.content_type})
 
 

@@ -182,7 +182,8 @@ def test_runs_may_be_posted_to_where_the_file_says(folder: Path) -> None:
 
 def test_the_server_answers_as_the_file_says(folder: Path) -> None:
     cors = {"allow_origins": ["https://chat.example"], "max_age": 60}
-    http = {"cors": cors, "mount_prefix": "/agents", "disable_store": True}
+    disabled = {"disable_store": True, "disable_mcp": True, "disable_a2a": False}
+    http = {"cors": cors, "mount_prefix": "/agents", **disabled}
     assert read_config(written(folder, http=http)).http == http
     assert read_config(written(folder)).http == {}
 

@@ -34,7 +34,7 @@ def agent_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     """A server of this test's own, with the graphs of `graphs.py`."""
-    names = ["gated", "questions", "buying", "buying_in_doubt", "remembers", "configured"]
+    names = ["gated", "questions", "buying", "buying_in_doubt", "remembers", "configured", "talks"]
     server = Server(folder=tmp_path, graphs={name: f"{GRAPHS}:{name}" for name in names}).start()
     yield server
     server.stop()

@@ -7,7 +7,17 @@ from typing import Annotated, Any, TypedDict
 
 import trio
 
-from greenroom.graph import END, START, BaseStore, Runtime, StateGraph, interrupt, step
+from greenroom.graph import (
+    END,
+    START,
+    BaseStore,
+    MessagesState,
+    Runtime,
+    StateGraph,
+    emit_message,
+    interrupt,
+    step,
+)
 
 
 class GatedState(TypedDict):
@@ -120,6 +130,22 @@ def recall(state: User, store: BaseStore) -> User:
 
 
 remembers = StateGraph(User).add_node("recall", recall).add_edge(START, "recall").compile()
+
+
+async def talk(state: MessagesState) -> MessagesState:
+    """Says again what it is told, word by word; is asked to ask, asks; to wait, waits for good."""
+    text = state["messages"][-1]["content"]
+    if text == "ask":
+        text = f"so {interrupt('what?')}"
+    elif text == "wait":
+        await trio.sleep_forever()
+    said = {"type": "AIMessageChunk", "id": f"said-{len(state['messages'])}"}
+    for word in text.split():
+        emit_message({**said, "content": f"{word} "})
+    return {"messages": [{"role": "assistant", "content": text, "id": said["id"]}]}
+
+
+talks = StateGraph(MessagesState).add_node("talk", talk).add_edge(START, "talk").compile()
 
 
 class Settings(TypedDict, total=False):

@@ -1,0 +1,295 @@
+"""Model Context Protocol: every assistant is a tool, and each call of it a run of its own.
+
+There are no sessions: a request says all that it needs, and is answered with one JSON body.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any, Final
+
+import msgspec
+from mcp_types import (
+    DEFAULT_NEGOTIATED_VERSION,
+    HEADER_MISMATCH,
+    PROTOCOL_VERSION_META_KEY,
+    SERVER_INFO_META_KEY,
+    UNSUPPORTED_PROTOCOL_VERSION,
+    CallToolRequest,
+    CallToolResult,
+    DiscoverRequest,
+    DiscoverResult,
+    EmptyResult,
+    Implementation,
+    InitializeRequest,
+    InitializeResult,
+    ListToolsRequest,
+    ListToolsResult,
+    PingRequest,
+    Result,
+    ServerCapabilities,
+    TextContent,
+    Tool,
+    ToolsCapability,
+)
+from mcp_types.methods import parse_client_request, serialize_server_result
+from mcp_types.version import (
+    HANDSHAKE_PROTOCOL_VERSIONS,
+    KNOWN_PROTOCOL_VERSIONS,
+    LATEST_HANDSHAKE_VERSION,
+    MODERN_PROTOCOL_VERSIONS,
+)
+from msgspec import UNSET
+from pydantic import ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from greenroom.actors import Closed, Greenroom, GreenroomError
+from greenroom.gateway.decoding import shown
+from greenroom.gateway.errors import detail, for_clients
+from greenroom.gateway.jsonrpc import (
+    INVALID_PARAMS,
+    METHOD_NOT_FOUND,
+    Call,
+    RpcError,
+    answered,
+    misfit,
+    read_call,
+)
+from greenroom.gateway.responses import client, json_response
+from greenroom.gateway.sse import RunResult
+from greenroom.graph import CompiledStateGraph
+from greenroom.storage.codec import to_json
+
+__all__ = ["routes"]
+
+CAPABILITIES: Final = ServerCapabilities(tools=ToolsCapability())
+# The HTTP status of an error, for clients of versions that know one.
+STATUS: Final = {METHOD_NOT_FOUND: 404, INVALID_PARAMS: 400, HEADER_MISMATCH: 400}
+TOOL_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,128}")  # what models can call
+PAGE: Final = 1000
+
+Assistant = Mapping[str, Any]
+
+
+async def post(request: Request) -> Response | RunResult:
+    origin = request.headers.get("origin")
+    # A page that made its own name lead here is no caller of another origin to its browser.
+    if origin is not None and not request.app.state.cors.is_allowed_origin(origin):
+        return detail(403, f"origin: pages of {shown(origin)} may not call; see http.cors")
+    try:
+        call = read_call(await request.body())
+        spoken = _version(request)
+    except RpcError as error:
+        return error.response()
+    if call.id is UNSET:
+        return Response(status_code=202)
+    try:
+        return await _answer(request, call, spoken)
+    except RpcError as error:
+        if spoken in MODERN_PROTOCOL_VERSIONS:
+            error.status = STATUS[error.code]
+        return error.response(call.id)
+
+
+async def delete(request: Request) -> Response:
+    return detail(404, "there are no sessions to end")
+
+
+def _version(request: Request) -> str:
+    given = request.headers.get("mcp-protocol-version", DEFAULT_NEGOTIATED_VERSION)
+    if given not in KNOWN_PROTOCOL_VERSIONS:
+        known = list(KNOWN_PROTOCOL_VERSIONS)
+        text = f"mcp-protocol-version: {shown(given)} is none of {', '.join(known)}"
+        data = {"supported": known, "requested": given}
+        raise RpcError(UNSUPPORTED_PROTOCOL_VERSION, text, data=data, status=400)
+    return given
+
+
+async def _answer(request: Request, call: Call, spoken: str) -> Response | RunResult:
+    params = None if call.params is UNSET else call.params
+    try:
+        asked = parse_client_request(call.method, spoken, params)
+    except KeyError:
+        raise _unknown(call, spoken) from None
+    except ValidationError as error:
+        raise RpcError(INVALID_PARAMS, misfit(error)) from None
+    if spoken in MODERN_PROTOCOL_VERSIONS:
+        _check_headers(request, call)
+    result: Result
+    match asked:
+        case InitializeRequest():
+            wanted = asked.params.protocol_version
+            result = InitializeResult(
+                protocol_version=wanted
+                if wanted in HANDSHAKE_PROTOCOL_VERSIONS
+                else LATEST_HANDSHAKE_VERSION,
+                capabilities=CAPABILITIES,
+                server_info=_server(),
+            )
+        case DiscoverRequest():
+            result = DiscoverResult(
+                supported_versions=list(KNOWN_PROTOCOL_VERSIONS), capabilities=CAPABILITIES
+            )
+        case PingRequest():
+            result = EmptyResult()
+        case ListToolsRequest():
+            if asked.params is not None and asked.params.cursor is not None:
+                raise RpcError(INVALID_PARAMS, "params.cursor: there is one page of tools")
+            tools = [_tool(request, *item) for item in (await _assistants(request)).items()]
+            result = ListToolsResult(tools=tools)
+        case CallToolRequest():
+            name = asked.params.name
+            assistant = (await _assistants(request)).get(name)
+            if assistant is None:
+                raise RpcError(INVALID_PARAMS, f"params.name: there is no tool {shown(name)}")
+            return _run(request, call, spoken, assistant, asked.params.arguments or {})
+        case _:
+            raise _unknown(call, spoken)
+    return json_response(answered(call, _wire(call, spoken, result)))
+
+
+def _server() -> Implementation:
+    return Implementation(name="greenroom", version=version("greenroom"))
+
+
+def _unknown(call: Call, spoken: str) -> RpcError:
+    return RpcError(METHOD_NOT_FOUND, f"method: there is no {shown(call.method)} in {spoken}")
+
+
+def _check_headers(request: Request, call: Call) -> None:
+    """Newer clients say in headers, for what stands between, what the body says."""
+    assert call.params is not UNSET
+    said = {
+        "mcp-protocol-version": call.params["_meta"][PROTOCOL_VERSION_META_KEY],
+        "mcp-method": call.method,
+    }
+    if call.method == "tools/call":
+        said["mcp-name"] = call.params["name"]
+    for header, value in said.items():
+        given = request.headers.getlist(header)
+        if given != [value]:
+            text = f"{header}: the header says {shown(given)}, the body {shown(value)}"
+            raise RpcError(HEADER_MISMATCH, text)
+
+
+def _wire(call: Call, spoken: str, result: Result) -> dict[str, Any]:
+    data = result.model_dump(by_alias=True, mode="json", exclude_none=True)
+    if spoken in MODERN_PROTOCOL_VERSIONS:
+        data["_meta"] = {
+            SERVER_INFO_META_KEY: _server().model_dump(by_alias=True, exclude_none=True)
+        }
+    return serialize_server_result(call.method, spoken, data)
+
+
+# Tools.
+
+
+async def _assistants(request: Request) -> dict[str, Assistant]:
+    """Those that can be called, by the name of their tool: their own, or their id where a tool
+    cannot have that or several do."""
+    search = client(request).assistants.search
+    found: list[Assistant] = []
+    while len(found) % PAGE == 0:
+        page = await search(limit=PAGE, offset=len(found), sort_by="name", sort_order="asc")
+        found += page
+        if not page:
+            break
+    names = Counter(assistant["name"] for assistant in found)
+    ids = {assistant["assistant_id"] for assistant in found}
+    graphs = _room(request).graphs
+    return {
+        name
+        if names[name := one["name"]] == 1 and TOOL_NAME.fullmatch(name) and name not in ids
+        else one["assistant_id"]: one
+        for one in found
+        if one["graph_id"] in graphs
+    }
+
+
+def _tool(request: Request, name: str, assistant: Assistant) -> Tool:
+    return Tool(
+        name=name,
+        title=assistant["name"],
+        description=assistant["description"],
+        input_schema=_input_schema(_graph(request, assistant)),
+    )
+
+
+def _room(request: Request) -> Greenroom:
+    room: Greenroom = request.app.state.room
+    return room
+
+
+def _graph(request: Request, assistant: Assistant) -> CompiledStateGraph:
+    return _room(request).graphs[assistant["graph_id"]]
+
+
+def _input_schema(graph: CompiledStateGraph) -> dict[str, Any]:
+    schema = graph.get_input_jsonschema()
+    if not _is_wrapped(schema):
+        return schema
+    wrapped = {"type": "object", "required": ["input"]}
+    if "$defs" in schema:
+        wrapped["$defs"] = schema.pop("$defs")
+    return {**wrapped, "properties": {"input": schema}}
+
+
+def _is_wrapped(schema: Mapping[str, Any]) -> bool:
+    """Arguments are an object: a graph that takes something else finds it in `input`."""
+    return schema.get("type") != "object"
+
+
+def _run(
+    request: Request, call: Call, spoken: str, assistant: Assistant, arguments: Mapping[str, Any]
+) -> RunResult:
+    graph = _graph(request, assistant)
+    given = arguments.get("input") if _is_wrapped(graph.get_input_jsonschema()) else arguments
+
+    async def result() -> dict[str, Any]:
+        try:
+            values = await client(request).runs.wait(
+                None,
+                assistant["assistant_id"],
+                input=given,
+                raise_error=False,
+                on_disconnect="cancel",
+            )
+        except Closed:
+            raise
+        except GreenroomError as error:
+            said = _failed(str(error))
+        else:
+            said = _came_to(values)
+        return answered(call, _wire(call, spoken, said))
+
+    return RunResult(
+        live=request.app.state.live, headers={"content-type": "application/json"}, result=result
+    )
+
+
+def _came_to(values: Any) -> CallToolResult:
+    if isinstance(values, dict) and "__error__" in values:
+        error = for_clients(values["__error__"])
+        return _failed(f"{error['error']}: {error['message']}")
+    text = to_json(values)
+    plain = msgspec.json.decode(text)
+    return CallToolResult(
+        content=[TextContent(text=text.decode())],
+        structured_content=plain if isinstance(plain, dict) else {"result": plain},
+    )
+
+
+def _failed(text: str) -> CallToolResult:
+    return CallToolResult(content=[TextContent(text=text)], is_error=True)
+
+
+routes = [
+    Route(path, endpoint, methods=[method])
+    for path in ("/mcp", "/mcp/")
+    for method, endpoint in (("POST", post), ("DELETE", delete))
+]
