@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 import trio
 
@@ -27,7 +27,9 @@ from .meters import Census, Meters
 from .supervisor import Supervisor
 from .ttl import CheckpointerConfig
 
-__all__ = ["Greenroom"]
+__all__ = ["MAX_QUEUED_RUNS", "Greenroom"]
+
+MAX_QUEUED_RUNS: Final = 1000
 
 
 class Greenroom:
@@ -38,7 +40,8 @@ class Greenroom:
     `StoreConfig`; nodes are given it unless their graph has one of its own, and `client.store` is
     the same. `checkpointer`: how threads are kept, see `CheckpointerConfig`. `grace_period`:
     seconds that a run may take to stop before it is given up on.
-    `idle_timeout`: seconds that a thread with nothing to do stays in memory.
+    `idle_timeout`: seconds that a thread with nothing to do stays in memory. `max_queued_runs`: how
+    many runs of a thread may wait; one more is refused with TooMany.
 
     Entering takes the storage, raising StorageHeld if another process has it and StorageError if it
     cannot be used, and carries on with the runs that an earlier process left. Leaving stops the
@@ -58,6 +61,7 @@ class Greenroom:
         checkpointer: CheckpointerConfig | None = None,
         grace_period: float = 5.0,
         idle_timeout: float = 10.0,
+        max_queued_runs: int = MAX_QUEUED_RUNS,
         world: World | None = None,
     ) -> None:
         for name, graph in graphs.items():
@@ -72,6 +76,7 @@ class Greenroom:
         self._checkpointer = checkpointer or CheckpointerConfig()
         self._grace_period = grace_period
         self._idle_timeout = idle_timeout
+        self._max_queued_runs = max_queued_runs
         self._world = world or World()
         for graph in self.graphs.values():
             self.storage.types.declare(graph.declared)
@@ -98,6 +103,7 @@ class Greenroom:
                 ttl=self._checkpointer.get("ttl") or {},
                 grace_period=self._grace_period,
                 idle_timeout=self._idle_timeout,
+                max_queued_runs=self._max_queued_runs,
             )
             self.client = Client(self._supervisor)
             await self.client.assistants.register()

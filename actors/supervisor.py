@@ -56,7 +56,7 @@ class Supervisor:
     """Owns the actors and the tasks of their runs.
 
     `grace_period`: seconds that a run told to stop may take. `idle_timeout`: seconds that an actor
-    with nothing to do stays awake.
+    with nothing to do stays awake. `max_queued_runs`: how many runs of a thread may wait.
     """
 
     session: StorageSession
@@ -67,6 +67,7 @@ class Supervisor:
     ttl: ThreadTTLConfig
     grace_period: float
     idle_timeout: float
+    max_queued_runs: int
     event_ids: EventIds = attrs.field(init=False)
     feeds: Feeds = attrs.field(init=False, factory=Feeds)
     meters: Meters = attrs.field(init=False, factory=Meters)

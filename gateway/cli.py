@@ -150,6 +150,7 @@ def _run(
                 storage=kept_in,
                 store=store,
                 checkpointer=read.checkpointer,
+                max_queued_runs=read.max_queued_runs,
                 host=host,
                 port=port,
                 http=http,

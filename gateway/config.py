@@ -19,7 +19,7 @@ import msgspec
 from dotenv.parser import parse_stream
 from msgspec import Meta
 
-from greenroom.actors import CheckpointerConfig
+from greenroom.actors import MAX_QUEUED_RUNS, CheckpointerConfig
 from greenroom.actors.ttl import LONGEST
 from greenroom.graph import CompiledStateGraph, StateGraph
 from greenroom.graph.store import StoreConfig
@@ -91,6 +91,10 @@ class _Http:
     disable_runs: bool | None = None
     disable_assistants: bool | None = None
     disable_store: bool | None = None
+    max_body_size: Annotated[int, Meta(ge=1)] | None = None
+    body_timeout: Annotated[float, Meta(gt=0)] | None = None
+    max_open_streams: Annotated[int, Meta(ge=1)] | None = None
+    max_header_size: Annotated[int, Meta(ge=1024)] | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -101,6 +105,7 @@ class _Keys:
     store: _Store = attrs.field(factory=_Store)
     checkpointer: _Checkpointer = attrs.field(factory=_Checkpointer)
     http: _Http = attrs.field(factory=_Http)
+    max_queued_runs: Annotated[int, Meta(ge=1)] = MAX_QUEUED_RUNS
 
 
 @attrs.frozen(kw_only=True)
@@ -110,7 +115,8 @@ class Config:
     `graphs`: name to `./file.py:attribute`. `dependencies`: folders to import from. `env`:
     environment variables. `store`: as `StoreConfig`, but for `embed`, which is
     `./file.py:function`. `checkpointer`: how threads are kept. `http`: how the server answers.
-    Relative paths are relative to the file's folder.
+    `max_queued_runs`: how many runs of a thread may wait. Relative paths are relative to the
+    file's folder.
     """
 
     path: Path
@@ -120,6 +126,7 @@ class Config:
     store: Mapping[str, Mapping[str, Any]]
     checkpointer: CheckpointerConfig
     http: HttpConfig
+    max_queued_runs: int
 
 
 def find_config(folder: Path) -> Path:
@@ -150,6 +157,7 @@ def read_config(path: Path) -> Config:
         store=_given(keys.store),
         checkpointer=cast(CheckpointerConfig, _given(keys.checkpointer)),
         http=cast(HttpConfig, _given(keys.http)),
+        max_queued_runs=keys.max_queued_runs,
     )
 
 
