@@ -86,6 +86,6 @@ class WholeBody:
                 text += " and more"
             return detail(413, f"{text}; at most {self.limit} are taken")
         if not body.whole:
-            text = f"{body.size} bytes of the body came within {self.timeout:g} s, and not the rest"
+            text = f"{body.size} bytes of the body came in {self.timeout:g} s, and not the rest"
             return detail(408, text)
         return None
