@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -359,6 +360,15 @@ async def test_a_client_that_goes_away_in_the_middle_of_much_is_forgotten(server
         await until(stream, b"xxx")
 
     assert await server.answers()
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="not on this system")
+async def test_a_machine_that_has_gone_is_not_sent_to_for_long() -> None:
+    (listener,) = await listen("127.0.0.1", 0)
+    port = listener.socket.getsockname()[1]
+    async with listener, await trio.open_tcp_stream("127.0.0.1", port):
+        async with await listener.accept() as accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 30_000
 
 
 async def test_a_port_that_is_taken_is_named(server: Server) -> None:
