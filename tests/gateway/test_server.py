@@ -164,6 +164,7 @@ async def test_a_body_that_does_not_come_is_not_waited_for(server: Server, part:
     assert await server.answers()
 
 
+@pytest.mark.parametrize("most", [1])
 @pytest.mark.parametrize("http", [{"body_timeout": 0.5, "max_body_size": 1000}])
 @pytest.mark.parametrize("chunk", [b"1\r\nx\r\n" * 1000, b"ffff\r\n" + b"x" * 65535 + b"\r\n"])
 async def test_a_body_without_end_ends_its_connection(server: Server, chunk: bytes) -> None:
@@ -172,11 +173,10 @@ async def test_a_body_without_end_ends_its_connection(server: Server, chunk: byt
             await stream.send_all(chunk)
 
     async with await server.connect(CHUNKED.encode()) as stream:
-        await stream.send_all(chunk)
-        assert await server.answers()
         with pytest.raises(trio.BrokenResourceError):
             await send_without_end()
-    assert await server.answers()
+    await trio.testing.wait_all_tasks_blocked()
+    assert await server.answers()  # in the place of the connection that ended
 
 
 @pytest.fixture
@@ -366,9 +366,12 @@ async def test_a_client_that_goes_away_in_the_middle_of_much_is_forgotten(server
 async def test_a_machine_that_has_gone_is_not_sent_to_for_long() -> None:
     (listener,) = await listen("127.0.0.1", 0)
     port = listener.socket.getsockname()[1]
-    async with listener, await trio.open_tcp_stream("127.0.0.1", port):
-        async with await listener.accept() as accepted:
-            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 30_000
+    async with (
+        listener,
+        await trio.open_tcp_stream("127.0.0.1", port),
+        await listener.accept() as accepted,
+    ):
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 30_000
 
 
 async def test_a_port_that_is_taken_is_named(server: Server) -> None:
