@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ["Closed", "Conflict", "GreenroomError", "Invalid", "NotFound", "Refused", "RunFailed"]
+__all__ = [
+    "Closed",
+    "Conflict",
+    "GreenroomError",
+    "Invalid",
+    "NotFound",
+    "Refused",
+    "RunFailed",
+    "TooMany",
+]
 
 
 class GreenroomError(Exception):
@@ -23,6 +32,10 @@ class Invalid(GreenroomError):
 
 class Refused(GreenroomError):
     """Well formed, but not possible as things stand."""
+
+
+class TooMany(GreenroomError):
+    """As many as there may be are there already; it may be tried again later."""
 
 
 class Closed(GreenroomError):

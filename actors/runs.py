@@ -27,7 +27,7 @@ from .active import (
     run_config,
     told_to_stop,
 )
-from .errors import Conflict, GreenroomError, NotFound
+from .errors import Conflict, GreenroomError, NotFound, TooMany
 from .events import RunStream
 from .mailbox import Accepted, Cancel, DeleteRun, Mailbox, Submit
 from .multitask import Stop, admit
@@ -101,11 +101,17 @@ class ThreadRuns:
         if any(run.kwargs["temporary"] for run in self._unfinished()):
             raise Conflict(f"Thread {state.thread_id!r} is of one run, and is deleted with it")
         admission = admit(message.strategy, busy=self.busy)
-        outcome = "accepted" if admission.accepted else "refused"
+        full = self.busy and len(self.queue) >= self.house.max_queued_runs
+        outcome = "accepted" if admission.accepted and not full else "refused"
         self.house.meters.admissions[message.strategy, outcome] += 1
         if not admission.accepted:
             raise Conflict(
                 f"Thread {state.thread_id!r} has a run in flight and multitask_strategy is 'reject'"
+            )
+        if full:
+            raise TooMany(
+                f"Thread {state.thread_id!r} has {len(self.queue)} runs waiting; "
+                f"at most {self.house.max_queued_runs} may"
             )
         run = attrs.evolve(
             message.run,

@@ -29,8 +29,9 @@ from .supervisor import Supervisor
 from .ttl import CheckpointerConfig
 from .webhooks import Poster
 
-__all__ = ["RUN_TIMEOUT", "Greenroom"]
+__all__ = ["MAX_QUEUED_RUNS", "RUN_TIMEOUT", "Greenroom"]
 
+MAX_QUEUED_RUNS: Final = 1000
 RUN_TIMEOUT: Final = 3600.0  # seconds
 
 
@@ -44,9 +45,9 @@ class Greenroom:
     seconds that a run may take, counted anew when it is taken up after a restart; None for no
     limit. One that takes longer is stopped, and ends `timeout`. `grace_period`: seconds that a run
     may take to stop before it is given up on.
-    `idle_timeout`: seconds that a thread with nothing to do stays in memory. `poster`: what posts
-    to the webhooks of runs, as `greenroom.gateway.WebhookPoster` does; without one they are
-    refused.
+    `idle_timeout`: seconds that a thread with nothing to do stays in memory. `max_queued_runs`: how
+    many runs of a thread may wait; one more is refused with TooMany. `poster`: what posts to the
+    webhooks of runs, as `greenroom.gateway.WebhookPoster` does; without one they are refused.
 
     Entering takes the storage, raising StorageHeld if another process has it and StorageError if it
     cannot be used, and carries on with the runs that an earlier process left. Leaving stops the
@@ -68,6 +69,7 @@ class Greenroom:
         grace_period: float = 5.0,
         idle_timeout: float = 10.0,
         poster: Poster | None = None,
+        max_queued_runs: int = MAX_QUEUED_RUNS,
         world: World | None = None,
     ) -> None:
         for name, graph in graphs.items():
@@ -86,6 +88,7 @@ class Greenroom:
         self._grace_period = grace_period
         self._idle_timeout = idle_timeout
         self._poster = poster
+        self._max_queued_runs = max_queued_runs
         self._world = world or World()
         for graph in self.graphs.values():
             self.storage.types.declare(graph.declared)
@@ -114,6 +117,7 @@ class Greenroom:
                 grace_period=self._grace_period,
                 idle_timeout=self._idle_timeout,
                 poster=self._poster,
+                max_queued_runs=self._max_queued_runs,
             )
             self.client = Client(self._supervisor)
             await self._supervisor.assistants.register()

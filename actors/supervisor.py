@@ -59,7 +59,8 @@ class Supervisor:
     """Owns the actors and the tasks of their runs.
 
     `run_timeout`: seconds that a run may take. `grace_period`: seconds that a run told to stop may
-    take. `idle_timeout`: seconds that an actor with nothing to do stays awake.
+    take. `idle_timeout`: seconds that an actor with nothing to do stays awake. `max_queued_runs`:
+    how many runs of a thread may wait.
     """
 
     session: StorageSession
@@ -72,6 +73,7 @@ class Supervisor:
     grace_period: float
     idle_timeout: float
     poster: Poster | None
+    max_queued_runs: int
     event_ids: EventIds = attrs.field(init=False)
     feeds: Feeds = attrs.field(init=False, factory=Feeds)
     meters: Meters = attrs.field(init=False, factory=Meters)

@@ -21,12 +21,12 @@ from .body import WholeBody
 from .errors import HANDLERS, InternalErrors, not_installed
 from .own import OwnRoutes
 from .routes import assistants, crons, runs, store, system, threads
-from .sse import LiveAnswers
+from .sse import MAX_OPEN_STREAMS, LiveAnswers
 
 __all__ = ["CorsConfig", "HttpConfig", "create_app"]
 
 MAX_BODY_SIZE: Final = 16 * 1024 * 1024  # bytes
-
+BODY_TIMEOUT: Final = 60.0  # seconds
 
 EXPOSED: Final = ("Content-Location", "Location", "X-Pagination-Total", "X-Pagination-Next")
 _ROUTES: Final[Mapping[str, Sequence[BaseRoute]]] = {
@@ -60,7 +60,10 @@ class HttpConfig(TypedDict, total=False):
     """The key `http` of a configuration file.
 
     `mount_prefix`: a path that all others follow, such as `/agents`. `disable_meta` (`/ok`,
-    `/info`, `/metrics`), `disable_threads`, …: answer 404 to these.
+    `/info`, `/metrics`), `disable_threads`, …: answer 404 to these. `max_body_size`, in bytes, and
+    `body_timeout`, in seconds, of a request's body: 413 and 408 where there is more of it, or it
+    has not come. `max_open_streams`: how many requests may follow runs at a time; 429 to one more.
+    `max_header_size`, in bytes, of the request line and the headers, on Greenroom's own server.
     """
 
     cors: CorsConfig
@@ -72,6 +75,10 @@ class HttpConfig(TypedDict, total=False):
     disable_store: bool
     disable_mcp: bool
     disable_a2a: bool
+    max_body_size: int
+    body_timeout: float
+    max_open_streams: int
+    max_header_size: int
 
 
 def create_app(
@@ -80,14 +87,12 @@ def create_app(
     http: HttpConfig | None = None,
     own: OwnRoutes | None = None,
     api_key: str | None = None,
-    max_body_size: int = MAX_BODY_SIZE,
 ) -> Starlette:
     """The LangGraph Agent Server API over an open `room`.
 
-    `http`: which pages may call it, where it lies, and what of it is there. `own`: routes that come
-    before these. `api_key`: what callers
-    must show, but for `/ok`; None: anybody may call. `max_body_size`: in bytes; a longer request is
-    answered 413. The app runs on trio, and the room must outlive its server.
+    `http`: which pages may call it, where it lies, what of it is there, and its limits. `own`:
+    routes that come before these. `api_key`: what callers must show, but for `/ok`; None: anybody
+    may call. The app runs on trio, and the room must outlive its server.
     """
     http = http or HttpConfig()
     prefix = http.get("mount_prefix", "").rstrip("/")
@@ -105,11 +110,15 @@ def create_app(
     middleware = [
         Middleware(CORSMiddleware, **cors),
         Middleware(InternalErrors),
-        Middleware(WholeBody, limit=max_body_size),
+        Middleware(
+            WholeBody,
+            limit=http.get("max_body_size", MAX_BODY_SIZE),
+            timeout=http.get("body_timeout", BODY_TIMEOUT),
+        ),
     ]
     if api_key is not None:
         middleware.append(Middleware(ApiKey, key=api_key, open_path=f"{prefix}/ok"))
-    live = LiveAnswers()
+    live = LiveAnswers(http.get("max_open_streams", MAX_OPEN_STREAMS))
     metrics = None
     if find_spec("prometheus_client") is not None:
         from .metrics import CountRequests, ServerMetrics

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import attrs
+import trio
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .errors import detail
@@ -9,50 +12,80 @@ from .errors import detail
 __all__ = ["WholeBody"]
 
 
+@attrs.define
+class _Body:
+    """What has come of a body of which `limit` bytes are kept. `whole`: all of it; `left`: the
+    client has gone."""
+
+    limit: int
+    size: int = 0
+    whole: bool = False
+    left: bool = False
+    content: bytearray = attrs.field(factory=bytearray)
+
+    async def read(self, receive: Receive) -> None:
+        while not (self.whole or self.left):
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                self.left = True
+                return
+            chunk = message.get("body", b"")
+            self.size += len(chunk)
+            if self.size <= self.limit:
+                self.content += chunk
+            else:
+                self.content.clear()
+            self.whole = not message.get("more_body", False)
+
+
 class WholeBody:
-    """Middleware: reads the body, and answers 413 where it is longer than `limit` bytes.
+    """Middleware: reads the body, and answers 413 where it is longer than `limit` bytes, and 408
+    where not all of it has come after `timeout` seconds.
 
     Every route needs all of it. A body is read to its end even if it is too long or nobody wants
     it: many clients do not look at the answer before they have sent everything, and a connection
     of hypercorn's stalls for good when the application has gone and body is left.
     """
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
+    def __init__(self, app: ASGIApp, limit: int, timeout: float) -> None:
         self.app = app
         self.limit = limit
+        self.timeout = timeout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        chunks: list[bytes] = []
-        size = 0
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return
-            size += len(message["body"])
-            if size <= self.limit:
-                chunks.append(message["body"])
-            else:
-                chunks.clear()
-            if not message["more_body"]:
-                break
-        if size > self.limit:
-            text = f"the body has {size} bytes; at most {self.limit} are taken"
-            await detail(413, text)(scope, receive, send)
+        body = _Body(self.limit)
+        with trio.move_on_after(self.timeout):
+            await body.read(receive)
+        if body.left:
             return
-        body: Message | None = {
-            "type": "http.request",
-            "body": b"".join(chunks),
-            "more_body": False,
-        }
+        refusal = self._refusal(body)
+        if refusal is not None:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(body.read, receive)  # what comes until the connection is closed
+                await refusal(scope, receive, send)
+            return
+        content = bytes(body.content)
+        message: Message | None = {"type": "http.request", "body": content, "more_body": False}
 
         async def receive_whole() -> Message:
-            nonlocal body
-            if body is None:
+            nonlocal message
+            if message is None:
                 return await receive()
-            message, body = body, None
-            return message
+            whole, message = message, None
+            return whole
 
         await self.app(scope, receive_whole, send)
+
+    def _refusal(self, body: _Body) -> Response | None:
+        if body.size > self.limit:
+            text = f"the body has {body.size} bytes"
+            if not body.whole:
+                text += " and more"
+            return detail(413, f"{text}; at most {self.limit} are taken")
+        if not body.whole:
+            text = f"{body.size} bytes of the body came in {self.timeout:g} s, and not the rest"
+            return detail(408, text)
+        return None

@@ -174,6 +174,7 @@ def _run(
                 checkpointer=read.checkpointer,
                 run_timeout=run_timeout or read.run_timeout,
                 poster=WebhookPoster(read.webhooks),
+                max_queued_runs=read.max_queued_runs,
                 host=host,
                 port=port,
                 http=http,

@@ -21,7 +21,7 @@ from dotenv.parser import parse_stream
 from msgspec import Meta
 from starlette.applications import Starlette
 
-from greenroom.actors import CheckpointerConfig
+from greenroom.actors import MAX_QUEUED_RUNS, CheckpointerConfig
 from greenroom.actors.runtime import RUN_TIMEOUT
 from greenroom.actors.ttl import LONGEST
 from greenroom.graph import CompiledStateGraph, StateGraph
@@ -122,6 +122,10 @@ class _Http:
     disable_store: bool | None = None
     disable_mcp: bool | None = None
     disable_a2a: bool | None = None
+    max_body_size: Annotated[int, Meta(ge=1)] | None = None
+    body_timeout: Annotated[float, Meta(gt=0)] | None = None
+    max_open_streams: Annotated[int, Meta(ge=1)] | None = None
+    max_header_size: Annotated[int, Meta(ge=1024)] | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -134,6 +138,7 @@ class _Keys:
     run_timeout: Annotated[float, Meta(gt=0)] | None = RUN_TIMEOUT
     webhooks: _Webhooks = attrs.field(factory=_Webhooks)
     http: _Http = attrs.field(factory=_Http)
+    max_queued_runs: Annotated[int, Meta(ge=1)] = MAX_QUEUED_RUNS
 
 
 @attrs.frozen(kw_only=True)
@@ -143,8 +148,9 @@ class Config:
     `graphs`: name to `./file.py:attribute`. `dependencies`: folders to import from. `env`:
     environment variables. `store`: as `StoreConfig`, but for `embed`, which is
     `./file.py:function`. `checkpointer`: how threads are kept. `run_timeout`: seconds that a run
-    may take, None for no limit. `webhooks`: where runs may be posted to. `http`: how the server
-    answers. `app`: the user's own routes, as `./file.py:app`. Relative paths are relative to the
+    may take, None for no limit. `max_queued_runs`: how many runs of a thread may wait. `webhooks`:
+    where runs may be posted to. `http`: how the server answers. `app`: the user's own routes, as
+    `./file.py:app`. Relative paths are relative to the
     file's folder.
     """
 
@@ -158,6 +164,7 @@ class Config:
     webhooks: URLPolicy
     http: HttpConfig
     app: str | None
+    max_queued_runs: int
 
 
 def find_config(folder: Path) -> Path:
@@ -192,6 +199,7 @@ def read_config(path: Path) -> Config:
         webhooks=_policy(path, keys.webhooks.url),
         app=http.pop("app", None),
         http=cast(HttpConfig, http),
+        max_queued_runs=keys.max_queued_runs,
     )
 
 

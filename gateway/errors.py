@@ -20,6 +20,7 @@ from greenroom.actors import (
     Invalid,
     NotFound,
     Refused,
+    TooMany,
 )
 from greenroom.actors import errors as actor_errors
 from greenroom.graph import GraphError
@@ -35,8 +36,11 @@ _STATUS: Final[dict[type[GreenroomError], int]] = {
     Conflict: 409,
     Invalid: 422,
     Refused: 400,
+    TooMany: 429,
     Closed: 503,
 }
+
+RETRY_AFTER: Final = 5  # seconds
 
 # What these say was said on purpose, by the graph's author or by Greenroom. What others say may be
 # a secret of the server's: an address, a path, a query.
@@ -75,7 +79,8 @@ def gone(error: NotFound) -> dict[str, str]:
 async def _on_greenroom_error(request: Request, error: Exception) -> Response:
     for kind, status in _STATUS.items():
         if isinstance(error, kind):
-            return detail(status, str(error))
+            headers = {"Retry-After": str(RETRY_AFTER)} if kind is TooMany else None
+            return detail(status, str(error), headers)
     raise error
 
 

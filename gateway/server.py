@@ -6,11 +6,12 @@ import errno
 import gc
 import logging
 import os
+import resource
 import signal
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import partial
 from types import FrameType
 from typing import Final
@@ -18,17 +19,16 @@ from typing import Final
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
-from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
-from hypercorn.typing import ConnectionState
 from starlette.applications import Starlette
 
-from greenroom.actors import CheckpointerConfig, Greenroom
+from greenroom.actors import MAX_QUEUED_RUNS, CheckpointerConfig, Greenroom
 from greenroom.graph import CompiledStateGraph
 from greenroom.graph.store import StoreConfig
 from greenroom.storage import Storage
 
 from .app import HttpConfig, create_app
+from .connection import Connection, Connections
 from .own import OwnRoutes
 from .webhooks import WebhookPoster
 
@@ -41,6 +41,10 @@ IDLE_TIMEOUT: Final = 75.0  # seconds: longer than the usual proxy keeps a conne
 DRAIN_TIME: Final = 1.0  # seconds that requests under way get when the server stops
 GRACE_PERIOD: Final = 5.0  # seconds from the signal to the end of the process
 GC_THRESHOLD: Final = 50_000
+USER_TIMEOUT: Final = 30.0  # seconds in which a client's machine must acknowledge what it is sent
+MAX_HEADER_SIZE: Final = 16 * 1024  # bytes
+DESCRIPTORS: Final = 65_536  # open files and sockets that the process asks for
+NOT_FOR_CLIENTS: Final = 64  # of these
 
 
 class ListenError(Exception):
@@ -50,13 +54,19 @@ class ListenError(Exception):
 async def listen(host: str, port: int) -> list[trio.SocketListener]:
     """Bind an address; port 0 finds a free one. Raises ListenError."""
     try:
-        return await trio.open_tcp_listeners(port, host=host, backlog=BACKLOG)
+        listeners = await trio.open_tcp_listeners(port, host=host, backlog=BACKLOG)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             text = f"port {port} of {host} is taken by another program; choose one with --port"
         else:
             text = f"cannot listen on {host}, port {port}: {error.strerror}"
         raise ListenError(text) from error
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        for listener in listeners:  # connections inherit it
+            listener.socket.setsockopt(
+                socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(USER_TIMEOUT * 1000)
+            )
+    return listeners
 
 
 async def serve(
@@ -67,6 +77,7 @@ async def serve(
     checkpointer: CheckpointerConfig | None = None,
     run_timeout: float | None,
     poster: WebhookPoster,
+    max_queued_runs: int = MAX_QUEUED_RUNS,
     host: str,
     port: int,
     http: HttpConfig | None = None,
@@ -82,6 +93,7 @@ async def serve(
     the storage ends the process as a signal does.
     """
     listeners = await listen(host, port)
+    most = _raise_descriptors() - NOT_FOR_CLIENTS
     async with (
         Greenroom(
             graphs,
@@ -89,6 +101,7 @@ async def serve(
             store=store,
             checkpointer=checkpointer,
             run_timeout=run_timeout,
+            max_queued_runs=max_queued_runs,
             poster=poster,
         ) as room,
         nullcontext() if own is None else own.lifespan(),
@@ -103,38 +116,53 @@ async def serve(
             nursery.start_soon(_end_without, room)
             if until is not None:
                 nursery.start_soon(_stop_after, until, stop)
-            await serve_connections(app, listeners, stop)
+            await serve_connections(
+                app,
+                listeners,
+                stop,
+                max_connections=most,
+                max_header_size=(http or {}).get("max_header_size", MAX_HEADER_SIZE),
+            )
             nursery.cancel_scope.cancel()
 
 
 async def serve_connections(
-    app: Starlette, listeners: list[trio.SocketListener], stop: trio.Event
+    app: Starlette,
+    listeners: list[trio.SocketListener],
+    stop: trio.Event,
+    *,
+    max_connections: int = 1000,
+    max_header_size: int = MAX_HEADER_SIZE,
 ) -> None:
     """Serve an app until `stop`: then accept nothing more, break off live answers, and give other
     requests DRAIN_TIME.
 
-    This is hypercorn's trio worker with three things that it lacks: a connection that fails takes
-    no other with it, one whose client has gone is let go of at once, and one whose client has
-    stopped reading does not hold up the end.
+    This is hypercorn's trio worker, but for what one client can do to the others or to the end: a
+    connection that fails takes no other with it, and one whose client has stopped reading, or
+    sends on and on, holds up nothing. `max_connections`: one more takes the place of an idle one.
+    `max_header_size`: in bytes, with the request line.
     """
     config = Config()
     config.errorlog = logger
     config.keep_alive_timeout = IDLE_TIMEOUT
+    config.h11_max_incomplete_size = max_header_size
     context = WorkerContext(max_requests=None)
     wrapped = ASGIWrapper(app)  # type: ignore[arg-type]  # hypercorn spells ASGI's types out
-    streams: set[trio.SocketStream] = set()
+    open_ones = Connections(max_connections)
 
     async def serve_connection(stream: trio.SocketStream) -> None:
-        streams.add(stream)
+        connection = Connection(wrapped, config, context, stream)
         try:
-            await _Connection(wrapped, config, context, ConnectionState({}), stream).run()  # type: ignore[arg-type]
+            with open_ones.place(connection) as found:
+                if found:
+                    await connection.run()
+                else:
+                    connection.cut_off()
         except Exception:
             logger.exception("a connection failed")
-        finally:
-            streams.discard(stream)
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_break_off, streams, stop)
+        nursery.start_soon(_break_off, open_ones, stop)
         async with trio.open_nursery() as connections:
             async with trio.open_nursery() as accepting:
                 accepting.start_soon(
@@ -153,20 +181,24 @@ async def serve_connections(
         nursery.cancel_scope.cancel()
 
 
-class _Connection(TCPServer):
-    async def _read_data(self) -> None:
-        await super()._read_data()
-        await self.idle_task.stop()  # it would keep the socket of a client that has gone
-
-
-async def _break_off(streams: set[trio.SocketStream], stop: trio.Event) -> None:
-    # hypercorn shields its sends, and a client that reads nothing would block one for ever.
+async def _break_off(open_ones: Connections, stop: trio.Event) -> None:
+    # Sends are shielded, and a client that reads nothing would block one until it is cut off.
     try:
         await stop.wait()
         await trio.sleep(DRAIN_TIME)
     finally:
-        for stream in streams:
-            stream.socket.close()
+        open_ones.close()
+
+
+def _raise_descriptors() -> int:
+    """Let the process have as many open files and sockets as it may, and say how many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
+    if 0 <= soft < wanted:
+        with suppress(OSError, ValueError):  # some systems have limits that they do not tell
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            return wanted
+    return DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
 
 
 def _stop_on_signals() -> trio.Event:

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from typing import Any, ClassVar, Final
 
 import attrs
 import msgspec
 import trio
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from greenroom.actors import Closed, NotFound, StreamPart
+from greenroom.actors import Closed, NotFound, StreamPart, TooMany
 from greenroom.storage.codec import to_json
 
 from .errors import for_clients, gone
 
-__all__ = ["STREAM_HEADERS", "EventStream", "LiveAnswer", "LiveAnswers", "RunResult", "frame"]
+__all__ = [
+    "MAX_OPEN_STREAMS",
+    "STREAM_HEADERS",
+    "EventStream",
+    "LiveAnswer",
+    "LiveAnswers",
+    "OpenStream",
+    "RunResult",
+    "frame",
+]
 
 KEEP_ALIVE: Final = 5.0  # seconds of silence
+MAX_OPEN_STREAMS: Final = 5000
+MOST_AT_ONCE: Final = 1024 * 1024  # bytes of events, but for one that is longer by itself
 
 STREAM_HEADERS: Final = {
     "content-type": "text/event-stream; charset=utf-8",
@@ -36,13 +47,29 @@ def frame(event: str, data: bytes, event_id: int | None = None) -> bytes:
 
 @attrs.define
 class LiveAnswers:
-    """The answers under way that end only when their run does, so that a server can stop."""
+    """The answers under way that end only when their run does, so that a server can stop.
 
+    `most`: how many requests for such an answer may be under way.
+    """
+
+    most: int = MAX_OPEN_STREAMS
+    _asked: int = 0
     _scopes: set[trio.CancelScope] = attrs.field(factory=set)
     _closed: bool = False
 
     def __len__(self) -> int:
         return len(self._scopes)
+
+    @contextlib.contextmanager
+    def place(self) -> Iterator[None]:
+        """For a request that wants such an answer. Raises TooMany."""
+        if self._asked >= self.most:
+            raise TooMany(f"{self._asked} streams are open; at most {self.most} may be")
+        self._asked += 1
+        try:
+            yield
+        finally:
+            self._asked -= 1
 
     def add(self, scope: trio.CancelScope) -> None:
         self._scopes.add(scope)
@@ -60,6 +87,19 @@ class LiveAnswers:
         self._closed = True
         for scope in self._scopes:
             scope.cancel()
+
+
+class OpenStream:
+    """Middleware of the routes that answer for as long as a run lasts: each takes a place before it
+    starts anything."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        live: LiveAnswers = scope["app"].state.live
+        with live.place():
+            await self.app(scope, receive, send)
 
 
 @attrs.define(kw_only=True)
@@ -135,7 +175,15 @@ class EventStream(LiveAnswer):
     async def _write(self, send: Callable[[bytes], Awaitable[None]]) -> None:
         async with contextlib.aclosing(self.events):
             async for batch in self.events:
-                await send(b"".join(map(self._frame, batch)))
+                # A reader that is far behind is sent what it missed without a copy of all of it.
+                waiting = bytearray()
+                for part in batch:
+                    one = self._frame(part)
+                    if waiting and len(waiting) + len(one) > MOST_AT_ONCE:
+                        await send(bytes(waiting))
+                        waiting.clear()
+                    waiting += one
+                await send(bytes(waiting))
 
     def _frame(self, part: StreamPart) -> bytes:
         data = part.json

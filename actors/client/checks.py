@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from greenroom.storage import Unstorable
@@ -25,6 +25,8 @@ __all__ = [
     "pick",
 ]
 
+MOST: Final = 2**63 - 1  # what databases count up to
+
 
 def check_uuid(name: str, value: object) -> str:
     """`value` as the text of a UUID, in the usual form."""
@@ -42,10 +44,11 @@ def check_choice(name: str, value: Any, choices: Collection[str]) -> Any:
 
 
 def check_page(limit: int, offset: int) -> None:
-    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-        raise Invalid(f"limit: {limit!r} is not a whole number of at least 1")
-    if isinstance(offset, bool) or not isinstance(offset, int) or offset < 0:
-        raise Invalid(f"offset: {offset!r} is not a whole number of at least 0")
+    for name, value, least in (("limit", limit, 1), ("offset", offset, 0)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise Invalid(f"{name}: {value!r} is not a whole number of at least {least}")
+        if value > MOST:
+            raise Invalid(f"{name}: {value!r} is more than {MOST}")
 
 
 def check_event_id(name: str, value: str | int) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -28,7 +29,7 @@ from greenroom.gateway.requests import (
     read,
 )
 from greenroom.gateway.responses import client, json_response
-from greenroom.gateway.sse import STREAM_HEADERS, EventStream, RunResult, frame
+from greenroom.gateway.sse import STREAM_HEADERS, EventStream, OpenStream, RunResult, frame
 
 __all__ = ["routes"]
 
@@ -187,19 +188,26 @@ def _action(request: Request) -> str:
     return action
 
 
+_live = [Middleware(OpenStream)]
+
 routes = [
     Route("/runs", create, methods=["POST"]),
-    Route("/runs/wait", wait, methods=["POST"]),
-    Route("/runs/stream", stream, methods=["POST"]),
+    Route("/runs/wait", wait, methods=["POST"], middleware=_live),
+    Route("/runs/stream", stream, methods=["POST"], middleware=_live),
     Route("/runs/batch", create_batch, methods=["POST"]),
     Route("/runs/cancel", cancel_many, methods=["POST"]),
     Route("/threads/{thread_id}/runs", list_runs, methods=["GET"]),
     Route("/threads/{thread_id}/runs", create, methods=["POST"]),
-    Route("/threads/{thread_id}/runs/wait", wait, methods=["POST"]),
-    Route("/threads/{thread_id}/runs/stream", stream, methods=["POST"]),
+    Route("/threads/{thread_id}/runs/wait", wait, methods=["POST"], middleware=_live),
+    Route("/threads/{thread_id}/runs/stream", stream, methods=["POST"], middleware=_live),
     Route("/threads/{thread_id}/runs/{run_id}", get, methods=["GET"]),
     Route("/threads/{thread_id}/runs/{run_id}", delete, methods=["DELETE"]),
-    Route("/threads/{thread_id}/runs/{run_id}/join", join, methods=["GET"]),
-    Route("/threads/{thread_id}/runs/{run_id}/stream", join_stream, methods=["GET"]),
+    Route("/threads/{thread_id}/runs/{run_id}/join", join, methods=["GET"], middleware=_live),
+    Route(
+        "/threads/{thread_id}/runs/{run_id}/stream",
+        join_stream,
+        methods=["GET"],
+        middleware=_live,
+    ),
     Route("/threads/{thread_id}/runs/{run_id}/cancel", cancel, methods=["POST"]),
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -28,7 +29,7 @@ from greenroom.gateway.requests import (
     read,
 )
 from greenroom.gateway.responses import client, json_response, page
-from greenroom.gateway.sse import STREAM_HEADERS, EventStream
+from greenroom.gateway.sse import STREAM_HEADERS, EventStream, OpenStream
 
 __all__ = ["routes"]
 
@@ -161,7 +162,12 @@ routes = [
     Route("/threads/{thread_id}/state", update_state, methods=["POST"]),
     Route("/threads/{thread_id}/state/checkpoint", get_state_at_checkpoint, methods=["POST"]),
     Route("/threads/{thread_id}/state/{checkpoint_id}", get_state_at, methods=["GET"]),
-    Route("/threads/{thread_id}/stream", stream, methods=["GET"]),
+    Route(
+        "/threads/{thread_id}/stream",
+        stream,
+        methods=["GET"],
+        middleware=[Middleware(OpenStream)],
+    ),
     Route("/threads/{thread_id}/history", history, methods=["GET"]),
     Route("/threads/{thread_id}/history", search_history, methods=["POST"]),
 ]

@@ -7,7 +7,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from greenroom.actors import Conflict, Greenroom, NotFound
+from greenroom.actors import Conflict, Greenroom, NotFound, TooMany
 from greenroom.actors.multitask import STRATEGIES
 from greenroom.graph import END, START, CompiledStateGraph, StateGraph, interrupt
 
@@ -68,6 +68,26 @@ async def test_reject_refuses_the_new_run_and_leaves_the_first_alone(
         assert await statuses(client, thread_id) == ["success"]
         again = await client.runs.wait(thread_id, "agent", **request)
         assert again["log"][-4:] == ["quick", "read", "did quick", "end"]
+
+
+@pytest.mark.parametrize("strategy", ["enqueue", "interrupt", "rollback"])
+async def test_a_run_too_many_in_the_queue_is_refused_and_changes_nothing(
+    serve: Serve, hold: Any, strategy: str
+) -> None:
+    async with serve(chain(hold=hold.node), max_queued_runs=2) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        for word in ("slow", "two", "three"):
+            await client.runs.create(thread_id, "agent", input=text(word))
+        request: dict[str, Any] = {"input": text("four"), "multitask_strategy": strategy}
+        with pytest.raises(TooMany, match=rf"{thread_id}' has 2 runs waiting; at most 2 may"):
+            await client.runs.create(thread_id, "agent", **request)
+
+        hold.open()
+        last, *_ = await client.runs.list(thread_id)
+        await client.runs.join(thread_id, last["run_id"])
+        assert await statuses(client, thread_id) == ["success"] * 3
+        await client.runs.wait(thread_id, "agent", **request)
+    assert room.meters.admissions[strategy, "refused"] == 1
 
 
 async def test_enqueue_waits_its_turn_in_order_of_arrival(room: Greenroom, hold: Any) -> None:

@@ -127,7 +127,7 @@ async def room(graphs: dict[str, CompiledStateGraph]) -> AsyncIterator[Greenroom
 @pytest.fixture
 async def url(room: Greenroom) -> AsyncIterator[str]:
     """The address of a server that ends with the test."""
-    app = create_app(room, http={"cors": {"allow_origins": ["*"]}}, max_body_size=100_000)
+    app = create_app(room, http={"cors": {"allow_origins": ["*"]}, "max_body_size": 100_000})
     listeners = await listen("127.0.0.1", 0)
     stop = trio.Event()
     async with trio.open_nursery() as nursery:

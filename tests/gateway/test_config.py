@@ -188,6 +188,18 @@ def test_the_server_answers_as_the_file_says(folder: Path) -> None:
     assert read_config(written(folder)).http == {}
 
 
+def test_limits_are_as_the_file_says(folder: Path) -> None:
+    http = {
+        "max_body_size": 1000,
+        "body_timeout": 2.5,
+        "max_open_streams": 3,
+        "max_header_size": 2000,
+    }
+    config = read_config(written(folder, http=http, max_queued_runs=5))
+    assert (config.http, config.max_queued_runs) == (http, 5)
+    assert read_config(written(folder)).max_queued_runs == 1000
+
+
 def test_the_store_is_as_the_file_says(folder: Path) -> None:
     code = "count = 0\n\ndef letters(texts):\n    return [[float(len(text))] for text in texts]\n"
     (folder / "agent.py").write_text(f"{GRAPH}\n{code}")
@@ -254,6 +266,11 @@ def test_files_whose_paths_are_nearly_the_same_are_two(folder: Path) -> None:
             "http.cors.allow_origins: expected array or null, got",
         ),
         ({"http": {"cors": {"max_age": -1}}}, "http.cors.max_age: expected integer"),
+        ({"http": {"max_body_size": 0}}, "http.max_body_size: expected integer"),
+        ({"http": {"body_timeout": 0}}, "http.body_timeout: expected number"),
+        ({"http": {"max_open_streams": 0}}, "http.max_open_streams: expected integer"),
+        ({"http": {"max_header_size": 1023}}, "http.max_header_size: expected integer"),
+        ({"max_queued_runs": 0}, "max_queued_runs: expected integer >= 1, got 0"),
         (
             {"store": {"index": {"embed": "openai:text-embedding-3-small"}}},
             "store.index.embed: expected './file.py:attribute', got 'openai:text",

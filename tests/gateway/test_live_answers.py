@@ -12,6 +12,7 @@ import trio.testing
 from starlette.types import Message
 
 from greenroom.actors import Closed, StreamPart
+from greenroom.gateway import sse
 from greenroom.gateway.sse import EventStream, LiveAnswers, RunResult
 
 Result = Callable[[], Awaitable[Any]]
@@ -104,6 +105,22 @@ async def test_what_has_queued_up_is_sent_in_one_go(exchange: Exchange) -> None:
     first = b"event: values\r\ndata: {}\r\nid: 7\r\n\r\n"
     second = b"event: values|inner\r\ndata: []\r\nid: 8\r\n\r\n"
     assert exchange.body == [first + second]
+
+
+async def test_a_long_backlog_is_sent_piece_by_piece(
+    exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sse, "MOST_AT_ONCE", 100)
+    lengths = [10, 10, 10, 200, 10]
+
+    async def all_at_once() -> AsyncGenerator[list[StreamPart], None]:
+        yield [StreamPart(1, "custom", b"x" * length) for length in lengths]
+
+    await exchange.carry(event_stream(all_at_once()))
+
+    whole = b"".join(b"event: custom\r\ndata: %b\r\n\r\n" % (b"x" * n) for n in lengths)
+    assert b"".join(exchange.body) == whole
+    assert [piece.count(b"event") for piece in exchange.body] == [2, 1, 1, 1]
 
 
 async def test_a_client_that_leaves_is_noticed_and_acted_upon(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from subprocess import PIPE
@@ -50,11 +51,14 @@ def folder(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def serving(folder: Path, *options: str, command: str = "serve") -> Iterator[Server]:
+def serving(
+    folder: Path, *options: str, command: str = "serve", most_files: int | None = None
+) -> Iterator[Server]:
+    limited = [] if most_files is None else ["prlimit", f"--nofile={most_files}"]
     with (
         (folder / "log").open("w") as log,
         subprocess.Popen(
-            [GREENROOM, command, "--port", "0", *options],
+            [*limited, GREENROOM, command, "--port", "0", *options],
             cwd=folder,
             stdout=PIPE,
             stderr=log,
@@ -72,6 +76,11 @@ def serving(folder: Path, *options: str, command: str = "serve") -> Iterator[Ser
             yield Server(process, said)
         finally:
             process.kill()
+
+
+def connected(url: str) -> socket.socket:
+    host, _, port = url.removeprefix("http://").rpartition(":")
+    return socket.create_connection((host, int(port)), PATIENCE)
 
 
 def refused(folder: Path, *arguments: str) -> str:
@@ -151,6 +160,53 @@ def test_a_signal_ends_it_with_a_stream_open(folder: Path, number: signal.Signal
         assert server.end(number) == 0
         with pytest.raises(httpx.RemoteProtocolError):
             list(rest)
+
+
+HALF_BODY = b"POST /threads HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"", HALF_BODY[:20], HALF_BODY, b"GET /info HTTP/1.1\r\nHost: x\r\n\r\n" * 10_000],
+    ids=["nothing", "half of the headers", "half of a body", "much, and reads no answer"],
+)
+def test_a_signal_ends_it_whatever_a_client_is_at(folder: Path, sent: bytes) -> None:
+    with serving(folder) as server, connected(server.url) as client:
+        client.settimeout(1)  # where it sends more than is taken
+        with suppress(TimeoutError):
+            client.sendall(sent)
+        assert httpx.get(f"{server.url}/ok").status_code == 200
+        assert server.end(signal.SIGTERM) == 0
+
+
+@pytest.mark.skipif(shutil.which("prlimit") is None, reason="there is no prlimit")
+def test_connections_that_say_nothing_keep_nobody_out(folder: Path) -> None:
+    with serving(folder, most_files=128) as server, ExitStack() as stack:
+        for _ in range(300):
+            stack.enter_context(connected(server.url))
+        assert httpx.post(f"{server.url}/threads", json={}, timeout=PATIENCE).status_code == 200
+        assert server.end(signal.SIGTERM) == 0
+    assert "Traceback" not in (folder / "log").read_text()
+
+
+def test_the_limits_of_the_file_hold(folder: Path) -> None:
+    config = json.loads((folder / "greenroom.json").read_text())
+    config["max_queued_runs"] = 1
+    config["http"] = {"max_header_size": 2000, "max_body_size": 1000, "body_timeout": 0.1}
+    (folder / "greenroom.json").write_text(json.dumps(config))
+    with serving(folder, "--storage", "memory") as server:
+        path = f"{server.url}/threads/{NIL}/runs"
+        body = {"assistant_id": "waits", "input": {"text": "x"}, "if_not_exists": "create"}
+        answers = [httpx.post(path, json=body) for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [200, 200, 429]
+        assert answers[-1].headers["retry-after"] == "5"
+        assert answers[-1].json()["detail"].endswith("has 1 runs waiting; at most 1 may")
+
+        assert httpx.get(f"{server.url}/ok", headers={"x": "x" * 2000}).status_code == 431
+        assert httpx.post(path, json={**body, "metadata": "x" * 1000}).status_code == 413
+        with connected(server.url) as client:
+            client.sendall(HALF_BODY)
+            assert client.recv(12) == b"HTTP/1.1 408"
 
 
 def test_a_second_signal_ends_it_at_once(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,7 +13,10 @@ import trio
 import trio.testing
 
 from greenroom.actors import Greenroom
-from greenroom.gateway import create_app
+from greenroom.gateway import connection, create_app
+from greenroom.gateway import server as server_module
+from greenroom.gateway.app import HttpConfig
+from greenroom.gateway.connection import Connection, Http1
 from greenroom.gateway.server import ListenError, listen, serve_connections
 
 from .conftest import NIL, Gate
@@ -39,12 +43,25 @@ class Server:
 
 
 @pytest.fixture
-async def server(room: Greenroom) -> AsyncIterator[Server]:
+def http() -> HttpConfig:
+    return {}
+
+
+@pytest.fixture
+def most() -> int:
+    """Connections."""
+    return 100
+
+
+@pytest.fixture
+async def server(room: Greenroom, http: HttpConfig, most: int) -> AsyncIterator[Server]:
     listeners = await listen("127.0.0.1", 0)
     server = Server(listeners[0].socket.getsockname()[1])
 
     async def run() -> None:
-        await serve_connections(create_app(room), listeners, server.stop)
+        await serve_connections(
+            create_app(room, http=http), listeners, server.stop, max_connections=most
+        )
         server.stopped.set()
 
     async with trio.open_nursery() as nursery:
@@ -73,37 +90,173 @@ def post(path: str, body: dict[str, Any]) -> bytes:
     return f"POST {path} HTTP/1.1\r\n{HOST}Content-Length: {len(data)}\r\n\r\n{data}".encode()
 
 
+def refused(answer: bytes) -> tuple[int, str]:
+    """The status and the text of an answer that says what is wrong, and is the last."""
+    head, _, body = answer.rpartition(b"\r\n\r\n")
+    assert head.lower().count(b"http/1.1 ") == 1
+    assert list(json.loads(body)) == ["detail"]
+    return int(head.split()[1]), json.loads(body)["detail"]
+
+
 def stream_of(graph: str, mode: str) -> bytes:
     body = {"assistant_id": graph, "input": {}, "stream_mode": mode, "if_not_exists": "create"}
     return post(f"/threads/{NIL}/runs/stream", body)
 
 
+CHUNKED = f"POST /threads HTTP/1.1\r\n{HOST}Transfer-Encoding: chunked\r\n\r\n"
+GET = f"GET /ok HTTP/1.1\r\n{HOST}"
+
+
 @pytest.mark.parametrize(
-    ("request_", "status"),
+    ("request_", "status", "text"),
     [
-        (b"garbage\r\n\r\n", b"400"),
-        (b"\x16\x03\x01\x02\x00\x01\x00", b"400"),
-        (f"GET / HTTP/1.1\r\n{HOST}X: {'x' * 70_000}\r\n\r\n".encode(), b"431"),
-        (f"POST / HTTP/1.1\r\n{HOST}Transfer-Encoding: chunked\r\n\r\nZZ\r\n".encode(), b"400"),
+        (b"garbage\r\n\r\n", 400, "illegal request line"),
+        (b"\x16\x03\x01\x02\x00\x01\x00", 400, "illegal request line"),
+        (b"GET /ok HTTP/1.1\r\n\r\n", 400, "Missing mandatory Host: header"),
+        (f"{GET}A b: c\r\n\r\n".encode(), 400, "illegal header line"),
+        (f"{GET}Content-Length: -5\r\n\r\n".encode(), 400, "bad Content-Length"),
+        (f"{GET}Transfer-Encoding: gzip\r\n\r\n".encode(), 501, "Transfer-Encoding"),
+        (f"{GET}X: {'x' * 70_000}\r\n\r\n".encode(), 431, "more than 16384 bytes"),
+        (f"{GET}X: {'x' * 20_000}\r\n\r\n".encode(), 431, "more than 16384 bytes"),
+        (f"{CHUNKED}ZZ\r\n".encode(), 400, "illegal chunk header: bytearray(b'ZZ"),
+        (f"{CHUNKED}2\r\n{{}}ZZ\r\n".encode(), 400, "malformed HTTP: "),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, "not HTTP/2.0"),
     ],
 )
-async def test_a_malformed_request_is_refused(
-    server: Server, request_: bytes, status: bytes
+async def test_a_malformed_request_is_told_why_it_is_refused(
+    server: Server, request_: bytes, status: int, text: str
 ) -> None:
-    answer = await everything(await server.connect(request_))
+    answer = refused(await everything(await server.connect(request_)))
 
-    assert answer.startswith(b"HTTP/1.1 " + status)
+    assert answer[0] == status
+    assert text in answer[1]
     assert await server.answers()
 
 
-async def test_a_connection_that_fails_takes_no_other_with_it(
-    server: Server, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    "upgrade",
+    [
+        "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__",
+        "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: zz",
+        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13",
+    ],
+)
+async def test_a_wish_for_another_protocol_is_passed_over(server: Server, upgrade: str) -> None:
+    async with await server.connect(f"{GET}{upgrade}\r\n\r\n".encode()) as stream:
+        answer = await until(stream, b'{"ok":true}')
+
+    assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("http", [{"body_timeout": 0.1}])
+@pytest.mark.parametrize(
+    "part",
+    [
+        f"POST /threads HTTP/1.1\r\n{HOST}Content-Length: 99\r\n\r\n{{}}",
+        f"POST /nowhere HTTP/1.1\r\n{HOST}Content-Length: 99\r\n\r\n{{}}",
+        f"{CHUNKED}2\r\n{{}}\r\n",
+    ],
+)
+async def test_a_body_that_does_not_come_is_not_waited_for(server: Server, part: str) -> None:
+    answer = refused(await everything(await server.connect(part.encode())))
+
+    assert answer == (408, "2 bytes of the body came in 0.1 s, and not the rest")
+    assert await server.answers()
+
+
+@pytest.mark.parametrize("most", [1])
+@pytest.mark.parametrize("http", [{"body_timeout": 0.5, "max_body_size": 1000}])
+@pytest.mark.parametrize("chunk", [b"1\r\nx\r\n" * 1000, b"ffff\r\n" + b"x" * 65535 + b"\r\n"])
+async def test_a_body_without_end_ends_its_connection(server: Server, chunk: bytes) -> None:
+    async def send_without_end() -> None:
+        while True:
+            await stream.send_all(chunk)
+
+    async with await server.connect(CHUNKED.encode()) as stream:
+        with pytest.raises(trio.BrokenResourceError):
+            await send_without_end()
+    await trio.testing.wait_all_tasks_blocked()
+    assert await server.answers()  # in the place of the connection that ended
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "IDLE_TIMEOUT", 0.1)
+    monkeypatch.setattr(connection, "SEND_TIME", 0.1)
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_headers_that_do_not_come_are_not_waited_for(server: Server) -> None:
+    assert await everything(await server.connect(b"")) == b""
+    for before in (b"", f"{GET}\r\n".encode()):
+        stream = await server.connect(before)
+        if before:
+            await until(stream, b'{"ok":true}')
+        await stream.send_all(b"GET /ok HTTP/1.1\r\nHo")
+        answer = refused(await everything(stream))
+        assert answer == (408, "the request did not arrive in time")
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_a_client_that_takes_nothing_is_cut_off_and_the_run_goes_on(
+    server: Server, room: Greenroom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # hypercorn raises on these settings.
-    upgrade = f"{HOST}Connection: upgrade\r\nUpgrade: h2c\r\nHTTP2-Settings: zz\r\n\r\n"
+    cut_off = Connection.cut_off
+    done = trio.Event()
+
+    def noticed(self: Connection) -> None:
+        cut_off(self)
+        done.set()
+
+    monkeypatch.setattr(Connection, "cut_off", noticed)
+    stream = await server.connect(stream_of("floods", "custom"))
+    await until(stream, b"xxx")
+    await done.wait()
+
+    with pytest.raises(trio.BrokenResourceError):
+        await everything(stream)
+    (run,) = await room.client.runs.list(NIL)
+    assert await room.client.runs.join(NIL, run["run_id"]) == {"log": []}
+    assert await server.answers()
+
+
+@pytest.mark.parametrize("most", [2])
+async def test_a_connection_too_many_takes_the_place_of_an_idle_one(
+    server: Server, gate: Gate
+) -> None:
+    async with await server.connect(stream_of("held", "updates")) as busy:
+        await until(busy, b"before")
+        idle = await server.connect(b"")
+        for _ in range(3):
+            assert await server.answers()
+        with pytest.raises(trio.BrokenResourceError):
+            await everything(idle)
+
+        gate.opened.set()
+        assert b"after" in await until(busy, b"0\r\n\r\n")
+
+
+@pytest.mark.parametrize("most", [1])
+async def test_a_connection_too_many_is_refused_while_all_others_are_at_work(
+    server: Server, gate: Gate
+) -> None:
+    async with await server.connect(stream_of("held", "updates")) as busy:
+        await until(busy, b"before")
+        with pytest.raises(trio.BrokenResourceError):
+            await everything(await server.connect(b""))
+
+        gate.opened.set()
+        assert b"after" in await until(busy, b"0\r\n\r\n")
+
+
+async def test_a_connection_that_fails_takes_no_other_with_it(
+    server: Server, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with await server.connect(f"GET /ok HTTP/1.1\r\n{HOST}\r\n".encode()) as other:
         await until(other, b'{"ok":true}')
-        await everything(await server.connect(f"GET /ok HTTP/1.1\r\n{upgrade}".encode()))
+        with monkeypatch.context() as patch:
+            patch.setattr(Http1, "_create_stream", None)
+            await everything(await server.connect(f"GET /ok HTTP/1.1\r\n{HOST}\r\n".encode()))
         assert "a connection failed" in caplog.text
 
         await other.send_all(f"GET /ok HTTP/1.1\r\n{HOST}\r\n".encode())
@@ -166,11 +319,59 @@ async def test_a_client_that_stops_reading_does_not_hold_up_the_end(server: Serv
         await server.stopped.wait()
 
 
+def get(path: str) -> bytes:
+    return f"GET {path} HTTP/1.1\r\n{HOST}\r\n".encode()
+
+
+@pytest.mark.parametrize("http", [{"max_open_streams": 2}])
+async def test_a_stream_too_many_is_refused_before_it_starts_anything(
+    server: Server, room: Greenroom, gate: Gate
+) -> None:
+    async with await server.connect(stream_of("held", "updates")) as first:
+        await until(first, b"before")
+        (run,) = await room.client.runs.list(NIL)
+        path = f"/threads/{NIL}/runs/{run['run_id']}"
+        async with await server.connect(get(f"{path}/join")) as second:
+            await until(second, b"200")
+            wait = stream_of("abc", "values").replace(b"/stream", b"/wait", 1)
+            for request in (
+                stream_of("abc", "values"),
+                wait,
+                get(f"{path}/join"),
+                get(f"{path}/stream"),
+                get(f"/threads/{NIL}/stream"),
+            ):
+                async with await server.connect(request) as refused_one:
+                    answer = await until(refused_one, b"}")
+                text = "2 streams are open; at most 2 may be"
+                assert refused(answer) == (429, text)
+                assert b"retry-after: 5" in answer
+            assert await server.answers()
+            assert len(await room.client.runs.list(NIL)) == 1
+
+        gate.opened.set()
+        await until(first, b"0\r\n\r\n")
+        async with await server.connect(stream_of("abc", "updates")) as again:
+            assert b"200" in await until(again, b"0\r\n\r\n")
+
+
 async def test_a_client_that_goes_away_in_the_middle_of_much_is_forgotten(server: Server) -> None:
     async with await server.connect(stream_of("floods", "custom")) as stream:
         await until(stream, b"xxx")
 
     assert await server.answers()
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="not on this system")
+async def test_a_machine_that_has_gone_is_not_sent_to_for_long() -> None:
+    (listener,) = await listen("127.0.0.1", 0)
+    port = listener.socket.getsockname()[1]
+    async with (
+        listener,
+        await trio.open_tcp_stream("127.0.0.1", port),
+        await listener.accept() as accepted,
+    ):
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 30_000
 
 
 async def test_a_port_that_is_taken_is_named(server: Server) -> None:
