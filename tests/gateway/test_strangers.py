@@ -182,6 +182,7 @@ async def what_is_there(http: httpx.AsyncClient) -> dict[str, str]:
     cron = (await http.post("/runs/crons", json={**body, "schedule": "0 0 1 1 *"})).json()
     return {
         "cron_id": cron["cron_id"],
+        "namespace": "inner",
         "thread_id": NIL,
         "run_id": run["run_id"],
         "checkpoint_id": state["checkpoint"]["checkpoint_id"],
