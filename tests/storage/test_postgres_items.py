@@ -178,7 +178,8 @@ def old(db):
         "CREATE TABLE greenroom.migrations"
         " (number integer PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())"
     )
-    db.execute(MIGRATIONS[0])
+    for script in MIGRATIONS[0]:
+        db.execute(script)
     db.execute("INSERT INTO greenroom.migrations (number) VALUES (1)")
     for number, text in enumerate(TEXTS):
         db.execute(
