@@ -42,15 +42,10 @@ _PARTS: Final = (
 
 
 @attrs.define(eq=False)
-class BlockingClient:
-    """`room.client`, or a part of it, for plain programs, from any number of threads: what is
-    awaited there blocks here, and streams are iterated with `for`.
+class _Proxy:
+    """What calls a client, or a part of one, through the room's thread."""
 
-    Calls raise what the same calls do there, and Closed once the room has been left. A call that is
-    broken off by an exception of its own thread (Ctrl-C) is cancelled.
-    """
-
-    _thread: LoopThread
+    thread: LoopThread
     _target: Any
 
     def __getattr__(self, name: str) -> Any:
@@ -59,16 +54,29 @@ class BlockingClient:
             return partial(self._call, found)
         if inspect.isasyncgenfunction(found):
             return partial(self._iterate, found)
-        return type(self)(self._thread, found) if _is_part(found) else found
+        return self._wrapped(found)
+
+    def _wrapped(self, found: Any) -> Any:
+        return type(self)(self.thread, found) if isinstance(found, _PARTS) else found
+
+
+@attrs.define(eq=False)
+class BlockingClient(_Proxy):
+    """`room.client`, or a part of it, for plain programs, from any number of threads: what is
+    awaited there blocks here, and streams are iterated with `for`.
+
+    Calls raise what the same calls do there, and Closed once the room has been left. A call that is
+    broken off by an exception of its own thread (Ctrl-C) is cancelled.
+    """
 
     def _call(self, function: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:
-        future = self._thread.submit(partial(function, *args, **kwargs))
+        future = self.thread.submit(partial(function, *args, **kwargs))
         try:
             found = future.result()
         except BaseException:
             future.cancel()
             raise
-        return type(self)(self._thread, found) if _is_part(found) else found
+        return self._wrapped(found)
 
     def _iterate(
         self, function: Callable[..., AsyncGenerator[Any, None]], *args: Any, **kwargs: Any
@@ -83,28 +91,16 @@ class BlockingClient:
 
 
 @attrs.define(eq=False)
-class AsyncioClient:
+class AsyncioClient(_Proxy):
     """`room.client`, or a part of it, for asyncio: as it is there. Cancelling the caller's await
     cancels the call.
     """
-
-    thread: LoopThread
-    _target: Any
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._target, name)
-        if inspect.iscoroutinefunction(found):
-            return partial(self._call, found)
-        if inspect.isasyncgenfunction(found):
-            return partial(self._iterate, found)
-        return type(self)(self.thread, found) if _is_part(found) else found
 
     async def _call(
         self, function: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any
     ) -> Any:
         call = self.thread.submit(partial(function, *args, **kwargs))
-        found = await asyncio.wrap_future(call)
-        return type(self)(self.thread, found) if _is_part(found) else found
+        return self._wrapped(await asyncio.wrap_future(call))
 
     async def _iterate(
         self, function: Callable[..., AsyncGenerator[Any, None]], *args: Any, **kwargs: Any
@@ -116,10 +112,6 @@ class AsyncioClient:
         finally:
             with suppress(Closed):
                 await self._call(parts.aclose)
-
-
-def _is_part(found: Any) -> bool:
-    return isinstance(found, _PARTS)
 
 
 @attrs.define(eq=False)

@@ -104,7 +104,7 @@ def test_what_is_under_way_when_the_room_is_left_goes_on_later(
         thread_id = client.threads.create()["thread_id"]
         waiter = threading.Thread(target=wait, args=(client, thread_id))
         waiter.start()
-        reached = client._thread.submit(hold.reached.wait)
+        reached = client.thread.submit(hold.reached.wait)
         reached.result(PATIENCE)
     waiter.join(PATIENCE)
     assert len(seen) == 1
@@ -132,7 +132,7 @@ def test_a_room_that_ends_by_itself_says_why(room: Greenroom) -> None:
     with ExitStack() as stack:
         client = stack.enter_context(room.in_thread())
         with pytest.raises(Closed):
-            client._thread.submit(lose).result(PATIENCE)
+            client.thread.submit(lose).result(PATIENCE)
         with pytest.raises(Closed):
             client.threads.create()
         with pytest.raises(StaleEpoch, match="somebody else"):
