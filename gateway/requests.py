@@ -14,6 +14,7 @@ from msgspec import UNSET, Meta, UnsetType
 from starlette.requests import Request
 
 from greenroom.actors import GreenroomError, Invalid
+from greenroom.storage.queries import AssistantSort, CronSort, ThreadSort
 from greenroom.storage.records import ThreadStatus
 
 from .decoding import DecodingError, decode, shown
@@ -35,6 +36,7 @@ __all__ = [
     "RunCreate",
     "RunCreateStateless",
     "RunsCancel",
+    "Search",
     "StateUpdate",
     "StoreDelete",
     "StoreNamespaces",
@@ -92,6 +94,25 @@ class _Body:
             for name, value in attrs.asdict(self, recurse=False).items()  # type: ignore[arg-type]
             if value is not None and value is not UNSET
         }
+
+
+# No slots here: a search inherits its conditions as well, and two bases with slots do not go.
+@attrs.frozen(kw_only=True, slots=False)
+class _Page(_Body):
+    limit: Limit | None = None
+    offset: Offset | None = None
+
+
+@attrs.frozen(kw_only=True, slots=False)
+class Search(_Page):
+    """One page of records, and how it is shown; what else a search has says which."""
+
+    sort_order: SortOrder | None = None
+
+    def conditions(self) -> dict[str, Any]:
+        """The arguments that say which records."""
+        looks = ("limit", "offset", "sort_by", "sort_order", "select", "extract")
+        return {name: value for name, value in self.arguments().items() if name not in looks}
 
 
 @attrs.frozen(kw_only=True)
@@ -183,17 +204,12 @@ ThreadField = Literal[
 
 
 @attrs.frozen(kw_only=True)
-class ThreadSearch(_Body):
+class ThreadSearch(Search):
     metadata: JsonObject | None = None
     values: JsonObject | None = None
     ids: list[str] | None = None
     status: ThreadStatus | None = None
-    limit: Limit | None = None
-    offset: Offset | None = None
-    sort_by: (
-        Literal["thread_id", "status", "created_at", "updated_at", "state_updated_at"] | None
-    ) = None
-    sort_order: SortOrder | None = None
+    sort_by: ThreadSort | None = None
     select: list[ThreadField] | None = None
     extract: Annotated[dict[str, str], Meta(max_length=10)] | None = None
 
@@ -243,10 +259,8 @@ class AssistantPatch(_Body):
 
 
 @attrs.frozen(kw_only=True)
-class AssistantVersions(_Body):
+class AssistantVersions(_Page):
     metadata: JsonObject | None = None
-    limit: Limit | None = None
-    offset: Offset | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -276,14 +290,8 @@ AssistantField = Literal[
 
 
 @attrs.frozen(kw_only=True)
-class AssistantSearch(_Body):
-    metadata: JsonObject | None = None
-    graph_id: str | None = None
-    name: str | None = None
-    limit: Limit | None = None
-    offset: Offset | None = None
-    sort_by: Literal["assistant_id", "created_at", "updated_at", "name", "graph_id"] | None = None
-    sort_order: SortOrder | None = None
+class AssistantSearch(AssistantCount, Search):
+    sort_by: AssistantSort | None = None
     select: list[AssistantField] | None = None
 
 
@@ -353,22 +361,8 @@ CronField = Literal[
 
 
 @attrs.frozen(kw_only=True)
-class CronSearch(CronCount):
-    limit: Limit | None = None
-    offset: Offset | None = None
-    sort_by: (
-        Literal[
-            "cron_id",
-            "assistant_id",
-            "thread_id",
-            "next_run_date",
-            "end_time",
-            "created_at",
-            "updated_at",
-        ]
-        | None
-    ) = None
-    sort_order: SortOrder | None = None
+class CronSearch(CronCount, Search):
+    sort_by: CronSort | None = None
     select: list[CronField] | None = None
 
 
@@ -388,22 +382,18 @@ class StoreDelete(_Body):
 
 
 @attrs.frozen(kw_only=True)
-class StoreSearch(_Body):
+class StoreSearch(_Page):
     namespace_prefix: list[str] | None = None
     filter: JsonObject | None = None
-    limit: Limit | None = None
-    offset: Offset | None = None
     query: str | None = None
     refresh_ttl: bool | None = None
 
 
 @attrs.frozen(kw_only=True)
-class StoreNamespaces(_Body):
+class StoreNamespaces(_Page):
     prefix: list[str] | None = None
     suffix: list[str] | None = None
     max_depth: Annotated[int, Meta(ge=1)] | None = None
-    limit: Limit | None = None
-    offset: Offset | None = None
 
 
 B = TypeVar("B")

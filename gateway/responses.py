@@ -11,7 +11,9 @@ from starlette.responses import Response
 from greenroom.actors import Client
 from greenroom.storage.codec import to_json
 
-__all__ = ["client", "json_response", "page"]
+from .requests import Search
+
+__all__ = ["client", "json_response", "search_page"]
 
 
 def client(request: Request) -> Client:
@@ -26,16 +28,20 @@ def json_response(
     return Response(to_json(value), status, dict(headers or {}), "application/json")
 
 
-async def page(
-    rows: list[Any], *, limit: int, offset: int, count: Callable[[], Awaitable[int]]
+async def search_page(
+    body: Search,
+    search: Callable[..., Awaitable[list[Any]]],
+    count: Callable[..., Awaitable[int]],
 ) -> Response:
     """One page of a search, with where the next one starts if there is one.
 
     `count`: how many rows there are on all pages; asked only if the page does not tell.
     """
+    rows = await search(**body.arguments())
+    offset = body.offset or 0
     total = end = offset + len(rows)
-    if len(rows) == limit or (offset and not rows):
-        total = await count()
+    if len(rows) == (body.limit or 10) or (offset and not rows):
+        total = await count(**body.conditions())
     headers = {"X-Pagination-Total": str(total)}
     if end < total:
         headers["X-Pagination-Next"] = str(end)

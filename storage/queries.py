@@ -9,7 +9,30 @@ import attrs
 
 from .records import ThreadStatus
 
-__all__ = ["AssistantQuery", "CronQuery", "ItemQuery", "NamespaceQuery", "Query", "ThreadQuery"]
+__all__ = [
+    "AssistantQuery",
+    "AssistantSort",
+    "CronQuery",
+    "CronSort",
+    "ItemQuery",
+    "NamespaceQuery",
+    "Query",
+    "ThreadQuery",
+    "ThreadSort",
+]
+
+# What pages are sorted by.
+ThreadSort = Literal["thread_id", "status", "created_at", "updated_at", "state_updated_at"]
+AssistantSort = Literal["assistant_id", "graph_id", "name", "created_at", "updated_at"]
+CronSort = Literal[
+    "cron_id",
+    "assistant_id",
+    "thread_id",
+    "next_run_date",
+    "end_time",
+    "created_at",
+    "updated_at",
+]
 
 
 @attrs.frozen(kw_only=True)
@@ -23,9 +46,7 @@ class ThreadQuery:
     metadata: Mapping[str, Any] | None = None
     ids: Sequence[str] | None = None
     status: ThreadStatus | None = None
-    sort_by: Literal["thread_id", "status", "created_at", "updated_at", "state_updated_at"] = (
-        "created_at"
-    )
+    sort_by: ThreadSort = "created_at"
     descending: bool = True
     limit: int | None = 10
     offset: int = 0
@@ -41,7 +62,7 @@ class AssistantQuery:
     metadata: Mapping[str, Any] | None = None
     graph_id: str | None = None
     name: str | None = None
-    sort_by: Literal["assistant_id", "graph_id", "name", "created_at", "updated_at"] = "created_at"
+    sort_by: AssistantSort = "created_at"
     descending: bool = True
     limit: int | None = 10
     offset: int = 0
@@ -56,15 +77,7 @@ class CronQuery:
     assistant_id: str | None = None
     thread_id: str | None = None
     enabled: bool | None = None
-    sort_by: Literal[
-        "cron_id",
-        "assistant_id",
-        "thread_id",
-        "next_run_date",
-        "end_time",
-        "created_at",
-        "updated_at",
-    ] = "created_at"
+    sort_by: CronSort = "created_at"
     descending: bool = True
     limit: int | None = 10
     offset: int = 0

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from greenroom.graph import CompiledStateGraph
 from greenroom.storage import Storage
-from greenroom.storage.queries import AssistantQuery, ThreadQuery
+from greenroom.storage.queries import AssistantQuery, AssistantSort, ThreadQuery
 from greenroom.storage.records import Assistant
 
 from ..errors import Invalid, NotFound
@@ -16,6 +16,7 @@ from ..supervisor import Supervisor
 from ..views import ASSISTANT_FIELDS, assistant_view
 from .checks import (
     check_choice,
+    check_descending,
     check_mapping,
     check_page,
     check_select,
@@ -27,7 +28,6 @@ from .checks import (
 
 __all__ = ["AssistantsClient"]
 
-_SORTS = ("assistant_id", "graph_id", "name", "created_at", "updated_at")
 _PAGE = 100  # threads deleted between two looks at which are left
 _LAST = 2**63 - 1  # what databases take for a number
 
@@ -265,8 +265,8 @@ class AssistantsClient:
             metadata=check_mapping("metadata", metadata) or None,
             graph_id=graph_id,
             name=check_text("name", name),
-            sort_by=check_choice("sort_by", sort_by or "created_at", _SORTS),
-            descending=check_choice("sort_order", sort_order or "desc", ("asc", "desc")) == "desc",
+            sort_by=check_choice("sort_by", sort_by or "created_at", get_args(AssistantSort)),
+            descending=check_descending(sort_order),
             limit=limit,
             offset=offset,
         )

@@ -14,6 +14,7 @@ from ..events import CLIENT_MODES
 
 __all__ = [
     "check_choice",
+    "check_descending",
     "check_event_id",
     "check_mapping",
     "check_modes",
@@ -41,6 +42,11 @@ def check_choice(name: str, value: Any, choices: Collection[str]) -> Any:
         known = ", ".join(map(repr, choices))
         raise Invalid(f"{name}: {value!r} is not one of {known}")
     return value
+
+
+def check_descending(sort_order: str | None) -> bool:
+    """Whether the last come first, as they do where nothing is said."""
+    return bool(check_choice("sort_order", sort_order or "desc", ("asc", "desc")) == "desc")
 
 
 def check_page(limit: int, offset: int) -> None:

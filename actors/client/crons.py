@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import attrs
 
 from greenroom.storage import Storage
 from greenroom.storage.operations import PutCron
-from greenroom.storage.queries import CronQuery
+from greenroom.storage.queries import CronQuery, CronSort
 from greenroom.storage.records import Assistant, Cron
 
 from ..crontab import due_after
@@ -20,20 +20,19 @@ from ..schedule import Schedule, iso
 from ..supervisor import Supervisor
 from ..views import CRON_FIELDS, cron_view
 from .assistants import AssistantsClient
-from .checks import check_choice, check_mapping, check_page, check_select, check_uuid, pick
+from .checks import (
+    check_choice,
+    check_descending,
+    check_mapping,
+    check_page,
+    check_select,
+    check_uuid,
+    pick,
+)
 from .requests import submission
 
 __all__ = ["CronsClient"]
 
-_SORTS = (
-    "cron_id",
-    "assistant_id",
-    "thread_id",
-    "next_run_date",
-    "end_time",
-    "created_at",
-    "updated_at",
-)
 # What a cron's payload says of its runs, and what of the cron itself.
 _OF_RUNS: Final = {
     "input",
@@ -186,8 +185,8 @@ class CronsClient:
         fields = check_select(select, CRON_FIELDS)
         query = attrs.evolve(
             await self._query(assistant_id, thread_id, enabled, metadata),
-            sort_by=check_choice("sort_by", sort_by or "created_at", _SORTS),
-            descending=check_choice("sort_order", sort_order or "desc", ("asc", "desc")) == "desc",
+            sort_by=check_choice("sort_by", sort_by or "created_at", get_args(CronSort)),
+            descending=check_descending(sort_order),
             limit=limit,
             offset=offset,
         )

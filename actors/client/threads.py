@@ -16,7 +16,7 @@ from greenroom.storage import RecordExists, Storage
 from greenroom.storage.codec import as_json
 from greenroom.storage.log import read_saved
 from greenroom.storage.operations import InsertThread
-from greenroom.storage.queries import ThreadQuery
+from greenroom.storage.queries import ThreadQuery, ThreadSort
 from greenroom.storage.records import Thread, ThreadStatus
 from greenroom.storage.rows import contains
 
@@ -28,6 +28,7 @@ from ..ttl import STRATEGIES, check_ttl, prolonged
 from ..views import THREAD_FIELDS, thread_view
 from .checks import (
     check_choice,
+    check_descending,
     check_event_id,
     check_mapping,
     check_page,
@@ -42,7 +43,6 @@ from .updates import superstep_updates
 
 __all__ = ["ThreadsClient", "new_thread"]
 
-_SORTS = ("thread_id", "status", "created_at", "updated_at", "state_updated_at")
 _PAGE = 100  # threads read at a time where the state decides
 
 
@@ -306,8 +306,8 @@ class ThreadsClient(ThreadStates):
             metadata=check_mapping("metadata", metadata) or None,
             ids=None if ids is None else [check_uuid("ids", ident) for ident in ids],
             status=status,  # type: ignore[arg-type]
-            sort_by=check_choice("sort_by", sort_by or "created_at", _SORTS),
-            descending=check_choice("sort_order", sort_order or "desc", ("asc", "desc")) == "desc",
+            sort_by=check_choice("sort_by", sort_by or "created_at", get_args(ThreadSort)),
+            descending=check_descending(sort_order),
             limit=None,
         )
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -20,7 +18,7 @@ from greenroom.gateway.requests import (
     query_int,
     read,
 )
-from greenroom.gateway.responses import client, json_response, page
+from greenroom.gateway.responses import client, json_response, search_page
 
 __all__ = ["routes"]
 
@@ -49,13 +47,10 @@ async def delete(request: Request) -> Response:
 
 
 async def search(request: Request) -> Response:
-    body = await read(request, AssistantSearch)
     assistants = client(request).assistants
-    rows = await assistants.search(**body.arguments())
-    count = partial(
-        assistants.count, metadata=body.metadata, graph_id=body.graph_id, name=body.name
+    return await search_page(
+        await read(request, AssistantSearch), assistants.search, assistants.count
     )
-    return await page(rows, limit=body.limit or 10, offset=body.offset or 0, count=count)
 
 
 async def count(request: Request) -> Response:

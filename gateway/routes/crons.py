@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -16,7 +14,7 @@ from greenroom.gateway.requests import (
     path_id,
     read,
 )
-from greenroom.gateway.responses import client, json_response, page
+from greenroom.gateway.responses import client, json_response, search_page
 
 __all__ = ["routes"]
 
@@ -54,15 +52,7 @@ async def delete(request: Request) -> Response:
 async def search(request: Request) -> Response:
     body = await read(request, CronSearch)
     crons = client(request).crons
-    rows = await crons.search(**body.arguments())
-    count = partial(
-        crons.count,
-        assistant_id=body.assistant_id,
-        thread_id=body.thread_id,
-        enabled=body.enabled,
-        metadata=body.metadata,
-    )
-    return await page(rows, limit=body.limit or 10, offset=body.offset or 0, count=count)
+    return await search_page(body, crons.search, crons.count)
 
 
 async def count(request: Request) -> Response:

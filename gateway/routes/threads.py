@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
@@ -28,7 +26,7 @@ from greenroom.gateway.requests import (
     query_list,
     read,
 )
-from greenroom.gateway.responses import client, json_response, page
+from greenroom.gateway.responses import client, json_response, search_page
 from greenroom.gateway.sse import STREAM_HEADERS, EventStream, OpenStream
 
 __all__ = ["routes"]
@@ -70,15 +68,7 @@ async def prune(request: Request) -> Response:
 async def search(request: Request) -> Response:
     body = await read(request, ThreadSearch)
     threads = client(request).threads
-    rows = await threads.search(**body.arguments())
-    count = partial(
-        threads.count,
-        metadata=body.metadata,
-        values=body.values,
-        ids=body.ids,
-        status=body.status,
-    )
-    return await page(rows, limit=body.limit or 10, offset=body.offset or 0, count=count)
+    return await search_page(body, threads.search, threads.count)
 
 
 async def count(request: Request) -> Response:
