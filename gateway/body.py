@@ -68,7 +68,9 @@ class WholeBody:
                 await refusal(scope, receive, send)
             return
         content = bytes(body.content)
+        body.content.clear()
         message: Message | None = {"type": "http.request", "body": content, "more_body": False}
+        del content  # an answer may take hours
 
         async def receive_whole() -> Message:
             nonlocal message

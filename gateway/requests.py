@@ -116,27 +116,33 @@ class Search(_Page):
 
 
 @attrs.frozen(kw_only=True)
-class RunBody(_Body):
-    """What all runs have in common."""
+class _RunOptions(_Body):
+    """What runs and crons have in common."""
 
-    assistant_id: str
     input: Any = None
-    command: CommandBody | None = None
-    stream_mode: str | list[str] | None = None
-    stream_subgraphs: bool | None = None
-    stream_resumable: bool | None = None
     metadata: JsonObject | None = None
     config: RunConfig | None = None
     context: JsonObject | None = None
     interrupt_before: Literal["*"] | list[str] | None = None
     interrupt_after: Literal["*"] | list[str] | None = None
-    multitask_strategy: Literal["reject", "enqueue", "interrupt", "rollback"] | UnsetType = UNSET
-    feedback_keys: list[str] | None = None
-    on_disconnect: str | None = None
+    stream_mode: str | list[str] | None = None
+    stream_subgraphs: bool | None = None
+    stream_resumable: bool | None = None
     durability: Literal["sync", "async", "exit"] | None = None
     checkpoint_during: bool | None = None
-    after_seconds: float | None = None
+    multitask_strategy: Literal["reject", "enqueue", "interrupt", "rollback"] | UnsetType = UNSET
     webhook: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class RunBody(_RunOptions):
+    """What all runs of clients have in common."""
+
+    assistant_id: str
+    command: CommandBody | None = None
+    feedback_keys: list[str] | None = None
+    on_disconnect: str | None = None
+    after_seconds: float | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -296,23 +302,10 @@ class AssistantSearch(AssistantCount, Search):
 
 
 @attrs.frozen(kw_only=True)
-class _CronBody(_Body):
+class _CronBody(_RunOptions):
     timezone: str | None = None
     enabled: bool | None = None
     on_run_completed: Literal["delete", "keep"] | None = None
-    input: Any = None
-    metadata: JsonObject | None = None
-    config: RunConfig | None = None
-    context: JsonObject | None = None
-    interrupt_before: Literal["*"] | list[str] | None = None
-    interrupt_after: Literal["*"] | list[str] | None = None
-    stream_mode: str | list[str] | None = None
-    stream_subgraphs: bool | None = None
-    stream_resumable: bool | None = None
-    durability: Literal["sync", "async", "exit"] | None = None
-    checkpoint_during: bool | None = None
-    multitask_strategy: Literal["reject", "enqueue", "interrupt", "rollback"] | UnsetType = UNSET
-    webhook: str | None = None
 
 
 @attrs.frozen(kw_only=True)

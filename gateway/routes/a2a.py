@@ -55,11 +55,11 @@ from greenroom.gateway.jsonrpc import (
 from greenroom.gateway.responses import client, json_response
 from greenroom.gateway.sse import STREAM_HEADERS, LiveAnswer, RunResult
 from greenroom.storage.codec import to_json
+from greenroom.storage.records import UNFINISHED
 
 __all__ = ["routes"]
 
 CARD: Final = "/.well-known/agent-card.json"
-ENDED: Final = ("success", "error", "timeout", "interrupted")
 
 Assistant = dict[str, Any]
 P = TypeVar("P", bound=BaseModel)
@@ -272,7 +272,7 @@ async def _find(
 
 
 async def _task(request: Request, run: dict[str, Any]) -> Task:
-    if run["status"] not in ENDED:
+    if run["status"] in UNFINISHED:
         return task_of(run)
     thread_id, run_id = run["thread_id"], run["run_id"]
     runs = client(request).runs

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -153,6 +154,7 @@ async def _answer(request: Request, call: Call, spoken: str) -> Response | RunRe
     return json_response(answered(call, _wire(call, spoken, result)))
 
 
+@cache
 def _server() -> Implementation:
     return Implementation(name="greenroom", version=version("greenroom"))
 
