@@ -108,7 +108,8 @@ async def test_threads_of_the_first_version_go_on(path: Path) -> None:
         threads, runs = room.client.threads, room.client.runs
         ids = {name: was["thread_id"] for name, was in ANSWERS.items()}
         (left,) = await runs.list(ids["slow"])
-        assert (await runs.join(ids["slow"], left["run_id"]))["log"][:2] == ["slow", "said"]
+        await runs.join(ids["slow"], left["run_id"])
+        assert (await threads.get_state(ids["slow"]))["values"]["log"][:2] == ["slow", "said"]
         answered = await runs.wait(ids["asks"], "agent", command={"resume": "yes"})
         assert answered["log"][-1] == "yes"
         assert len((await runs.wait(ids["long"], "talk", input={"log": ["new"]}))["log"]) == 38
