@@ -4,6 +4,7 @@ from .client import Client, RunHandle
 from .errors import Closed, Conflict, GreenroomError, Invalid, NotFound, Refused, RunFailed, TooMany
 from .events import StreamPart
 from .in_thread import AsyncioClient, BlockingClient
+from .logs import RunIds
 from .runtime import MAX_QUEUED_RUNS, Greenroom
 from .ttl import CheckpointerConfig, ThreadTTLConfig
 
@@ -22,6 +23,7 @@ __all__ = [
     "Refused",
     "RunFailed",
     "RunHandle",
+    "RunIds",
     "StreamPart",
     "ThreadTTLConfig",
     "TooMany",

@@ -21,6 +21,7 @@ from greenroom.storage.records import Event, Run
 
 from .errors import Refused
 from .events import RunStream
+from .logs import current_run
 from .mailbox import Ended, Mailbox
 from .meters import Meters
 from .multitask import Stop
@@ -117,6 +118,7 @@ class ActiveRun:
     async def perform(self) -> None:
         """Carry the run out, in a task of its own, and tell the mailbox how it ended."""
         outcome: Outcome = Stopped()
+        current_run.set(self.run.run_id)
         try:
             with self._scope:
                 self.stream.begin(self.run)
@@ -127,6 +129,8 @@ class ActiveRun:
             # The run is another process's now, and the runtime is about to be left.
             await trio.sleep_forever()
         except Exception as error:
+            if self.open:
+                logger.error("run %s failed", self.run.run_id, exc_info=error)
             outcome = Failed(error)
         except BaseException:  # cancelled, by itself or in a group of tasks that were side by side
             # Not by us: the runtime is left. The run goes on from here at the next start.

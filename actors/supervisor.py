@@ -21,6 +21,7 @@ from .crontab import Crontab
 from .errors import Closed, NotFound
 from .events import EventIds, RunStream, StreamPart
 from .feeds import Feeds
+from .logs import current_thread
 from .mailbox import Mailbox, Message, Reply
 from .meters import Census, Meters
 from .thread import ThreadActor
@@ -177,6 +178,7 @@ class Supervisor:
 
     async def _keep(self, thread_id: str, seat: Seat) -> None:
         """Keep a thread's actor going until it goes to sleep."""
+        current_thread.set(thread_id)
         wait = FIRST_BACK_OFF
         while True:
             began = trio.current_time()

@@ -27,7 +27,7 @@ from a2a.compat.v0_3.types import (
 from greenroom.storage.codec import to_json
 
 from .decoding import shown
-from .errors import for_clients
+from .errors import told
 from .jsonrpc import INVALID_PARAMS, RpcError
 
 __all__ = [
@@ -139,8 +139,7 @@ def task_of(run: Mapping[str, Any], *, result: Any = None, is_newest: bool = Tru
     values = result if isinstance(result, dict) else {}
     if state == TaskState.failed:
         if "__error__" in values:
-            error = for_clients(values["__error__"])
-            said = [_text(f"{error['error']}: {error['message']}")]
+            said = [_text(told(values["__error__"]))]
     elif state == TaskState.completed and is_newest:
         if "__interrupt__" in values:
             state = TaskState.input_required

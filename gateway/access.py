@@ -25,7 +25,7 @@ class ApiKey:
         self._open_path = open_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] != self._open_path:
+        if scope["type"] == "http" and _path(scope) != self._open_path:
             headers = Headers(scope=scope)
             if not any(map(self._fits, (headers.get("x-api-key"), _bearer(headers)))):
                 text = "this server wants its API key, as x-api-key or as a bearer token"
@@ -36,6 +36,12 @@ class ApiKey:
 
     def _fits(self, shown: str | None) -> bool:
         return shown is not None and hmac.compare_digest(shown.encode("latin-1"), self._key)
+
+
+def _path(scope: Scope) -> str:
+    """Below where the application is mounted."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
 
 
 def _bearer(headers: Headers) -> str | None:

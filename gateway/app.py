@@ -19,6 +19,7 @@ from greenroom.actors import Greenroom
 from .access import ApiKey
 from .body import WholeBody
 from .errors import HANDLERS, InternalErrors, not_installed
+from .logs import LogRequests
 from .own import OwnRoutes
 from .routes import assistants, crons, runs, store, system, threads
 from .sse import MAX_OPEN_STREAMS, LiveAnswers
@@ -64,6 +65,7 @@ class HttpConfig(TypedDict, total=False):
     `body_timeout`, in seconds, of a request's body: 413 and 408 where there is more of it, or it
     has not come. `max_open_streams`: how many requests may follow runs at a time; 429 to one more.
     `max_header_size`, in bytes, of the request line and the headers, on Greenroom's own server.
+    `log_requests`: log a line for each request, at INFO.
     """
 
     cors: CorsConfig
@@ -79,6 +81,7 @@ class HttpConfig(TypedDict, total=False):
     body_timeout: float
     max_open_streams: int
     max_header_size: int
+    log_requests: bool
 
 
 def create_app(
@@ -125,6 +128,8 @@ def create_app(
 
         metrics = ServerMetrics(room, live)
         middleware.insert(0, Middleware(CountRequests, metrics=metrics))
+    if http.get("log_requests", False):
+        middleware.insert(0, Middleware(LogRequests))
     app = Starlette(
         routes=[Mount(prefix, routes=served)] if prefix else served,
         middleware=middleware,
@@ -147,4 +152,4 @@ def _optional(extra: str) -> Sequence[BaseRoute]:
     async def missing(request: Request) -> Response:
         return not_installed(extra)
 
-    return [Route(path, missing, methods=["GET", "POST"]) for path in paths]
+    return [Route(path, missing, methods=["GET", "POST", "DELETE"]) for path in paths]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from greenroom.storage import StorageError
 
 from .access import is_loopback
 from .config import ConfigError, find_config, load_graphs, load_own, load_store, read_config
+from .logs import LEVELS, LogFormat, set_up_logging
 from .reloading import Watch, begin_again, has_begun_again
 from .server import ListenError, serve
 from .storage_cli import storage_commands
@@ -105,6 +105,20 @@ def _server_options(command: F) -> F:
             is_flag=True,
             help="Serve other machines although there is no API key.",
         ),
+        click.option(
+            "--log-level",
+            type=click.Choice(LEVELS),
+            default="info",
+            show_default=True,
+            help="What is logged, to stderr: this, and what is worse.",
+        ),
+        click.option(
+            "--log-format",
+            type=click.Choice(("text", "json")),
+            default="text",
+            show_default=True,
+            help="Lines to read, or a JSON object a line.",
+        ),
     )
     for option in reversed(options):
         command = option(command)
@@ -120,15 +134,15 @@ def _server_options(command: F) -> F:
     help="Begin again when Python files or the configuration change.",
 )
 def dev(**options: Any) -> None:
-    """Serve for development: pages of any origin may call it."""
-    _run(open_to_pages=True, **options)
+    """Serve for development: pages of any origin may call it, and every request is logged."""
+    _run(develop=True, **options)
 
 
 @main.command(name="serve")
 @_server_options
 def serve_command(**options: Any) -> None:
     """Serve."""
-    _run(open_to_pages=False, reload=False, **options)
+    _run(develop=False, **options)
 
 
 def _run(
@@ -141,12 +155,14 @@ def _run(
     run_timeout: float | None,
     api_key: str | None,
     insecure: bool,
-    open_to_pages: bool,
-    reload: bool,
+    log_level: str,
+    log_format: LogFormat,
+    develop: bool,
+    reload: bool = False,
 ) -> None:
     if run_timeout is not None and not run_timeout > 0:
         _fail(f"run_timeout: expected more than 0 s, got {run_timeout:g}")
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    set_up_logging(log_format, log_level)
     watch = None
     try:
         if not (api_key or insecure or is_loopback(host)):
@@ -158,8 +174,8 @@ def _run(
         read = read_config(path)
         watch = Watch.of(path, read) if reload else None
         http = read.http
-        if open_to_pages and "cors" not in http:
-            http = {**http, "cors": {"allow_origins": ["*"]}}
+        if develop:
+            http = {"cors": {"allow_origins": ["*"]}, "log_requests": True, **http}
         graphs, store, own = load_graphs(read), load_store(read), load_own(read)
         kept_in, place = storage_at(storage, lease_time=lease_time)
 

@@ -126,6 +126,7 @@ class _Http:
     body_timeout: Annotated[float, Meta(gt=0)] | None = None
     max_open_streams: Annotated[int, Meta(ge=1)] | None = None
     max_header_size: Annotated[int, Meta(ge=1024)] | None = None
+    log_requests: bool | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -27,7 +27,7 @@ from greenroom.graph import GraphError
 from greenroom.graph import errors as graph_errors
 from greenroom.storage import StaleEpoch, StorageAway, StorageError, Unstorable
 
-__all__ = ["HANDLERS", "InternalErrors", "detail", "for_clients", "gone", "not_installed"]
+__all__ = ["HANDLERS", "InternalErrors", "detail", "for_clients", "gone", "not_installed", "told"]
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +69,12 @@ def for_clients(error: Mapping[str, Any]) -> dict[str, Any]:
     if error.get("error") in _TOLD_NAMES:
         return dict(error)
     return {**error, "message": "An internal error occurred"}
+
+
+def told(error: Mapping[str, Any]) -> str:
+    """The same as one text."""
+    shown = for_clients(error)
+    return f"{shown['error']}: {shown['message']}"
 
 
 def gone(error: NotFound) -> dict[str, str]:

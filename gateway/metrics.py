@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from time import perf_counter
 from typing import Any, ClassVar
 
 import attrs
@@ -21,12 +20,13 @@ from prometheus_client.metrics_core import (
     Metric,
 )
 from prometheus_client.registry import Collector
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Scope
 
 from greenroom.actors import Greenroom
 from greenroom.storage.timing import BOUNDS, Timing
 
 from .sse import LiveAnswers
+from .watching import RequestWatch
 
 __all__ = ["CountRequests", "ServerMetrics"]
 
@@ -82,33 +82,18 @@ class ServerMetrics(Collector):
         yield _histogram("http_request_seconds", "HTTP requests", labels, self.times)
 
 
-class CountRequests:
+class CountRequests(RequestWatch):
     """Middleware: counts requests by method, endpoint and status, and how long they took."""
 
     def __init__(self, app: ASGIApp, metrics: ServerMetrics) -> None:
-        self.app = app
+        super().__init__(app)
         self._metrics = metrics
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        status = "none"  # the client went away before there was an answer
-
-        async def send_seen(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = str(message["status"])
-            await send(message)
-
-        began = perf_counter()
-        try:
-            await self.app(scope, receive, send_seen)
-        finally:
-            method = scope["method"] if scope["method"] in METHODS else "other"
-            place = (method, _name(scope.get("endpoint")))
-            self._metrics.requests[*place, status] += 1
-            self._metrics.times.setdefault(place, Timing()).add(perf_counter() - began)
+    def seen(self, scope: Scope, status: int | None, seconds: float) -> None:
+        method = scope["method"] if scope["method"] in METHODS else "other"
+        place = (method, _name(scope.get("endpoint")))
+        self._metrics.requests[*place, "none" if status is None else str(status)] += 1
+        self._metrics.times.setdefault(place, Timing()).add(seconds)
 
 
 def _name(endpoint: Any) -> str:

@@ -26,7 +26,8 @@ def asyncio_app(client: AsyncioClient, **options: Any) -> ASGIApp:
         async with Greenroom(…).in_thread_async() as client:
             app.mount("/agents", asyncio_app(client))
 
-    `options`: as of `create_app`. Requests are answered in the room's own thread.
+    `options`: as of `create_app`; who gives `own` enters its `lifespan`. Requests are answered in
+    the room's own thread.
     """
     app = create_app(client.thread.room, **options)
 

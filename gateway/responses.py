@@ -8,18 +8,22 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from greenroom.actors import Client
+from greenroom.actors import Client, Greenroom
 from greenroom.storage.codec import to_json
 
 from .requests import Search
 
-__all__ = ["client", "json_response", "search_page"]
+__all__ = ["client", "json_response", "room", "search_page"]
+
+
+def room(request: Request) -> Greenroom:
+    found: Greenroom = request.app.state.room
+    return found
 
 
 def client(request: Request) -> Client:
     """The client that programs use in process: the routes call it and no other."""
-    found: Client = request.app.state.room.client
-    return found
+    return room(request).client
 
 
 def json_response(

@@ -18,6 +18,7 @@ from greenroom.storage.codec import to_json
 from .errors import for_clients, gone
 
 __all__ = [
+    "HEARTBEAT",
     "MAX_OPEN_STREAMS",
     "STREAM_HEADERS",
     "EventStream",
@@ -28,6 +29,7 @@ __all__ = [
     "frame",
 ]
 
+HEARTBEAT: Final = b": heartbeat\r\n\r\n"
 KEEP_ALIVE: Final = 5.0  # seconds of silence
 MAX_OPEN_STREAMS: Final = 5000
 MOST_AT_ONCE: Final = 1024 * 1024  # bytes of events, but for one that is longer by itself
@@ -167,7 +169,7 @@ class LiveAnswer(ABC):
 class EventStream(LiveAnswer):
     """A run's events. `with_ids`: each carries its id, for a client that wants to come back."""
 
-    silence = b": heartbeat\r\n\r\n"
+    silence = HEARTBEAT
 
     events: AsyncGenerator[list[StreamPart], None]
     with_ids: bool
@@ -198,6 +200,7 @@ class RunResult(LiveAnswer):
 
     silence = b"\n"
 
+    headers: Mapping[str, str] = {"content-type": "application/json"}
     result: Callable[[], Awaitable[Any]]
 
     async def _write(self, send: Callable[[bytes], Awaitable[None]]) -> None:

@@ -26,6 +26,7 @@ from a2a.compat.v0_3.types import (
 )
 from msgspec import UNSET
 from pydantic import BaseModel, ValidationError
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -52,8 +53,8 @@ from greenroom.gateway.jsonrpc import (
     misfit,
     read_call,
 )
-from greenroom.gateway.responses import client, json_response
-from greenroom.gateway.sse import STREAM_HEADERS, LiveAnswer, RunResult
+from greenroom.gateway.responses import client, json_response, room
+from greenroom.gateway.sse import HEARTBEAT, STREAM_HEADERS, LiveAnswer, OpenStream, RunResult
 from greenroom.storage.codec import to_json
 from greenroom.storage.records import UNFINISHED
 
@@ -126,9 +127,7 @@ async def _send(request: Request, call: Call, assistant: Assistant) -> Response 
             return _gone(error).body(call.id)
         return answered(call, _wire(task))
 
-    return RunResult(
-        live=request.app.state.live, headers={"content-type": "application/json"}, result=result
-    )
+    return RunResult(live=request.app.state.live, result=result)
 
 
 async def _stream(request: Request, call: Call, assistant: Assistant) -> LiveAnswer:
@@ -151,8 +150,8 @@ async def _start(
     if configuration is not None and configuration.push_notification_config is not None:
         raise RpcError(PushNotificationNotSupportedError().code, "tasks are not pushed")
     if message.task_id is None:
-        schemas = await client(request).assistants.get_schemas(assistant["assistant_id"])
-        keys = schemas["input_schema"].get("properties")
+        graph = room(request).graphs.get(assistant["graph_id"])
+        keys = None if graph is None else graph.get_input_jsonschema().get("properties")
         options |= {"input": input_of(message, keys), "if_not_exists": "create"}
         thread_id = message.context_id or str(uuid4())
     else:
@@ -175,7 +174,7 @@ async def _ended(request: Request, run: RunHandle) -> Task:
 class _TaskStream(LiveAnswer):
     """A task as it comes about: its messages as they are written, its output, how it ended."""
 
-    silence = b": heartbeat\r\n\r\n"
+    silence = HEARTBEAT
 
     call: Call
     run: RunHandle
@@ -298,6 +297,6 @@ _METHODS: Final = {
 }
 
 routes = [
-    Route("/a2a/{assistant_id}", post, methods=["POST"]),
+    Route("/a2a/{assistant_id}", post, methods=["POST"], middleware=[Middleware(OpenStream)]),
     Route(CARD, card, methods=["GET"]),
 ]

@@ -45,13 +45,14 @@ from mcp_types.version import (
 )
 from msgspec import UNSET
 from pydantic import ValidationError
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from greenroom.actors import Closed, Greenroom, GreenroomError
+from greenroom.actors import Closed, GreenroomError
 from greenroom.gateway.decoding import shown
-from greenroom.gateway.errors import detail, for_clients
+from greenroom.gateway.errors import detail, told
 from greenroom.gateway.jsonrpc import (
     INVALID_PARAMS,
     METHOD_NOT_FOUND,
@@ -61,8 +62,8 @@ from greenroom.gateway.jsonrpc import (
     misfit,
     read_call,
 )
-from greenroom.gateway.responses import client, json_response
-from greenroom.gateway.sse import RunResult
+from greenroom.gateway.responses import client, json_response, room
+from greenroom.gateway.sse import OpenStream, RunResult
 from greenroom.graph import CompiledStateGraph
 from greenroom.storage.codec import to_json
 
@@ -203,7 +204,7 @@ async def _assistants(request: Request) -> dict[str, Assistant]:
             break
     names = Counter(assistant["name"] for assistant in found)
     ids = {assistant["assistant_id"] for assistant in found}
-    graphs = _room(request).graphs
+    graphs = room(request).graphs
     return {
         name
         if names[name := one["name"]] == 1 and TOOL_NAME.fullmatch(name) and name not in ids
@@ -222,13 +223,8 @@ def _tool(request: Request, name: str, assistant: Assistant) -> Tool:
     )
 
 
-def _room(request: Request) -> Greenroom:
-    room: Greenroom = request.app.state.room
-    return room
-
-
 def _graph(request: Request, assistant: Assistant) -> CompiledStateGraph:
-    return _room(request).graphs[assistant["graph_id"]]
+    return room(request).graphs[assistant["graph_id"]]
 
 
 def _input_schema(graph: CompiledStateGraph) -> dict[str, Any]:
@@ -269,15 +265,12 @@ def _run(
             said = _came_to(values)
         return answered(call, _wire(call, spoken, said))
 
-    return RunResult(
-        live=request.app.state.live, headers={"content-type": "application/json"}, result=result
-    )
+    return RunResult(live=request.app.state.live, result=result)
 
 
 def _came_to(values: Any) -> CallToolResult:
     if isinstance(values, dict) and "__error__" in values:
-        error = for_clients(values["__error__"])
-        return _failed(f"{error['error']}: {error['message']}")
+        return _failed(told(values["__error__"]))
     text = to_json(values)
     plain = msgspec.json.decode(text)
     return CallToolResult(
@@ -291,7 +284,10 @@ def _failed(text: str) -> CallToolResult:
 
 
 routes = [
-    Route(path, endpoint, methods=[method])
+    route
     for path in ("/mcp", "/mcp/")
-    for method, endpoint in (("POST", post), ("DELETE", delete))
+    for route in (
+        Route(path, post, methods=["POST"], middleware=[Middleware(OpenStream)]),
+        Route(path, delete, methods=["DELETE"]),
+    )
 ]

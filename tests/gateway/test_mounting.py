@@ -26,7 +26,9 @@ def home(request: Any) -> PlainTextResponse:
 
 
 def mounted(
-    graphs: dict[str, CompiledStateGraph], use: Callable[[httpx.AsyncClient], Awaitable[None]]
+    graphs: dict[str, CompiledStateGraph],
+    use: Callable[[httpx.AsyncClient], Awaitable[None]],
+    **options: Any,
 ) -> None:
     """Serve an application that has the gateway under `/agents`, and use it."""
 
@@ -36,7 +38,7 @@ def mounted(
         config.bind = [f"127.0.0.1:{free_port()}"]
         config.graceful_timeout = 1.0
         async with Greenroom(graphs).in_thread_async() as client:
-            app.mount("/agents", asyncio_app(client))
+            app.mount("/agents", asyncio_app(client, **options))
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(serve(app, config, shutdown_trigger=stop.wait))
                 url = f"http://{config.bind[0]}"
@@ -60,6 +62,18 @@ def test_it_answers_beside_the_programs_own_routes(graphs: dict[str, CompiledSta
         assert refused.status_code == 422
 
     mounted(graphs, use)
+
+
+def test_whether_it_is_well_anybody_may_ask_there_too(
+    graphs: dict[str, CompiledStateGraph],
+) -> None:
+    async def use(http: httpx.AsyncClient) -> None:
+        assert (await http.get("/agents/ok")).json() == {"ok": True}
+        assert (await http.get("/agents/info")).status_code == 401
+        key = {"x-api-key": "s3cret"}
+        assert (await http.get("/agents/info", headers=key)).status_code == 200
+
+    mounted(graphs, use, api_key="s3cret")
 
 
 def test_a_stream_comes_as_it_is_made_and_a_client_that_leaves_is_noticed(

@@ -334,12 +334,15 @@ async def test_a_stream_too_many_is_refused_before_it_starts_anything(
         async with await server.connect(get(f"{path}/join")) as second:
             await until(second, b"200")
             wait = stream_of("abc", "values").replace(b"/stream", b"/wait", 1)
+            call = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
             for request in (
                 stream_of("abc", "values"),
                 wait,
                 get(f"{path}/join"),
                 get(f"{path}/stream"),
                 get(f"/threads/{NIL}/stream"),
+                post("/mcp", call),
+                post("/a2a/abc", call),
             ):
                 async with await server.connect(request) as refused_one:
                     answer = await until(refused_one, b"}")
