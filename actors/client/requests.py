@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final, get_args
+from uuid import UUID
 
 from greenroom.graph import CompiledStateGraph
 from greenroom.graph.isolation import isolated
@@ -23,7 +24,7 @@ from .assistants import AssistantsClient
 from .checks import check_choice, check_mapping, check_modes, check_settings, check_uuid
 from .threads import new_thread
 
-__all__ = ["submission"]
+__all__ = ["own_thread", "submission"]
 
 LONGEST_DELAY: Final = 100 * 366 * 24 * 3600.0  # seconds
 
@@ -100,10 +101,11 @@ async def submission(
     }
     if delay is not None:
         kwargs["after_seconds"] = delay
+    run_id = house.world.record_id()
     if ident is None:
-        ident, create = house.world.record_id(), "create"
+        ident, create = own_thread(run_id), "create"
     run = Run(
-        run_id=house.world.record_id(),
+        run_id=run_id,
         thread_id=ident,
         assistant_id=assistant.assistant_id,
         seq=0,  # its actor gives it its place
@@ -121,6 +123,12 @@ async def submission(
     )
     thread = new_thread(house, ident) if create == "create" else None
     return Submit(run, strategy, thread, follow, below=assistant.metadata)
+
+
+def own_thread(run_id: str) -> str:
+    """The thread of a run that was given none: who has only the run's id finds it too."""
+    # A bit of the random ones, so that the two sort alike.
+    return str(UUID(int=UUID(run_id).int ^ 1 << 61))
 
 
 def _as_kept(house: Supervisor, kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from .checks import (
     pick,
 )
 from .handle import RunHandle
-from .requests import submission
+from .requests import own_thread, submission
 
 __all__ = ["RunsClient"]
 
@@ -145,8 +145,11 @@ class RunsClient:
         replies = [self._house.send(submit.run.thread_id, submit) for submit in submits]
         return [run_view((await reply.wait()).run) for reply in replies]
 
-    async def attach(self, thread_id: str, run_id: str) -> RunHandle:
-        """A handle on a run that was started before. Raises NotFound."""
+    async def attach(self, thread_id: str | None, run_id: str) -> RunHandle:
+        """A handle on a run that was started before. Raises NotFound.
+
+        `thread_id`: None for a run that was started without one.
+        """
         run = await self._find(thread_id, run_id)
         stream = None
         if run.status in UNFINISHED:
@@ -187,13 +190,16 @@ class RunsClient:
         """A run. Raises NotFound."""
         return run_view(await self._find(thread_id, run_id))
 
-    async def join(self, thread_id: str, run_id: str, *, raise_error: bool = True) -> Any:
-        """Wait until a run is over; returns the thread's newest values, raises as `wait`."""
+    async def join(self, thread_id: str | None, run_id: str, *, raise_error: bool = True) -> Any:
+        """Wait until a run is over; returns the thread's newest values, raises as `wait`.
+
+        `thread_id`: as `attach`.
+        """
         return _raised(await (await self.attach(thread_id, run_id)).result(), raise_error)
 
     async def join_stream(
         self,
-        thread_id: str,
+        thread_id: str | None,
         run_id: str,
         *,
         cancel_on_disconnect: bool = False,
@@ -201,7 +207,7 @@ class RunsClient:
         last_event_id: str | int | None = None,
     ) -> AsyncGenerator[StreamPart, None]:
         """Follow a run from now on or, a resumable one, from the event after `last_event_id` (0:
-        all).
+        all). `thread_id`: as `attach`.
         """
         handle = await self.attach(thread_id, run_id)
         after = None if last_event_id is None else check_event_id("last_event_id", last_event_id)
@@ -273,8 +279,9 @@ class RunsClient:
         ident = check_uuid("thread_id", thread_id)
         await self._house.ask(ident, DeleteRun(check_uuid("run_id", run_id)))
 
-    async def _find(self, thread_id: str, run_id: str) -> Run:
-        ident, wanted = check_uuid("thread_id", thread_id), check_uuid("run_id", run_id)
+    async def _find(self, thread_id: str | None, run_id: str) -> Run:
+        wanted = check_uuid("run_id", run_id)
+        ident = own_thread(wanted) if thread_id is None else check_uuid("thread_id", thread_id)
         run = await self._house.session.read(Storage.get_run, ident, wanted)
         if run is None:
             raise NotFound(f"Run {wanted!r} not found")

@@ -80,8 +80,7 @@ async def wait(request: Request) -> RunResult:
 async def stream(request: Request) -> EventStream:
     thread_id, body = await _read(request)
     run = await client(request).runs.start(thread_id, **_arguments(body))
-    url = _url(run) if thread_id is not None else f"/runs/{run.run_id}"
-    return _events(request, run, url, cancel=body.on_disconnect == "cancel")
+    return _events(request, run, cancel=body.on_disconnect == "cancel")
 
 
 async def join(request: Request) -> Response | RunResult:
@@ -104,13 +103,13 @@ async def join_stream(request: Request) -> Response | EventStream:
     except NotFound as error:
         body = frame("error", msgspec.json.encode(gone(error)))
         return Response(body, headers=STREAM_HEADERS)
-    return _events(request, run, _url(run), cancel=cancel, after=after, stream_mode=stream_mode)
+    return _events(request, run, cancel=cancel, after=after, stream_mode=stream_mode)
 
 
 async def _attach(request: Request) -> RunHandle:
-    return await client(request).runs.attach(
-        path_id(request, "thread_id"), path_id(request, "run_id")
-    )
+    has_thread = "thread_id" in request.path_params
+    thread_id = path_id(request, "thread_id") if has_thread else None
+    return await client(request).runs.attach(thread_id, path_id(request, "run_id"))
 
 
 def _result(request: Request, run: RunHandle, *, cancel: bool) -> RunResult:
@@ -126,9 +125,8 @@ def _result(request: Request, run: RunHandle, *, cancel: bool) -> RunResult:
     )
 
 
-def _events(
-    request: Request, run: RunHandle, url: str, *, cancel: bool, **options: Any
-) -> EventStream:
+def _events(request: Request, run: RunHandle, *, cancel: bool, **options: Any) -> EventStream:
+    url = _url(run) if "thread_id" in request.path_params else f"/runs/{run.run_id}"
     return EventStream(
         live=request.app.state.live,
         headers={
@@ -194,6 +192,7 @@ routes = [
     Route("/runs", create, methods=["POST"]),
     Route("/runs/wait", wait, methods=["POST"], middleware=_live),
     Route("/runs/stream", stream, methods=["POST"], middleware=_live),
+    Route("/runs/{run_id}/stream", join_stream, methods=["GET"], middleware=_live),
     Route("/runs/batch", create_batch, methods=["POST"]),
     Route("/runs/cancel", cancel_many, methods=["POST"]),
     Route("/threads/{thread_id}/runs", list_runs, methods=["GET"]),

@@ -45,6 +45,21 @@ async def test_a_run_without_a_thread_answers_and_leaves_nothing(room: Greenroom
         assert await nothing_left(room)
 
 
+async def test_who_has_only_the_runs_id_finds_it(room: Greenroom, hold: Hold) -> None:
+    async with room:
+        runs = room.client.runs
+        run = await runs.create(None, "agent", input=text("slow"), on_completion="keep")
+        await hold.reached.wait()
+        under_way = await runs.attach(None, run["run_id"])
+        hold.open()
+
+        values = await under_way.result()
+        assert values["log"] == ["slow", "read", "did slow", "end"]
+        assert await runs.join(None, run["run_id"]) == values
+        with pytest.raises(NotFound):
+            await runs.join(None, run["thread_id"])
+
+
 async def test_what_keeps_its_thread_can_be_gone_on_with(room: Greenroom) -> None:
     async with room:
         client = room.client

@@ -7,6 +7,7 @@ import pytest
 
 from .conftest import NIL, refusal
 from .test_runs import run_of
+from .test_streams import events_of
 
 
 async def test_a_run_without_a_thread_says_where_it_is(http: httpx.AsyncClient) -> None:
@@ -90,3 +91,23 @@ async def test_many_runs_are_cancelled(http: httpx.AsyncClient, thread: str) -> 
         assert refusal(await http.post("/runs/cancel", json=wrong))[0] == 422
     wrong_action = await http.post("/runs/cancel", json=body, params={"action": "explode"})
     assert refusal(wrong_action)[0] == 422
+
+
+async def test_a_stream_is_come_back_to_where_it_said_it_is(http: httpx.AsyncClient) -> None:
+    body = run_of("abc", stream_resumable=True, on_completion="keep", stream_mode="updates")
+    streamed = await http.post("/runs/stream", json=body)
+    metadata, *updates = events_of(streamed.text)
+
+    headers = {"last-event-id": metadata["id"]}
+    again = await http.get(streamed.headers["location"], headers=headers)
+    assert [event["event"] for event in updates] == ["updates"] * 3
+    assert events_of(again.text) == updates
+    for name in ("location", "content-location"):
+        assert again.headers[name] == streamed.headers[name]
+
+
+async def test_a_stream_whose_run_is_gone_says_so(http: httpx.AsyncClient) -> None:
+    streamed = await http.post("/runs/stream", json=run_of("abc"))
+    again = await http.get(streamed.headers["location"])
+    assert again.text.startswith("event: error\r\n")
+    assert "404: Run" in again.text
