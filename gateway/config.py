@@ -13,21 +13,19 @@ from io import StringIO
 from ipaddress import ip_network
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, Final, Literal, cast
+from typing import Any, Final, cast
 
 import attrs
 import msgspec
 from dotenv.parser import parse_stream
-from msgspec import Meta
 from starlette.applications import Starlette
 
-from greenroom.actors import MAX_QUEUED_RUNS, CheckpointerConfig
-from greenroom.actors.runtime import RUN_TIMEOUT
-from greenroom.actors.ttl import LONGEST
+from greenroom.actors import CheckpointerConfig
 from greenroom.graph import CompiledStateGraph, StateGraph
 from greenroom.graph.store import StoreConfig
 
 from .app import HttpConfig
+from .config_keys import Keys, Webhooks, WebhookURL
 from .decoding import DecodingError, decode
 from .own import OwnRoutes
 from .webhooks import URLPolicy
@@ -47,99 +45,13 @@ logger = logging.getLogger(__name__)
 FILE_NAMES: Final = ("greenroom.json", "langgraph.json")
 PREFIX: Final = "greenroom_graphs_"  # of the names of modules that hold graphs
 
+HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+OWN_HEADERS: Final = ("connection", "content-length", "content-type", "host", "transfer-encoding")
+VARIABLE: Final = re.compile(r"\$\{\{\s*env\.(\w+)\s*\}\}")
+
 
 class ConfigError(Exception):
     """The configuration cannot be used; the text is one line that says why."""
-
-
-@attrs.frozen(kw_only=True)
-class _Index:
-    embed: str
-    dims: Annotated[int, Meta(ge=1)] | None = None
-    fields: list[str] | None = None
-
-
-@attrs.frozen(kw_only=True)
-class _TTL:
-    refresh_on_read: bool | None = None
-    default_ttl: Annotated[float, Meta(gt=0)] | None = None
-    sweep_interval_minutes: Annotated[float, Meta(gt=0)] | None = None
-
-
-@attrs.frozen(kw_only=True)
-class _Store:
-    index: _Index | None = None
-    ttl: _TTL | None = None
-
-
-@attrs.frozen(kw_only=True)
-class _ThreadTTL:
-    strategy: Literal["delete", "keep_latest"] | None = None
-    default_ttl: Annotated[float, Meta(gt=0, le=LONGEST)] | None = None
-    sweep_interval_minutes: Annotated[float, Meta(gt=0)] | None = None
-
-
-@attrs.frozen(kw_only=True)
-class _Checkpointer:
-    ttl: _ThreadTTL | None = None
-
-
-@attrs.frozen(kw_only=True)
-class _URL:
-    require_https: bool = True
-    allowed_domains: list[str] | None = None
-    allowed_ports: list[Annotated[int, Meta(ge=1, le=65535)]] | None = None
-    max_url_length: Annotated[int, Meta(ge=1)] = 65536
-    disable_loopback: bool = True
-    allowed_networks: list[str] = attrs.field(factory=list)
-
-
-@attrs.frozen(kw_only=True)
-class _Webhooks:
-    url: _URL | None = None
-
-
-@attrs.frozen(kw_only=True)
-class _Cors:
-    allow_origins: list[str] | None = None
-    allow_origin_regex: str | None = None
-    allow_methods: list[str] | None = None
-    allow_headers: list[str] | None = None
-    allow_credentials: bool | None = None
-    expose_headers: list[str] | None = None
-    max_age: Annotated[int, Meta(ge=0)] | None = None
-
-
-@attrs.frozen(kw_only=True)
-class _Http:
-    app: str | None = None
-    cors: _Cors | None = None
-    mount_prefix: Annotated[str, Meta(pattern="^/[^?#]*$")] | None = None
-    disable_meta: bool | None = None
-    disable_threads: bool | None = None
-    disable_runs: bool | None = None
-    disable_assistants: bool | None = None
-    disable_store: bool | None = None
-    disable_mcp: bool | None = None
-    disable_a2a: bool | None = None
-    max_body_size: Annotated[int, Meta(ge=1)] | None = None
-    body_timeout: Annotated[float, Meta(gt=0)] | None = None
-    max_open_streams: Annotated[int, Meta(ge=1)] | None = None
-    max_header_size: Annotated[int, Meta(ge=1024)] | None = None
-    log_requests: bool | None = None
-
-
-@attrs.frozen(kw_only=True)
-class _Keys:
-    graphs: dict[str, str]
-    dependencies: list[str] = attrs.field(factory=list)
-    env: dict[str, str] | str = attrs.field(factory=dict)
-    store: _Store = attrs.field(factory=_Store)
-    checkpointer: _Checkpointer = attrs.field(factory=_Checkpointer)
-    run_timeout: Annotated[float, Meta(gt=0)] | None = RUN_TIMEOUT
-    webhooks: _Webhooks = attrs.field(factory=_Webhooks)
-    http: _Http = attrs.field(factory=_Http)
-    max_queued_runs: Annotated[int, Meta(ge=1)] = MAX_QUEUED_RUNS
 
 
 @attrs.frozen(kw_only=True)
@@ -150,8 +62,8 @@ class Config:
     environment variables. `store`: as `StoreConfig`, but for `embed`, which is
     `./file.py:function`. `checkpointer`: how threads are kept. `run_timeout`: seconds that a run
     may take, None for no limit. `max_queued_runs`: how many runs of a thread may wait. `webhooks`:
-    where runs may be posted to. `http`: how the server answers. `app`: the user's own routes, as
-    `./file.py:app`. Relative paths are relative to the
+    where runs may be posted to, `webhook_headers`: with which headers. `http`: how the server
+    answers. `app`: the user's own routes, as `./file.py:app`. Relative paths are relative to the
     file's folder.
     """
 
@@ -163,6 +75,7 @@ class Config:
     checkpointer: CheckpointerConfig
     run_timeout: float | None
     webhooks: URLPolicy
+    webhook_headers: Mapping[str, str]
     http: HttpConfig
     app: str | None
     max_queued_runs: int
@@ -180,7 +93,7 @@ def read_config(path: Path) -> Config:
     """Read a configuration file. Raises ConfigError."""
     data = _read(path)
     try:
-        keys = decode(data, _Keys)
+        keys = decode(data, Keys)
     except DecodingError as error:
         raise ConfigError(f"{path}: {error}") from None
     if not keys.graphs:
@@ -188,16 +101,17 @@ def read_config(path: Path) -> Config:
     if unknown := sorted(_unknown(msgspec.json.decode(data), keys)):
         logger.warning("%s: these keys have no effect: %s", path, ", ".join(unknown))
     folder = path.resolve().parent
-    http = _given(keys.http)
+    http, env = _given(keys.http), _env(path, folder, keys.env)
     return Config(
         path=path,
         graphs=keys.graphs,
         dependencies=tuple(_dependencies(path, folder, keys.dependencies)),
-        env=_env(path, folder, keys.env),
+        env=env,
         store=_given(keys.store),
         checkpointer=cast(CheckpointerConfig, _given(keys.checkpointer)),
         run_timeout=keys.run_timeout,
         webhooks=_policy(path, keys.webhooks.url),
+        webhook_headers=_headers(path, keys.webhooks, {**env, **os.environ}),
         app=http.pop("app", None),
         http=cast(HttpConfig, http),
         max_queued_runs=keys.max_queued_runs,
@@ -232,7 +146,7 @@ def load_store(config: Config) -> StoreConfig:
     return cast(StoreConfig, store)
 
 
-def _policy(path: Path, url: _URL | None) -> URLPolicy:
+def _policy(path: Path, url: WebhookURL | None) -> URLPolicy:
     if url is None:
         return URLPolicy()
     try:
@@ -240,6 +154,28 @@ def _policy(path: Path, url: _URL | None) -> URLPolicy:
     except ValueError as error:
         raise ConfigError(f"{path}: webhooks.url.allowed_networks: {error}") from None
     return URLPolicy(**{**attrs.asdict(url), "allowed_networks": networks})
+
+
+def _headers(path: Path, keys: Webhooks, env: Mapping[str, str]) -> dict[str, str]:
+    """The headers of webhooks, with the values of the variables that they name."""
+    found = {}
+    for name, template in keys.headers.items():
+        where = f"{path}: webhooks.headers.{name}"
+
+        def value(match: re.Match[str], where: str = where) -> str:
+            variable = match[1]
+            if not variable.startswith(keys.env_prefix):
+                raise ConfigError(f"{where}: {variable} does not begin with {keys.env_prefix}")
+            if variable not in env:
+                raise ConfigError(f"{where}: the environment has no {variable}")
+            return env[variable]
+
+        if not HEADER.fullmatch(name) or name.lower() in OWN_HEADERS:
+            raise ConfigError(f"{where}: no name of a header that may be set")
+        found[name] = VARIABLE.sub(value, template)
+        if not found[name].isascii() or not found[name].isprintable():
+            raise ConfigError(f"{where}: only printable ASCII characters can be sent")
+    return found
 
 
 def load_own(config: Config) -> OwnRoutes | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any, Final
@@ -88,10 +88,11 @@ class WebhookPoster:
 
     The name is resolved once for each post, all its addresses must be allowed, and one of them is
     connected to, so that the name cannot mean another meanwhile. Redirects are not followed, and no
-    proxy is used.
+    proxy is used. `headers`: sent with each post, such as `Authorization`.
     """
 
     policy: URLPolicy = attrs.field(factory=URLPolicy)
+    headers: Mapping[str, str] = attrs.field(factory=dict)
 
     async def check(self, url: str) -> None:
         """Raises Invalid for an address that nothing may be posted to."""
@@ -119,7 +120,8 @@ class WebhookPoster:
             addresses = await self._resolve(target)
         except _NoName as error:  # it may be there again later
             raise Undelivered(str(error)) from error
-        headers = {"host": target.netloc.decode(), "content-type": "application/json"}
+        own = {"host": target.netloc.decode(), "content-type": "application/json"}
+        headers = {**self.headers, **own}
         last: httpx.TransportError | None = None
         # A client for each post: a kept connection of another name's must not be used for this one.
         limits = httpx.Timeout(TIMEOUT, connect=CONNECT_TIMEOUT)

@@ -147,11 +147,11 @@ def test_what_the_process_was_given_outweighs_the_file(folder: Path) -> None:
 def test_keys_without_effect_are_named_once(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         store = {"ttl": {"typo": 1}, "x": {}}
-        loaded(folder, webhooks={"env_prefix": "A_"}, python_version="3.12", store=store)
+        loaded(folder, webhooks={"url": {"x": 1}}, python_version="3.12", store=store)
 
     (record,) = caplog.records
     assert record.getMessage().endswith(
-        "these keys have no effect: python_version, store.ttl.typo, store.x, webhooks.env_prefix"
+        "these keys have no effect: python_version, store.ttl.typo, store.x, webhooks.url.x"
     )
 
 
@@ -178,6 +178,21 @@ def test_runs_may_be_posted_to_where_the_file_says(folder: Path) -> None:
     assert read_config(written(folder, webhooks={"url": given})).webhooks == URLPolicy(
         allowed_networks=(ip_network("10.0.0.0/8"),), allowed_ports=[80]
     )
+
+
+def test_posts_have_the_headers_of_the_file_with_variables_in_them(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LG_WEBHOOK_TOKEN", "of the process")
+    headers = {"X-Plain": "$1", "X-Two": "${{ env.LG_WEBHOOK_A }}/${{env.LG_WEBHOOK_TOKEN}}"}
+    env = {"LG_WEBHOOK_A": "a\\1", "LG_WEBHOOK_TOKEN": "of the file"}
+    config = read_config(written(folder, env=env, webhooks={"headers": headers}))
+    assert config.webhook_headers == {"X-Plain": "$1", "X-Two": "a\\1/of the process"}
+
+    own = {"env_prefix": "MY_", "headers": {"authorization": "Bearer ${{ env.MY_KEY }}"}}
+    config = read_config(written(folder, env={"MY_KEY": "k"}, webhooks=own))
+    assert config.webhook_headers == {"authorization": "Bearer k"}
+    assert read_config(written(folder)).webhook_headers == {}
 
 
 def test_the_server_answers_as_the_file_says(folder: Path) -> None:
@@ -258,6 +273,21 @@ def test_files_whose_paths_are_nearly_the_same_are_two(folder: Path) -> None:
             {"webhooks": {"url": {"allowed_networks": ["10.0.0.1/8"]}}},
             "webhooks.url.allowed_networks: 10.0.0.1/8 has host bits set",
         ),
+        (
+            {"webhooks": {"headers": {"X-A": "${{ env.HOME }}"}}},
+            "webhooks.headers.X-A: HOME does not begin with LG_WEBHOOK_",
+        ),
+        (
+            {"webhooks": {"headers": {"X-A": "${{ env.LG_WEBHOOK_NO }}"}}},
+            "webhooks.headers.X-A: the environment has no LG_WEBHOOK_NO",
+        ),
+        (
+            {"webhooks": {"headers": {"X-A": "a\r\nX-B: b"}}},
+            "webhooks.headers.X-A: only printable",
+        ),
+        ({"webhooks": {"headers": {"X A": "a"}}}, "webhooks.headers.X A: no name of a header"),
+        ({"webhooks": {"headers": {"Host": "a"}}}, "webhooks.headers.Host: no name of a header"),
+        ({"webhooks": {"env_prefix": ""}}, "webhooks.env_prefix: expected"),
         ({"checkpointer": {"ttl": {"default_ttl": 0}}}, "checkpointer.ttl.default_ttl: expected"),
         ({"checkpointer": {"ttl": {"strategy": "x"}}}, "checkpointer.ttl.strategy: "),
         ({"http": {"mount_prefix": "agents"}}, "http.mount_prefix: expected"),

@@ -78,7 +78,7 @@ async def hook() -> AsyncIterator[Receiver]:
 
 @pytest.fixture
 async def room(graphs: dict[str, CompiledStateGraph]) -> AsyncIterator[Greenroom]:
-    poster = WebhookPoster(HERE)
+    poster = WebhookPoster(HERE, {"Authorization": "Bearer s3cret"})
     async with Greenroom(graphs, storage=MemoryStorage(), poster=poster) as room:
         yield room
 
@@ -129,6 +129,7 @@ async def test_a_run_that_pauses_posts_the_run_its_values_and_its_times(
     [(head, _)] = hook.posts
     assert head["host"] == f"127.0.0.1:{hook.port}"
     assert (head[":path"], head["content-type"]) == ("/hook", "application/json")
+    assert head["authorization"] == "Bearer s3cret"
 
 
 @pytest.mark.parametrize(
