@@ -340,9 +340,7 @@ class ThreadActor:
     ) -> Checkpoint:
         """Edit the state in the job's log. Raises Invalid and Refused."""
         try:
-            for updates in supersteps:
-                made = await graph.update(job, updates)
-                job = attrs.evolve(job, checkpoint_id=made.id)
+            return await graph.update(job, supersteps)
         except Unstorable as error:
             raise Invalid(f"values: {error}") from error
         except (InvalidUpdateError, NodeNotFoundError, ValueError) as error:
@@ -351,4 +349,3 @@ class ThreadActor:
             raise
         except Exception as error:  # a reducer or a conditional edge of the user's
             raise Refused(f"values: {type(error).__name__}: {error}") from error
-        return made

@@ -81,12 +81,9 @@ class Answers:
         self._raised.append(ident)
         return ident
 
-    def again(self, after: Answers | None = None) -> Answers:
-        """The same, for another attempt, or for what comes after one."""
-        again = Answers(self.given, self.asked, self.waiting)
-        if after is not None:
-            again._free = list(after._free)
-        return again
+    def again(self) -> Answers:
+        """The same, for another attempt."""
+        return Answers(self.given, self.asked, self.waiting)
 
 
 def asker(interrupt: Interrupt) -> str:

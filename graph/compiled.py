@@ -246,9 +246,7 @@ class CompiledStateGraph(BlockingTwins, Inspection, Generic[StateT, ContextT, In
         job = attrs.evolve(self._job(config, None), log=log, ns=ns)
         saved = await read_checkpoint(log, place, at.checkpoint_id)
         wanted = at.checkpoint_id if saved is None else saved.checkpoint.id
-        for updates in supersteps:
-            made = await update_state(place.graph, attrs.evolve(job, checkpoint_id=wanted), updates)
-            wanted = made.id
+        made = await place.graph.update(attrs.evolve(job, checkpoint_id=wanted), supersteps)
         await log.flush()
         return config_of(made, at.thread_id)
 
@@ -264,9 +262,13 @@ class CompiledStateGraph(BlockingTwins, Inspection, Generic[StateT, ContextT, In
         finally:
             log.settle()
 
-    async def update(self, job: Job, updates: Sequence[StateUpdate]) -> Checkpoint:
-        """Edit the state in the job's log; see `update.update_state`."""
-        return await update_state(self, job, updates)
+    async def update(self, job: Job, supersteps: Sequence[Sequence[StateUpdate]]) -> Checkpoint:
+        """Edit the state in the job's log, with a checkpoint for each super-step of updates, of
+        which there is at least one. Returns the last; see `update.update_state`."""
+        for updates in supersteps:
+            made = await update_state(self, job, updates)
+            job = attrs.evolve(job, checkpoint_id=made.id)
+        return made
 
     async def take_in(self, job: Job) -> Checkpoint:
         """Apply the job's input without running a node; see `update.take_in`."""
