@@ -12,6 +12,7 @@ import trio
 from greenroom.graph import CompiledStateGraph
 from greenroom.graph.world import World
 from greenroom.storage import Storage, StorageSession
+from greenroom.storage.codec import INT_MAX
 from greenroom.storage.operations import DeleteAssistant, PutAssistant
 from greenroom.storage.records import Assistant, Row
 from greenroom.storage.rows import from_row, to_row
@@ -121,9 +122,11 @@ class Assistants:
         """Have an assistant be one of its versions again. Raises NotFound."""
 
         def restored(storage: Storage, assistant: Assistant) -> Assistant:
-            then = storage.get_assistant_version(assistant.assistant_id, version)
+            ident, then = assistant.assistant_id, None
+            if 0 < version <= INT_MAX:  # databases refuse greater ones
+                then = storage.get_assistant_version(ident, version)
             if then is None:
-                raise NotFound(f"Assistant {assistant.assistant_id!r} has no version {version}")
+                raise NotFound(f"Assistant {ident!r} has no version {version}")
             fields = {**attrs.asdict(then, recurse=False), "created_at": assistant.created_at}
             return attrs.evolve(assistant, **fields)
 

@@ -97,8 +97,7 @@ class RunStream:
 
     @property
     def modes(self) -> Collection[str]:
-        read = self._recording or self._feeds.followed(self._thread_id)
-        return self._modes if read else ()
+        return self._modes if self._is_read() else ()
 
     def emit(self, mode: str, ns: tuple[str, ...], data: Any) -> None:
         """Take an event of the graph."""
@@ -125,15 +124,13 @@ class RunStream:
             self.publish("events", self._chain.ended(values))
 
     def publish(self, event: str, data: Any) -> None:
-        feeds = self._feeds.of(self._thread_id)
-        if not self._recording and not feeds:
+        if not self._is_read():
             return
         part = StreamPart(self._ids.next(), event, to_json(data))
         if self._recording:
             self.parts.append(part)
             self._wake()
-        for feed in feeds:
-            feed.put(part)
+        self._feeds.put(self._thread_id, part)
 
     def end(self, result: Any) -> None:
         """The run is over, and its end is durable."""
@@ -164,6 +161,9 @@ class RunStream:
                 return
             else:
                 await self._changed.wait()
+
+    def _is_read(self) -> bool:
+        return self._recording or self._feeds.followed(self._thread_id)
 
     def _close(self) -> None:
         self.ended.set()

@@ -81,15 +81,20 @@ class Feeds:
             if not feeds:
                 del self._feeds[thread_id]
 
-    def of(self, thread_id: str) -> list[Feed]:
-        """Those who follow a thread."""
-        return list(self._feeds.get(thread_id, ()))
-
     def __len__(self) -> int:
         return sum(map(len, self._feeds.values()))
 
     def followed(self, thread_id: str) -> bool:
         return thread_id in self._feeds
+
+    def put(self, thread_id: str, part: StreamPart) -> None:
+        for feed in self._feeds.get(thread_id, ()):
+            feed.put(part)
+
+    def end(self, thread_id: str) -> None:
+        """The thread is gone, and those who follow it are told."""
+        for feed in self._feeds.get(thread_id, ()):
+            feed.end()
 
     def close(self, error: Exception) -> None:
         for feeds in self._feeds.values():

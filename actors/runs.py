@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -70,8 +70,10 @@ class ThreadRuns:
     def busy(self) -> bool:
         return self.active is not None or bool(self.queue)
 
-    def _unfinished(self) -> list[Run]:
-        return [*([self.active.run] if self.active is not None else []), *self.queue]
+    def _unfinished(self) -> Iterator[Run]:
+        if self.active is not None:
+            yield self.active.run
+        yield from self.queue
 
     def take_up(self, past: Sequence[tuple[str, Run | None]]) -> None:
         """Connect the streams that readers hold to the runs that are left to do.
@@ -121,9 +123,10 @@ class ThreadRuns:
         )
         asked = {key: run.metadata[key] for key in ("graph_id", "assistant_id")}
         insert = [InsertThread(thread)] if state.thread is None else []
-        queue, stopped = list(self.queue), []
+        queue: list[Run] = []
+        stopped: list[Run] = []
         if admission.stop is not None:
-            queue = [told_to_stop(waits, admission.stop) for waits in queue]
+            queue = [told_to_stop(waits, admission.stop) for waits in self.queue]
             stopped = [*queue, *self._active_told_to_stop(admission.stop)]
         busy = attrs.evolve(
             thread,
@@ -136,7 +139,7 @@ class ThreadRuns:
         self.last_seq = run.seq
         if admission.stop is not None:
             self.stop_active(admission.stop)
-        self.queue.replace(queue)
+            self.queue.replace(queue)
         self.queue.add(run)
         stream = self.streams[run.run_id] = self._stream(run, follow=message.follow)
         message.reply.send(Accepted(run, stream))
@@ -369,7 +372,7 @@ class ThreadRuns:
         await self.state.drop(*more)
         self.streams.pop(run.run_id).end(result)
         self._tell_done(run)
-        self.state.end_feeds()
+        self.house.feeds.end(self.state.thread_id)
 
     def _tell_done(self, run: Run) -> None:
         self.state.tell("metadata", {"status": "run_done", "run_id": run.run_id})

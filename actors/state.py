@@ -96,15 +96,9 @@ class ThreadState:
 
     def tell(self, event: str, data: Any) -> None:
         """Tell those who follow the thread."""
-        if feeds := self.house.feeds.of(self.thread_id):
+        if self.house.feeds.followed(self.thread_id):
             part = StreamPart(self.house.event_ids.next(), event, to_json(data))
-            for feed in feeds:
-                feed.put(part)
-
-    def end_feeds(self) -> None:
-        """The thread is gone, and who followed it is told."""
-        for feed in self.house.feeds.of(self.thread_id):
-            feed.end()
+            self.house.feeds.put(self.thread_id, part)
 
     def now(self) -> str:
         return self.house.world.timestamp()

@@ -297,7 +297,7 @@ class ThreadActor:
         """Delete the thread, whose run has stopped."""
         await self.state.drop()
         self.runs.abandon(NotFound(f"Thread {self.thread_id!r} was deleted"))
-        self.state.end_feeds()
+        self.house.feeds.end(self.thread_id)
         messages, self._deleting = self._deleting, []
         for message in messages:
             message.reply.send(None)

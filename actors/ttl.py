@@ -16,6 +16,7 @@ from greenroom.storage.sweeping import SweepLoop
 
 from .errors import GreenroomError, Invalid
 from .mailbox import Expire
+from .schedule import iso
 
 if TYPE_CHECKING:
     from .supervisor import Supervisor
@@ -80,8 +81,7 @@ def prolonged(thread: Thread) -> Thread:
     if thread.ttl is None:
         return thread
     ends = datetime.fromisoformat(thread.updated_at) + timedelta(minutes=thread.ttl["ttl_minutes"])
-    expires_at = ends.isoformat(timespec="microseconds")
-    return attrs.evolve(thread, ttl={**thread.ttl, "expires_at": expires_at})
+    return attrs.evolve(thread, ttl={**thread.ttl, "expires_at": iso(ends)})
 
 
 @attrs.define(eq=False)

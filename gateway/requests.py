@@ -14,6 +14,7 @@ from msgspec import UNSET, Meta, UnsetType
 from starlette.requests import Request
 
 from greenroom.actors import GreenroomError, Invalid
+from greenroom.storage.codec import INT_MAX
 from greenroom.storage.queries import AssistantSort, CronSort, ThreadSort
 from greenroom.storage.records import ThreadStatus
 
@@ -418,14 +419,14 @@ def query_int(
     default: int,
     *,
     minimum: int = 0,
-    maximum: int = 2**63 - 1,
+    maximum: int = INT_MAX,
     error: type[GreenroomError] = Invalid,
 ) -> int:
     text = request.query_params.get(name)
     if text is None:
         return default
     if not text.isdecimal() or len(text) > 19 or not minimum <= int(text) <= maximum:
-        most = "" if maximum == 2**63 - 1 else f" and <= {maximum}"
+        most = "" if maximum == INT_MAX else f" and <= {maximum}"
         raise error(f"{name}: expected integer >= {minimum}{most}, got {shown(text)}")
     return int(text)
 

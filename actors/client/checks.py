@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from greenroom.storage import Unstorable
-from greenroom.storage.codec import encode_json
+from greenroom.storage.codec import INT_MAX, encode_json
 
 from ..errors import Invalid, Refused
 from ..events import CLIENT_MODES
@@ -18,6 +18,7 @@ __all__ = [
     "check_event_id",
     "check_mapping",
     "check_modes",
+    "check_names",
     "check_page",
     "check_select",
     "check_settings",
@@ -25,8 +26,6 @@ __all__ = [
     "check_uuid",
     "pick",
 ]
-
-MOST: Final = 2**63 - 1  # what databases count up to
 
 
 def check_uuid(name: str, value: object) -> str:
@@ -51,10 +50,9 @@ def check_descending(sort_order: str | None) -> bool:
 
 def check_page(limit: int, offset: int) -> None:
     for name, value, least in (("limit", limit, 1), ("offset", offset, 0)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise Invalid(f"{name}: {value!r} is not a whole number of at least {least}")
-        if value > MOST:
-            raise Invalid(f"{name}: {value!r} is more than {MOST}")
+        _check_whole(name, value, least)
+        if value > INT_MAX:
+            raise Invalid(f"{name}: {value!r} is more than {INT_MAX}")
 
 
 def check_event_id(name: str, value: str | int) -> int:
@@ -70,11 +68,9 @@ def check_mapping(name: str, value: Mapping[str, Any] | None) -> dict[str, Any]:
         return {}
     if not isinstance(value, Mapping):
         raise Invalid(f"{name}: {value!r} is not an object")
-    try:
-        encode_json(dict(value), name)
-    except Unstorable as error:
-        raise Invalid(str(error)) from error
-    return dict(value)
+    own = dict(value)
+    _check_storable(name, own)
+    return own
 
 
 def check_text(name: str, value: str | None) -> str | None:
@@ -83,11 +79,19 @@ def check_text(name: str, value: str | None) -> str | None:
         return None
     if not isinstance(value, str):
         raise Invalid(f"{name}: {value!r} is not a text")
-    try:
-        encode_json(value, name)
-    except Unstorable as error:
-        raise Invalid(str(error)) from error
+    _check_storable(name, value)
     return value
+
+
+def check_names(
+    name: str, value: str | Sequence[str] | None, problem: str = "no list of names"
+) -> list[str] | None:
+    if value is None:
+        return None
+    is_list = isinstance(value, Sequence) and not isinstance(value, str)
+    if not is_list or not all(isinstance(one, str) for one in value):
+        raise Invalid(f"{name}: {value!r} is {problem}")
+    return list(value)
 
 
 def check_settings(
@@ -96,15 +100,9 @@ def check_settings(
     """A config without its `configurable`, and the context, which that is another name of: None
     where neither is given. Raises Refused for both."""
     given = check_mapping("config", config)
-    limit, tags = given.get("recursion_limit"), given.get("tags")
-    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
-        raise Invalid(f"config.recursion_limit: {limit!r} is not a whole number of at least 1")
-    if tags is not None and (
-        not isinstance(tags, Sequence)
-        or isinstance(tags, str)
-        or not all(isinstance(tag, str) for tag in tags)
-    ):
-        raise Invalid(f"config.tags: {tags!r} is not a list of texts")
+    if (limit := given.get("recursion_limit")) is not None:
+        _check_whole("config.recursion_limit", limit, 1)
+    check_names("config.tags", given.get("tags"), "not a list of texts")
     configurable = given.pop("configurable", None)
     own = check_mapping("config.configurable", configurable)
     shown = check_mapping("context", context)
@@ -114,13 +112,15 @@ def check_settings(
     return settings, None if configurable is context is None else own or shown
 
 
-def check_modes(given: str | Sequence[str]) -> tuple[str, ...]:
+def check_modes(
+    given: str | Sequence[str], choices: Collection[str] = CLIENT_MODES
+) -> tuple[str, ...]:
     """Stream modes as a tuple."""
     if not isinstance(given, Collection):
         raise Invalid(f"stream_mode: {given!r} is neither a mode nor a list of modes")
     modes = (given,) if isinstance(given, str) else tuple(given)
     for mode in modes:
-        check_choice("stream_mode", mode, CLIENT_MODES)
+        check_choice("stream_mode", mode, choices)
     return modes
 
 
@@ -133,3 +133,15 @@ def check_select(select: Collection[str] | None, fields: Collection[str]) -> Col
 
 def pick(record: Mapping[str, Any], fields: Collection[str]) -> dict[str, Any]:
     return {name: record[name] for name in fields if name in record}
+
+
+def _check_whole(name: str, value: object, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise Invalid(f"{name}: {value!r} is not a whole number of at least {least}")
+
+
+def _check_storable(name: str, value: object) -> None:
+    try:
+        encode_json(value, name)
+    except Unstorable as error:
+        raise Invalid(str(error)) from error

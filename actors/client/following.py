@@ -11,11 +11,11 @@ from greenroom.storage import Storage
 from ..errors import NotFound
 from ..events import StreamPart
 from ..supervisor import Supervisor
+from .handle import REPLAY_ALL
 
 __all__ = ["FEED_MODES", "thread_events"]
 
 FEED_MODES: Final = ("run_modes", "lifecycle", "state_update")
-REPLAY_ALL: Final = -1  # an event id to start after that means everything kept, as 0 does
 PAGE: Final = 1000  # kept events read at a time
 
 
@@ -28,7 +28,7 @@ async def thread_events(
         if await house.session.read(Storage.get_thread, thread_id) is None:
             raise NotFound(f"Thread {thread_id!r} not found")
         if after is not None:
-            last = 0 if after == REPLAY_ALL else after
+            last = 0 if after in REPLAY_ALL else after
             # Those of runs under way may not be stored yet.
             recent = {part.id: part for part in house.kept_parts(thread_id)}
             while True:

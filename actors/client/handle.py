@@ -20,7 +20,7 @@ from ..supervisor import Supervisor
 from ..views import result_view
 from .checks import check_modes
 
-__all__ = ["RunHandle"]
+__all__ = ["REPLAY_ALL", "RunHandle"]
 
 REPLAY_ALL: Final = (0, -1)  # event ids to start after that mean everything kept
 _EVENTS = 1000  # kept events read at a time

@@ -19,9 +19,17 @@ from ..active import command_of
 from ..errors import Invalid, Refused
 from ..mailbox import Submit
 from ..multitask import DEFAULT_STRATEGY, STRATEGIES
+from ..schedule import iso
 from ..supervisor import Supervisor
 from .assistants import AssistantsClient
-from .checks import check_choice, check_mapping, check_modes, check_settings, check_uuid
+from .checks import (
+    check_choice,
+    check_mapping,
+    check_modes,
+    check_names,
+    check_settings,
+    check_uuid,
+)
 from .threads import new_thread
 
 __all__ = ["own_thread", "submission"]
@@ -92,7 +100,7 @@ async def submission(
         "interrupt_before": _breakpoints("interrupt_before", interrupt_before),
         "interrupt_after": _breakpoints("interrupt_after", interrupt_after),
         "webhook": webhook,
-        "feedback_keys": _names("feedback_keys", feedback_keys),
+        "feedback_keys": check_names("feedback_keys", feedback_keys),
         "temporary": ident is None and completion == "delete",
         "subgraphs": stream_subgraphs,
         "resumable": stream_resumable,
@@ -110,7 +118,7 @@ async def submission(
         assistant_id=assistant.assistant_id,
         seq=0,  # its actor gives it its place
         status="pending",
-        created_at=now if delay is None else _later(house, delay),
+        created_at=now if delay is None else iso(house.world.now() + timedelta(seconds=delay)),
         updated_at=now,
         multitask_strategy=strategy,
         kwargs=_as_kept(house, kwargs),
@@ -157,10 +165,6 @@ def _delay(after_seconds: float | None) -> float | None:
     return after_seconds
 
 
-def _later(house: Supervisor, seconds: float) -> str:
-    return (house.world.now() + timedelta(seconds=seconds)).isoformat(timespec="microseconds")
-
-
 def _settings(
     assistant: Assistant, config: Mapping[str, Any] | None, context: Mapping[str, Any] | None
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
@@ -204,15 +208,4 @@ def _object(name: str, given: Any) -> dict[str, Any]:
 
 
 def _breakpoints(name: str, given: str | Sequence[str] | None) -> str | list[str] | None:
-    return "*" if given == "*" else _names(name, given, "neither '*' nor a list of node names")
-
-
-def _names(
-    name: str, given: str | Sequence[str] | None, problem: str = "no list of names"
-) -> list[str] | None:
-    if given is None:
-        return None
-    is_list = isinstance(given, Sequence) and not isinstance(given, str)
-    if not is_list or not all(isinstance(one, str) for one in given):
-        raise Invalid(f"{name}: {given!r} is {problem}")
-    return list(given)
+    return "*" if given == "*" else check_names(name, given, "neither '*' nor a list of node names")

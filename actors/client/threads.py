@@ -31,6 +31,7 @@ from .checks import (
     check_descending,
     check_event_id,
     check_mapping,
+    check_modes,
     check_page,
     check_select,
     check_uuid,
@@ -246,9 +247,7 @@ class ThreadsClient(ThreadStates):
         `values`). Raises NotFound, Invalid, and Closed where the reader is 10,000 events behind.
         """
         ident = check_uuid("thread_id", thread_id)
-        modes = (stream_mode,) if isinstance(stream_mode, str) else stream_mode
-        for mode in modes:
-            check_choice("stream_mode", mode, FEED_MODES)
+        modes = check_modes(stream_mode, FEED_MODES)
         following = thread_events(self._house, ident, after=after, modes=modes)
         async with aclosing(following) as batches:
             async for batch in batches:

@@ -7,9 +7,10 @@ from .clients import as_json, to_json
 from .strict import encode_json
 from .tagged import decode, encode, kept
 from .types import Types
-from .walk import MAX_DEPTH, Unstorable
+from .walk import INT_MAX, MAX_DEPTH, Unstorable
 
 __all__ = [
+    "INT_MAX",
     "MAX_DEPTH",
     "Types",
     "Unstorable",
