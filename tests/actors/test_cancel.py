@@ -396,6 +396,7 @@ async def test_many_are_rolled_back(room: Greenroom, hold: Hold) -> None:
         await handle.result()
         await wait_all_tasks_blocked()
         await client.threads.update(thread_id, metadata={})  # behind all that came before
+        assert await statuses(client, thread_id) == []
         assert await log_of(client, thread_id) == []
 
 

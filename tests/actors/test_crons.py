@@ -328,7 +328,9 @@ async def test_a_deletion_that_meets_a_firing_is_not_undone_by_it(
         await gate.reached()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(crons.delete, cron["cron_id"])
-            await wait_all_tasks_blocked(0.05)  # it waits, or it has been too quick
+            await wait_all_tasks_blocked()
+            (lock,) = crons._house.crontab._locks.values()
+            assert lock.statistics().tasks_waiting == 1  # the deletion, for the firing
             gate.open()
         await bell.heard()
         assert await crons.search() == []

@@ -40,8 +40,10 @@ def room(serve: Serve, hold: Hold) -> Greenroom:
 
 @attrs.define
 class Reader:
-    """What has come so far. `end`: how it ended."""
+    """Follows a thread. `parts`: what has come so far. `end`: how it ended."""
 
+    client: Client
+    thread_id: str
     parts: list[StreamPart] = attrs.field(factory=list)
     end: Exception | str | None = None
     _news: trio.Event = attrs.field(factory=trio.Event)
@@ -54,9 +56,9 @@ class Reader:
     def ids(self) -> list[int]:
         return [part.id for part in self.parts]
 
-    async def read(self, client: Client, thread_id: str, **how: Any) -> None:
+    async def read(self, **how: Any) -> None:
         try:
-            async for part in client.threads.join_stream(thread_id, **how):
+            async for part in self.client.threads.join_stream(self.thread_id, **how):
                 self.parts.append(part)
                 self._tell()
             self.end = "over"
@@ -69,7 +71,8 @@ class Reader:
         with trio.move_on_after(PATIENCE):
             while len(self.parts) < len(events):
                 await self._news.wait()
-        await wait_all_tasks_blocked(0.01)
+        await self.client.threads.update(self.thread_id)  # behind all that was on its way
+        await wait_all_tasks_blocked()
         assert self.events == list(events)
 
     async def has_ended(self) -> None:
@@ -83,8 +86,8 @@ class Reader:
 
 
 async def follow(nursery: trio.Nursery, client: Client, thread_id: str, **how: Any) -> Reader:
-    reader = Reader()
-    nursery.start_soon(partial(reader.read, client, thread_id, **how))
+    reader = Reader(client, thread_id)
+    nursery.start_soon(partial(reader.read, **how))
     await wait_all_tasks_blocked()  # it misses nothing from here on
     return reader
 

@@ -65,9 +65,8 @@ def test_a_plain_program_iterates_over_a_stream(room: Greenroom) -> None:
         thread_id = client.threads.create()["thread_id"]
         parts = client.runs.stream(thread_id, "agent", input=text("x"), stream_mode="updates")
         assert [part.event for part in parts] == ["metadata", "updates", "updates"]
-        for part in client.runs.stream(thread_id, "agent", input=text("x")):
-            assert part.event == "metadata"
-            break
+        first = next(iter(client.runs.stream(thread_id, "agent", input=text("x"))))
+        assert first.event == "metadata"
 
 
 def test_errors_are_those_of_the_client(room: Greenroom) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -84,8 +86,15 @@ def test_what_runs_every_so_often_does_so_when_clocks_change_too() -> None:
 
 
 @pytest.mark.parametrize("zone", ["Australia/Lord_Howe", "Asia/Kathmandu", "Pacific/Apia"])
-@pytest.mark.parametrize("expression", ["30 2 * * *", "*/10 1-3 * * *", "15 * * * * 20"])
-def test_dates_go_on_in_zones_of_every_kind(expression: str, zone: str) -> None:
+@pytest.mark.parametrize(
+    ("expression", "shown"),
+    [
+        ("30 2 * * *", r"02:30:00"),
+        ("*/10 1-3 * * *", r"0[123]:[0-5]0:00"),
+        ("15 * * * * 20", r"\d\d:15:20"),
+    ],
+)
+def test_dates_go_on_in_zones_of_every_kind(expression: str, shown: str, zone: str) -> None:
     moment = datetime(2026, 3, 1, tzinfo=UTC)
     found = [moment]
     for _ in range(400):
@@ -93,6 +102,8 @@ def test_dates_go_on_in_zones_of_every_kind(expression: str, zone: str) -> None:
         assert following is not None
         found.append(following)
     assert all(before < after for before, after in pairwise(found))
+    clock = [f"{date.astimezone(ZoneInfo(zone)):%H:%M:%S}" for date in found[1:]]
+    assert [time for time in clock if not re.fullmatch(shown, time)] == []
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from greenroom.actors import Conflict, Greenroom, Invalid, NotFound, Refused, RunFailed
 from greenroom.graph import interrupt
 from greenroom.storage import Storage, ThreadQuery
+from greenroom.storage.operations import DeleteThread
+from greenroom.storage.testing import FaultyStorage
 
 from .conftest import Serve
 from .stage import Hold, chain, fails, log_of, new_thread, says, status, text
@@ -200,9 +203,14 @@ async def test_a_batch_with_one_that_does_not_fit_starts_none(
         assert await nothing_left(room)
 
 
-async def test_a_thread_that_is_deleted_is_deleted_once(room: Greenroom, hold: Hold) -> None:
-    async with room:
+async def test_a_thread_that_is_deleted_is_deleted_once(
+    open_storage: Callable[[], Storage], hold: Hold
+) -> None:
+    storage = FaultyStorage(open_storage())
+    async with Greenroom({"agent": chain(hold=hold.node)}, storage=storage) as room:
         run = await room.client.runs.create(None, "agent", input=text("slow"))
         await hold.reached.wait()
         await room.client.threads.delete(run["thread_id"])
         assert await nothing_left(room)
+    applied = [operation for group in storage.applied for operation in group]
+    assert applied.count(DeleteThread(run["thread_id"])) == 1

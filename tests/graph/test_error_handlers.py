@@ -199,8 +199,9 @@ async def test_a_step_of_a_handler_is_made_once(thread: Any, node: Node) -> None
         return {"log": [interrupt("what then?")]}
 
     graph = graph_of(node, handle)
-    await graph.ainvoke({}, thread)
-    await graph.ainvoke(Command(resume="tea"), thread)
+    assert asked(await graph.ainvoke({}, thread)) == ["what then?"]
+    done = await graph.ainvoke(Command(resume="tea"), thread)
+    assert done["log"] == ["tea"]
     assert paid == [5]
 
 
@@ -311,7 +312,9 @@ async def test_graphs_that_a_handler_calls_side_by_side_find_their_own_runs() ->
     graph = graph_of(node, handle)
     for thread_id in range(10):
         thread: Any = {"configurable": {"thread_id": str(thread_id)}}
+        found.clear()
         result = await graph.ainvoke({}, thread)
+        assert asked(result)
         while questions := result.get("__interrupt__"):
             answers = {question.id: question.value.upper() for question in questions}
             result = await graph.ainvoke(Command(resume=answers), thread)

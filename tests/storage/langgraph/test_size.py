@@ -28,7 +28,6 @@ def talk(saver):
 def test_a_conversation_grows_by_what_was_said(tmp_path, path, opened):
     with opened():
         pass
-    empty = os.path.getsize(path)
     with opened() as session:
         empty = os.path.getsize(path)
         talk(GreenroomSaver(session))
