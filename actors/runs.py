@@ -8,25 +8,13 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import trio
 
-from greenroom.graph import START
-from greenroom.graph.job import Job
 from greenroom.graph.resume import waiting
 from greenroom.storage import Storage
 from greenroom.storage.operations import AppendLog, InsertThread, Operation, PutPost, PutRun
 from greenroom.storage.operations import DeleteRun as DropRun
 from greenroom.storage.records import Run, RunStatus
 
-from .active import (
-    ActiveRun,
-    Failed,
-    Finished,
-    Outcome,
-    Reason,
-    Stopped,
-    checkpoint_metadata,
-    run_config,
-    told_to_stop,
-)
+from .active import ActiveRun, Failed, Finished, Outcome, Reason, Stopped, told_to_stop
 from .errors import Conflict, GreenroomError, NotFound, TooMany
 from .events import RunStream
 from .mailbox import Accepted, Cancel, DeleteRun, Mailbox, Submit
@@ -320,7 +308,7 @@ class ThreadRuns:
             if run.stop == "timeout":
                 text = f"The run was stopped: it took longer than {self.house.run_timeout:g} s"
                 status, failure = "timeout", TimeoutError(text)
-            if not self._took_in(run) and (misfit := await self._take_in(run)) is not None:
+            if (misfit := await self.state.take_in(run)) is not None:
                 status, failure = "error", misfit
         if failure is not None:
             self.state.record_failure(failure)
@@ -330,33 +318,6 @@ class ThreadRuns:
             # Nothing in this commit would be refused if records on their way were: they go first.
             await log.flush()
         await self._close(run, status, error=failure, warning=warning, left=left)
-
-    def _took_in(self, run: Run) -> bool:
-        """Whether a run that was stopped had got as far as having its input in the state."""
-        log = self.state.log
-        if run.first_log_seq in (None, log.next_seq) or log.head is None:
-            return False
-        return all(planned.node != START for planned in log.head.checkpoint.next)
-
-    async def _take_in(self, run: Run) -> Exception | None:
-        """What the user wrote is not lost with the run: its input goes into the state. Returns why
-        it could not."""
-        kwargs = run.kwargs
-        if kwargs["input"] is None or kwargs["command"] is not None:
-            return None
-        job = Job(
-            input=kwargs["input"],
-            config=run_config(run),
-            context=kwargs["context"],
-            log=self.state.log,
-            world=self.house.world,
-            metadata=checkpoint_metadata(run),
-        )
-        try:
-            await self.house.graph(run.metadata["graph_id"]).take_in(job)
-        except Exception as error:  # a reducer or a conditional edge of the user's
-            return error
-        return None
 
     async def _remove(self, run: Run, *undo: Operation) -> None:
         """Delete a run, and what it left in the log."""

@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from greenroom.graph import START
 from greenroom.graph.checkpoint import RUN_TASK, PendingWrites
 from greenroom.graph.failure import TaskError
 from greenroom.graph.isolation import isolated
+from greenroom.graph.job import Job
 from greenroom.graph.resume import waiting
 from greenroom.graph.root import shown
 from greenroom.storage import ThreadLog
 from greenroom.storage.codec import to_json
 from greenroom.storage.operations import DeleteThread, Operation, PutThread
-from greenroom.storage.records import Thread, ThreadStatus
+from greenroom.storage.records import Run, Thread, ThreadStatus
 
+from .active import checkpoint_metadata, run_config
 from .errors import NotFound
 from .events import StreamPart
 from .status import settled, thread_error
@@ -83,6 +86,31 @@ class ThreadState:
             self.log.append(
                 PendingWrites(checkpoint_id=at, task_id=RUN_TASK, node="", error=failed)
             )
+
+    async def take_in(self, run: Run) -> Exception | None:
+        """What the user wrote is not lost with a run that was stopped: its input goes into the
+        state, unless it is there. Returns why it could not."""
+        kwargs = run.kwargs
+        if kwargs["input"] is None or kwargs["command"] is not None or self._took_in(run):
+            return None
+        job = Job(
+            input=kwargs["input"],
+            config=run_config(run),
+            context=kwargs["context"],
+            log=self.log,
+            world=self.house.world,
+            metadata=checkpoint_metadata(run),
+        )
+        try:
+            await self.house.graph(run.metadata["graph_id"]).take_in(job)
+        except Exception as error:  # a reducer or a conditional edge of the user's
+            return error
+        return None
+
+    def _took_in(self, run: Run) -> bool:
+        if run.first_log_seq in (None, self.log.next_seq) or self.log.head is None:
+            return False
+        return all(planned.node != START for planned in self.log.head.checkpoint.next)
 
     def values(self) -> Any:
         """The newest state, the caller's own."""
