@@ -729,6 +729,7 @@ def steps_of(storage, query):
     storage._readers.append(reader)
     storage.search_threads(query)
     reader.set_progress_handler(None, 10)
+    assert steps
     return steps
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 
 from greenroom.actors import Greenroom
 from greenroom.storage import (
+    AssistantQuery,
     DeleteRun,
     ItemQuery,
     MemoryStorage,
@@ -29,8 +29,6 @@ from greenroom.storage.transfer import Importer, everything, from_lines, how_man
 
 from .stocked import FIRST, graph, stock
 
-New = Callable[[], Storage]
-
 
 def at(dsn: str) -> Storage:
     from greenroom.storage.postgres import PostgresStorage
@@ -46,14 +44,10 @@ def source(request: pytest.FixtureRequest, tmp_path: Any) -> Storage:
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgres"])
-def new_target(request: pytest.FixtureRequest, tmp_path: Any) -> New:
+def target(request: pytest.FixtureRequest, tmp_path: Any) -> Storage:
     if request.param == "postgres":
-        other_dsn = request.getfixturevalue("other_dsn")
-        return lambda: at(other_dsn)
-    memory, numbers = MemoryStorage(), itertools.count()
-    if request.param == "memory":
-        return lambda: memory
-    return lambda: SqliteStorage(tmp_path / f"to{next(numbers)}.db")
+        return at(request.getfixturevalue("other_dsn"))
+    return MemoryStorage() if request.param == "memory" else SqliteStorage(tmp_path / "to.db")
 
 
 def export(storage: Storage) -> list[bytes]:
@@ -75,7 +69,7 @@ def take_in(storage: Storage, lines: Iterator[bytes] | list[bytes]) -> None:
 
 
 async def test_what_was_taken_in_is_what_was_exported_byte_for_byte(
-    source: Storage, new_target: New
+    source: Storage, target: Storage
 ) -> None:
     await stock(source)
     lines = export(source)
@@ -91,7 +85,6 @@ async def test_what_was_taken_in_is_what_was_exported_byte_for_byte(
         "cron",
         "post",
     }
-    target = new_target()
     take_in(target, lines)
     assert export(target) == lines
     for storage in (source, target):
@@ -102,10 +95,9 @@ async def test_what_was_taken_in_is_what_was_exported_byte_for_byte(
 
 
 async def test_threads_go_on_in_the_store_that_they_were_taken_to(
-    source: Storage, new_target: New
+    source: Storage, target: Storage
 ) -> None:
     ids = await stock(source)
-    target = new_target()
     take_in(target, export(source))
     async with Greenroom({"agent": graph()}, storage=source) as room:
         history = await room.client.threads.get_history(ids["answered"], limit=100)
@@ -119,7 +111,7 @@ async def test_threads_go_on_in_the_store_that_they_were_taken_to(
 
 
 def test_items_are_found_by_their_words_and_vectors_in_the_store_that_they_were_taken_to(
-    source: Storage, new_target: New
+    source: Storage, target: Storage
 ) -> None:
     puts = [
         PutItem(make_item(("a", "b"), "words"), "Soup-of-the-DAY\nCafé 🥣"),
@@ -128,7 +120,7 @@ def test_items_are_found_by_their_words_and_vectors_in_the_store_that_they_were_
     source.open()
     assert source.commit([puts], source.acquire_lease("tests").epoch) == [None]
     source.close()
-    lines, target = export(source), new_target()
+    lines = export(source)
     take_in(target, lines)
     assert export(target) == lines
     target.open()
@@ -152,7 +144,7 @@ async def test_an_import_that_was_cut_short_anywhere_is_made_again(source: Stora
 
 
 async def test_an_import_in_small_commits_that_dies_between_them_is_made_again(
-    source: Storage, new_target: New, monkeypatch: pytest.MonkeyPatch
+    source: Storage, target: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("greenroom.storage.transfer.GROUP", 3)
     monkeypatch.setattr("greenroom.storage.scans.PAGE", 2)
@@ -161,7 +153,6 @@ async def test_an_import_in_small_commits_that_dies_between_them_is_made_again(
     source.open()
     assert len(lines) - 2 == how_many(source.stats())
     source.close()
-    target = new_target()
     with pytest.raises(StorageError):
         take_in(target, lines[:40])
     take_in(target, lines)
@@ -197,15 +188,17 @@ async def test_a_thread_is_exported_as_of_one_moment(tmp_path: Any) -> None:
 
 
 async def test_the_assistants_that_a_server_made_by_itself_give_way_to_those_of_an_export(
-    source: Storage, new_target: New
+    source: Storage, target: Storage
 ) -> None:
     await stock(source)
     async with Greenroom({"agent": graph()}, storage=source) as room:
         edited = await room.client.assistants.update("agent", context={"n": 1})
-    target = new_target()
     async with Greenroom({"agent": graph()}, storage=target) as room:
         assert (await room.client.assistants.get("agent"))["context"] == {}
-    lines, target = export(source), new_target()
+    target.open()
+    assert [one.context for one in target.search_assistants(AssistantQuery())] == [{}]
+    target.close()
+    lines = export(source)
     take_in(target, lines)
     assert export(target) == lines
     async with Greenroom({"agent": graph()}, storage=target) as room:
@@ -214,11 +207,10 @@ async def test_the_assistants_that_a_server_made_by_itself_give_way_to_those_of_
 
 
 async def test_an_export_from_before_there_were_versions_is_taken_in(
-    source: Storage, new_target: New
+    source: Storage, target: Storage
 ) -> None:
     await stock(source)
     before = [line for line in export(source)[:-1] if not line.startswith(b'{"assistant_version"')]
-    target = new_target()
     take_in(target, [*before, msgspec.json.encode({"end": len(before) - 1}) + b"\n"])
     target.open()
     versions = target.list_assistant_versions(FIRST)
