@@ -252,10 +252,6 @@ class Storage(ABC):
         """The crons that are enabled and due at `now`, those that were due first first."""
 
     @abstractmethod
-    def next_cron_date(self) -> str | None:
-        """When the first cron that is enabled is due or was due; None if none is."""
-
-    @abstractmethod
     def get_post(self, post_id: str) -> Post | None: ...
 
     @abstractmethod

@@ -339,17 +339,10 @@ class MemoryStorage(Storage):
         return len(matching(self._rows(self._crons), query))
 
     def due_crons(self, now: str, *, limit: int) -> list[Cron]:
-        due = [row for row in self._dated_crons() if row["next_run_date"] <= now]
+        enabled = (row for row in self._rows(self._crons) if row["enabled"])
+        due = [row for row in enabled if (at := row["next_run_date"]) is not None and at <= now]
         due.sort(key=itemgetter("next_run_date", "cron_id"))
         return [from_row(Cron, row, self.types) for row in due[:limit]]
-
-    def next_cron_date(self) -> str | None:
-        return min((row["next_run_date"] for row in self._dated_crons()), default=None)
-
-    def _dated_crons(self) -> list[Row]:
-        """Those that will be due."""
-        rows = self._rows(self._crons)
-        return [row for row in rows if row["enabled"] and row["next_run_date"] is not None]
 
     def get_post(self, post_id: str) -> Post | None:
         with self._lock:

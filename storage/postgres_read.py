@@ -56,7 +56,6 @@ SELECT: Final[Mapping[Kind, str]] = {
 }
 _EXPIRES: Final = "(ttl::jsonb ->> 'expires_at') COLLATE \"C\""  # as in the index
 _EXPIRE: Final = "ttl::jsonb ->> 'expires_at' IS NOT NULL"
-_DUE: Final = "WHERE enabled = 1 AND next_run_date"  # as in the index
 THREAD: Final = "(SELECT id FROM greenroom.threads WHERE thread_id = %s)"
 _EVENTS: Final = """
     SELECT t.thread_id, r.run_id, e.event_id, e.name, e.data
@@ -246,11 +245,9 @@ class PostgresReads(PostgresItems):
         return self._count("crons", _cron_filter(query))
 
     def due_crons(self, now: str, *, limit: int) -> list[Cron]:
-        rest = f"{_DUE} <= %s ORDER BY next_run_date, cron_id LIMIT %s"
+        # `enabled` as in the index.
+        rest = "WHERE enabled = 1 AND next_run_date <= %s ORDER BY next_run_date, cron_id LIMIT %s"
         return self._select(Cron, rest, now, limit)
-
-    def next_cron_date(self) -> str | None:
-        return self._first(f"SELECT min(next_run_date) FROM greenroom.crons {_DUE} IS NOT NULL")
 
     def last_log_seq(self, thread_id: str) -> int:
         query = f"SELECT max(seq) FROM greenroom.log WHERE thread = {THREAD}"

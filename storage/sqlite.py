@@ -308,10 +308,6 @@ class SqliteStorage(Storage):
         with self._reading() as db:
             return sqlite_read.due_crons(db, self.types, now, limit)
 
-    def next_cron_date(self) -> str | None:
-        with self._reading() as db:
-            return sqlite_read.next_cron_date(db)
-
     def get_post(self, post_id: str) -> Post | None:
         with self._reading() as db:
             return sqlite_read.get(db, self.types, Post, "post_id = ?", post_id)

@@ -34,7 +34,6 @@ __all__ = [
     "expired_threads",
     "get",
     "last_seq",
-    "next_cron_date",
     "next_thread_expiry",
     "prepare",
     "runs_page",
@@ -175,18 +174,10 @@ def versions_page(
     return _select(connection, types, AssistantVersion, rest, *values)
 
 
-_DUE: Final = "WHERE enabled = 1 AND next_run_date"  # as in the index
-
-
 def due_crons(connection: sqlite3.Connection, types: Types, now: str, limit: int) -> list[Cron]:
-    rest = f"{_DUE} <= ? ORDER BY next_run_date, cron_id LIMIT ?"
+    # `enabled` as in the index.
+    rest = "WHERE enabled = 1 AND next_run_date <= ? ORDER BY next_run_date, cron_id LIMIT ?"
     return _select(connection, types, Cron, rest, now, limit)
-
-
-def next_cron_date(connection: sqlite3.Connection) -> str | None:
-    query = f"SELECT min(next_run_date) FROM crons {_DUE} IS NOT NULL"
-    found: str | None = connection.execute(query).fetchone()[0]
-    return found
 
 
 def _filter(query: AssistantQuery | CronQuery) -> Filter:

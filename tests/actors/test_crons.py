@@ -75,9 +75,9 @@ async def everywhere(room: Greenroom) -> list[str]:
 async def in_order(room: Greenroom) -> None:
     """Until nothing is due and no run is left to do."""
     while True:
-        due = await room._session.read(Storage.next_cron_date)
+        due = await room._session.read(Storage.due_crons, room._world.timestamp(), limit=1)
         left = await room._session.read(Storage.unfinished_runs)
-        if not left and (due is None or due > room._world.timestamp()):
+        if not left and not due:
             return
 
 
