@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from .records import Run, Thread
-from .rows import COLUMNS
+from .rows import COLUMNS, or_update
 
 __all__ = ["FUNCTIONS", "LEASE_CHANGED", "LOG_ENDS_ELSEWHERE"]
 
@@ -29,10 +29,6 @@ def _its(columns: Sequence[str]) -> str:
 
 def _typed(table: str, columns: Sequence[str]) -> str:
     return ", ".join(f"its_{column} greenroom.{table}.{column}%TYPE" for column in columns)
-
-
-def _new_values(columns: Sequence[str]) -> str:
-    return ", ".join(f"{column} = excluded.{column}" for column in columns)
 
 
 FUNCTIONS: Final = f"""
@@ -63,7 +59,7 @@ RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO greenroom.runs (thread, {", ".join(_run_columns)})
     SELECT id, {_its(_run_columns)} FROM greenroom.threads WHERE thread_id = its_thread_id
-    ON CONFLICT (thread, run_id) DO UPDATE SET {_new_values(_run_changes)};
+    {or_update(("thread", "run_id"), _run_changes)};
 END $$;
 
 CREATE OR REPLACE FUNCTION greenroom.append_log(

@@ -38,7 +38,7 @@ from .operations import (
 from .postgres_items import send_item
 from .postgres_read import THREAD
 from .records import Assistant, AssistantVersion, Cron, Kind, LogRow, Post, Row, Run, Thread
-from .rows import COLUMNS, log_values, to_row, version_row
+from .rows import COLUMNS, log_values, or_update, to_row, version_row
 
 __all__ = ["refusal", "send"]
 
@@ -59,50 +59,37 @@ def _its_values(columns: Iterable[str]) -> str:
     return ", ".join(f"its_{column} => %({column})s" for column in columns)
 
 
-def _new_values(columns: Iterable[str]) -> str:
-    return ", ".join(f"{column} = excluded.{column}" for column in columns)
+def _insert(table: str, columns: Sequence[str]) -> str:
+    return f"INSERT INTO greenroom.{table} ({_names(columns)}) VALUES ({_values(columns)})"
 
 
-_thread_columns = [*COLUMNS[Thread], "facts"]
-_version_columns = COLUMNS[AssistantVersion]
-_assistant_columns = [*COLUMNS[Assistant], "folded_name"]
+def _upsert(table: str, columns: Sequence[str], key: int = 1) -> str:
+    """`key`: how many of the columns, the first ones, are the key."""
+    return f"{_insert(table, columns)} {or_update(columns[:key], columns[key:])}"
 
-_INSERT_THREAD: Final = f"""
-    INSERT INTO greenroom.threads ({_names(_thread_columns)}) VALUES ({_values(_thread_columns)})
-"""
+
+_thread_columns = (*COLUMNS[Thread], "facts")
+
+_INSERT_THREAD: Final = _insert("threads", _thread_columns)
 _PUT_THREAD: Final = f"SELECT greenroom.put_thread({_its_values(_thread_columns)})"
-_RESTORE_THREAD: Final = f"""
-    {_INSERT_THREAD} ON CONFLICT (thread_id) DO UPDATE SET {_new_values(_thread_columns[1:])}
-"""
-_PUT_RUN: Final = f"SELECT greenroom.put_run({_its_values(COLUMNS[Run])})"
-_PUT_ASSISTANT: Final = f"""
-    INSERT INTO greenroom.assistants ({_names(_assistant_columns)})
-    VALUES ({_values(_assistant_columns)})
-    ON CONFLICT (assistant_id) DO UPDATE SET {_new_values(_assistant_columns[1:])}
-"""
-_KEEP_VERSION: Final = f"""
-    INSERT INTO greenroom.assistant_versions ({_names(_version_columns)})
-    VALUES ({_values(_version_columns)}) ON CONFLICT (assistant_id, version) DO
-"""
-_PUT_VERSION: Final = f"{_KEEP_VERSION} UPDATE SET {_new_values(_version_columns[2:])}"
 _PUT_CRON: Final = f"""
     INSERT INTO greenroom.crons ({_names(COLUMNS[Cron])}) SELECT {_values(COLUMNS[Cron])}
     WHERE %(thread_id)s::text IS NULL
     OR EXISTS (SELECT 1 FROM greenroom.threads WHERE thread_id = %(thread_id)s::text)
-    ON CONFLICT (cron_id) DO UPDATE SET {_new_values(COLUMNS[Cron][1:])}
-"""
-_PUT_POST: Final = f"""
-    INSERT INTO greenroom.posts ({_names(COLUMNS[Post])}) VALUES ({_values(COLUMNS[Post])})
-    ON CONFLICT (post_id) DO UPDATE SET {_new_values(COLUMNS[Post][1:])}
+    {or_update(COLUMNS[Cron][:1], COLUMNS[Cron][1:])}
 """
 _PUT: Final[Mapping[Kind, str]] = {
-    Thread: _RESTORE_THREAD,
-    Run: _PUT_RUN,
-    Assistant: _PUT_ASSISTANT,
-    AssistantVersion: _PUT_VERSION,
+    Thread: _upsert("threads", _thread_columns),
+    Run: f"SELECT greenroom.put_run({_its_values(COLUMNS[Run])})",
+    Assistant: _upsert("assistants", (*COLUMNS[Assistant], "folded_name")),
+    AssistantVersion: _upsert("assistant_versions", COLUMNS[AssistantVersion], key=2),
     Cron: _PUT_CRON,
-    Post: _PUT_POST,
+    Post: _upsert("posts", COLUMNS[Post]),
 }
+_KEEP_VERSION: Final = f"""
+    {_insert("assistant_versions", COLUMNS[AssistantVersion])}
+    ON CONFLICT (assistant_id, version) DO NOTHING
+"""
 _APPEND_LOG: Final = f"greenroom.append_log({', '.join(['%s'] * 9)})"
 _APPEND_INPUT: Final = f"greenroom.append_log({', '.join(['%s'] * 11)})"
 _APPEND_EVENT: Final = "SELECT greenroom.append_event(%s, %s, %s, %s, %s)"
@@ -199,7 +186,7 @@ def send(cursor: Cursor, operation: Operation) -> None:
 def _put(cursor: Cursor, kind: Kind, row: Row) -> None:
     """Add or replace a record."""
     if kind is Assistant:
-        cursor.execute(f"{_KEEP_VERSION} NOTHING", version_row(row))
+        cursor.execute(_KEEP_VERSION, version_row(row))
     cursor.execute(_PUT[kind], _found_by(kind, row))
 
 

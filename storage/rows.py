@@ -45,6 +45,7 @@ __all__ = [
     "from_row",
     "from_values",
     "log_values",
+    "or_update",
     "ordered",
     "to_event",
     "to_item",
@@ -151,6 +152,12 @@ def all_of(conditions: Iterable[str]) -> str:
     """All of the conditions, as a clause; nothing where there are none."""
     joined = " AND ".join(conditions)
     return f"WHERE {joined}" if joined else ""
+
+
+def or_update(key: Iterable[str], columns: Iterable[str]) -> str:
+    """What has an INSERT change these columns instead, where a row has its key already."""
+    changes = ", ".join(f"{column} = excluded.{column}" for column in columns)
+    return f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {changes}"
 
 
 def ordered(kind: Kind, query: Query, *before: str) -> str:

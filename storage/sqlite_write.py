@@ -35,7 +35,7 @@ from .operations import (
     TruncateLog,
 )
 from .records import Assistant, AssistantVersion, Cron, Kind, LogRow, Post, Row, Run, Thread
-from .rows import COLUMNS, log_values, to_row, version_row
+from .rows import COLUMNS, log_values, or_update, to_row, version_row
 
 __all__ = ["apply"]
 
@@ -48,58 +48,46 @@ def _values(columns: Iterable[str]) -> str:
     return ", ".join(f":{column}" for column in columns)
 
 
-def _set(columns: Iterable[str], source: str) -> str:
-    return ", ".join(f"{column} = {source}{column}" for column in columns)
+def _insert(table: str, columns: Sequence[str]) -> str:
+    return f"INSERT INTO {table} ({_names(columns)}) VALUES ({_values(columns)})"
 
 
-_thread_columns = [*COLUMNS[Thread], "facts"]
+def _upsert(table: str, columns: Sequence[str], key: int = 1) -> str:
+    """`key`: how many of the columns, the first ones, are the key."""
+    return f"{_insert(table, columns)} {or_update(columns[:key], columns[key:])}"
+
+
+_thread_columns = (*COLUMNS[Thread], "facts")
 _run_columns = [column for column in COLUMNS[Run] if column != "thread_id"]
 _run_changes = [column for column in _run_columns if column not in ("run_id", "input")]
-_assistant_columns = COLUMNS[Assistant]
-_version_columns = COLUMNS[AssistantVersion]
-_cron_columns = COLUMNS[Cron]
 
-_INSERT_THREAD: Final = (
-    f"INSERT INTO threads ({_names(_thread_columns)}) VALUES ({_values(_thread_columns)})"
-)
-_PUT_THREAD: Final = (
-    f"UPDATE threads SET {_set(_thread_columns[1:], ':')} WHERE thread_id = :thread_id"
-)
-_RESTORE_THREAD: Final = f"""
-    {_INSERT_THREAD} ON CONFLICT (thread_id) DO UPDATE
-    SET {_set(_thread_columns[1:], "excluded.")}
+_INSERT_THREAD: Final = _insert("threads", _thread_columns)
+_PUT_THREAD: Final = f"""
+    UPDATE threads SET {", ".join(f"{column} = :{column}" for column in _thread_columns[1:])}
+    WHERE thread_id = :thread_id
 """
 _PUT_RUN: Final = f"""
     INSERT INTO runs (thread, {_names(_run_columns)})
     SELECT id, {_values(_run_columns)} FROM threads WHERE thread_id = :thread_id
-    ON CONFLICT (thread, run_id) DO UPDATE SET {_set(_run_changes, "excluded.")}
+    {or_update(("thread", "run_id"), _run_changes)}
 """
-_PUT_ASSISTANT: Final = f"""
-    INSERT INTO assistants ({_names(_assistant_columns)}) VALUES ({_values(_assistant_columns)})
-    ON CONFLICT (assistant_id) DO UPDATE SET {_set(_assistant_columns[1:], "excluded.")}
-"""
-_KEEP_VERSION: Final = f"""
-    INSERT INTO assistant_versions ({_names(_version_columns)}) VALUES ({_values(_version_columns)})
-    ON CONFLICT (assistant_id, version) DO
-"""
-_PUT_VERSION: Final = f"{_KEEP_VERSION} UPDATE SET {_set(_version_columns[2:], 'excluded.')}"
 _PUT_CRON: Final = f"""
-    INSERT INTO crons ({_names(_cron_columns)}) SELECT {_values(_cron_columns)}
+    INSERT INTO crons ({_names(COLUMNS[Cron])}) SELECT {_values(COLUMNS[Cron])}
     WHERE :thread_id IS NULL OR EXISTS (SELECT 1 FROM threads WHERE thread_id = :thread_id)
-    ON CONFLICT (cron_id) DO UPDATE SET {_set(_cron_columns[1:], "excluded.")}
+    {or_update(COLUMNS[Cron][:1], COLUMNS[Cron][1:])}
 """
-_PUT_POST: Final = f"""
-    INSERT INTO posts ({_names(COLUMNS[Post])}) VALUES ({_values(COLUMNS[Post])})
-    ON CONFLICT (post_id) DO UPDATE SET {_set(COLUMNS[Post][1:], "excluded.")}
-"""
-_RESTORE: Final[Mapping[Kind, str]] = {
-    Thread: _RESTORE_THREAD,
+_PUT: Final[Mapping[Kind, str]] = {
+    Thread: _upsert("threads", _thread_columns),
     Run: _PUT_RUN,
-    Assistant: _PUT_ASSISTANT,
-    AssistantVersion: _PUT_VERSION,
+    Assistant: _upsert("assistants", COLUMNS[Assistant]),
+    AssistantVersion: _upsert("assistant_versions", COLUMNS[AssistantVersion], key=2),
     Cron: _PUT_CRON,
-    Post: _PUT_POST,
+    Post: _upsert("posts", COLUMNS[Post]),
 }
+_KEEP_VERSION: Final = f"""
+    {_insert("assistant_versions", COLUMNS[AssistantVersion])}
+    ON CONFLICT (assistant_id, version) DO NOTHING
+"""
 _APPEND_LOG: Final = """
     INSERT INTO log (thread, seq, kind, ns, checkpoint_id, base_seq, data, lists)
     SELECT id, ?, ?, ?, ?, ?, ?, ? FROM threads WHERE thread_id = ?
@@ -205,21 +193,21 @@ def apply(db: Database, operation: Operation) -> None:
             for statement in _DELETE_THREAD:
                 db.execute(statement, (thread_id,))
         case PutRun(run):
-            db.execute(_PUT_RUN, to_row(run))
+            _put(db, Run, to_row(run))
         case DeleteRun(thread_id, run_id):
             for statement in _DELETE_RUN:
                 db.execute(statement, (thread_id, run_id))
         case PutAssistant(assistant):
-            _restore(db, Assistant, to_row(assistant))
+            _put(db, Assistant, to_row(assistant))
         case DeleteAssistant(assistant_id):
             for statement in _DELETE_ASSISTANT:
                 db.execute(statement, (assistant_id,))
         case PutCron(cron):
-            db.execute(_PUT_CRON, to_row(cron))
+            _put(db, Cron, to_row(cron))
         case DeleteCron(cron_id):
             db.execute("DELETE FROM crons WHERE cron_id = ?", (cron_id,))
         case PutPost(post):
-            db.execute(_PUT_POST, to_row(post))
+            _put(db, Post, to_row(post))
         case DeletePost(post_id):
             db.execute("DELETE FROM posts WHERE post_id = ?", (post_id,))
         case AppendLog(rows, follows):
@@ -248,10 +236,11 @@ def apply(db: Database, operation: Operation) -> None:
         case PutItem() | DeleteItem() | ProlongItem() | DeleteExpired():
             sqlite_items.apply(db.conn, operation)
         case Restore(kind, row):
-            _restore(db, kind, row)
+            _put(db, kind, row)
 
 
-def _restore(db: Database, kind: Kind, row: Row) -> None:
-    db.execute(_RESTORE[kind], _with_facts(row) if kind is Thread else row)
+def _put(db: Database, kind: Kind, row: Row) -> None:
+    """Add or replace a record."""
+    db.execute(_PUT[kind], _with_facts(row) if kind is Thread else row)
     if kind is Assistant:
-        db.execute(f"{_KEEP_VERSION} NOTHING", version_row(row))
+        db.execute(_KEEP_VERSION, version_row(row))
