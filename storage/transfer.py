@@ -275,7 +275,7 @@ class Importer:
             if kept is not None:
                 if kept != item:
                     place = f"{'.'.join(item.namespace)}, key {item.key!r}"
-                    raise StorageError(f"Item {place} is there already, and is not the same")
+                    raise _another(f"Item {place}")
                 return
         elif isinstance(record, Restore) and record.kind in (Cron, Post):
             if self._is_there(record):
@@ -284,7 +284,7 @@ class Importer:
             self._check_assistant(record.row)
         elif self._known is not None and (there := self._known.find(record)) is not None:
             if there != record:
-                raise _another(self._known.thread_id)
+                raise _another(f"Thread {self._known.thread_id}")
             return
         self._waiting.append(record)
         self._bytes += _size(record)
@@ -305,7 +305,7 @@ class Importer:
         if kept is None or kept == from_row(Assistant, row, self.storage.types):
             return
         if kept.created_at != kept.updated_at:
-            raise StorageError(f"Assistant {ident} is there already, and is not the same")
+            raise _another(f"Assistant {ident}")
 
     def _is_there(self, record: Restore) -> bool:
         """Whether a cron or a post is there, in the same form."""
@@ -318,9 +318,7 @@ class Importer:
             there = self.storage.get_post(ident := record.row["post_id"])
             given = from_row(Post, record.row, self.storage.types)
         if there not in (None, given):
-            raise StorageError(
-                f"{record.kind.__name__} {ident} is there already, and is not the same"
-            )
+            raise _another(f"{record.kind.__name__} {ident}")
         return there is not None
 
     def _look(self, row: Row) -> _Known | None:
@@ -329,7 +327,7 @@ class Importer:
         if kept is None:
             return None
         if kept != from_row(Thread, row, self.storage.types):
-            raise _another(thread_id)
+            raise _another(f"Thread {thread_id}")
         known = _Known(thread_id)
         for record in _belongings(self.storage, thread_id):
             match record:
@@ -361,5 +359,5 @@ def _size(record: Record) -> int:
     return len(record.item.value if isinstance(record, PutItem) else record.data)
 
 
-def _another(thread_id: str) -> StorageError:
-    return StorageError(f"Thread {thread_id} is there already, and is not the same")
+def _another(what: str) -> StorageError:
+    return StorageError(f"{what} is there already, and is not the same")
