@@ -13,14 +13,14 @@ from typing import Any, Final
 
 import msgspec
 
-__all__ = ["DAY", "MANY", "MANY_FACTS", "ORDERS", "facts_of", "facts_text", "facts_wanted"]
+__all__ = ["MANY", "MANY_FACTS", "ORDERS", "fact_at", "facts_of", "facts_text", "facts_wanted"]
 
 MANY_FACTS: Final = 256  # metadata that says more is known by the fact MANY alone
 MANY: Final = 0
 # Facts are kept once for each of these orders of threads: by the whole time where it never changes,
 # and by its day where every run changes it, so that this is written once a day.
 ORDERS: Final = ("created_at", "updated_at", "state_updated_at")
-DAY: Final = len("2026-01-01")
+_DAY: Final = len("2026-01-01")
 
 _ELEMENT: Final = 0  # a step into a list, whichever element it is; other steps are strings
 
@@ -49,6 +49,11 @@ def facts_wanted(metadata: Mapping[str, Any]) -> list[int]:
     """The facts that metadata has if it contains `metadata`, without MANY."""
     leaves = _leaves((), metadata, wanted=True)
     return list(dict.fromkeys(_number(path, leaf) for path, leaf in leaves))
+
+
+def fact_at(order: str, row: str) -> str:
+    """Where a thread, which SQL knows as `row`, stands in an order among those of a fact."""
+    return f"{row}.{order}" if order == "created_at" else f"substr({row}.{order}, 1, {_DAY})"
 
 
 Path = tuple[str | int, ...]

@@ -13,18 +13,13 @@ from typing import Any, Final, Literal, LiteralString
 import psycopg
 
 from .contract import StorageError
-from .facts import DAY, ORDERS, facts_of
+from .facts import ORDERS, fact_at, facts_of
 
 __all__ = ["exists", "migrate"]
 
-
-def _at(order: str, row: str) -> str:
-    """Where a thread stands among those of a fact."""
-    return f"{row}.{order}" if order == "created_at" else f"left({row}.{order}, {DAY})"
-
-
 _PLACES: Final = ", ".join(
-    f"({sort}, {_at(order, 'OLD')}, {_at(order, 'NEW')})" for sort, order in enumerate(ORDERS)
+    f"({sort}, {fact_at(order, 'OLD')}, {fact_at(order, 'NEW')})"
+    for sort, order in enumerate(ORDERS)
 )
 _TABLES: Final = """
 CREATE TABLE greenroom.lease (
@@ -227,9 +222,10 @@ CREATE TABLE greenroom.posts (
 """
 
 # Threads are found by what their metadata says, in orders of time. `facts`: as of `facts_of`.
-# `sort`: the place in ORDERS. Triggers have
-# `thread_facts` follow `threads`.
-_CHANGED: Final = " OR ".join(f"{_at(order, 'OLD')} <> {_at(order, 'NEW')}" for order in ORDERS)
+# `sort`: the place in ORDERS. Triggers have `thread_facts` follow `threads`.
+_CHANGED: Final = " OR ".join(
+    f"{fact_at(order, 'OLD')} <> {fact_at(order, 'NEW')}" for order in ORDERS
+)
 _FACTS: Final = f"""
 DROP INDEX greenroom.threads_metadata;
 DROP FUNCTION IF EXISTS greenroom.put_thread; -- it had no facts

@@ -8,15 +8,15 @@ from typing import Any, Final
 from .contract import Stats
 from .records import Kind, LogRow, Row
 from .rows import COLUMNS, MEASURED, to_log_row
-from .sqlite_read import SELECT
+from .sqlite_read import SELECT, THREAD
 
 __all__ = ["faults", "scan", "scan_log", "stats"]
 
-_LOG: Final = """
+_LOG: Final = f"""
     SELECT l.seq, l.kind, l.ns, l.checkpoint_id, l.base_seq, l.data, l.lists,
         CASE WHEN l.run IS NULL THEN l.input ELSE r.input END, 1, r.run_id
     FROM log l LEFT JOIN runs r ON r.id = l.run
-    WHERE l.thread = (SELECT id FROM threads WHERE thread_id = ?) AND l.seq > ?
+    WHERE l.thread = {THREAD} AND l.seq > ?
     ORDER BY l.seq LIMIT ?
 """
 _ORPHANS: Final = {

@@ -9,6 +9,7 @@ from .codec import encode_json
 from .contract import LogPage
 from .records import Event, LogRow
 from .rows import to_event, to_log_row
+from .sqlite_read import limit_value
 
 __all__ = ["checkpoint_page", "history_page", "run_events", "thread_events", "whole_log"]
 
@@ -48,7 +49,7 @@ def history_page(
     chosen = f"""
         WHERE thread = ? AND ns = ? AND kind = 'checkpoint' {older} ORDER BY seq DESC LIMIT ?
     """
-    return _page(connection, thread_id, ns, chosen, [*values, -1 if limit is None else limit])
+    return _page(connection, thread_id, ns, chosen, [*values, limit_value(limit)])
 
 
 def whole_log(connection: sqlite3.Connection, thread_id: str) -> list[LogRow]:

@@ -28,12 +28,14 @@ from .thread_search import ThreadSearch
 
 __all__ = [
     "SELECT",
+    "THREAD",
     "count",
     "count_threads",
     "due_crons",
     "expired_threads",
     "get",
     "last_seq",
+    "limit_value",
     "next_thread_expiry",
     "prepare",
     "runs_page",
@@ -54,6 +56,7 @@ SELECT: Final[Mapping[Kind, str]] = {
     Post: f"SELECT {', '.join(COLUMNS[Post])} FROM posts",
 }
 _SIMPLE_KEY: Final = re.compile(r"[\w-]+", re.ASCII)
+THREAD: Final = "(SELECT id FROM threads WHERE thread_id = ?)"
 COMPARED: Final = 100  # values by path; SQLite takes only so many conditions
 _EXACT: Final = 2**53  # integers up to here compare alike, whatever compares them
 
@@ -87,7 +90,7 @@ def search(
     """A page of the records that fit, in the query's order."""
     clause, values = _filter(query)
     rest = f"{clause} ORDER BY {ordered(kind, query)} LIMIT ? OFFSET ?"
-    return _select(connection, types, kind, rest, *values, _limit(query.limit), query.offset)
+    return _select(connection, types, kind, rest, *values, limit_value(query.limit), query.offset)
 
 
 def search_threads(
@@ -137,7 +140,7 @@ def runs_page(
         where += " AND r.status = ?"
         values.append(status)
     rest = f"{where} ORDER BY r.seq DESC LIMIT ? OFFSET ?"
-    return _select(connection, types, Run, rest, *values, _limit(limit), offset)
+    return _select(connection, types, Run, rest, *values, limit_value(limit), offset)
 
 
 def unfinished_runs(
@@ -152,9 +155,7 @@ def unfinished_runs(
 
 def last_seq(connection: sqlite3.Connection, table: str, thread_id: str) -> int:
     """The highest `seq` of a thread in `runs` or `log`, 0 if it has none."""
-    query = f"""
-        SELECT max(seq) FROM {table} WHERE thread = (SELECT id FROM threads WHERE thread_id = ?)
-    """
+    query = f"SELECT max(seq) FROM {table} WHERE thread = {THREAD}"
     (seq,) = connection.execute(query, (thread_id,)).fetchone()
     return seq or 0
 
@@ -170,7 +171,7 @@ def versions_page(
     conditions, values = _metadata_filter(metadata)
     clause = all_of(["assistant_id = ?", *conditions])
     rest = f"{clause} ORDER BY version DESC LIMIT ? OFFSET ?"
-    values = [assistant_id, *values, _limit(limit), offset]
+    values = [assistant_id, *values, limit_value(limit), offset]
     return _select(connection, types, AssistantVersion, rest, *values)
 
 
@@ -192,7 +193,7 @@ def _thread_search(connection: sqlite3.Connection, query: ThreadQuery) -> Thread
     def fetch(sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         return connection.execute(sql, values).fetchall()
 
-    return ThreadSearch(query, _thread_filter(query), fetch, no_limit=_limit(None))
+    return ThreadSearch(query, _thread_filter(query), fetch, no_limit=limit_value(None))
 
 
 def _thread_filter(query: ThreadQuery) -> Filter:
@@ -278,5 +279,6 @@ def _decode_once(text: str) -> Any:
     return msgspec.json.decode(text)
 
 
-def _limit(limit: int | None) -> int:
+def limit_value(limit: int | None) -> int:
+    """What LIMIT takes."""
     return -1 if limit is None else limit

@@ -18,7 +18,7 @@ from sqlite_utils import Database, Migrations
 from greenroom.graph.words import all_words
 
 from .contract import StorageError
-from .facts import DAY, ORDERS, facts_text
+from .facts import ORDERS, fact_at, facts_text
 from .first_format import renew
 from .sqlite_files import create_file
 
@@ -255,11 +255,6 @@ def posts(db: Database) -> None:
     )""")
 
 
-def _at(order: str, row: str) -> str:
-    """Where a thread stands among those of a fact."""
-    return f"{row}.{order}" if order == "created_at" else f"substr({row}.{order}, 1, {DAY})"
-
-
 def facts(db: Database) -> None:
     """Threads are found by what their metadata says, in orders of time.
 
@@ -284,12 +279,12 @@ def facts(db: Database) -> None:
     db.conn.create_function("facts_of", 1, facts_text, deterministic=True)
     db.execute("UPDATE threads SET facts = facts_of(metadata)")
     there = (
-        f"SELECT value, {sort}, {_at(order, 't')}, t.id FROM threads t, json_each(t.facts)"
+        f"SELECT value, {sort}, {fact_at(order, 't')}, t.id FROM threads t, json_each(t.facts)"
         for sort, order in enumerate(ORDERS)
     )
     db.execute(f"INSERT INTO thread_facts {' UNION ALL '.join(there)} ORDER BY 1, 2, 3, 4")
     for sort, order in enumerate(ORDERS):
-        old, new = _at(order, "old"), _at(order, "new")
+        old, new = fact_at(order, "old"), fact_at(order, "new")
         add = f"""INSERT INTO thread_facts
             SELECT value, {sort}, {new}, new.id FROM json_each(new.facts)"""
         remove = f"""DELETE FROM thread_facts WHERE fact IN (SELECT value FROM json_each(old.facts))

@@ -36,6 +36,7 @@ from .operations import (
 )
 from .records import Assistant, AssistantVersion, Cron, Kind, LogRow, Post, Row, Run, Thread
 from .rows import COLUMNS, log_values, or_update, to_row, version_row
+from .sqlite_read import THREAD
 
 __all__ = ["apply"]
 
@@ -97,11 +98,10 @@ _APPEND_EVENTS: Final = """
     SELECT t.id, r.id, ?, ?, ? FROM threads t JOIN runs r ON r.thread = t.id
     WHERE t.thread_id = ? AND r.run_id = ?
 """
-_THREAD: Final = "(SELECT id FROM threads WHERE thread_id = ?)"
 _DELETE_THREAD: Final = (
-    f"DELETE FROM events WHERE thread = {_THREAD}",
-    f"DELETE FROM log WHERE thread = {_THREAD}",
-    f"DELETE FROM runs WHERE thread = {_THREAD}",
+    f"DELETE FROM events WHERE thread = {THREAD}",
+    f"DELETE FROM log WHERE thread = {THREAD}",
+    f"DELETE FROM runs WHERE thread = {THREAD}",
     "DELETE FROM crons WHERE thread_id = ?",
     "DELETE FROM threads WHERE thread_id = ?",
 )
@@ -110,7 +110,7 @@ _DELETE_ASSISTANT: Final = (
     "DELETE FROM crons WHERE assistant_id = ?",
     "DELETE FROM assistants WHERE assistant_id = ?",
 )
-_RUN: Final = f"(SELECT id FROM runs WHERE thread = {_THREAD} AND run_id = ?)"
+_RUN: Final = f"(SELECT id FROM runs WHERE thread = {THREAD} AND run_id = ?)"
 _DELETE_RUN: Final = (
     f"DELETE FROM events WHERE run = {_RUN}",
     # What the log took from the run becomes its own.
@@ -118,7 +118,7 @@ _DELETE_RUN: Final = (
     f" WHERE run = {_RUN}",
     f"DELETE FROM runs WHERE id = {_RUN}",
 )
-_TRUNCATE_LOG: Final = f"DELETE FROM log WHERE thread = {_THREAD} AND seq >= ?"
+_TRUNCATE_LOG: Final = f"DELETE FROM log WHERE thread = {THREAD} AND seq >= ?"
 
 
 # Where it is the input of a run, the log only names the run.
@@ -141,14 +141,12 @@ def _append(db: Database, rows: Sequence[LogRow]) -> None:
             db.conn.execute(_APPEND_INPUT, values)
 
 
-_LOOSE: Final = """
+_PARTS: Final = """
     thread = (SELECT id FROM threads WHERE thread_id = :thread_id) AND base_seq = :list
-    AND kind IN ('list', 'pack', 'splice') AND kind = 'list'
+    AND kind IN ('list', 'pack', 'splice')
 """
-_SPLICED: Final = """
-    EXISTS (SELECT 1 FROM log WHERE thread = (SELECT id FROM threads WHERE thread_id = :thread_id)
-        AND base_seq = :list AND kind IN ('list', 'pack', 'splice') AND kind = 'splice')
-"""
+_LOOSE: Final = f"{_PARTS} AND kind = 'list'"
+_SPLICED: Final = f"EXISTS (SELECT 1 FROM log WHERE {_PARTS} AND kind = 'splice')"
 _PACK_LIST: Final = (
     f"""
     UPDATE log SET kind = 'pack', data = (
