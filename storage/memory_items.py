@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
+from functools import cached_property, partial
 from heapq import nsmallest
 from itertools import islice
 from operator import attrgetter, mul
@@ -30,6 +30,12 @@ __all__ = ["MemoryItems", "similarity"]
 class _Kept:
     put: PutItem
     number: int  # in which order they were made
+
+    @cached_property
+    def scanned(self) -> PutItem:
+        """With the words of its text; found when they are first asked for, so that putting stays
+        quick."""
+        return attrs.evolve(self.put, text=" ".join(all_words(self.put.text)))
 
 
 @attrs.define
@@ -81,10 +87,7 @@ class MemoryItems:
     def scan(self, after: int) -> list[tuple[int, PutItem]]:
         found = [one for some in self._kept.values() for one in some.values() if one.number > after]
         found.sort(key=attrgetter("number"))
-        return [
-            (one.number, attrs.evolve(one.put, text=" ".join(all_words(one.put.text))))
-            for one in found
-        ]
+        return [(one.number, one.scanned) for one in found]
 
     def list_namespaces(self, query: NamespaceQuery) -> list[tuple[str, ...]]:
         def following(at: str, end: str) -> str | None:
