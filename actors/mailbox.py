@@ -96,7 +96,8 @@ class Create:
 class Submit:
     """A run arrives. `thread`: what to create where there is none yet. `follow`: its events are
     read. `below`: metadata of the run that the thread's outweighs, as the run's own outweighs that.
-    `along`: what is committed together with its being accepted, and only then.
+    `along`: what is committed together with its being accepted, and only then. `answers`: of a
+    graph around it that is resumed, see `remote`.
     """
 
     run: Run
@@ -104,6 +105,7 @@ class Submit:
     thread: Thread | None
     follow: bool
     below: Mapping[str, Any]
+    answers: Mapping[str, Any] | None
     along: tuple[Operation, ...] = ()
     reply: Reply[Accepted] = attrs.field(factory=Reply)
 

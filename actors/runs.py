@@ -20,6 +20,7 @@ from .events import RunStream
 from .mailbox import Accepted, Cancel, DeleteRun, Mailbox, Submit
 from .multitask import Stop, admit
 from .queue import RunQueue
+from .remote import going_on
 from .state import ThreadState, error_view
 from .webhooks import outcome
 
@@ -103,11 +104,12 @@ class ThreadRuns:
                 f"Thread {state.thread_id!r} has {len(self.queue)} runs waiting; "
                 f"at most {self.house.max_queued_runs} may"
             )
+        run = going_on(message.run, message.answers, state.log.head)
         run = attrs.evolve(
-            message.run,
+            run,
             seq=self.last_seq + 1,
-            bound=self._bound(message.run),
-            metadata={**message.below, **thread.metadata, **message.run.metadata},
+            bound=self._bound(run),
+            metadata={**message.below, **thread.metadata, **run.metadata},
         )
         asked = {key: run.metadata[key] for key in ("graph_id", "assistant_id")}
         insert = [InsertThread(thread)] if state.thread is None else []

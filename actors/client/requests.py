@@ -19,6 +19,7 @@ from ..active import command_of
 from ..errors import Invalid, Refused
 from ..mailbox import Submit
 from ..multitask import DEFAULT_STRATEGY, STRATEGIES
+from ..remote import take_answers
 from ..schedule import iso
 from ..supervisor import Supervisor
 from .assistants import AssistantsClient
@@ -79,7 +80,7 @@ async def submission(
     completion = check_choice("on_completion", on_completion or "delete", ("delete", "keep"))
     if on_completion is not None and ident is not None:
         raise Invalid("on_completion: only a run without a thread_id has a thread of its own")
-    settings, shown = _settings(assistant, config, context)
+    settings, shown, answers = _settings(assistant, config, context)
     settings["configurable"] |= _checkpoint(checkpoint, checkpoint_id)
     if command is not None:
         command_of(_object("command", command))
@@ -130,7 +131,7 @@ async def submission(
         },
     )
     thread = new_thread(house, ident) if create == "create" else None
-    return Submit(run, strategy, thread, follow, below=assistant.metadata)
+    return Submit(run, strategy, thread, follow, below=assistant.metadata, answers=answers)
 
 
 def own_thread(run_id: str) -> str:
@@ -167,17 +168,19 @@ def _delay(after_seconds: float | None) -> float | None:
 
 def _settings(
     assistant: Assistant, config: Mapping[str, Any] | None, context: Mapping[str, Any] | None
-) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """A run's config and context. `configurable` and `context` stand for each other."""
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any] | None]:
+    """A run's config and context, which `configurable` stands for too, and the answers of a
+    resumption."""
     given, own = check_settings(config, context)
     merged = {**assistant.context, **(own or {})}
+    answers = take_answers(merged)
     settings = {
         **assistant.config,
         **given,
         "configurable": dict(merged),
         "metadata": check_mapping("config.metadata", given.get("metadata")),
     }
-    return settings, dict(merged)
+    return settings, merged, answers
 
 
 def _checkpoint(checkpoint: Mapping[str, Any] | None, checkpoint_id: str | None) -> dict[str, Any]:
