@@ -35,6 +35,7 @@ def agent_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
 def server(tmp_path: Path) -> Iterator[Server]:
     """A server of this test's own, with the graphs of `graphs.py`."""
     names = ["gated", "questions", "buying", "buying_in_doubt", "remembers", "configured", "talks"]
+    names += ["trips"]
     server = Server(folder=tmp_path, graphs={name: f"{GRAPHS}:{name}" for name in names}).start()
     yield server
     server.stop()

@@ -163,3 +163,28 @@ configured = (
     .add_edge(START, "inner")
     .compile()
 )
+
+
+class Trip(TypedDict, total=False):
+    city: str
+    hotel: str
+    notes: Annotated[list[str], operator.add]
+
+
+def find(state: Trip) -> Trip:
+    return {"hotel": f"the Grand of {state['city']}", "notes": ["found"]}
+
+
+def approve(state: Trip) -> Trip:
+    return {"notes": [f"approved: {interrupt({'book': state['hotel']})}"]}
+
+
+search = StateGraph(Trip).add_node("find", find).add_edge(START, "find").compile()
+trips = (
+    StateGraph(Trip)
+    .add_node("search", search)
+    .add_node("approve", approve)
+    .add_edge(START, "search")
+    .add_edge("search", "approve")
+    .compile()
+)
