@@ -224,7 +224,7 @@ async def test_the_store_is_as_the_room_was_told(
         await trio.sleep(2 * 60)
         kept = [item["key"] for item in (await store.search_items(["d"]))["items"]]
         assert kept == ["b", "longer"]
-        assert not [one for one in storage._items._mortal() if one.key == "a"]  # swept
+        assert [put.item.key for _, put in storage.scan_items()] == ["b", "longer"]  # swept
 
 
 async def test_a_store_that_cannot_be_leaves_the_storage_free(serve: Serve) -> None:
