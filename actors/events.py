@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import AsyncGenerator, Collection
 from typing import Any, Final
 
@@ -30,10 +29,11 @@ class EventIds:
     """Event ids: integers that rise, across restarts too, because the storage epoch leads."""
 
     def __init__(self, epoch: int) -> None:
-        self._numbers = itertools.count((epoch << _EPOCH_BITS) + 1)
+        self.last = epoch << _EPOCH_BITS
 
     def next(self) -> int:
-        return next(self._numbers)
+        self.last += 1
+        return self.last
 
 
 @attrs.frozen

@@ -291,6 +291,8 @@ class ThreadRuns:
             return
         self.active = None
         await self._end(active.run, outcome, active)
+        if active.stream.resumable:
+            self.house.event_sweeper.loop.heed()
         for message in self._deleting.get(active.run.run_id, ()):
             await self.state.commit([DropRun(self.state.thread_id, active.run.run_id)])
             message.reply.send(None)

@@ -23,6 +23,7 @@ from greenroom.storage import (
 from greenroom.storage.timing import Timing
 
 from .client import Client
+from .event_ttl import EVENT_TTL
 from .in_thread import InThread, InThreadAsync
 from .meters import Census, Meters
 from .supervisor import Supervisor
@@ -43,8 +44,9 @@ class Greenroom:
     `StoreConfig`; nodes are given it unless their graph has one of its own, and `client.store` is
     the same. `checkpointer`: how threads are kept, see `CheckpointerConfig`. `run_timeout`:
     seconds that a run may take, counted anew when it is taken up after a restart; None for no
-    limit. One that takes longer is stopped, and ends `timeout`. `grace_period`: seconds that a run
-    may take to stop before it is given up on.
+    limit. One that takes longer is stopped, and ends `timeout`. `event_ttl`: seconds that the
+    events of resumable runs are kept; None for as long as their thread. `grace_period`: seconds
+    that a run may take to stop before it is given up on.
     `idle_timeout`: seconds that a thread with nothing to do stays in memory. `max_queued_runs`: how
     many runs of a thread may wait; one more is refused with TooMany. `poster`: what posts to the
     webhooks of runs, as `greenroom.gateway.WebhookPoster` does; without one they are refused.
@@ -66,6 +68,7 @@ class Greenroom:
         store: StoreConfig | None = None,
         checkpointer: CheckpointerConfig | None = None,
         run_timeout: float | None = RUN_TIMEOUT,
+        event_ttl: float | None = EVENT_TTL,
         grace_period: float = 5.0,
         idle_timeout: float = 10.0,
         poster: Poster | None = None,
@@ -85,6 +88,9 @@ class Greenroom:
         self._run_timeout = inf if run_timeout is None else run_timeout
         if not self._run_timeout > 0:
             raise ValueError(f"run_timeout: {run_timeout!r} is no time that a run could take")
+        self._event_ttl = inf if event_ttl is None else event_ttl
+        if not self._event_ttl > 0:
+            raise ValueError(f"event_ttl: {event_ttl!r} is no time that events could be kept")
         self._grace_period = grace_period
         self._idle_timeout = idle_timeout
         self._poster = poster
@@ -114,6 +120,7 @@ class Greenroom:
                 world=self._world,
                 ttl=self._checkpointer.get("ttl") or {},
                 run_timeout=self._run_timeout,
+                event_ttl=self._event_ttl,
                 grace_period=self._grace_period,
                 idle_timeout=self._idle_timeout,
                 poster=self._poster,
@@ -124,6 +131,7 @@ class Greenroom:
             await self._supervisor.recover()
             nursery.start_soon(self._watch_lease)
             nursery.start_soon(self._supervisor.sweeper.loop.run)
+            nursery.start_soon(self._supervisor.event_sweeper.run)
             nursery.start_soon(self._supervisor.crontab.run, self.client.crons.fire)
             nursery.start_soon(self._supervisor.alarms.run)
             await nursery.start(store.keep_swept)

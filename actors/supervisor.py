@@ -19,6 +19,7 @@ from .active import ActiveRun
 from .assistants import Assistants
 from .crontab import Crontab
 from .errors import Closed, NotFound
+from .event_ttl import EventSweeper
 from .events import EventIds, RunStream, StreamPart
 from .feeds import Feeds
 from .logs import current_thread
@@ -59,9 +60,9 @@ class Seat:
 class Supervisor:
     """Owns the actors and the tasks of their runs.
 
-    `run_timeout`: seconds that a run may take. `grace_period`: seconds that a run told to stop may
-    take. `idle_timeout`: seconds that an actor with nothing to do stays awake. `max_queued_runs`:
-    how many runs of a thread may wait.
+    `run_timeout`: seconds that a run may take. `event_ttl`: seconds that events are kept.
+    `grace_period`: seconds that a run told to stop may take. `idle_timeout`: seconds that an actor
+    with nothing to do stays awake. `max_queued_runs`: how many runs of a thread may wait.
     """
 
     session: StorageSession
@@ -71,6 +72,7 @@ class Supervisor:
     world: World
     ttl: ThreadTTLConfig
     run_timeout: float
+    event_ttl: float
     grace_period: float
     idle_timeout: float
     poster: Poster | None
@@ -79,6 +81,7 @@ class Supervisor:
     feeds: Feeds = attrs.field(init=False, factory=Feeds)
     meters: Meters = attrs.field(init=False, factory=Meters)
     sweeper: Sweeper = attrs.field(init=False)
+    event_sweeper: EventSweeper = attrs.field(init=False)
     alarms: Alarms = attrs.field(init=False)
     webhooks: Webhooks = attrs.field(init=False)
     assistants: Assistants = attrs.field(init=False)
@@ -92,6 +95,7 @@ class Supervisor:
             session=self.session, graphs=self.graphs, nursery=self.nursery, world=self.world
         )
         self.sweeper = Sweeper.of(self, self.ttl)
+        self.event_sweeper = EventSweeper(self, self.event_ttl)
         self.crontab = Crontab(self)
         self.alarms = Alarms(self)
         self.webhooks = Webhooks(self, self.poster)

@@ -189,6 +189,7 @@ def _run(
                 store=store,
                 checkpointer=read.checkpointer,
                 run_timeout=run_timeout or read.run_timeout,
+                event_ttl=read.event_ttl,
                 poster=WebhookPoster(read.webhooks, read.webhook_headers),
                 max_queued_runs=read.max_queued_runs,
                 host=host,

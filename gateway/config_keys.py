@@ -8,6 +8,7 @@ import attrs
 from msgspec import Meta
 
 from greenroom.actors import MAX_QUEUED_RUNS
+from greenroom.actors.event_ttl import EVENT_TTL
 from greenroom.actors.runtime import RUN_TIMEOUT
 from greenroom.actors.ttl import LONGEST
 
@@ -101,6 +102,7 @@ class Keys:
     store: Store = attrs.field(factory=Store)
     checkpointer: Checkpointer = attrs.field(factory=Checkpointer)
     run_timeout: Annotated[float, Meta(gt=0)] | None = RUN_TIMEOUT
+    event_ttl: Annotated[float, Meta(gt=0)] | None = EVENT_TTL
     webhooks: Webhooks = attrs.field(factory=Webhooks)
     http: Http = attrs.field(factory=Http)
     max_queued_runs: Annotated[int, Meta(ge=1)] = MAX_QUEUED_RUNS

@@ -286,6 +286,10 @@ class Storage(ABC):
     ) -> list[Event]:
         """The kept events of all runs of a thread with an id above `after`, in order."""
 
+    @abstractmethod
+    def oldest_event(self) -> int | None:
+        """The id of an event that has been kept for as long as any; None where none is kept."""
+
     # The user's store. Items that have expired at the `now` of a read are not there for it.
 
     @abstractmethod

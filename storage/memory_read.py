@@ -198,6 +198,11 @@ class MemoryReads(Storage):
     ) -> list[Event]:
         return self._events(thread_id, after)[:limit]
 
+    def oldest_event(self) -> int | None:
+        with self._lock:
+            threads = self._records.threads.values()
+            return min((kept.events[0].event_id for kept in threads if kept.events), default=None)
+
     def _events(self, thread_id: str, after: int) -> list[Event]:
         with self._lock:
             kept = self._records.threads.get(thread_id)

@@ -16,6 +16,7 @@ from .operations import (
     AppendLog,
     DeleteAssistant,
     DeleteCron,
+    DeleteEvents,
     DeleteExpired,
     DeleteItem,
     DeletePost,
@@ -113,6 +114,12 @@ def apply(records: MemoryRecords, operation: Operation, undo: Undo) -> None:
                 if kept is not None and event.run_id in kept.runs:
                     place = f"Events of thread {event.thread_id}"
                     _insert(kept.events, event, _event_id, place, undo)
+        case DeleteEvents(before, limit):
+            for kept in records.threads.values():
+                if cut := min(bisect_left(kept.events, before, key=_event_id), limit):
+                    undo.append(partial(setattr, kept, "events", kept.events))
+                    kept.events = kept.events[cut:]
+                    limit -= cut
         case PutItem() | DeleteItem() | ProlongItem() | DeleteExpired():
             records.items.apply(operation, undo)
         case Restore(kind, row):

@@ -11,6 +11,7 @@ __all__ = [
     "AppendLog",
     "DeleteAssistant",
     "DeleteCron",
+    "DeleteEvents",
     "DeleteExpired",
     "DeleteItem",
     "DeletePost",
@@ -191,6 +192,15 @@ class ProlongItem:
 
 
 @attrs.frozen
+class DeleteEvents:
+    """Delete up to `limit` kept events with ids below `before`; that of `oldest_event` at least, if
+    it is one of these."""
+
+    before: int
+    limit: int
+
+
+@attrs.frozen
 class DeleteExpired:
     """Delete up to `limit` items that have expired at `now`, those that expired first first."""
 
@@ -214,6 +224,7 @@ Operation = (
     | TruncateLog
     | PackList
     | AppendEvents
+    | DeleteEvents
     | Restore
     | PutItem
     | DeleteItem

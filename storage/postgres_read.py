@@ -297,6 +297,10 @@ class PostgresReads(PostgresItems):
     ) -> list[Event]:
         return self._events("t.thread_id = %s", [thread_id], after, limit)
 
+    def oldest_event(self) -> int | None:
+        ((oldest,),) = self._fetch("SELECT min(event_id) FROM greenroom.events", ())
+        return oldest  # type: ignore[no-any-return]
+
     def _events(self, where: str, values: Values, after: int, limit: int) -> list[Event]:
         query = f"{_EVENTS} WHERE {where} AND e.event_id > %s ORDER BY e.event_id LIMIT %s"
         return [to_event(row) for row in self._fetch(query, [*values, after, limit])]

@@ -293,6 +293,7 @@ MIGRATIONS: Final = (
     (_ASSISTANT_VERSIONS,),
     (_POSTS,),
     (_FACTS, _find_facts),
+    ("CREATE INDEX ON greenroom.events (event_id)",),
 )  # number 1 and on, step by step; a released one is never changed
 
 

@@ -17,6 +17,7 @@ from .operations import (
     AppendLog,
     DeleteAssistant,
     DeleteCron,
+    DeleteEvents,
     DeleteExpired,
     DeleteItem,
     DeletePost,
@@ -113,6 +114,12 @@ _DELETE_RUN: Final = (
     f" WHERE r.id = l.run AND l.run = {_RUN}",
     f"DELETE FROM greenroom.runs WHERE id = {_RUN}",
 )
+_DELETE_EVENTS: Final = """
+    DELETE FROM greenroom.events WHERE (thread, event_id) IN (
+        SELECT thread, event_id FROM greenroom.events WHERE event_id < %s
+        ORDER BY event_id LIMIT %s
+    )
+"""
 _PACK_LIST: Final = """
     WITH parts AS (
         SELECT l.thread, l.seq, l.kind, l.data
@@ -179,6 +186,8 @@ def send(cursor: Cursor, operation: Operation) -> None:
         case AppendEvents(events):
             for e in events:
                 cursor.execute(_APPEND_EVENT, (e.thread_id, e.run_id, e.event_id, e.name, e.data))
+        case DeleteEvents(before, limit):
+            cursor.execute(_DELETE_EVENTS, (before, limit))
         case PutItem() | DeleteItem() | ProlongItem() | DeleteExpired():
             send_item(cursor, operation)
 

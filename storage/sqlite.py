@@ -344,6 +344,10 @@ class SqliteStorage(Storage):
         with self._reading() as db:
             return sqlite_log.thread_events(db, thread_id, after, limit)
 
+    def oldest_event(self) -> int | None:
+        with self._reading() as db:
+            return sqlite_log.oldest_event(db)
+
     def get_item(self, namespace: tuple[str, ...], key: str, now: str) -> ItemRow | None:
         with self._reading() as db:
             return sqlite_items.get(db, namespace, key, now)

@@ -72,6 +72,11 @@ def thread_events(
     return _events(connection, rest, thread_id, after, limit)
 
 
+def oldest_event(connection: sqlite3.Connection) -> int | None:
+    row = connection.execute("SELECT event_id FROM events ORDER BY id LIMIT 1").fetchone()
+    return None if row is None else row[0]
+
+
 def _events(connection: sqlite3.Connection, rest: str, *values: Any) -> list[Event]:
     rows = connection.execute(f"{_EVENTS} {rest}", values)
     return [to_event(row) for row in rows]

@@ -16,6 +16,7 @@ from .operations import (
     AppendLog,
     DeleteAssistant,
     DeleteCron,
+    DeleteEvents,
     DeleteExpired,
     DeleteItem,
     DeletePost,
@@ -118,6 +119,11 @@ _DELETE_RUN: Final = (
     f" WHERE run = {_RUN}",
     f"DELETE FROM runs WHERE id = {_RUN}",
 )
+# Events are kept in the order of their rows, but for those of threads that commit side by side.
+_DELETE_EVENTS: Final = """
+    DELETE FROM events WHERE event_id < :before
+    AND id IN (SELECT id FROM events ORDER BY id LIMIT :limit)
+"""
 _TRUNCATE_LOG: Final = f"DELETE FROM log WHERE thread = {THREAD} AND seq >= ?"
 
 
@@ -231,6 +237,8 @@ def apply(db: Database, operation: Operation) -> None:
             except sqlite3.IntegrityError:
                 where = f"{events[0].event_id} to {events[-1].event_id}"
                 raise StorageError(f"An event id is taken among {where}") from None
+        case DeleteEvents(before, limit):
+            db.execute(_DELETE_EVENTS, {"before": before, "limit": limit})
         case PutItem() | DeleteItem() | ProlongItem() | DeleteExpired():
             sqlite_items.apply(db.conn, operation)
         case Restore(kind, row):

@@ -22,11 +22,12 @@ logger = logging.getLogger(__name__)
 class SweepLoop:
     """Sweeps every `interval` seconds, for as long as something is stored that will expire.
 
-    `next_expiry`: the read of the contract that tells when. `what`: what it is, for the log.
+    `next_expiry`: the read of the contract that tells when; None for never. `what`: what it is, for
+    the log.
     """
 
     session: StorageSession
-    next_expiry: Callable[[Storage], str | None]
+    next_expiry: Callable[[Storage], object]
     sweep: Callable[[], Awaitable[None]]
     interval: float
     what: str

@@ -18,6 +18,7 @@ from ..operations import (
     AppendLog,
     DeleteAssistant,
     DeleteCron,
+    DeleteEvents,
     DeleteExpired,
     DeleteItem,
     DeletePost,
@@ -365,6 +366,7 @@ class CommitContract(OpenStorage):
             PutItem(make_item(("n",), "k", {"v": 2})),
             DeleteItem(("n",), "k"),
             ProlongItem(("n",), "k", ttl=1.0, expires_at=_LATER),
+            DeleteEvents(9, limit=10),
             DeleteExpired("2030-01-01T00:00:00.000000+00:00", limit=10),
             Restore(Thread, to_row(make_thread("u"))),
         ]

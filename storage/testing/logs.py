@@ -6,7 +6,15 @@ import attrs
 import pytest
 
 from ..contract import StorageError
-from ..operations import AppendEvents, AppendLog, DeleteRun, InsertThread, PutRun, TruncateLog
+from ..operations import (
+    AppendEvents,
+    AppendLog,
+    DeleteEvents,
+    DeleteRun,
+    InsertThread,
+    PutRun,
+    TruncateLog,
+)
 from ..records import LogRow
 from .making import (
     Open,
@@ -116,6 +124,29 @@ class LogContract(OpenStorage):
         with pytest.raises(StorageError):
             opened.commit(AppendEvents((make_event(7), make_event(6))))
         assert len(storage.read_thread_events("t")) == 6
+
+    def test_events_are_deleted_up_to_an_id_a_few_at_a_time(self, opened: Open) -> None:
+        opened.commit(InsertThread(make_thread()), PutRun(make_run()))
+        opened.commit(InsertThread(make_thread("u")), PutRun(make_run(thread_id="u")))
+        assert opened.storage.oldest_event() is None
+        first, *more = [make_event(n) for n in range(1, 7)]
+        opened.commit(AppendEvents((first,)), AppendEvents((attrs.evolve(more[0], thread_id="u"),)))
+        opened.commit(AppendEvents(tuple(more[1:])))
+
+        def ids() -> list[int]:
+            threads = (opened.storage.read_thread_events(ident) for ident in "tu")
+            return sorted(event.event_id for events in threads for event in events)
+
+        assert opened.storage.oldest_event() == 1
+        opened.commit(DeleteEvents(before=1, limit=5))
+        assert ids() == [1, 2, 3, 4, 5, 6]
+        opened.commit(DeleteEvents(before=5, limit=1))
+        assert ids() == [2, 3, 4, 5, 6]
+        while opened.storage.oldest_event() in (2, 3, 4):
+            opened.commit(DeleteEvents(before=5, limit=2))
+        assert ids() == [5, 6]
+        opened.commit(DeleteEvents(before=9, limit=9))
+        assert opened.storage.oldest_event() is None
 
     def test_events_of_a_deleted_run_are_dropped(self, opened: Open) -> None:
         opened.commit(InsertThread(make_thread()), PutRun(make_run()), DeleteRun("t", "r"))

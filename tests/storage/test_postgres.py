@@ -41,6 +41,7 @@ from greenroom.storage import (
     TruncateLog,
     postgres_schema,
 )
+from greenroom.storage.facts import facts_of
 from greenroom.storage.postgres import PostgresStorage
 from greenroom.storage.postgres_read import SELECT
 from greenroom.storage.postgres_schema import MIGRATIONS, exists, migrate
@@ -315,6 +316,8 @@ def test_a_schema_of_an_older_version_is_brought_up_to_date(start, db, number, m
         " metadata, config, status, interrupts)"
         " VALUES ('t', '2026', '2026', '2026', '{\"n\":1}', '{}', 'idle', '{}')"
     )
+    if number >= 6:  # since when they are stored with a thread
+        db.execute("UPDATE greenroom.threads SET facts = %s", [list(facts_of({"n": 1}))])
     storage, epoch = start()
     (thread,) = storage.search_threads(ThreadQuery(metadata={"n": 1}))
     assert thread.thread_id == "t"
