@@ -317,7 +317,7 @@ def test_a_schema_of_an_older_version_is_brought_up_to_date(start, db, number, m
         " VALUES ('t', '2026', '2026', '2026', '{\"n\":1}', '{}', 'idle', '{}')"
     )
     if number >= 6:  # since when they are stored with a thread
-        db.execute("UPDATE greenroom.threads SET facts = %s", [list(facts_of({"n": 1}))])
+        db.execute("UPDATE greenroom.threads SET facts = %s", [list(facts_of('{"n":1}'))])
     storage, epoch = start()
     (thread,) = storage.search_threads(ThreadQuery(metadata={"n": 1}))
     assert thread.thread_id == "t"
