@@ -11,8 +11,9 @@ import msgspec
 from . import scans
 from .codec import Types, decode
 from .contract import Storage, StorageError
-from .delta import decode_writes, read_checkpoint
+from .delta import read_checkpoint
 from .lists import read_splices
+from .pending import decode_writes
 from .records import UNFINISHED, Assistant, AssistantVersion, Cron, LogRow, Post, Row, Run, Thread
 from .rows import from_row
 

@@ -10,10 +10,10 @@ import msgspec
 
 from . import scans
 from .contract import Storage
-from .delta import Unfolded, unfold
 from .lists import first_of
 from .operations import AppendLog, Operation, TruncateLog
 from .records import LogRow
+from .unfolded import Unfolded, unfold
 
 __all__ = ["copied_log", "latest_only"]
 

@@ -18,6 +18,7 @@ import msgspec
 
 from .codec import Types, Unstorable, kept
 from .contract import StorageError
+from .damage import damaged, read_record
 from .records import LogRow
 
 __all__ = [
@@ -180,7 +181,7 @@ def elements_of(records: Sequence[LogRow]) -> bytes:
             whole = record.data if record.kind == "array" else b"[" + record.data + b"]"
             elements += _raws.decode(whole)
         except msgspec.MsgspecError as error:
-            raise _damaged(record, error) from error
+            raise damaged(record, error) from error
     return _encoder.encode(elements)
 
 
@@ -190,22 +191,15 @@ def first_of(records: Sequence[LogRow], length: int) -> bytes:
     try:
         elements = _raws.decode(raw)
     except msgspec.MsgspecError as error:
-        raise _damaged(records[0], error) from error
+        raise damaged(records[0], error) from error
     if len(elements) < length:
-        raise _damaged(records[0], ValueError(f"{length - len(elements)} elements are missing"))
+        raise damaged(records[0], ValueError(f"{length - len(elements)} elements are missing"))
     return raw[1:-1] if len(elements) == length else _encoder.encode(elements[:length])[1:-1]
 
 
 def read_splices(record: LogRow) -> list[Splice]:
     """What a `splice` record does, in order. Raises StorageError if it is damaged."""
-    try:
-        return _splices.decode(record.data)
-    except msgspec.MsgspecError as error:
-        raise _damaged(record, error) from error
-
-
-def _damaged(record: LogRow, error: Exception) -> StorageError:
-    return StorageError(f"The log of thread {record.thread_id} is damaged at {record.seq}: {error}")
+    return read_record(_splices, record)
 
 
 def _starts_with(value: list[Any], elements: Sequence[Any]) -> bool:

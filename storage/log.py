@@ -14,18 +14,13 @@ from greenroom.graph.checkpoint import Checkpoint, PendingWrites, Saved
 from .codec import Types, decode
 from .codec.types import PLAIN
 from .contract import LogPage, Storage
-from .delta import (
-    Folded,
-    Unfolded,
-    decode_writes,
-    encode_checkpoint,
-    encode_writes,
-    unfold,
-)
+from .delta import Folded, encode_checkpoint
 from .lists import LOOSE, LongList
 from .operations import AppendLog, Operation, PackList, TruncateLog
+from .pending import decode_writes, encode_writes
 from .records import LogRow
 from .session import Commit, StorageSession
+from .unfolded import Unfolded, unfold
 
 __all__ = [
     "SNAPSHOT_EVERY",

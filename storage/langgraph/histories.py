@@ -12,8 +12,8 @@ import attrs
 import msgspec
 
 from ..contract import LogPage
-from ..delta import Unfolded, unfold
 from ..records import LogRow
+from ..unfolded import Unfolded, unfold
 from .stored import HISTORY, VERSION, Stored, about_of, folded_writes
 
 __all__ = ["ChannelHistory", "by_namespace", "entries", "standing_alone", "walked"]

@@ -28,7 +28,7 @@ from langgraph.checkpoint.serde.types import _DeltaSnapshot
 
 from ..blocking import BlockingSession
 from ..codec import decode
-from ..delta import Unfolded
+from ..unfolded import Unfolded
 from .stored import OWN_TYPES, config_of, metadata_of, to_tuple
 from .threads import PAGE, SavedThreads, is_of_runs
 

@@ -32,12 +32,15 @@ from greenroom.graph.objects import adopt
 
 from ..codec import MAX_DEPTH, Types, Unstorable, kept
 from ..codec.types import PLAIN
-from ..delta import NOTHING, Folded, Unfolded, decoded, record_of, split_writes, writes_of
+from ..damage import decoded
+from ..delta import NOTHING, Folded, record_of
 from ..errors import StorageError
 from ..lists import LOOSE, LongList, following_bytes
 from ..log import SNAPSHOT_EVERY
 from ..operations import Operation, PackList
+from ..pending import split_writes, writes_of
 from ..records import LogRow
+from ..unfolded import Unfolded
 
 __all__ = [
     "HISTORY",

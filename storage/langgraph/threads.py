@@ -20,11 +20,11 @@ from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMet
 from ..blocking import BlockingSession, Group
 from ..codec import Types
 from ..contract import Storage
-from ..delta import Unfolded, unfold
 from ..errors import StorageError
 from ..operations import AppendLog, DeleteThread, InsertThread, Operation, TruncateLog
 from ..queries import ThreadQuery
 from ..records import OF_LANGGRAPH, LogRow, Thread
+from ..unfolded import Unfolded, unfold
 from .histories import ChannelHistory, by_namespace, entries, standing_alone, walked
 from .stored import (
     Head,

@@ -22,8 +22,8 @@ from greenroom.storage import (
     read_saved,
 )
 from greenroom.storage.codec import Types
-from greenroom.storage.delta import decode_writes
 from greenroom.storage.log import SNAPSHOT_EVERY
+from greenroom.storage.pending import decode_writes
 from greenroom.storage.testing import make_thread
 
 
