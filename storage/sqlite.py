@@ -5,40 +5,18 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import attrs
 from sqlite_utils import Database
 
-from . import sqlite_care, sqlite_items, sqlite_log, sqlite_read, sqlite_write
-from .contract import (
-    FoundItem,
-    Lease,
-    LogPage,
-    StaleEpoch,
-    Stats,
-    Storage,
-    StorageError,
-    StorageHeld,
-)
-from .operations import Operation, PutItem
-from .queries import AssistantQuery, CronQuery, ItemQuery, NamespaceQuery, ThreadQuery
-from .records import (
-    Assistant,
-    AssistantVersion,
-    Cron,
-    Event,
-    ItemRow,
-    LogRow,
-    Post,
-    Row,
-    Run,
-    RunStatus,
-    Thread,
-)
+from . import sqlite_filters, sqlite_items, sqlite_write
+from .contract import Lease, StaleEpoch, Storage, StorageError, StorageHeld
+from .operations import Operation
+from .sqlite_care import SqliteCare
 from .sqlite_files import FileLock, check_file, connect, create_file, explain
 from .sqlite_schema import check, migrate
 
@@ -53,7 +31,7 @@ def _real_path(path: str | os.PathLike[str]) -> Path:
 
 
 @attrs.define(eq=False)
-class SqliteStorage(Storage):
+class SqliteStorage(SqliteCare):
     """Keeps everything in the SQLite file `path`, readable by its owner alone (mode 0600).
 
     One process at a time writes: it holds a lock on `path.lock` that the kernel takes back when it
@@ -87,6 +65,9 @@ class SqliteStorage(Storage):
             self._writer.conn.close()
             self._writer = None
         self._lock.release()
+
+    def _holder(self) -> str | None:
+        return self._lock.holder()
 
     def acquire_lease(self, owner: str) -> Lease:
         self._lock.acquire(owner)
@@ -214,205 +195,17 @@ class SqliteStorage(Storage):
                     check(connection, str(self.path))
                 # Long values are copied once less. SQLite cuts off no page that a reader may see.
                 connection.execute(f"PRAGMA mmap_size = {MAPPED}")
-                sqlite_read.prepare(connection)
+                sqlite_filters.prepare(connection)
+                sqlite_items.prepare(connection)
             except BaseException:
                 connection.close()
                 raise
             return connection
 
-    def get_thread(self, thread_id: str) -> Thread | None:
-        with self._reading() as db:
-            return sqlite_read.get(db, self.types, Thread, "thread_id = ?", thread_id)
-
-    def search_threads(self, query: ThreadQuery) -> list[Thread]:
-        with self._reading() as db:
-            return sqlite_read.search_threads(db, self.types, query)
-
-    def count_threads(self, query: ThreadQuery) -> int:
-        with self._reading() as db:
-            return sqlite_read.count_threads(db, query)
-
-    def expired_threads(self, now: str, *, limit: int, offset: int = 0) -> list[str]:
-        with self._reading() as db:
-            return sqlite_read.expired_threads(db, now, limit, offset)
-
-    def next_thread_expiry(self) -> str | None:
-        with self._reading() as db:
-            return sqlite_read.next_thread_expiry(db)
-
-    def get_run(self, thread_id: str, run_id: str) -> Run | None:
-        with self._reading() as db:
-            where = "t.thread_id = ? AND r.run_id = ?"
-            return sqlite_read.get(db, self.types, Run, where, thread_id, run_id)
-
-    def list_runs(
-        self,
-        thread_id: str,
-        *,
-        status: RunStatus | None = None,
-        limit: int | None = 10,
-        offset: int = 0,
-    ) -> list[Run]:
-        with self._reading() as db:
-            return sqlite_read.runs_page(db, self.types, thread_id, status, limit, offset)
-
-    def unfinished_runs(self, thread_id: str | None = None) -> list[Run]:
-        with self._reading() as db:
-            return sqlite_read.unfinished_runs(db, self.types, thread_id)
-
-    def last_run_seq(self, thread_id: str) -> int:
-        with self._reading() as db:
-            return sqlite_read.last_seq(db, "runs", thread_id)
-
-    def get_assistant(self, assistant_id: str) -> Assistant | None:
-        with self._reading() as db:
-            return sqlite_read.get(db, self.types, Assistant, "assistant_id = ?", assistant_id)
-
-    def search_assistants(self, query: AssistantQuery) -> list[Assistant]:
-        with self._reading() as db:
-            return sqlite_read.search(db, self.types, Assistant, query)
-
-    def count_assistants(self, query: AssistantQuery) -> int:
-        with self._reading() as db:
-            return sqlite_read.count(db, "assistants", query)
-
-    def get_assistant_version(self, assistant_id: str, version: int) -> AssistantVersion | None:
-        with self._reading() as db:
-            where = "assistant_id = ? AND version = ?"
-            return sqlite_read.get(db, self.types, AssistantVersion, where, assistant_id, version)
-
-    def list_assistant_versions(
-        self,
-        assistant_id: str,
-        *,
-        metadata: Mapping[str, Any] | None = None,
-        limit: int | None = 10,
-        offset: int = 0,
-    ) -> list[AssistantVersion]:
-        with self._reading() as db:
-            return sqlite_read.versions_page(db, self.types, assistant_id, metadata, limit, offset)
-
-    def get_cron(self, cron_id: str) -> Cron | None:
-        with self._reading() as db:
-            return sqlite_read.get(db, self.types, Cron, "cron_id = ?", cron_id)
-
-    def search_crons(self, query: CronQuery) -> list[Cron]:
-        with self._reading() as db:
-            return sqlite_read.search(db, self.types, Cron, query)
-
-    def count_crons(self, query: CronQuery) -> int:
-        with self._reading() as db:
-            return sqlite_read.count(db, "crons", query)
-
-    def due_crons(self, now: str, *, limit: int) -> list[Cron]:
-        with self._reading() as db:
-            return sqlite_read.due_crons(db, self.types, now, limit)
-
-    def get_post(self, post_id: str) -> Post | None:
-        with self._reading() as db:
-            return sqlite_read.get(db, self.types, Post, "post_id = ?", post_id)
-
-    def last_log_seq(self, thread_id: str) -> int:
-        with self._reading() as db:
-            return sqlite_read.last_seq(db, "log", thread_id)
-
-    def read_checkpoint(
-        self, thread_id: str, ns: str, checkpoint_id: str | None = None
-    ) -> LogPage | None:
-        with self._reading() as db:
-            return sqlite_log.checkpoint_page(db, thread_id, ns, checkpoint_id)
-
-    def read_history(
-        self, thread_id: str, ns: str, *, before: str | None = None, limit: int | None = 10
-    ) -> LogPage:
-        with self._reading() as db:
-            return sqlite_log.history_page(db, thread_id, ns, before, limit)
-
-    def read_log(self, thread_id: str) -> list[LogRow]:
-        with self._reading() as db:
-            return sqlite_log.whole_log(db, thread_id)
-
-    def read_events(
-        self, thread_id: str, run_id: str, *, after: int = 0, limit: int = 1000
-    ) -> list[Event]:
-        with self._reading() as db:
-            return sqlite_log.run_events(db, thread_id, run_id, after, limit)
-
-    def read_thread_events(
-        self, thread_id: str, *, after: int = 0, limit: int = 1000
-    ) -> list[Event]:
-        with self._reading() as db:
-            return sqlite_log.thread_events(db, thread_id, after, limit)
-
-    def oldest_event(self) -> int | None:
-        with self._reading() as db:
-            return sqlite_log.oldest_event(db)
-
-    def get_item(self, namespace: tuple[str, ...], key: str, now: str) -> ItemRow | None:
-        with self._reading() as db:
-            return sqlite_items.get(db, namespace, key, now)
-
-    def search_items(self, query: ItemQuery) -> list[FoundItem]:
-        with self._reading() as db:
-            return sqlite_items.search(db, query)
-
-    def list_namespaces(self, query: NamespaceQuery) -> list[tuple[str, ...]]:
-        with self._reading() as db:
-            return sqlite_items.list_namespaces(db, query)
-
-    def next_expiry(self) -> str | None:
-        with self._reading() as db:
-            return sqlite_items.next_expiry(db)
-
     @contextmanager
     def moment(self) -> Iterator[Storage]:
         with self._reading() as db:
             yield _Moment(self.path, connection=db)
-
-    def scan_threads(self, *, after: str = "", limit: int = 1000) -> list[Row]:
-        with self._reading() as db:
-            return sqlite_care.scan(db, Thread, "thread_id > ? ORDER BY thread_id", after, limit)
-
-    def scan_runs(self, thread_id: str, *, after: int = 0, limit: int = 1000) -> list[Row]:
-        with self._reading() as db:
-            where = "t.thread_id = ? AND r.seq > ? ORDER BY r.seq"
-            return sqlite_care.scan(db, Run, where, thread_id, after, limit)
-
-    def scan_log(self, thread_id: str, *, after: int = 0, limit: int = 1000) -> list[LogRow]:
-        with self._reading() as db:
-            return sqlite_care.scan_log(db, thread_id, after, limit)
-
-    def scan_assistants(self, *, after: str = "", limit: int = 1000) -> list[Row]:
-        with self._reading() as db:
-            where = "assistant_id > ? ORDER BY assistant_id"
-            return sqlite_care.scan(db, Assistant, where, after, limit)
-
-    def scan_assistant_versions(
-        self, assistant_id: str, *, after: int = 0, limit: int = 1000
-    ) -> list[Row]:
-        with self._reading() as db:
-            where = "assistant_id = ? AND version > ? ORDER BY version"
-            return sqlite_care.scan(db, AssistantVersion, where, assistant_id, after, limit)
-
-    def scan_crons(self, *, after: str = "", limit: int = 1000) -> list[Row]:
-        with self._reading() as db:
-            return sqlite_care.scan(db, Cron, "cron_id > ? ORDER BY cron_id", after, limit)
-
-    def scan_posts(self, *, after: str = "", limit: int = 1000) -> list[Row]:
-        with self._reading() as db:
-            return sqlite_care.scan(db, Post, "post_id > ? ORDER BY post_id", after, limit)
-
-    def scan_items(self, *, after: int = 0, limit: int = 1000) -> list[tuple[int, PutItem]]:
-        with self._reading() as db:
-            return sqlite_items.scan(db, after, limit)
-
-    def stats(self) -> Stats:
-        with self._reading() as db:
-            return sqlite_care.stats(db, self._lock.holder())
-
-    def faults(self) -> list[str]:
-        with self._reading() as db:
-            return sqlite_care.faults(db)
 
     def vacuum(self, epoch: int) -> None:
         self.commit([], epoch)

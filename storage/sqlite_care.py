@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
+from abc import abstractmethod
 from typing import Any, Final
 
+from . import sqlite_items
 from .contract import Stats
-from .records import Kind, LogRow, Row
+from .operations import PutItem
+from .records import Assistant, AssistantVersion, Cron, Kind, LogRow, Post, Row, Run, Thread
 from .rows import COLUMNS, MEASURED, to_log_row
-from .sqlite_read import SELECT, THREAD
+from .sqlite_read import SELECT, THREAD, SqliteReads
 
-__all__ = ["faults", "scan", "scan_log", "stats"]
+__all__ = ["SqliteCare"]
 
 _LOG: Final = f"""
     SELECT l.seq, l.kind, l.ns, l.checkpoint_id, l.base_seq, l.data, l.lists,
@@ -44,22 +47,67 @@ _ORPHANS: Final = {
 }
 
 
-def scan(connection: sqlite3.Connection, kind: Kind, where: str, *values: Any) -> list[Row]:
-    """Records as they are stored; the last value is the limit."""
-    rows = connection.execute(f"{SELECT[kind]} WHERE {where} LIMIT ?", values)
-    return [dict(zip(COLUMNS[kind], row, strict=True)) for row in rows]
+class SqliteCare(SqliteReads):
+    """The reads of the contract that look after a store."""
+
+    @abstractmethod
+    def _holder(self) -> str | None:
+        """Who has the lease."""
+
+    def scan_threads(self, *, after: str = "", limit: int = 1000) -> list[Row]:
+        return self._scan(Thread, "thread_id > ? ORDER BY thread_id", after, limit)
+
+    def scan_runs(self, thread_id: str, *, after: int = 0, limit: int = 1000) -> list[Row]:
+        where = "t.thread_id = ? AND r.seq > ? ORDER BY r.seq"
+        return self._scan(Run, where, thread_id, after, limit)
+
+    def scan_log(self, thread_id: str, *, after: int = 0, limit: int = 1000) -> list[LogRow]:
+        return [
+            to_log_row(thread_id, row, run_id)
+            for *row, run_id in self._fetch(_LOG, (thread_id, after, limit))
+        ]
+
+    def scan_assistants(self, *, after: str = "", limit: int = 1000) -> list[Row]:
+        return self._scan(Assistant, "assistant_id > ? ORDER BY assistant_id", after, limit)
+
+    def scan_assistant_versions(
+        self, assistant_id: str, *, after: int = 0, limit: int = 1000
+    ) -> list[Row]:
+        where = "assistant_id = ? AND version > ? ORDER BY version"
+        return self._scan(AssistantVersion, where, assistant_id, after, limit)
+
+    def scan_crons(self, *, after: str = "", limit: int = 1000) -> list[Row]:
+        return self._scan(Cron, "cron_id > ? ORDER BY cron_id", after, limit)
+
+    def scan_posts(self, *, after: str = "", limit: int = 1000) -> list[Row]:
+        return self._scan(Post, "post_id > ? ORDER BY post_id", after, limit)
+
+    def _scan(self, kind: Kind, where: str, *values: Any) -> list[Row]:
+        """Records as they are stored; the last value is the limit."""
+        rows = self._fetch(f"{SELECT[kind]} WHERE {where} LIMIT ?", values)
+        return [dict(zip(COLUMNS[kind], row, strict=True)) for row in rows]
+
+    def scan_items(self, *, after: int = 0, limit: int = 1000) -> list[tuple[int, PutItem]]:
+        with self._reading() as db:
+            return sqlite_items.scan(db, after, limit)
+
+    def stats(self) -> Stats:
+        with self._reading() as db:
+            return _stats(db, self._holder())
+
+    def faults(self) -> list[str]:
+        with self._reading() as db:
+            found = [row[0] for row in db.execute("PRAGMA integrity_check")]
+            if found == ["ok"]:
+                found = []
+            for what, where in _ORPHANS.items():
+                (number,) = db.execute(f"SELECT count(*) FROM {where}").fetchone()
+                if number:
+                    found.append(f"{number} {what}")
+        return found
 
 
-def scan_log(
-    connection: sqlite3.Connection, thread_id: str, after: int, limit: int
-) -> list[LogRow]:
-    return [
-        to_log_row(thread_id, row, run_id)
-        for *row, run_id in connection.execute(_LOG, (thread_id, after, limit))
-    ]
-
-
-def stats(connection: sqlite3.Connection, holder: str | None) -> Stats:
+def _stats(connection: sqlite3.Connection, holder: str | None) -> Stats:
     def by(table: str, column: str) -> dict[str, int]:
         query = f"SELECT {column}, count(*) FROM {table} GROUP BY {column} ORDER BY {column}"
         return dict(connection.execute(query).fetchall())
@@ -85,17 +133,6 @@ def stats(connection: sqlite3.Connection, holder: str | None) -> Stats:
         newest=newest,
         holder=holder,
     )
-
-
-def faults(connection: sqlite3.Connection) -> list[str]:
-    found = [row[0] for row in connection.execute("PRAGMA integrity_check")]
-    if found == ["ok"]:
-        found = []
-    for what, where in _ORPHANS.items():
-        (number,) = connection.execute(f"SELECT count(*) FROM {where}").fetchone()
-        if number:
-            found.append(f"{number} {what}")
-    return found
 
 
 def _size(table: str, columns: Any) -> str:

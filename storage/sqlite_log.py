@@ -9,9 +9,16 @@ from .codec import encode_json
 from .contract import LogPage
 from .records import Event, LogRow
 from .rows import to_event, to_log_row
-from .sqlite_read import limit_value
+from .sqlite_filters import limit_value
 
-__all__ = ["checkpoint_page", "history_page", "run_events", "thread_events", "whole_log"]
+__all__ = [
+    "checkpoint_page",
+    "history_page",
+    "oldest_event",
+    "run_events",
+    "thread_events",
+    "whole_log",
+]
 
 _EVENTS: Final = """
     SELECT t.thread_id, r.run_id, e.event_id, e.name, e.data
