@@ -83,7 +83,9 @@ class ThreadSearch:
         """How many threads fit."""
         tables, clause, values = _ALL, *self.where
         if self.query.metadata and self.query.ids is None:
-            facts, _, _ = self._rarest()
+            facts, count, _ = self._rarest()
+            if not count:
+                return 0
             tables, clause, values = self._of_rarest(facts)
         number: int = self._fetch(f"SELECT count(*) FROM {tables} {clause}", values)[0][0]
         return number

@@ -742,6 +742,13 @@ def test_a_page_of_threads_costs_the_same_however_many_there_are(stores, query, 
         assert large <= 2 * max(small, A_LITTLE), (page, small, large)
 
 
+def test_counting_threads_that_there_cannot_be_looks_at_none(stores):
+    for query in ({"metadata": {"absent": 1}}, {"metadata": {"half": 1}, "status": "interrupted"}):
+        count = partial(stores[1].count_threads, ThreadQuery(**query))
+        assert count() == 0
+        assert not [plan for plan in plans_of(stores[1], count) if plan.split()[1] == "t"]
+
+
 def test_a_thread_that_changes_but_for_its_metadata_and_day_leaves_its_facts_alone(start):
     storage, epoch = start()
     thread = make_thread(metadata={"k": 1, "n": 1}, time="2026-01-01T00")
