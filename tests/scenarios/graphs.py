@@ -133,7 +133,8 @@ remembers = StateGraph(User).add_node("recall", recall).add_edge(START, "recall"
 
 
 async def talk(state: MessagesState) -> MessagesState:
-    """Says again what it is told, word by word; is asked to ask, asks; to wait, waits for good."""
+    """Says again what it is told, word by word, and waits at each gate; is asked to ask, asks; to
+    wait, waits for good."""
     text = state["messages"][-1]["content"]
     if text == "ask":
         text = f"so {interrupt('what?')}"
@@ -141,6 +142,8 @@ async def talk(state: MessagesState) -> MessagesState:
         await trio.sleep_forever()
     said = {"type": "AIMessageChunk", "id": f"said-{len(state['messages'])}"}
     for word in text.split():
+        if word.startswith("/"):
+            await opened(word)
         emit_message({**said, "content": f"{word} "})
     return {"messages": [{"role": "assistant", "content": text, "id": said["id"]}]}
 

@@ -16,7 +16,7 @@ from typing import Any
 import attrs
 import httpx
 
-__all__ = ["PROJECT", "Server", "until"]
+__all__ = ["PROJECT", "Server", "free_port", "until"]
 
 PROJECT = Path(__file__).parents[2]
 PATIENCE = 30.0  # seconds; how long to wait for what must happen before calling it a failure
@@ -40,13 +40,15 @@ def until(
 @attrs.define(kw_only=True)
 class Server:
     """Serves `graphs` (name to `path:attribute`) from `folder`; the data file lies there too, where
-    no other `storage` is given. `options`: more of the command line."""
+    no other `storage` is given. `options`: more of the command line. `http`: that of the
+    configuration file."""
 
     folder: Path
     graphs: Mapping[str, str]
     env: Mapping[str, str] = attrs.field(factory=dict)
     storage: str | None = None
     options: Sequence[str] = ()
+    http: Mapping[str, Any] = attrs.field(factory=dict)
     port: int = attrs.field(init=False, factory=lambda: free_port())
     process: subprocess.Popen[bytes] | None = attrs.field(init=False, default=None)
 
@@ -61,7 +63,7 @@ class Server:
     def start(self) -> Server:
         """Starts the process, on the same port and file as before, and waits until it answers."""
         config = self.folder / "greenroom.json"
-        config.write_text(json.dumps({"graphs": dict(self.graphs)}))
+        config.write_text(json.dumps({"graphs": dict(self.graphs), "http": self.http}))
         command = [
             *(str(Path(sys.executable).with_name("greenroom")), "serve", "--config", str(config)),
             *(
