@@ -27,7 +27,7 @@ function Chat() {
             {thread.messages.map((message, index) => (
                 <Message key={message.id ?? index} thread={thread} message={message} edit={said} />
             ))}
-            {thread.interrupt && (
+            {thread.interrupt?.value && (
                 <p>
                     <em>{thread.interrupt.value}</em>
                     <button onClick={() => thread.submit(undefined, { command: { resume: text } })}>
