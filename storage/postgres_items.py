@@ -104,6 +104,10 @@ class PostgresItems(Storage):
     def _fetch(self, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         """The rows of one statement."""
 
+    def _first(self, query: str) -> str | None:
+        ((first,),) = self._fetch(query, ())
+        return first  # type: ignore[no-any-return]
+
     def get_item(self, namespace: tuple[str, ...], key: str, now: str) -> ItemRow | None:
         where = f"WHERE namespace = %s AND key = %s AND {_LIVES}"
         values = (namespaces.to_text(namespace), key, now)
@@ -171,9 +175,9 @@ class PostgresItems(Storage):
         ]
 
     def next_expiry(self) -> str | None:
-        query = "SELECT min(expires_at) FROM greenroom.items WHERE expires_at IS NOT NULL"
-        ((first,),) = self._fetch(query, ())
-        return first  # type: ignore[no-any-return]
+        return self._first(
+            "SELECT min(expires_at) FROM greenroom.items WHERE expires_at IS NOT NULL"
+        )
 
 
 def send_item(

@@ -137,10 +137,6 @@ class PostgresReads(PostgresItems):
         ((number,),) = self._fetch(query, values)
         return number or 0
 
-    def _first(self, query: str) -> str | None:
-        ((first,),) = self._fetch(query, ())
-        return first  # type: ignore[no-any-return]
-
     def _search(self, kind: type[R], where: Filter, query: AssistantQuery | CronQuery) -> list[R]:
         clause, values = where
         rest = f"{clause} ORDER BY {ordered(kind, query)} LIMIT %s OFFSET %s"
