@@ -97,11 +97,9 @@ class PostgresStorage(PostgresCare):
         """Index what an older version has put, in commits so small that the lease lasts."""
         after = 0
         while found := connection.execute(TO_INDEX, [after]).fetchall():
-            with connection.together():
-                lease.begin_commit(connection)
+            with connection.together(), lease.committing(connection, []):
                 for row in found:
                     send_index(connection.cursor(), row)
-                lease.end_commit(connection, [])
             lease.counted()
             after = found[-1][0]
 
@@ -130,13 +128,11 @@ class PostgresStorage(PostgresCare):
     def _commit(self, connection: Connection, lease: HeldLease, groups: Groups) -> Refusals:
         """All in one go and one round trip, if nothing is refused."""
         answer: Refusals = [None] * len(groups)
-        with connection.together():
-            lease.begin_commit(connection)
+        with connection.together(), lease.committing(connection, answer):
             cursor = connection.cursor()
             for group in groups:
                 for operation in group:
                     send(cursor, operation)
-            lease.end_commit(connection, answer)
         lease.counted()
         return answer
 
@@ -144,9 +140,9 @@ class PostgresStorage(PostgresCare):
         self, connection: Connection, lease: HeldLease, groups: Groups
     ) -> Refusals:
         """Each by itself, to find out which of them cannot be."""
-        lease.begin_commit(connection)
-        answer = [self._apply(connection, group) for group in groups]
-        lease.end_commit(connection, answer)
+        answer: Refusals = []
+        with lease.committing(connection, answer):
+            answer += [self._apply(connection, group) for group in groups]
         lease.counted()
         return answer
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import attrs
@@ -89,14 +91,16 @@ class HeldLease:
         assert row is not None
         return cls(place, row[0], lasts, row[1])
 
-    def begin_commit(self, connection: Connection) -> None:
-        """Begin a transaction, renewing the lease: nobody else can take it before the end."""
+    @contextmanager
+    def committing(self, connection: Connection, answer: Refusals) -> Iterator[None]:
+        """A transaction that renews the lease: nobody else can take it before the end.
+
+        `answer`: what it is answered with, also if that shows only later; complete by the end.
+        """
         self._attempts += 1
         _begin(connection)
         connection.execute(_RENEW, [self.epoch, self.commits, self._attempts, self.lasts])
-
-    def end_commit(self, connection: Connection, answer: Refusals) -> None:
-        """Commit; `answer` is what it is answered with, also if that shows only later."""
+        yield
         self.in_doubt[self._attempts] = answer
         connection.execute("COMMIT")
 
