@@ -66,7 +66,9 @@ def check_ttl(value: float | Mapping[str, Any], name: str = "ttl") -> dict[str, 
     `value`: minutes, or `{"ttl": minutes, "strategy": "delete" or "keep_latest"}`.
     """
     given = value if isinstance(value, Mapping) else {"ttl": value}
-    minutes, strategy = given.get("ttl"), given.get("strategy") or "delete"
+    minutes, strategy = given.get("ttl"), given.get("strategy")
+    if strategy is None:
+        strategy = "delete"
     if isinstance(minutes, bool) or not isinstance(minutes, (int, float)):
         raise Invalid(f"{name}: {value!r} has no number of minutes as its `ttl`")
     if not 0 < minutes <= LONGEST:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hmac
 from ipaddress import ip_address
+from typing import Final
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .errors import detail
 
-__all__ = ["ApiKey", "is_loopback"]
+__all__ = ["OPEN_PATH", "ApiKey", "is_loopback"]
+
+OPEN_PATH: Final = "/ok"  # whether the server is well, anybody may ask
 
 
 class ApiKey:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Final, TypedDict
@@ -16,12 +17,14 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from greenroom.actors import Greenroom
 
-from .access import ApiKey
+from .access import OPEN_PATH, ApiKey
 from .body import WholeBody
 from .errors import HANDLERS, InternalErrors, not_installed
 from .logs import LogRequests
+from .openapi import openapi
+from .operation import Operation, resources
 from .own import OwnRoutes
-from .routes import assistants, crons, runs, store, system, threads
+from .routes import assistants, crons, documentation, runs, store, system, threads
 from .sse import MAX_OPEN_STREAMS, LiveAnswers
 
 __all__ = ["CorsConfig", "HttpConfig", "create_app"]
@@ -30,12 +33,12 @@ MAX_BODY_SIZE: Final = 16 * 1024 * 1024  # bytes
 BODY_TIMEOUT: Final = 60.0  # seconds
 
 EXPOSED: Final = ("Content-Location", "Location", "X-Pagination-Total", "X-Pagination-Next")
-_ROUTES: Final[Mapping[str, Sequence[BaseRoute]]] = {
-    "meta": system.routes,
+_ROUTES: Final[Mapping[str, Sequence[Route]]] = {
     "threads": threads.routes,
     "runs": [*crons.routes, *runs.routes],
     "assistants": assistants.routes,
     "store": store.routes,
+    "meta": [*system.routes, *documentation.routes],
 }
 # What extras bring: the library that each needs, and where it lies.
 _OPTIONAL: Final = {
@@ -61,11 +64,11 @@ class HttpConfig(TypedDict, total=False):
     """The key `http` of a configuration file.
 
     `mount_prefix`: a path that all others follow, such as `/agents`. `disable_meta` (`/ok`,
-    `/info`, `/metrics`), `disable_threads`, …: answer 404 to these. `max_body_size`, in bytes, and
-    `body_timeout`, in seconds, of a request's body: 413 and 408 where there is more of it, or it
-    has not come. `max_open_streams`: how many requests may follow runs at a time; 429 to one more.
-    `max_header_size`, in bytes, of the request line and the headers, on Greenroom's own server.
-    `log_requests`: log a line for each request, at INFO.
+    `/info`, `/metrics`, `/docs`, `/openapi.json`), `disable_threads`, …: answer 404 to these.
+    `max_body_size`, in bytes, and `body_timeout`, in seconds, of a request's body: 413 and 408
+    where there is more of it, or it has not come. `max_open_streams`: how many requests may follow
+    runs at a time; 429 to one more. `max_header_size`, in bytes, of the request line and the
+    headers, on Greenroom's own server. `log_requests`: log a line for each request, at INFO.
     """
 
     cors: CorsConfig
@@ -99,14 +102,18 @@ def create_app(
     """
     http = http or HttpConfig()
     prefix = http.get("mount_prefix", "").rstrip("/")
-    served: list[BaseRoute] = [
+    routes = [
         route
         for name in (*_ROUTES, *_OPTIONAL)
         if not http.get(f"disable_{name}", False)
         for route in (_ROUTES[name] if name in _ROUTES else _optional(name))
     ]
-    if own is not None:
-        served.insert(0, own)
+    documented = [
+        route
+        for route in routes
+        if isinstance(route, Operation) and not (own and own.takes(route.method, route.path))
+    ]
+    served: list[BaseRoute] = [*([] if own is None else [own]), *resources(routes)]
     given: Mapping[str, Any] = http.get("cors", CorsConfig())
     cors = {"allow_methods": ["*"], "allow_headers": ["*"], **given}
     cors["expose_headers"] = [*EXPOSED, *given.get("expose_headers", ())]
@@ -120,7 +127,7 @@ def create_app(
         ),
     ]
     if api_key is not None:
-        middleware.append(Middleware(ApiKey, key=api_key, open_path=f"{prefix}/ok"))
+        middleware.append(Middleware(ApiKey, key=api_key, open_path=prefix + OPEN_PATH))
     live = LiveAnswers(http.get("max_open_streams", MAX_OPEN_STREAMS))
     metrics = None
     if find_spec("prometheus_client") is not None:
@@ -139,17 +146,21 @@ def create_app(
     app.state.cors = CORSMiddleware(app, **cors)
     app.state.live = live
     app.state.metrics = metrics
+    app.state.openapi = cache(
+        lambda: openapi(documented, room.graphs, is_secured=api_key is not None)
+    )
     return app
 
 
-def _optional(extra: str) -> Sequence[BaseRoute]:
+def _optional(extra: str) -> Sequence[Route]:
     """The routes of an extra; where it is not installed, those that say so."""
     library, paths = _OPTIONAL[extra]
     if find_spec(library) is not None:
-        routes: Sequence[BaseRoute] = import_module(f".routes.{extra}", __package__).routes
+        routes: Sequence[Route] = import_module(f".routes.{extra}", __package__).routes
         return routes
 
     async def missing(request: Request) -> Response:
         return not_installed(extra)
 
-    return [Route(path, missing, methods=["GET", "POST", "DELETE"]) for path in paths]
+    methods = ["GET", "POST", "DELETE"]
+    return [Route(path, missing, methods=methods, include_in_schema=False) for path in paths]

@@ -27,7 +27,16 @@ from greenroom.graph import GraphError
 from greenroom.graph import errors as graph_errors
 from greenroom.storage import StaleEpoch, StorageAway, StorageError, Unstorable
 
-__all__ = ["HANDLERS", "InternalErrors", "detail", "for_clients", "gone", "not_installed", "told"]
+__all__ = [
+    "HANDLERS",
+    "InternalErrors",
+    "detail",
+    "for_clients",
+    "gone",
+    "not_installed",
+    "status_of",
+    "told",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +60,11 @@ _TOLD_NAMES: Final = {
     for name, value in vars(module).items()
     if isinstance(value, type) and issubclass(value, _TOLD)
 } | {Unstorable.__name__}
+
+
+def status_of(kind: type[GreenroomError]) -> int:
+    """The status that an error is answered with."""
+    return next(status for known, status in _STATUS.items() if issubclass(kind, known))
 
 
 def detail(status: int, text: str, headers: Mapping[str, str] | None = None) -> Response:

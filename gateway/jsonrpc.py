@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, NotRequired, TypedDict
 
 import attrs
 from msgspec import UNSET, UnsetType
@@ -19,6 +19,7 @@ __all__ = [
     "INVALID_PARAMS",
     "METHOD_NOT_FOUND",
     "Call",
+    "RpcAnswer",
     "RpcError",
     "answered",
     "misfit",
@@ -41,6 +42,21 @@ class Call:
     method: str
     id: Id | UnsetType = UNSET
     params: dict[str, Any] | UnsetType = UNSET
+
+
+class ErrorObject(TypedDict):
+    code: int
+    message: str
+    data: NotRequired[Any]
+
+
+class RpcAnswer(TypedDict):
+    """The answer to a call: its result, or why there is none."""
+
+    jsonrpc: Literal["2.0"]
+    id: Id | None
+    result: NotRequired[Any]
+    error: NotRequired[ErrorObject]
 
 
 class RpcError(Exception):

@@ -22,6 +22,11 @@ class OwnRoutes(BaseRoute):
         self.app = app
         self._state: dict[str, Any] = {}
 
+    def takes(self, method: str, path: str) -> bool:
+        """Whether requests of that method and path come here."""
+        scope = {"type": "http", "method": method, "path": path}
+        return self.matches(scope)[0] is Match.FULL
+
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         for route in self.app.routes:
             match, _ = route.matches(scope)

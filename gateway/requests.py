@@ -1,4 +1,4 @@
-"""What clients send: bodies as attrs classes, ids in paths, query parameters.
+"""What clients send: bodies, as attrs classes.
 
 What does not fit raises `Invalid`, naming the field and the value. Unknown fields are ignored.
 """
@@ -6,19 +6,33 @@ What does not fit raises `Invalid`, naming the field and the value. Unknown fiel
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypedDict, TypeVar
-from uuid import UUID
 
 import attrs
-import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from starlette.requests import Request
 
-from greenroom.actors import GreenroomError, Invalid
-from greenroom.storage.codec import INT_MAX
+from greenroom.actors import Invalid
 from greenroom.storage.queries import AssistantSort, CronSort, ThreadSort
 from greenroom.storage.records import ThreadStatus
 
-from .decoding import DecodingError, decode, shown
+from .decoding import DecodingError, decode
+from .fields import (
+    AssistantField,
+    AssistantName,
+    CronField,
+    GraphName,
+    JsonObject,
+    Label,
+    Limit,
+    Minutes,
+    Offset,
+    Seconds,
+    SortOrder,
+    StreamMode,
+    ThreadField,
+    ThreadTtl,
+    Uuid,
+)
 
 __all__ = [
     "AssistantCount",
@@ -48,23 +62,13 @@ __all__ = [
     "ThreadPatch",
     "ThreadPrune",
     "ThreadSearch",
-    "last_event_id",
-    "path_id",
-    "query_flag",
-    "query_int",
-    "query_list",
     "read",
 ]
-
-JsonObject = dict[str, Any]
-Limit = Annotated[int, Meta(ge=1, le=1000)]
-Offset = Annotated[int, Meta(ge=0)]
-SortOrder = Literal["asc", "desc"]
 
 
 class CheckpointConfig(TypedDict, total=False):
     thread_id: str | None
-    checkpoint_id: str | None
+    checkpoint_id: Uuid | None
     checkpoint_ns: str | None
     checkpoint_map: JsonObject | None
 
@@ -126,7 +130,7 @@ class _RunOptions(_Body):
     context: JsonObject | None = None
     interrupt_before: Literal["*"] | list[str] | None = None
     interrupt_after: Literal["*"] | list[str] | None = None
-    stream_mode: str | list[str] | None = None
+    stream_mode: StreamMode | list[StreamMode] | None = None
     stream_subgraphs: bool | None = None
     stream_resumable: bool | None = None
     durability: Literal["sync", "async", "exit"] | None = None
@@ -139,11 +143,11 @@ class _RunOptions(_Body):
 class RunBody(_RunOptions):
     """What all runs of clients have in common."""
 
-    assistant_id: str
+    assistant_id: AssistantName
     command: CommandBody | None = None
     feedback_keys: list[str] | None = None
     on_disconnect: str | None = None
-    after_seconds: float | None = None
+    after_seconds: Seconds | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -151,7 +155,7 @@ class RunCreate(RunBody):
     """A run of a thread."""
 
     checkpoint: CheckpointConfig | None = None
-    checkpoint_id: str | None = None
+    checkpoint_id: Uuid | None = None
     if_not_exists: Literal["create", "reject"] | None = None
 
 
@@ -164,29 +168,29 @@ class RunCreateStateless(RunBody):
 
 @attrs.frozen(kw_only=True)
 class RunsCancel(_Body):
-    thread_id: str | None = None
-    run_ids: list[str] | None = None
+    thread_id: Uuid | None = None
+    run_ids: list[Uuid] | None = None
     status: Literal["pending", "running", "all"] | None = None
 
 
 @attrs.frozen(kw_only=True)
 class ThreadCreate(_Body):
-    thread_id: str | None = None
+    thread_id: Uuid | None = None
     metadata: JsonObject | None = None
     if_exists: Literal["raise", "do_nothing"] | None = None
     supersteps: list[JsonObject] | None = None
-    ttl: JsonObject | None = None
+    ttl: ThreadTtl | None = None
 
 
 @attrs.frozen(kw_only=True)
 class ThreadPatch(_Body):
     metadata: JsonObject | None = None
-    ttl: JsonObject | None = None
+    ttl: ThreadTtl | None = None
 
 
 @attrs.frozen(kw_only=True)
 class ThreadPrune(_Body):
-    thread_ids: list[str]
+    thread_ids: list[Uuid]
     strategy: Literal["delete", "keep_latest"] | None = None
 
 
@@ -197,24 +201,11 @@ class ThreadCount(_Body):
     status: ThreadStatus | None = None
 
 
-ThreadField = Literal[
-    "thread_id",
-    "created_at",
-    "updated_at",
-    "state_updated_at",
-    "metadata",
-    "config",
-    "status",
-    "values",
-    "interrupts",
-]
-
-
 @attrs.frozen(kw_only=True)
 class ThreadSearch(Search):
     metadata: JsonObject | None = None
     values: JsonObject | None = None
-    ids: list[str] | None = None
+    ids: list[Uuid] | None = None
     status: ThreadStatus | None = None
     sort_by: ThreadSort | None = None
     select: list[ThreadField] | None = None
@@ -223,10 +214,10 @@ class ThreadSearch(Search):
 
 @attrs.frozen(kw_only=True)
 class StateUpdate(_Body):
-    values: JsonObject | list[Any] | None = None
+    values: JsonObject | list[JsonObject] | None = None
     as_node: str | None = None
     checkpoint: CheckpointConfig | None = None
-    checkpoint_id: str | None = None
+    checkpoint_id: Uuid | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -238,15 +229,15 @@ class CheckpointStateRequest(_Body):
 @attrs.frozen(kw_only=True)
 class HistorySearch(_Body):
     limit: Limit = 1
-    before: CheckpointConfig | str | None = None
+    before: CheckpointConfig | Uuid | None = None
     metadata: JsonObject | None = None
     checkpoint: CheckpointConfig | None = None
 
 
 @attrs.frozen(kw_only=True)
 class AssistantCreate(_Body):
-    graph_id: str
-    assistant_id: str | UnsetType = UNSET
+    graph_id: GraphName
+    assistant_id: Uuid | UnsetType = UNSET
     config: JsonObject | UnsetType = UNSET
     context: JsonObject | UnsetType = UNSET
     metadata: JsonObject | UnsetType = UNSET
@@ -257,7 +248,7 @@ class AssistantCreate(_Body):
 
 @attrs.frozen(kw_only=True)
 class AssistantPatch(_Body):
-    graph_id: str | UnsetType = UNSET
+    graph_id: GraphName | UnsetType = UNSET
     config: JsonObject | UnsetType = UNSET
     context: JsonObject | UnsetType = UNSET
     metadata: JsonObject | UnsetType = UNSET
@@ -278,22 +269,8 @@ class AssistantLatest(_Body):
 @attrs.frozen(kw_only=True)
 class AssistantCount(_Body):
     metadata: JsonObject | None = None
-    graph_id: str | None = None
+    graph_id: GraphName | None = None
     name: str | None = None
-
-
-AssistantField = Literal[
-    "assistant_id",
-    "graph_id",
-    "name",
-    "description",
-    "config",
-    "context",
-    "created_at",
-    "updated_at",
-    "metadata",
-    "version",
-]
 
 
 @attrs.frozen(kw_only=True)
@@ -311,7 +288,7 @@ class _CronBody(_RunOptions):
 
 @attrs.frozen(kw_only=True)
 class CronCreate(_CronBody):
-    assistant_id: str
+    assistant_id: AssistantName
     schedule: str
     end_time: str | None = None
 
@@ -330,28 +307,10 @@ class CronPatch(_CronBody):
 
 @attrs.frozen(kw_only=True)
 class CronCount(_Body):
-    assistant_id: str | None = None
-    thread_id: str | None = None
+    assistant_id: AssistantName | None = None
+    thread_id: Uuid | None = None
     enabled: bool | None = None
     metadata: JsonObject | None = None
-
-
-CronField = Literal[
-    "cron_id",
-    "assistant_id",
-    "thread_id",
-    "on_run_completed",
-    "end_time",
-    "schedule",
-    "timezone",
-    "created_at",
-    "updated_at",
-    "user_id",
-    "payload",
-    "next_run_date",
-    "metadata",
-    "enabled",
-]
 
 
 @attrs.frozen(kw_only=True)
@@ -362,22 +321,22 @@ class CronSearch(CronCount, Search):
 
 @attrs.frozen(kw_only=True)
 class StorePut(_Body):
-    namespace: list[str]
+    namespace: Annotated[list[Label], Meta(extra_json_schema={"minItems": 1})]
     key: str
     value: JsonObject
     index: bool | list[str] | None = None
-    ttl: float | None = None
+    ttl: Minutes | None = None
 
 
 @attrs.frozen(kw_only=True)
 class StoreDelete(_Body):
     key: str
-    namespace: list[str] | None = None
+    namespace: list[Label] | None = None
 
 
 @attrs.frozen(kw_only=True)
 class StoreSearch(_Page):
-    namespace_prefix: list[str] | None = None
+    namespace_prefix: list[Label] | None = None
     filter: JsonObject | None = None
     query: str | None = None
     refresh_ttl: bool | None = None
@@ -385,8 +344,8 @@ class StoreSearch(_Page):
 
 @attrs.frozen(kw_only=True)
 class StoreNamespaces(_Page):
-    prefix: list[str] | None = None
-    suffix: list[str] | None = None
+    prefix: list[Label] | None = None
+    suffix: list[Label] | None = None
     max_depth: Annotated[int, Meta(ge=1)] | None = None
 
 
@@ -402,61 +361,3 @@ async def read(request: Request, shape: type[B]) -> B:
         return decode(data, shape)
     except DecodingError as error:
         raise Invalid(str(error)) from None
-
-
-def path_id(request: Request, name: str) -> str:
-    """A UUID in the path, in its usual spelling."""
-    value: str = request.path_params[name]
-    try:
-        return str(UUID(value))
-    except ValueError:
-        raise Invalid(f"{name}: expected a UUID, got {shown(value)}") from None
-
-
-def query_int(
-    request: Request,
-    name: str,
-    default: int,
-    *,
-    minimum: int = 0,
-    maximum: int = INT_MAX,
-    error: type[GreenroomError] = Invalid,
-) -> int:
-    text = request.query_params.get(name)
-    if text is None:
-        return default
-    if not text.isdecimal() or len(text) > 19 or not minimum <= int(text) <= maximum:
-        most = "" if maximum == INT_MAX else f" and <= {maximum}"
-        raise error(f"{name}: expected integer >= {minimum}{most}, got {shown(text)}")
-    return int(text)
-
-
-def query_flag(request: Request, name: str) -> bool:
-    text = request.query_params.get(name, "")
-    if text.lower() not in ("", "0", "1", "false", "true"):
-        raise Invalid(f"{name}: expected true or false, got {shown(text)}")
-    return text.lower() in ("1", "true")
-
-
-def query_list(request: Request, name: str) -> list[str] | None:
-    """Values as clients write them: the name repeated (Python), or one JSON array (JavaScript)."""
-    values: list[str] = []
-    for text in request.query_params.getlist(name):
-        if text.startswith("["):
-            try:
-                values += msgspec.json.decode(text, type=list[str])
-            except msgspec.DecodeError:
-                raise Invalid(f"{name}: expected an array of strings, got {shown(text)}") from None
-        elif text:
-            values += text.split(",")
-    return values or None
-
-
-def last_event_id(request: Request) -> int | None:
-    """Where a client that comes back goes on; None where it does not say."""
-    text = request.headers.get("last-event-id", "")
-    if not text:
-        return None
-    if not text.removeprefix("-").isdecimal() or len(text) > 19:
-        raise Invalid(f"Last-Event-ID: expected the id of an event, got {shown(text)}")
-    return int(text)

@@ -186,7 +186,9 @@ def _settings(
 def _checkpoint(checkpoint: Mapping[str, Any] | None, checkpoint_id: str | None) -> dict[str, Any]:
     """What a config says of the checkpoint to go on from; one of an inner graph says where those
     around it were."""
-    given = (checkpoint or {}).get("checkpoint_id") or checkpoint_id
+    given = (checkpoint or {}).get("checkpoint_id")
+    if given is None:
+        given = checkpoint_id
     if given is None:
         return {}
     own: dict[str, Any] = {"checkpoint_id": check_uuid("checkpoint_id", given)}

@@ -176,7 +176,9 @@ def _place(checkpoint: Mapping[str, Any] | None, checkpoint_id: str | None) -> P
     """Namespace and id of the checkpoint that the arguments name."""
     if checkpoint is None:
         return "", None if checkpoint_id is None else check_uuid("checkpoint_id", checkpoint_id)
-    ident = checkpoint.get("checkpoint_id") or checkpoint_id
+    ident = checkpoint.get("checkpoint_id")
+    if ident is None:
+        ident = checkpoint_id
     ns = checkpoint.get("checkpoint_ns") or ""
     if not isinstance(ns, str):
         raise Invalid(f"checkpoint.checkpoint_ns: {ns!r} is not a string")

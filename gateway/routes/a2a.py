@@ -26,10 +26,8 @@ from a2a.compat.v0_3.types import (
 )
 from msgspec import UNSET
 from pydantic import BaseModel, ValidationError
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from greenroom.actors import Invalid, NotFound, Refused, RunHandle, StreamPart
 from greenroom.actors.wire_messages import is_part
@@ -43,18 +41,22 @@ from greenroom.gateway.a2a import (
     task_of,
     text_of,
 )
+from greenroom.gateway.answers import EMPTY, JSON, Answer
 from greenroom.gateway.decoding import shown
+from greenroom.gateway.fields import AssistantName, JsonObject
 from greenroom.gateway.jsonrpc import (
     INVALID_PARAMS,
     METHOD_NOT_FOUND,
     Call,
+    RpcAnswer,
     RpcError,
     answered,
     misfit,
     read_call,
 )
+from greenroom.gateway.operation import Operations
 from greenroom.gateway.responses import client, json_response, room
-from greenroom.gateway.sse import HEARTBEAT, STREAM_HEADERS, LiveAnswer, OpenStream, RunResult
+from greenroom.gateway.sse import HEARTBEAT, STREAM_HEADERS, LiveAnswer, RunResult
 from greenroom.storage.codec import to_json
 from greenroom.storage.records import UNFINISHED
 
@@ -66,10 +68,18 @@ Assistant = dict[str, Any]
 P = TypeVar("P", bound=BaseModel)
 
 
-async def card(request: Request) -> Response:
-    assistant_id = request.query_params.get("assistant_id")
-    if assistant_id is None:
-        raise Invalid("assistant_id: required, and missing")
+ANSWERS: Final = {
+    200: Answer(shape=RpcAnswer, media=[JSON, "text/event-stream"]),
+    202: EMPTY,
+    400: RpcAnswer,
+    404: RpcAnswer,
+}
+
+routes = Operations()
+
+
+@routes.add("GET", CARD, "Get the card of an assistant", JsonObject, refuses=[404])
+async def card(request: Request, assistant_id: AssistantName) -> Response:
     assistant = await client(request).assistants.get(assistant_id)
     prefix = request.url.path.removesuffix(CARD)
     path = f"{prefix}/a2a/{assistant['assistant_id']}"
@@ -77,7 +87,10 @@ async def card(request: Request) -> Response:
     return json_response(_wire(agent_card(assistant, url)))
 
 
-async def post(request: Request) -> Response | LiveAnswer:
+@routes.add("POST", "/a2a/{assistant_id}", "Call", ANSWERS, takes=Call, is_live=True)
+async def post(request: Request, assistant_id: AssistantName) -> Response | LiveAnswer:
+    """A method of Agent2Agent; `message/stream` is answered with events. Nothing is answered to
+    what has no id."""
     try:
         call = read_call(await request.body())
     except RpcError as error:
@@ -85,7 +98,7 @@ async def post(request: Request) -> Response | LiveAnswer:
     if call.id is UNSET:
         return Response(status_code=202)
     try:
-        assistant = await _assistant(request)
+        assistant = await _assistant(request, assistant_id)
         method = _METHODS.get(call.method)
         if method is None:
             known = ", ".join(_METHODS)
@@ -97,9 +110,9 @@ async def post(request: Request) -> Response | LiveAnswer:
         return RpcError(INVALID_PARAMS, str(error)).response(call.id)
 
 
-async def _assistant(request: Request) -> Assistant:
+async def _assistant(request: Request, assistant_id: str) -> Assistant:
     try:
-        return await client(request).assistants.get(request.path_params["assistant_id"])
+        return await client(request).assistants.get(assistant_id)
     except (Invalid, NotFound) as error:
         raise RpcError(INVALID_PARAMS, str(error), status=404) from None
 
@@ -295,8 +308,3 @@ _METHODS: Final = {
     "tasks/get": _get,
     "tasks/cancel": _cancel,
 }
-
-routes = [
-    Route("/a2a/{assistant_id}", post, methods=["POST"], middleware=[Middleware(OpenStream)]),
-    Route(CARD, card, methods=["GET"]),
-]

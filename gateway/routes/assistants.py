@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
+from greenroom.gateway.answers import (
+    ASSISTANT,
+    ASSISTANT_VERSIONS,
+    ASSISTANTS,
+    EMPTY,
+    Drawing,
+    GraphSchema,
+    Schemas,
+)
+from greenroom.gateway.fields import AssistantName, Uuid
+from greenroom.gateway.operation import Operations
 from greenroom.gateway.requests import (
     AssistantCount,
     AssistantCreate,
@@ -13,96 +26,101 @@ from greenroom.gateway.requests import (
     AssistantPatch,
     AssistantSearch,
     AssistantVersions,
-    path_id,
-    query_flag,
-    query_int,
-    read,
 )
 from greenroom.gateway.responses import client, json_response, search_page
 
 __all__ = ["routes"]
 
+ONE = "/assistants/{assistant_id}"
 
-async def create(request: Request) -> Response:
-    body = await read(request, AssistantCreate)
+routes = Operations()
+
+
+@routes.add("POST", "/assistants", "Make an assistant", ASSISTANT, refuses=[400, 404, 409])
+async def create(request: Request, body: AssistantCreate) -> Response:
     return json_response(await client(request).assistants.create(**body.arguments()))
 
 
-async def get(request: Request) -> Response:
-    return json_response(await client(request).assistants.get(path_id(request, "assistant_id")))
+@routes.add("POST", "/assistants/search", "Find assistants", ASSISTANTS, refuses=[404])
+async def search(request: Request, body: AssistantSearch) -> Response:
+    assistants = client(request).assistants
+    return await search_page(body, assistants.search, assistants.count)
 
 
-async def patch(request: Request) -> Response:
-    assistant_id = path_id(request, "assistant_id")
-    body = await read(request, AssistantPatch)
+@routes.add("POST", "/assistants/count", "Count assistants", int, refuses=[404])
+async def count(request: Request, body: AssistantCount) -> Response:
+    return json_response(await client(request).assistants.count(**body.arguments()))
+
+
+@routes.add("GET", ONE, "Get an assistant", ASSISTANT, refuses=[404])
+async def get(request: Request, assistant_id: Uuid) -> Response:
+    return json_response(await client(request).assistants.get(assistant_id))
+
+
+@routes.add("PATCH", ONE, "Make a new version of an assistant", ASSISTANT, refuses=[400, 404])
+async def patch(request: Request, assistant_id: Uuid, body: AssistantPatch) -> Response:
     assistants = client(request).assistants
     return json_response(await assistants.update(assistant_id, **body.arguments()))
 
 
-async def delete(request: Request) -> Response:
-    assistant_id = path_id(request, "assistant_id")
-    delete_threads = query_flag(request, "delete_threads")
+@routes.add("DELETE", ONE, "Delete an assistant", {204: EMPTY}, refuses=[404])
+async def delete(request: Request, assistant_id: Uuid, delete_threads: bool = False) -> Response:
+    """`delete_threads`: the threads that it ran on last are deleted too."""
     await client(request).assistants.delete(assistant_id, delete_threads=delete_threads)
     return Response(status_code=204)
 
 
-async def search(request: Request) -> Response:
-    assistants = client(request).assistants
-    return await search_page(
-        await read(request, AssistantSearch), assistants.search, assistants.count
-    )
-
-
-async def count(request: Request) -> Response:
-    body = await read(request, AssistantCount)
-    return json_response(await client(request).assistants.count(**body.arguments()))
-
-
-async def versions(request: Request) -> Response:
-    assistant_id = path_id(request, "assistant_id")
-    body = await read(request, AssistantVersions)
+@routes.add(
+    "POST", f"{ONE}/versions", "List an assistant's versions", ASSISTANT_VERSIONS, refuses=[404]
+)
+async def versions(request: Request, assistant_id: Uuid, body: AssistantVersions) -> Response:
     assistants = client(request).assistants
     return json_response(await assistants.get_versions(assistant_id, **body.arguments()))
 
 
-async def latest(request: Request) -> Response:
-    assistant_id = path_id(request, "assistant_id")
-    body = await read(request, AssistantLatest)
+@routes.add("POST", f"{ONE}/latest", "Go back to a version", ASSISTANT, refuses=[404])
+async def latest(request: Request, assistant_id: Uuid, body: AssistantLatest) -> Response:
     return json_response(await client(request).assistants.set_latest(assistant_id, body.version))
 
 
-async def graph(request: Request) -> Response:
-    levels = request.query_params.get("xray", "").isdecimal()
-    xray = query_int(request, "xray", 1, minimum=1) if levels else query_flag(request, "xray")
-    # The one route that takes the name of a graph as well.
-    assistant_id = request.path_params["assistant_id"]
+@routes.add("GET", f"{ONE}/graph", "Get the nodes and edges of its graph", Drawing, refuses=[404])
+async def graph(
+    request: Request,
+    assistant_id: AssistantName,
+    xray: Annotated[int, Meta(ge=1)] | bool = False,
+) -> Response:
+    """`xray`: with what is inside graphs called as nodes, all of it or so many levels of it."""
     return json_response(await client(request).assistants.get_graph(assistant_id, xray=xray))
 
 
-async def schemas(request: Request) -> Response:
-    assistant_id = path_id(request, "assistant_id")
+@routes.add("GET", f"{ONE}/schemas", "Get the schemas of its graph", Schemas, refuses=[404])
+async def schemas(request: Request, assistant_id: Uuid) -> Response:
     return json_response(await client(request).assistants.get_schemas(assistant_id))
 
 
-async def subgraphs(request: Request) -> Response:
-    assistant_id = path_id(request, "assistant_id")
-    found = await client(request).assistants.get_subgraphs(
-        assistant_id, request.path_params.get("namespace"), query_flag(request, "recurse")
-    )
-    return json_response(found)
+@routes.add(
+    "GET",
+    f"{ONE}/subgraphs",
+    "Get the schemas of the graphs inside its graph",
+    dict[str, GraphSchema],
+    refuses=[404],
+)
+async def subgraphs(request: Request, assistant_id: Uuid, recurse: bool = False) -> Response:
+    """By namespace: names of nodes joined by `|`. `recurse`: with those inside them."""
+    assistants = client(request).assistants
+    return json_response(await assistants.get_subgraphs(assistant_id, recurse=recurse))
 
 
-routes = [
-    Route("/assistants", create, methods=["POST"]),
-    Route("/assistants/search", search, methods=["POST"]),
-    Route("/assistants/count", count, methods=["POST"]),
-    Route("/assistants/{assistant_id}", get, methods=["GET"]),
-    Route("/assistants/{assistant_id}", patch, methods=["PATCH"]),
-    Route("/assistants/{assistant_id}", delete, methods=["DELETE"]),
-    Route("/assistants/{assistant_id}/versions", versions, methods=["POST"]),
-    Route("/assistants/{assistant_id}/latest", latest, methods=["POST"]),
-    Route("/assistants/{assistant_id}/graph", graph, methods=["GET"]),
-    Route("/assistants/{assistant_id}/schemas", schemas, methods=["GET"]),
-    Route("/assistants/{assistant_id}/subgraphs", subgraphs, methods=["GET"]),
-    Route("/assistants/{assistant_id}/subgraphs/{namespace}", subgraphs, methods=["GET"]),
-]
+@routes.add(
+    "GET",
+    f"{ONE}/subgraphs/{{namespace}}",
+    "Get the schemas of a graph inside its graph",
+    dict[str, GraphSchema],
+    refuses=[404],
+)
+async def subgraph(
+    request: Request, assistant_id: Uuid, namespace: str, recurse: bool = False
+) -> Response:
+    """By its namespace, if there is one. `recurse`: a namespace may be of several names."""
+    assistants = client(request).assistants
+    return json_response(await assistants.get_subgraphs(assistant_id, namespace, recurse))

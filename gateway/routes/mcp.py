@@ -45,25 +45,27 @@ from mcp_types.version import (
 )
 from msgspec import UNSET
 from pydantic import ValidationError
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from greenroom.actors import Closed, GreenroomError
+from greenroom.gateway.answers import EMPTY
 from greenroom.gateway.decoding import shown
 from greenroom.gateway.errors import detail, told
 from greenroom.gateway.jsonrpc import (
     INVALID_PARAMS,
     METHOD_NOT_FOUND,
     Call,
+    RpcAnswer,
     RpcError,
     answered,
     misfit,
     read_call,
 )
+from greenroom.gateway.operation import Operations
 from greenroom.gateway.responses import client, json_response, room
-from greenroom.gateway.sse import OpenStream, RunResult
+from greenroom.gateway.sse import RunResult
 from greenroom.graph import CompiledStateGraph
 from greenroom.storage.codec import to_json
 
@@ -78,7 +80,14 @@ PAGE: Final = 1000
 Assistant = Mapping[str, Any]
 
 
+ANSWERS: Final = {200: RpcAnswer, 202: EMPTY, 400: RpcAnswer, 404: RpcAnswer}
+
+routes = Operations()
+
+
+@routes.add("POST", "/mcp/", "Call", ANSWERS, takes=Call, refuses=[403], is_live=True)
 async def post(request: Request) -> Response | RunResult:
+    """A method of the Model Context Protocol. Nothing is answered to what has no id."""
     origin = request.headers.get("origin")
     # A page that made its own name lead here is no caller of another origin to its browser.
     if origin is not None and not request.app.state.cors.is_allowed_origin(origin):
@@ -98,8 +107,15 @@ async def post(request: Request) -> Response | RunResult:
         return error.response(call.id)
 
 
+@routes.add("DELETE", "/mcp/", "End a session", {}, refuses=[404])
 async def delete(request: Request) -> Response:
+    """There are none."""
     return detail(404, "there are no sessions to end")
+
+
+routes += [  # as others spell it
+    Route("/mcp", each.endpoint, methods=each.methods, include_in_schema=False) for each in routes
+]
 
 
 def _version(request: Request) -> str:
@@ -281,13 +297,3 @@ def _came_to(values: Any) -> CallToolResult:
 
 def _failed(text: str) -> CallToolResult:
     return CallToolResult(content=[TextContent(text=text)], is_error=True)
-
-
-routes = [
-    route
-    for path in ("/mcp", "/mcp/")
-    for route in (
-        Route(path, post, methods=["POST"], middleware=[Middleware(OpenStream)]),
-        Route(path, delete, methods=["DELETE"]),
-    )
-]

@@ -4,47 +4,56 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Annotated, Any, Final, Literal
 
+import attrs
 import msgspec
-from starlette.middleware import Middleware
+from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
-from greenroom.actors import GreenroomError, Invalid, NotFound, Refused, RunHandle
-from greenroom.actors.events import CLIENT_MODES
-from greenroom.gateway.decoding import shown
+from greenroom.actors import GreenroomError, NotFound, Refused, RunHandle
+from greenroom.gateway.answers import EMPTY, EVENTS, RUN, RUNS, RUNS_CREATED, Answer
 from greenroom.gateway.errors import gone
+from greenroom.gateway.fields import Offset, RunField, StreamMode, Uuid
+from greenroom.gateway.operation import Operations
+from greenroom.gateway.parameters import Read
 from greenroom.gateway.requests import (
     RunBody,
     RunCreate,
     RunCreateStateless,
     RunsCancel,
-    last_event_id,
-    path_id,
-    query_flag,
-    query_int,
-    query_list,
-    read,
 )
 from greenroom.gateway.responses import client, json_response
-from greenroom.gateway.sse import STREAM_HEADERS, EventStream, OpenStream, RunResult, frame
+from greenroom.gateway.sse import STREAM_HEADERS, EventStream, RunResult, frame
+from greenroom.storage.codec import INT_MAX
 
 __all__ = ["routes"]
+
+Action = Literal["interrupt", "rollback"]
+Count = Annotated[int, Meta(ge=1, extra_json_schema={"maximum": INT_MAX}), Read(error=Refused)]
+Skipped = Annotated[Offset, Read(error=Refused)]
+EventId = Annotated[int | None, Read(header="Last-Event-ID")]
+
+OF_THREAD: Final = "/threads/{thread_id}/runs"
+ONE: Final = f"{OF_THREAD}/{{run_id}}"
+# Of a run that is started: what a client that lost its answer comes back to.
+_PLACE: Final = {"Content-Location": "The path of the run"}
+_BACK: Final = {**_PLACE, "Location": "Where to follow the run further"}
+CREATED: Final = Answer(shape=RUN, headers=_PLACE)
+RESULT: Final = Answer(headers=_BACK)
+FOLLOWED: Final = attrs.evolve(EVENTS, headers=_BACK)
+
+STARTED: Final[dict[str, Any]] = {"refuses": [400, 404, 409, 429]}
+FOLLOWING: Final[dict[str, Any]] = {**STARTED, "is_live": True}
+
+routes = Operations()
 
 
 def _arguments(body: RunBody) -> dict[str, Any]:
     arguments = body.arguments()
     arguments.pop("on_disconnect", None)  # the gateway's own
     return arguments
-
-
-async def _read(request: Request) -> tuple[str | None, RunBody]:
-    """The thread in the path, if there is one, and what it is to run."""
-    if "thread_id" not in request.path_params:
-        return None, await read(request, RunCreateStateless)
-    return path_id(request, "thread_id"), await read(request, RunCreate)
 
 
 def _url(run: RunHandle) -> str:
@@ -59,57 +68,190 @@ def _cancel(request: Request, run: RunHandle) -> Callable[[], Awaitable[None]]:
     return cancel
 
 
-async def create(request: Request) -> Response:
-    thread_id, body = await _read(request)
+# Runs with threads of their own.
+
+
+@routes.add("POST", "/runs", "Start a run on a thread of its own", CREATED, **STARTED)
+async def create_stateless(request: Request, body: RunCreateStateless) -> Response:
+    return await _create(request, None, body)
+
+
+@routes.add(
+    "POST",
+    "/runs/wait",
+    "Run on a thread of its own, and wait for the result",
+    RESULT,
+    **FOLLOWING,
+)
+async def wait_stateless(request: Request, body: RunCreateStateless) -> RunResult:
+    return await _wait(request, None, body)
+
+
+@routes.add("POST", "/runs/stream", "Run on a thread of its own, and follow", FOLLOWED, **FOLLOWING)
+async def stream_stateless(request: Request, body: RunCreateStateless) -> EventStream:
+    return await _stream(request, None, body)
+
+
+@routes.add(
+    "POST",
+    "/runs/batch",
+    "Start runs on threads of their own",
+    RUNS_CREATED,
+    **STARTED,
+)
+async def create_batch(request: Request, body: list[RunCreateStateless]) -> Response:
+    return json_response(await client(request).runs.create_batch(list(map(_arguments, body))))
+
+
+@routes.add(
+    "GET", "/runs/{run_id}/stream", "Follow a run on a thread of its own", EVENTS, is_live=True
+)
+async def join_stream_stateless(
+    request: Request,
+    run_id: Uuid,
+    stream_mode: list[StreamMode] | None = None,
+    cancel_on_disconnect: bool = False,
+    last_event_id: EventId = None,
+) -> Response | EventStream:
+    """As one of a thread."""
+    return await _join_stream(
+        request, None, run_id, stream_mode, cancel_on_disconnect, last_event_id
+    )
+
+
+@routes.add("POST", "/runs/cancel", "Stop many runs", {204: EMPTY}, refuses=[404])
+async def cancel_many(request: Request, body: RunsCancel, action: Action = "interrupt") -> Response:
+    """Those of `run_ids` on a thread, or all of a `status`. `action`: as of one run."""
+    await client(request).runs.cancel_many(**body.arguments(), action=action)
+    return Response(status_code=204)
+
+
+# Runs of a thread.
+
+
+@routes.add("GET", OF_THREAD, "List the runs of a thread", RUNS, refuses=[404])
+async def list_runs(
+    request: Request,
+    thread_id: Uuid,
+    limit: Count = 10,
+    offset: Skipped = 0,
+    status: str | None = None,
+    select: list[RunField] | None = None,
+) -> Response:
+    """Newest first."""
+    rows = await client(request).runs.list(
+        thread_id, limit=limit, offset=offset, status=status, select=select
+    )
+    return json_response(rows)
+
+
+@routes.add("POST", OF_THREAD, "Start a run", CREATED, **STARTED)
+async def create(request: Request, thread_id: Uuid, body: RunCreate) -> Response:
+    return await _create(request, thread_id, body)
+
+
+@routes.add("POST", f"{OF_THREAD}/wait", "Run, and wait for the result", RESULT, **FOLLOWING)
+async def wait(request: Request, thread_id: Uuid, body: RunCreate) -> RunResult:
+    return await _wait(request, thread_id, body)
+
+
+@routes.add("POST", f"{OF_THREAD}/stream", "Run, and follow", FOLLOWED, **FOLLOWING)
+async def stream(request: Request, thread_id: Uuid, body: RunCreate) -> EventStream:
+    return await _stream(request, thread_id, body)
+
+
+@routes.add("GET", ONE, "Get a run", RUN, refuses=[404])
+async def get(request: Request, thread_id: Uuid, run_id: Uuid) -> Response:
+    return json_response(await client(request).runs.get(thread_id, run_id))
+
+
+@routes.add("DELETE", ONE, "Delete a run", {204: EMPTY}, refuses=[404])
+async def delete(request: Request, thread_id: Uuid, run_id: Uuid) -> Response:
+    """One under way is stopped first. The state it left stays."""
+    await client(request).runs.delete(thread_id, run_id)
+    return Response(status_code=204)
+
+
+@routes.add("GET", f"{ONE}/join", "Wait for the result of a run", Any, is_live=True)
+async def join(
+    request: Request, thread_id: Uuid, run_id: Uuid, cancel_on_disconnect: bool = False
+) -> Response | RunResult:
+    """`__error__` says so where there is no such run."""
+    try:
+        run = await client(request).runs.attach(thread_id, run_id)
+    except NotFound as error:
+        return json_response({"__error__": gone(error)})
+    return _result(request, run, cancel=cancel_on_disconnect)
+
+
+@routes.add("GET", f"{ONE}/stream", "Follow a run", EVENTS, is_live=True)
+async def join_stream(
+    request: Request,
+    thread_id: Uuid,
+    run_id: Uuid,
+    stream_mode: list[StreamMode] | None = None,
+    cancel_on_disconnect: bool = False,
+    last_event_id: EventId = None,
+) -> Response | EventStream:
+    """From now on or, one made with `stream_resumable`, from the event after `Last-Event-ID`; 0 or
+    -1 for all. An event `error` says so where there is no such run."""
+    return await _join_stream(
+        request, thread_id, run_id, stream_mode, cancel_on_disconnect, last_event_id
+    )
+
+
+@routes.add(*("POST", f"{ONE}/cancel", "Stop a run", {200: None, 202: EMPTY}), refuses=[404])
+async def cancel(
+    request: Request,
+    thread_id: Uuid,
+    run_id: Uuid,
+    wait: bool = False,
+    action: Action = "interrupt",
+) -> Response:
+    """`wait`: until it has stopped; status 202 is told without. `action`: `interrupt` keeps what it
+    did, `rollback` deletes it."""
+    await client(request).runs.cancel(thread_id, run_id, wait=wait, action=action)
+    if not wait:
+        return Response(status_code=202)
+    url = f"/threads/{thread_id}/runs/{run_id}"
+    return json_response(None, headers={"Location": f"{url}/join", "Content-Location": url})
+
+
+# What runs on a thread and without one have in common.
+
+
+async def _create(request: Request, thread_id: str | None, body: RunBody) -> Response:
     run = await client(request).runs.create(thread_id, **_arguments(body))
     thread = "" if thread_id is None else f"/threads/{thread_id}"
     return json_response(run, headers={"Content-Location": f"{thread}/runs/{run['run_id']}"})
 
 
-async def create_batch(request: Request) -> Response:
-    bodies = await read(request, list[RunCreateStateless])
-    return json_response(await client(request).runs.create_batch(list(map(_arguments, bodies))))
-
-
-async def wait(request: Request) -> RunResult:
-    thread_id, body = await _read(request)
+async def _wait(request: Request, thread_id: str | None, body: RunBody) -> RunResult:
     run = await client(request).runs.start(thread_id, follow=False, **_arguments(body))
     return _result(request, run, cancel=body.on_disconnect == "cancel")
 
 
-async def stream(request: Request) -> EventStream:
-    thread_id, body = await _read(request)
+async def _stream(request: Request, thread_id: str | None, body: RunBody) -> EventStream:
     run = await client(request).runs.start(thread_id, **_arguments(body))
     return _events(request, run, cancel=body.on_disconnect == "cancel")
 
 
-async def join(request: Request) -> Response | RunResult:
+async def _join_stream(
+    request: Request,
+    thread_id: str | None,
+    run_id: str,
+    stream_mode: list[str] | None,
+    cancel_on_disconnect: bool,
+    last_event_id: int | None,
+) -> Response | EventStream:
     try:
-        run = await _attach(request)
-    except NotFound as error:
-        return json_response({"__error__": gone(error)})
-    return _result(request, run, cancel=query_flag(request, "cancel_on_disconnect"))
-
-
-async def join_stream(request: Request) -> Response | EventStream:
-    cancel = query_flag(request, "cancel_on_disconnect")
-    after = last_event_id(request)
-    stream_mode = query_list(request, "stream_mode")
-    for mode in stream_mode or ():
-        if mode not in CLIENT_MODES:
-            raise Invalid(f"stream_mode: {shown(mode)} is none of {', '.join(CLIENT_MODES)}")
-    try:
-        run = await _attach(request)
+        run = await client(request).runs.attach(thread_id, run_id)
     except NotFound as error:
         body = frame("error", msgspec.json.encode(gone(error)))
         return Response(body, headers=STREAM_HEADERS)
-    return _events(request, run, cancel=cancel, after=after, stream_mode=stream_mode)
-
-
-async def _attach(request: Request) -> RunHandle:
-    has_thread = "thread_id" in request.path_params
-    thread_id = path_id(request, "thread_id") if has_thread else None
-    return await client(request).runs.attach(thread_id, path_id(request, "run_id"))
+    return _events(
+        request, run, cancel=cancel_on_disconnect, after=last_event_id, stream_mode=stream_mode
+    )
 
 
 def _result(request: Request, run: RunHandle, *, cancel: bool) -> RunResult:
@@ -138,75 +280,3 @@ def _events(request: Request, run: RunHandle, *, cancel: bool, **options: Any) -
         events=run.events(**options),
         with_ids=run.resumable,
     )
-
-
-async def list_runs(request: Request) -> Response:
-    thread_id = path_id(request, "thread_id")
-    rows = await client(request).runs.list(
-        thread_id,
-        limit=query_int(request, "limit", 10, minimum=1, error=Refused),
-        offset=query_int(request, "offset", 0, error=Refused),
-        status=request.query_params.get("status"),
-        select=query_list(request, "select"),
-    )
-    return json_response(rows)
-
-
-async def get(request: Request) -> Response:
-    run = await client(request).runs.get(path_id(request, "thread_id"), path_id(request, "run_id"))
-    return json_response(run)
-
-
-async def delete(request: Request) -> Response:
-    await client(request).runs.delete(path_id(request, "thread_id"), path_id(request, "run_id"))
-    return Response(status_code=204)
-
-
-async def cancel(request: Request) -> Response:
-    thread_id, run_id = path_id(request, "thread_id"), path_id(request, "run_id")
-    action = _action(request)
-    wait = query_flag(request, "wait")
-    await client(request).runs.cancel(thread_id, run_id, wait=wait, action=action)
-    if not wait:
-        return Response(status_code=202)
-    url = f"/threads/{thread_id}/runs/{run_id}"
-    return json_response(None, headers={"Location": f"{url}/join", "Content-Location": url})
-
-
-async def cancel_many(request: Request) -> Response:
-    body = await read(request, RunsCancel)
-    await client(request).runs.cancel_many(**body.arguments(), action=_action(request))
-    return Response(status_code=204)
-
-
-def _action(request: Request) -> str:
-    action = request.query_params.get("action", "interrupt")
-    if action not in ("interrupt", "rollback"):
-        raise Invalid(f"action: {shown(action)} is none of interrupt, rollback")
-    return action
-
-
-_live = [Middleware(OpenStream)]
-
-routes = [
-    Route("/runs", create, methods=["POST"]),
-    Route("/runs/wait", wait, methods=["POST"], middleware=_live),
-    Route("/runs/stream", stream, methods=["POST"], middleware=_live),
-    Route("/runs/{run_id}/stream", join_stream, methods=["GET"], middleware=_live),
-    Route("/runs/batch", create_batch, methods=["POST"]),
-    Route("/runs/cancel", cancel_many, methods=["POST"]),
-    Route("/threads/{thread_id}/runs", list_runs, methods=["GET"]),
-    Route("/threads/{thread_id}/runs", create, methods=["POST"]),
-    Route("/threads/{thread_id}/runs/wait", wait, methods=["POST"], middleware=_live),
-    Route("/threads/{thread_id}/runs/stream", stream, methods=["POST"], middleware=_live),
-    Route("/threads/{thread_id}/runs/{run_id}", get, methods=["GET"]),
-    Route("/threads/{thread_id}/runs/{run_id}", delete, methods=["DELETE"]),
-    Route("/threads/{thread_id}/runs/{run_id}/join", join, methods=["GET"], middleware=_live),
-    Route(
-        "/threads/{thread_id}/runs/{run_id}/stream",
-        join_stream,
-        methods=["GET"],
-        middleware=_live,
-    ),
-    Route("/threads/{thread_id}/runs/{run_id}/cancel", cancel, methods=["POST"]),
-]

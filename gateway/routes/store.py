@@ -2,63 +2,57 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
-from greenroom.actors import Invalid, Refused
-from greenroom.gateway.requests import (
-    StoreDelete,
-    StoreNamespaces,
-    StorePut,
-    StoreSearch,
-    query_flag,
-    read,
-)
+from greenroom.actors import Refused
+from greenroom.gateway.answers import EMPTY, Item, Items, Namespaces
+from greenroom.gateway.operation import Operations
+from greenroom.gateway.parameters import Read
+from greenroom.gateway.requests import StoreDelete, StoreNamespaces, StorePut, StoreSearch
 from greenroom.gateway.responses import client, json_response
 
 __all__ = ["routes"]
 
+routes = Operations()
 
-async def put(request: Request) -> Response:
-    arguments = (await read(request, StorePut)).arguments()
+
+@routes.add("PUT", "/store/items", "Put an item, in place of what was there", {204: EMPTY})
+async def put(request: Request, body: StorePut) -> Response:
+    arguments = body.arguments()
     await client(request).store.put_item(arguments.pop("namespace"), **arguments)
     return Response(status_code=204)
 
 
-async def get(request: Request) -> Response:
-    query = request.query_params
-    if "key" not in query:
-        raise Refused("key: required, and missing")
-    labels = [label for text in query.getlist("namespace") for label in text.split(".")]
-    if not labels:
-        raise Invalid("namespace: required, and missing")
-    refresh = query_flag(request, "refresh_ttl") if "refresh_ttl" in query else None
-    item = await client(request).store.get_item(labels, query["key"], refresh_ttl=refresh)
+@routes.add("GET", "/store/items", "Get an item, or null", Item | None)
+async def get(
+    request: Request,
+    key: Annotated[str, Read(error=Refused)],
+    namespace: list[str],
+    refresh_ttl: bool | None = None,
+) -> Response:
+    """`namespace`: its labels, or texts of them joined by dots. `refresh_ttl`: its time to live
+    starts anew; by default as the server is configured."""
+    labels = [label for text in namespace for label in text.split(".")]
+    item = await client(request).store.get_item(labels, key, refresh_ttl=refresh_ttl)
     return json_response(item)
 
 
-async def delete(request: Request) -> Response:
-    body = await read(request, StoreDelete)
+@routes.add("DELETE", "/store/items", "Forget an item", {204: EMPTY})
+async def delete(request: Request, body: StoreDelete) -> Response:
     await client(request).store.delete_item(body.namespace or (), body.key)
     return Response(status_code=204)
 
 
-async def search(request: Request) -> Response:
-    arguments = (await read(request, StoreSearch)).arguments()
+@routes.add("POST", "/store/items/search", "Find items", Items)
+async def search(request: Request, body: StoreSearch) -> Response:
+    arguments = body.arguments()
     prefix = arguments.pop("namespace_prefix", ())
     return json_response(await client(request).store.search_items(prefix, **arguments))
 
 
-async def namespaces(request: Request) -> Response:
-    body = await read(request, StoreNamespaces)
+@routes.add("POST", "/store/namespaces", "List namespaces that have items", Namespaces)
+async def namespaces(request: Request, body: StoreNamespaces) -> Response:
     return json_response(await client(request).store.list_namespaces(**body.arguments()))
-
-
-routes = [
-    Route("/store/items", put, methods=["PUT"]),
-    Route("/store/items", get, methods=["GET"]),
-    Route("/store/items", delete, methods=["DELETE"]),
-    Route("/store/items/search", search, methods=["POST"]),
-    Route("/store/namespaces", namespaces, methods=["POST"]),
-]

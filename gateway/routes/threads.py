@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from starlette.middleware import Middleware
+from typing import Annotated, Final
+
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
-from greenroom.actors import Invalid
 from greenroom.actors.client.following import FEED_MODES
-from greenroom.gateway.decoding import shown
+from greenroom.gateway.answers import (
+    EMPTY,
+    EVENTS,
+    THREAD,
+    THREADS,
+    Pruned,
+    StateUpdated,
+    ThreadState,
+)
+from greenroom.gateway.fields import FeedMode, Limit, Uuid
+from greenroom.gateway.operation import Operations
+from greenroom.gateway.parameters import Read
 from greenroom.gateway.requests import (
     CheckpointStateRequest,
     HistorySearch,
@@ -19,145 +29,158 @@ from greenroom.gateway.requests import (
     ThreadPatch,
     ThreadPrune,
     ThreadSearch,
-    last_event_id,
-    path_id,
-    query_flag,
-    query_int,
-    query_list,
-    read,
 )
 from greenroom.gateway.responses import client, json_response, search_page
-from greenroom.gateway.sse import STREAM_HEADERS, EventStream, OpenStream
+from greenroom.gateway.sse import STREAM_HEADERS, EventStream
 
 __all__ = ["routes"]
 
+ONE: Final = "/threads/{thread_id}"
 
-async def create(request: Request) -> Response:
-    body = await read(request, ThreadCreate)
+routes = Operations()
+
+
+@routes.add("POST", "/threads", "Make a thread", THREAD, refuses=[400, 404, 409])
+async def create(request: Request, body: ThreadCreate) -> Response:
     return json_response(await client(request).threads.create(**body.arguments()))
 
 
-async def get(request: Request) -> Response:
-    thread_id = path_id(request, "thread_id")
-    return json_response(await client(request).threads.get(thread_id))
-
-
-async def patch(request: Request) -> Response:
-    thread_id = path_id(request, "thread_id")
-    body = await read(request, ThreadPatch)
-    thread = await client(request).threads.update(thread_id, **body.arguments())
-    if "return=minimal" in request.headers.get("prefer", ""):
-        return Response(status_code=204)
-    return json_response(thread)
-
-
-async def delete(request: Request) -> Response:
-    await client(request).threads.delete(path_id(request, "thread_id"))
-    return Response(status_code=204)
-
-
-async def copy(request: Request) -> Response:
-    return json_response(await client(request).threads.copy(path_id(request, "thread_id")))
-
-
-async def prune(request: Request) -> Response:
-    body = await read(request, ThreadPrune)
-    return json_response(await client(request).threads.prune(**body.arguments()))
-
-
-async def search(request: Request) -> Response:
-    body = await read(request, ThreadSearch)
+@routes.add("POST", "/threads/search", "Find threads", THREADS)
+async def search(request: Request, body: ThreadSearch) -> Response:
     threads = client(request).threads
     return await search_page(body, threads.search, threads.count)
 
 
-async def count(request: Request) -> Response:
-    body = await read(request, ThreadCount)
+@routes.add("POST", "/threads/count", "Count threads", int)
+async def count(request: Request, body: ThreadCount) -> Response:
     return json_response(await client(request).threads.count(**body.arguments()))
 
 
-async def get_state(request: Request) -> Response:
-    thread_id = path_id(request, "thread_id")
-    subgraphs = query_flag(request, "subgraphs")
+@routes.add("POST", "/threads/prune", "Delete threads, or all but their newest state", Pruned)
+async def prune(request: Request, body: ThreadPrune) -> Response:
+    return json_response(await client(request).threads.prune(**body.arguments()))
+
+
+@routes.add("GET", ONE, "Get a thread", THREAD, refuses=[404])
+async def get(request: Request, thread_id: Uuid) -> Response:
+    return json_response(await client(request).threads.get(thread_id))
+
+
+@routes.add("PATCH", ONE, "Change a thread", {200: THREAD, 204: EMPTY}, refuses=[404])
+async def patch(
+    request: Request,
+    thread_id: Uuid,
+    body: ThreadPatch,
+    prefer: Annotated[str, Read(header="Prefer")] = "",
+) -> Response:
+    """With the header `Prefer: return=minimal` the answer is empty."""
+    thread = await client(request).threads.update(thread_id, **body.arguments())
+    if "return=minimal" in prefer:
+        return Response(status_code=204)
+    return json_response(thread)
+
+
+@routes.add("DELETE", ONE, "Delete a thread", {204: EMPTY}, refuses=[404])
+async def delete(request: Request, thread_id: Uuid) -> Response:
+    """With its runs and its state; a run under way is stopped first."""
+    await client(request).threads.delete(thread_id)
+    return Response(status_code=204)
+
+
+@routes.add("POST", f"{ONE}/copy", "Copy a thread", THREAD, refuses=[409])
+async def copy(request: Request, thread_id: Uuid) -> Response:
+    """With its state and history, and no runs."""
+    return json_response(await client(request).threads.copy(thread_id))
+
+
+@routes.add("GET", f"{ONE}/state", "Get the state of a thread", ThreadState, refuses=[404])
+async def get_state(request: Request, thread_id: Uuid, subgraphs: bool = False) -> Response:
+    """`subgraphs`: with the states of graphs inside its tasks."""
     return json_response(await client(request).threads.get_state(thread_id, subgraphs=subgraphs))
 
 
-async def get_state_at(request: Request) -> Response:
-    thread_id, checkpoint_id = path_id(request, "thread_id"), path_id(request, "checkpoint_id")
-    state = await client(request).threads.get_state(
-        thread_id, checkpoint_id=checkpoint_id, subgraphs=query_flag(request, "subgraphs")
-    )
-    return json_response(state)
+@routes.add(
+    "POST", f"{ONE}/state", "Edit the state of a thread", StateUpdated, refuses=[400, 404, 409]
+)
+async def update_state(request: Request, thread_id: Uuid, body: StateUpdate) -> Response:
+    """As if a node, `as_node`, had returned the `values`."""
+    arguments = body.arguments()
+    values = arguments.pop("values", None)
+    return json_response(await client(request).threads.update_state(thread_id, values, **arguments))
 
 
-async def get_state_at_checkpoint(request: Request) -> Response:
-    thread_id = path_id(request, "thread_id")
-    body = await read(request, CheckpointStateRequest)
+@routes.add(
+    "POST",
+    f"{ONE}/state/checkpoint",
+    "Get the state at a checkpoint, also of a graph inside",
+    ThreadState,
+    refuses=[404],
+)
+async def get_state_at_checkpoint(
+    request: Request, thread_id: Uuid, body: CheckpointStateRequest
+) -> Response:
     state = await client(request).threads.get_state(
         thread_id, checkpoint=body.checkpoint, subgraphs=bool(body.subgraphs)
     )
     return json_response(state)
 
 
-async def update_state(request: Request) -> Response:
-    thread_id = path_id(request, "thread_id")
-    arguments = (await read(request, StateUpdate)).arguments()
-    values = arguments.pop("values", None)
-    return json_response(await client(request).threads.update_state(thread_id, values, **arguments))
-
-
-async def history(request: Request) -> Response:
-    thread_id = path_id(request, "thread_id")
-    before = request.query_params.get("before")
-    limit = query_int(request, "limit", 1, minimum=1, maximum=1000)
-    return json_response(
-        await client(request).threads.get_history(thread_id, limit=limit, before=before)
+@routes.add(
+    "GET",
+    f"{ONE}/state/{{checkpoint_id}}",
+    "Get the state at a checkpoint",
+    ThreadState,
+    refuses=[404],
+)
+async def get_state_at(
+    request: Request, thread_id: Uuid, checkpoint_id: Uuid, subgraphs: bool = False
+) -> Response:
+    """`subgraphs`: with the states of graphs inside its tasks."""
+    state = await client(request).threads.get_state(
+        thread_id, checkpoint_id=checkpoint_id, subgraphs=subgraphs
     )
+    return json_response(state)
 
 
-async def search_history(request: Request) -> Response:
-    thread_id = path_id(request, "thread_id")
-    body = await read(request, HistorySearch)
-    return json_response(await client(request).threads.get_history(thread_id, **body.arguments()))
-
-
-async def stream(request: Request) -> EventStream:
-    thread_id = path_id(request, "thread_id")
-    modes = query_list(request, "stream_modes") or query_list(request, "stream_mode")
-    for mode in modes or ():
-        if mode not in FEED_MODES:
-            raise Invalid(f"stream_modes: {shown(mode)} is none of {', '.join(FEED_MODES)}")
-    after = last_event_id(request)
+@routes.add(
+    "GET", f"{ONE}/stream", "Follow all runs of a thread", EVENTS, refuses=[404], is_live=True
+)
+async def stream(
+    request: Request,
+    thread_id: Uuid,
+    stream_modes: list[FeedMode] | None = None,
+    stream_mode: list[FeedMode] | None = None,
+    last_event_id: Annotated[int | None, Read(header="Last-Event-ID")] = None,
+) -> EventStream:
+    """Until it is deleted. `stream_modes`: `run_modes` by default, what each run streams;
+    `stream_mode` is another name of it. `Last-Event-ID`: where a client that comes back goes on; 0
+    or -1 for all that runs made with `stream_resumable` have kept."""
     await client(request).threads.get(thread_id)
     return EventStream(
         live=request.app.state.live,
         headers=STREAM_HEADERS,
         events=client(request).threads.events(
-            thread_id, after=after, stream_mode=modes or FEED_MODES[:1]
+            thread_id,
+            after=last_event_id,
+            stream_mode=stream_modes or stream_mode or FEED_MODES[:1],
         ),
         with_ids=True,
     )
 
 
-routes = [
-    Route("/threads", create, methods=["POST"]),
-    Route("/threads/search", search, methods=["POST"]),
-    Route("/threads/count", count, methods=["POST"]),
-    Route("/threads/prune", prune, methods=["POST"]),
-    Route("/threads/{thread_id}", get, methods=["GET"]),
-    Route("/threads/{thread_id}", patch, methods=["PATCH"]),
-    Route("/threads/{thread_id}", delete, methods=["DELETE"]),
-    Route("/threads/{thread_id}/copy", copy, methods=["POST"]),
-    Route("/threads/{thread_id}/state", get_state, methods=["GET"]),
-    Route("/threads/{thread_id}/state", update_state, methods=["POST"]),
-    Route("/threads/{thread_id}/state/checkpoint", get_state_at_checkpoint, methods=["POST"]),
-    Route("/threads/{thread_id}/state/{checkpoint_id}", get_state_at, methods=["GET"]),
-    Route(
-        "/threads/{thread_id}/stream",
-        stream,
-        methods=["GET"],
-        middleware=[Middleware(OpenStream)],
-    ),
-    Route("/threads/{thread_id}/history", history, methods=["GET"]),
-    Route("/threads/{thread_id}/history", search_history, methods=["POST"]),
-]
+@routes.add(
+    "GET", f"{ONE}/history", "List the states of a thread", list[ThreadState], refuses=[404]
+)
+async def history(
+    request: Request, thread_id: Uuid, limit: Limit = 1, before: Uuid | None = None
+) -> Response:
+    """Newest first. `before`: the id of a checkpoint."""
+    return json_response(
+        await client(request).threads.get_history(thread_id, limit=limit, before=before)
+    )
+
+
+@routes.add("POST", f"{ONE}/history", "Find states of a thread", list[ThreadState], refuses=[404])
+async def search_history(request: Request, thread_id: Uuid, body: HistorySearch) -> Response:
+    """Newest first."""
+    return json_response(await client(request).threads.get_history(thread_id, **body.arguments()))

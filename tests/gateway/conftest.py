@@ -27,6 +27,8 @@ from greenroom.graph import (
 )
 from greenroom.storage import MemoryStorage
 
+from .contract import Contract
+
 NIL = "00000000-0000-4000-8000-000000000000"
 
 
@@ -136,9 +138,24 @@ async def url(room: Greenroom) -> AsyncIterator[str]:
         stop.set()
 
 
+@pytest.fixture(scope="session")
+def contracts() -> dict[frozenset[str], Contract]:
+    return {}
+
+
 @pytest.fixture
-async def http(url: str) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=url, timeout=30) as http:
+def contract(room: Greenroom, contracts: dict[frozenset[str], Contract]) -> Contract:
+    names = frozenset(room.graphs)
+    if names not in contracts:
+        contracts[names] = Contract(create_app(room).state.openapi())
+    return contracts[names]
+
+
+@pytest.fixture
+async def http(url: str, contract: Contract) -> AsyncIterator[httpx.AsyncClient]:
+    """All answers are as the document has them."""
+    hooks = {"response": [contract.check]}
+    async with httpx.AsyncClient(base_url=url, timeout=30, event_hooks=hooks) as http:
         yield http
 
 

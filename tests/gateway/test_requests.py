@@ -191,7 +191,7 @@ async def test_an_id_in_a_path_is_a_uuid(http: httpx.AsyncClient, method: str, p
         ("/runs?limit=x", 400, 'limit: expected integer >= 1, got "x"'),
         ("/runs?offset=-1", 400, 'offset: expected integer >= 0, got "-1"'),
         ("/history?limit=x", 422, 'limit: expected integer >= 1 and <= 1000, got "x"'),
-        ("/history?before=x", 422, "before: 'x'"),
+        ("/history?before=x", 422, 'before: expected a UUID, got "x"'),
         ("/state?subgraphs=perhaps", 422, 'subgraphs: expected true or false, got "perhaps"'),
         (f"/runs/{NIL}/stream?stream_mode=nope", 422, 'stream_mode: "nope" is none of values'),
         (f"/runs/{NIL}/stream?stream_mode=[5]", 422, "stream_mode: expected an array of strings"),

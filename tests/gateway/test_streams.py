@@ -130,7 +130,7 @@ async def test_an_event_id_that_is_none_is_refused(http: httpx.AsyncClient, thre
     answer = await http.get(f"{thread}/runs/{NIL}/stream", headers={"Last-Event-ID": "1-0"})
 
     assert answer.status_code == 422
-    assert answer.json()["detail"] == 'Last-Event-ID: expected the id of an event, got "1-0"'
+    assert answer.json()["detail"] == 'Last-Event-ID: expected integer, got "1-0"'
 
 
 @pytest.mark.parametrize("ending", ["stream", "wait"])
@@ -205,6 +205,6 @@ async def test_a_mode_of_following_that_is_none_is_refused(
 ) -> None:
     answer = await http.get(f"{thread}/stream", params={name: "nope"})
     assert answer.status_code == 422
-    expected = 'stream_modes: "nope" is none of run_modes, lifecycle, state_update'
+    expected = f'{name}: "nope" is none of run_modes, lifecycle, state_update'
     assert answer.json() == {"detail": expected}
     assert (await http.get(f"/threads/{NIL}/stream")).status_code == 404
