@@ -223,7 +223,8 @@ async def of_threads(call: Call) -> None:
 
 
 async def of_runs(call: Call, gate: Gate) -> None:
-    await call("POST", "/runs", RUN)
+    run = await call("POST", "/runs", RUN)
+    await call("GET", f"/runs/{run['run_id']}/stream")
     await call("POST", "/runs/wait", RUN)
     await call("POST", "/runs/stream", RUN)
     await call("POST", "/runs/batch", [RUN, RUN])
