@@ -46,6 +46,7 @@ def shown(value: Any) -> str:
 
 def _decode(data: bytes, shape: type[T]) -> T:
     try:
+        data.decode()  # a value that is passed over is not looked at otherwise
         return msgspec.json.decode(data, type=shape)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         # The standard library says where by line and column; it takes a little more than JSON.

@@ -58,8 +58,8 @@ class Operation(Route):
                 arguments["body"] = await read(request, body)
             return await endpoint(request, **arguments)
 
-        middleware = [Middleware(OpenStream)] if is_live else []
-        super().__init__(path, call, methods=[method], middleware=middleware)
+        self.middleware = [Middleware(OpenStream)] if is_live else []
+        super().__init__(path, call, methods=[method], middleware=self.middleware)
         parameters = {
             name: Parameter.of(name, hints[name], _default(argument), self.param_convertors)
             for name, argument in inspect.signature(endpoint).parameters.items()
@@ -122,6 +122,20 @@ def resources(routes: Iterable[Route]) -> list[Resource]:
 
 class Operations(list[Route]):
     """Routes, in the order in which they are tried."""
+
+    def also_at(self, path: str) -> None:
+        """Serve all that there is so far at another path too, which is not documented."""
+        self += [
+            Route(
+                path,
+                one.endpoint,
+                methods=one.methods,
+                middleware=one.middleware,
+                include_in_schema=False,
+            )
+            for one in self
+            if isinstance(one, Operation)
+        ]
 
     def add(
         self, method: str, path: str, summary: str, answer: Any, **more: Any

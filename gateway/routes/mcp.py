@@ -47,7 +47,6 @@ from msgspec import UNSET
 from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from greenroom.actors import Closed, GreenroomError
 from greenroom.gateway.answers import EMPTY
@@ -113,9 +112,7 @@ async def delete(request: Request) -> Response:
     return detail(404, "there are no sessions to end")
 
 
-routes += [  # as others spell it
-    Route("/mcp", each.endpoint, methods=each.methods, include_in_schema=False) for each in routes
-]
+routes.also_at("/mcp")
 
 
 def _version(request: Request) -> str:

@@ -183,6 +183,7 @@ async def what_is_there(http: httpx.AsyncClient) -> dict[str, str]:
     return {
         "cron_id": cron["cron_id"],
         "namespace": "inner",
+        "name": "swagger-ui.css",
         "thread_id": NIL,
         "run_id": run["run_id"],
         "checkpoint_id": state["checkpoint"]["checkpoint_id"],
