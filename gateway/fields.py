@@ -104,7 +104,7 @@ ThreadTtl = Annotated[
             "required": ["ttl"],
             "properties": {
                 "ttl": {"type": "number", "exclusiveMinimum": 0},
-                "strategy": {"enum": list(STRATEGIES)},
+                "strategy": {"enum": [*STRATEGIES, None]},
             },
         }
     ),
