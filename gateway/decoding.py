@@ -46,7 +46,8 @@ def shown(value: Any) -> str:
 
 def _decode(data: bytes, shape: type[T]) -> T:
     try:
-        data.decode()  # a value that is passed over is not looked at otherwise
+        if not data.isascii():
+            data.decode()  # msgspec does not look into what it passes over
         return msgspec.json.decode(data, type=shape)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         # The standard library says where by line and column; it takes a little more than JSON.

@@ -32,6 +32,7 @@ class Contract:
     document: dict[str, Any]
     succeeded: set[str] = attrs.field(factory=set)
     _registry: Registry[Any] = attrs.field(init=False)
+    _validators: dict[str, Draft202012Validator] = attrs.field(init=False, factory=dict)
 
     @_registry.default
     def _both(self) -> Registry[Any]:
@@ -83,15 +84,15 @@ class Contract:
 
     def _template(self, request: httpx.Request) -> str | None:
         """The path in the document of what is asked."""
-        for method, template in self.operations:
-            pattern = re.sub(r"{\w+}", "[^/]+", template)
-            if method == request.method and re.fullmatch(pattern, request.url.path):
-                return template
+        for template, item in self.document["paths"].items():
+            if re.fullmatch(re.sub(r"{\w+}", "[^/]+", template), request.url.path):
+                return template if request.method.lower() in item else None
         return None
 
     def _fits(self, body: bytes, schema: str) -> None:
-        validator = Draft202012Validator(
-            {"$ref": schema}, registry=self._registry, format_checker=formats
-        )
-        for error in validator.iter_errors(json.loads(body)):
+        if schema not in self._validators:
+            self._validators[schema] = Draft202012Validator(
+                {"$ref": schema}, registry=self._registry, format_checker=formats
+            )
+        for error in self._validators[schema].iter_errors(json.loads(body)):
             raise AssertionError(f"{schema}: {error.json_path}: {error.message}")

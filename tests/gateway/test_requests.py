@@ -81,6 +81,10 @@ async def test_context_and_configurable_are_not_given_together(
         ("/threads", {"if_exists": "maybe"}, 'if_exists: "maybe" is none of raise, do_nothing'),
         ("/threads", {"thread_id": "abc"}, "thread_id: 'abc'"),
         ("/threads", {"ttl": 5}, "ttl: expected object or null, got 5"),
+        (
+            *("/threads", {"ttl": {"ttl": 1, "strategy": {}}}),
+            "ttl.strategy: {} is none of delete, keep_latest",
+        ),
         ("/threads", {"ttl": {"ttl": "x"}}, "ttl: {'ttl': 'x'} has no number of minutes"),
         ("/threads/prune", {"strategy": "delete"}, "thread_ids: required"),
         ("/threads/prune", {"thread_ids": [], "strategy": "all"}, "strategy: "),
@@ -104,7 +108,12 @@ async def test_context_and_configurable_are_not_given_together(
         ("/threads/search", {"extract": {"a": 5}}, "extract[...]: expected string"),
         ("/threads/count", {"status": 5}, "status: expected string or null, got 5"),
         (f"/threads/{NIL}/state", {"values": "x"}, "values: expected object or array or null"),
+        (f"/threads/{NIL}/state", {"values": [5]}, "values[0]: expected object, got 5"),
         (f"/threads/{NIL}/state/checkpoint", {}, "checkpoint: required, and missing"),
+        (
+            *(f"/threads/{NIL}/state/checkpoint", {"checkpoint": {"checkpoint_id": ""}}),
+            "checkpoint.checkpoint_id: '' is not a UUID",
+        ),
         (f"/threads/{NIL}/history", {"limit": 0}, "limit: expected integer >= 1, got 0"),
         (f"/threads/{NIL}/runs", {}, "assistant_id: required, and missing"),
         ("/assistants/search", {"sort_order": "up"}, 'sort_order: "up" is none of asc, desc'),
@@ -129,6 +138,7 @@ async def test_a_body_that_does_not_fit(
         (b'{"metadata": {"a": NaN}}', "broken JSON: invalid character (byte 19)"),
         (b'{"metadata": {"a": "\\ud800"}}', "broken JSON: half of a surrogate pair"),
         (b'{"metadata": {"a": "\xff"}}', "broken JSON: not UTF-8 at byte 20"),
+        (b'{"unknown": "\xff"}', "broken JSON: not UTF-8 at byte 13"),
         (b'{"metadata": {"a": 1e999}}', "metadata[...]: number out of range"),
         (b'{"thread_id": 5, "metadata": {"a" 1}}', "broken JSON at line 1, column 35"),
         (b'{"metadata": ' + b'{"a": ' * 300 + b"1" + b"}" * 301, "JSON nested deeper than 200"),
@@ -192,6 +202,7 @@ async def test_an_id_in_a_path_is_a_uuid(http: httpx.AsyncClient, method: str, p
         ("/runs?offset=-1", 400, 'offset: expected integer >= 0, got "-1"'),
         ("/history?limit=x", 422, 'limit: expected integer >= 1 and <= 1000, got "x"'),
         ("/history?before=x", 422, 'before: expected a UUID, got "x"'),
+        ("/state?subgraphs=", 422, 'subgraphs: expected true or false, got ""'),
         ("/state?subgraphs=perhaps", 422, 'subgraphs: expected true or false, got "perhaps"'),
         (f"/runs/{NIL}/stream?stream_mode=nope", 422, 'stream_mode: "nope" is none of values'),
         (f"/runs/{NIL}/stream?stream_mode=[5]", 422, "stream_mode: expected an array of strings"),
@@ -208,6 +219,13 @@ async def test_a_query_that_does_not_fit(
 
 async def test_unknown_paths_and_methods_are_json_too(http: httpx.AsyncClient) -> None:
     assert refusal(await http.get("/nowhere")) == (404, "Not Found")
-    wrong = await http.put("/threads")
-    assert refusal(wrong) == (405, "Method Not Allowed")
-    assert wrong.headers["allow"] == "POST"
+    for path, allowed in (
+        ("/threads", "POST"),
+        (f"/threads/{NIL}", "DELETE, GET, HEAD, PATCH"),
+        ("/threads/search", "POST"),  # although a thread's id could be there
+        (f"/threads/{NIL}/runs/crons", "POST"),
+    ):
+        wrong = await http.put(path)
+        assert refusal(wrong) == (405, "Method Not Allowed")
+        assert wrong.headers["allow"] == allowed
+    assert refusal(await http.patch("/threads/search"))[0] == 405
