@@ -492,7 +492,8 @@ class CountingStorage(MemoryStorage):
     def commit(self, groups: Any, epoch: int) -> Any:
         answer = super().commit(groups, epoch)
         if any(isinstance(operation, DeleteExpired) for group in groups for operation in group):
-            self.slices.append(sum(1 for _ in self._items._mortal()))
+            kept = [put.item for _, put in self.scan_items()]
+            self.slices.append(sum(1 for item in kept if item.expires_at is not None))
         return answer
 
 
