@@ -109,11 +109,11 @@ async def serve(
         nullcontext() if own is None else own.lifespan(),
     ):
         stop = _stop_on_signals()
-        ready(_url(listeners[0]))
+        app = create_app(room, http=http, own=own, api_key=api_key)
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD, *gc.get_threshold()[1:])
-        app = create_app(room, http=http, own=own, api_key=api_key)
+        ready(_url(listeners[0]))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_end_without, room)
             if until is not None:
