@@ -176,6 +176,9 @@ def _run(
         http = read.http
         if develop:
             http = {"cors": {"allow_origins": ["*"]}, "log_requests": True, **http}
+        if reload:
+            # Python takes a file for the one it has compiled if second and size are the same.
+            sys.dont_write_bytecode = True
         graphs, store, own = load_graphs(read), load_store(read), load_own(read)
         kept_in, place = storage_at(storage, lease_time=lease_time)
 
