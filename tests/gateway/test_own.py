@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -123,8 +122,8 @@ def test_a_server_has_the_routes_that_its_file_names(folder: Path) -> None:  # n
     path.write_text(json.dumps(keys))
     with serving(folder, "--storage", "memory") as server:
         assert isinstance(server, Server)
-        assert httpx.get(f"{server.url}/page").text == "a page of mine"
-        assert httpx.get(f"{server.url}/ok").json() == {"ok": True}
+        assert server.request("GET", "/page").text == "a page of mine"
+        assert server.request("GET", "/ok").json() == {"ok": True}
     path.write_text(json.dumps({**keys, "http": {"app": "./pages.py:text"}}))
     config = read_config(path)
     load_graphs(config)

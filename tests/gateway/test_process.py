@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from subprocess import PIPE
+from typing import Any
 
 import attrs
 import httpx
@@ -36,6 +37,9 @@ class Server:
     @property
     def url(self) -> str:
         return self.said["Greenroom serves"]
+
+    def request(self, method: str, path: str, **how: Any) -> httpx.Response:
+        return httpx.request(method, self.url + path, timeout=PATIENCE, **how)
 
     def end(self, number: signal.Signals) -> int:
         """The exit status after a signal."""
@@ -114,7 +118,7 @@ def test_it_says_where_it_serves_what_and_what_to_try(folder: Path) -> None:
     with serving(folder, command="dev") as server:
         assert server.said["graphs"] == "waits, stubborn"
         assert server.said["data"] == str(folder / "greenroom.db")
-        assert httpx.get(f"{server.url}/ok").json() == {"ok": True}
+        assert server.request("GET", "/ok").json() == {"ok": True}
         if shutil.which("curl"):
             tried = subprocess.check_output(server.said["try"], shell=True, stderr=PIPE)
             assert json.loads(tried)["status"] == "idle"
@@ -123,7 +127,7 @@ def test_it_says_where_it_serves_what_and_what_to_try(folder: Path) -> None:
 def test_dev_is_open_to_all_pages_and_serve_is_not(folder: Path) -> None:
     for command, allowed in (("dev", "*"), ("serve", None)):
         with serving(folder, "--storage", "memory", command=command) as server:
-            answer = httpx.get(f"{server.url}/ok", headers={"Origin": "http://example.org"})
+            answer = server.request("GET", "/ok", headers={"Origin": "http://example.org"})
             assert answer.headers.get("access-control-allow-origin") == allowed
 
 
@@ -136,15 +140,15 @@ def test_the_store_finds_by_the_function_that_the_file_names(folder: Path) -> No
     with serving(folder, "--storage", "memory") as server:
         for key in ("aab", "abb"):
             body = {"namespace": ["n"], "key": key, "value": {"text": key}}
-            assert httpx.put(f"{server.url}/store/items", json=body).status_code == 204
-        answer = httpx.post(f"{server.url}/store/items/search", json={"query": "b"})
+            assert server.request("PUT", "/store/items", json=body).status_code == 204
+        answer = server.request("POST", "/store/items/search", json={"query": "b"})
     assert [item["key"] for item in answer.json()["items"]] == ["abb", "aab"]
 
 
 def test_memory_leaves_nothing_behind(folder: Path) -> None:
     with serving(folder, "--storage", "memory") as server:
         assert server.said["data"] == "in memory, until this process ends"
-        assert httpx.post(f"{server.url}/threads", json={}).status_code == 200
+        assert server.request("POST", "/threads", json={}).status_code == 200
     assert not list(folder.glob("*.db*"))
 
 
@@ -175,7 +179,7 @@ def test_a_signal_ends_it_whatever_a_client_is_at(folder: Path, sent: bytes) -> 
         client.settimeout(1)  # where it sends more than is taken
         with suppress(TimeoutError):
             client.sendall(sent)
-        assert httpx.get(f"{server.url}/ok").status_code == 200
+        assert server.request("GET", "/ok").status_code == 200
         assert server.end(signal.SIGTERM) == 0
 
 
@@ -184,7 +188,7 @@ def test_connections_that_say_nothing_keep_nobody_out(folder: Path) -> None:
     with serving(folder, most_files=128) as server, ExitStack() as stack:
         for _ in range(300):
             stack.enter_context(connected(server.url))
-        assert httpx.post(f"{server.url}/threads", json={}, timeout=PATIENCE).status_code == 200
+        assert server.request("POST", "/threads", json={}).status_code == 200
         assert server.end(signal.SIGTERM) == 0
     assert "Traceback" not in (folder / "log").read_text()
 
@@ -192,18 +196,20 @@ def test_connections_that_say_nothing_keep_nobody_out(folder: Path) -> None:
 def test_the_limits_of_the_file_hold(folder: Path) -> None:
     config = json.loads((folder / "greenroom.json").read_text())
     config["max_queued_runs"] = 1
-    config["http"] = {"max_header_size": 2000, "max_body_size": 1000, "body_timeout": 0.1}
+    config["http"] = {"max_header_size": 2000, "max_body_size": 1000, "body_timeout": 2}
     (folder / "greenroom.json").write_text(json.dumps(config))
     with serving(folder, "--storage", "memory") as server:
-        path = f"{server.url}/threads/{NIL}/runs"
+        path = f"/threads/{NIL}/runs"
         body = {"assistant_id": "waits", "input": {"text": "x"}, "if_not_exists": "create"}
-        answers = [httpx.post(path, json=body) for _ in range(3)]
+        answers = [server.request("POST", path, json=body) for _ in range(3)]
         assert [answer.status_code for answer in answers] == [200, 200, 429]
         assert answers[-1].headers["retry-after"] == "5"
         assert answers[-1].json()["detail"].endswith("has 1 runs waiting; at most 1 may")
 
-        assert httpx.get(f"{server.url}/ok", headers={"x": "x" * 2000}).status_code == 431
-        assert httpx.post(path, json={**body, "metadata": "x" * 1000}).status_code == 413
+        assert server.request("GET", "/ok", headers={"x": "x" * 2000}).status_code == 431
+        assert (
+            server.request("POST", path, json={**body, "metadata": "x" * 1000}).status_code == 413
+        )
         with connected(server.url) as client:
             client.sendall(HALF_BODY)
             assert client.recv(12) == b"HTTP/1.1 408"
@@ -224,10 +230,10 @@ def test_a_node_that_will_not_stop_does_not_hold_up_the_end(folder: Path) -> Non
 
 def test_the_next_process_has_the_threads_of_the_one_before(folder: Path) -> None:
     with serving(folder) as server:
-        path = f"/threads/{httpx.post(f'{server.url}/threads', json={}).json()['thread_id']}"
+        path = f"/threads/{server.request('POST', '/threads', json={}).json()['thread_id']}"
         server.end(signal.SIGTERM)
     with serving(folder) as server:
-        assert httpx.get(f"{server.url}{path}").status_code == 200
+        assert server.request("GET", path).status_code == 200
 
 
 def test_a_port_that_is_taken_is_one_line(folder: Path) -> None:
@@ -341,7 +347,7 @@ def test_a_run_ends_when_its_time_is_over(folder: Path, given: str) -> None:
         options += ["--run-timeout", "0.1"]
     with serving(folder, *options) as server:
         body = {"assistant_id": "waits", "input": {"text": "x"}}
-        answer = httpx.post(f"{server.url}/runs/wait", json=body)
+        answer = server.request("POST", "/runs/wait", json=body)
     assert answer.json()["__error__"] == {
         "error": "TimeoutError",
         "message": "The run was stopped: it took longer than 0.1 s",

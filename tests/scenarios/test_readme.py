@@ -123,7 +123,8 @@ def test_the_example_of_an_application_on_asyncio(tmp_path: Path) -> None:
             return False
 
         until(answers, "the application to answer")
-        assert httpx.get(f"http://{address}/").text == "The agents are under /agents."
+        page = httpx.get(f"http://{address}/", timeout=PATIENCE)
+        assert page.text == "The agents are under /agents."
         process.terminate()
         assert process.wait(PATIENCE) in (0, -signal.SIGTERM)
     finally:

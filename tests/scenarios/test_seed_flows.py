@@ -11,7 +11,6 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import trio
 from langchain_core.messages import convert_to_messages
@@ -64,7 +63,8 @@ def run(command: Command, server: Server) -> tuple[list[str], Any]:
 
 
 def state_of(server: Server, report: dict[str, Any]) -> Any:
-    return httpx.get(f"{server.url}/threads/{report['thread_id']}/state").json()
+    with server.client() as http:
+        return http.get(f"/threads/{report['thread_id']}/state").json()
 
 
 # --- pausing at interrupt(), and resuming ---
