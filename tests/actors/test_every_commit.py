@@ -35,7 +35,7 @@ ALL = "GREENROOM_TEST_ALL_COMMITS" in os.environ
 # So slowly that nothing is stored because time has passed, and what comes to no end is given up
 # all the same.
 SLOWLY = 0.01
-PATIENCE = 20 * SLOWLY
+PATIENCE = 60 * SLOWLY
 
 
 class NeverPosts:

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 import pytest
 import trio
-import trio.testing
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from greenroom.actors import Greenroom
 from greenroom.gateway import connection, create_app
@@ -40,6 +40,12 @@ class Server:
         request = f"GET /ok HTTP/1.1\r\n{HOST}Connection: close\r\n\r\n"
         stream = await self.connect(request.encode())
         return (await everything(stream)).endswith(b'{"ok":true}')
+
+
+@pytest.fixture
+def idle_clock() -> MockClock:
+    """Time passes when all wait and nothing comes over a socket either."""
+    return MockClock(autojump_threshold=0.05)
 
 
 @pytest.fixture
@@ -157,7 +163,9 @@ async def test_a_wish_for_another_protocol_is_passed_over(server: Server, upgrad
         f"{CHUNKED}2\r\n{{}}\r\n",
     ],
 )
-async def test_a_body_that_does_not_come_is_not_waited_for(server: Server, part: str) -> None:
+async def test_a_body_that_does_not_come_is_not_waited_for(
+    idle_clock: MockClock, server: Server, part: str
+) -> None:
     answer = refused(await everything(await server.connect(part.encode())))
 
     assert answer == (408, "2 bytes of the body came in 0.1 s, and not the rest")
@@ -175,7 +183,7 @@ async def test_a_body_without_end_ends_its_connection(server: Server, chunk: byt
     async with await server.connect(CHUNKED.encode()) as stream:
         with pytest.raises(trio.BrokenResourceError):
             await send_without_end()
-    await trio.testing.wait_all_tasks_blocked()
+    await wait_all_tasks_blocked()
     assert await server.answers()  # in the place of the connection that ended
 
 
@@ -186,7 +194,9 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("hasty")
-async def test_headers_that_do_not_come_are_not_waited_for(server: Server) -> None:
+async def test_headers_that_do_not_come_are_not_waited_for(
+    idle_clock: MockClock, server: Server
+) -> None:
     assert await everything(await server.connect(b"")) == b""
     for before in (b"", f"{GET}\r\n".encode()):
         stream = await server.connect(before)
@@ -199,7 +209,7 @@ async def test_headers_that_do_not_come_are_not_waited_for(server: Server) -> No
 
 @pytest.mark.usefixtures("hasty")
 async def test_a_client_that_takes_nothing_is_cut_off_and_the_run_goes_on(
-    server: Server, room: Greenroom, monkeypatch: pytest.MonkeyPatch
+    idle_clock: MockClock, server: Server, room: Greenroom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cut_off = Connection.cut_off
     done = trio.Event()
@@ -313,7 +323,7 @@ async def test_a_request_under_way_is_still_answered_when_the_server_stops(
 async def test_a_client_that_stops_reading_does_not_hold_up_the_end(server: Server) -> None:
     async with await server.connect(stream_of("floods", "custom")) as stream:
         await until(stream, b"xxx")
-        await trio.testing.wait_all_tasks_blocked()
+        await wait_all_tasks_blocked()
         server.stop.set()
 
         await server.stopped.wait()
