@@ -46,9 +46,10 @@ def openapi(
     """The document. `graphs`: their names; `is_secured`: callers must show an API key."""
     writer = _Writer(is_secured)
     writer.components["schemas"] |= {
-        "GraphName": {"enum": sorted(graphs)},
+        "GraphName": {"type": "string", "enum": sorted(graphs)},
         "AssistantName": {
             "description": "The id of an assistant, or the name of the graph that it is of",
+            "type": "string",
             "anyOf": [{"format": "uuid"}, {"$ref": "#/components/schemas/GraphName"}],
         },
     }

@@ -24,7 +24,7 @@ class OwnRoutes(BaseRoute):
 
     def takes(self, method: str, path: str) -> bool:
         """Whether requests of that method and path come here."""
-        scope = {"type": "http", "method": method, "path": path}
+        scope = {"type": "http", "method": method, "path": path, "headers": []}
         return self.matches(scope)[0] is Match.FULL
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:

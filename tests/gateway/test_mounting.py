@@ -60,6 +60,9 @@ def test_it_answers_beside_the_programs_own_routes(graphs: dict[str, CompiledSta
         assert (await http.post(f"{path}/wait", json=body)).json() == {"log": ["a", "b", "c"]}
         refused = await http.post(f"{path}/wait", content=b"{")
         assert refused.status_code == 422
+        document = (await http.get("/agents/openapi.json")).json()
+        assert document["servers"] == [{"url": "/agents"}]
+        assert "/threads" in document["paths"]
 
     mounted(graphs, use)
 

@@ -12,7 +12,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Host, Route
 
 from greenroom.actors import Greenroom
 from greenroom.gateway import create_app
@@ -85,7 +85,10 @@ async def test_what_routes_of_the_users_own_stand_before_is_not_in_the_document(
     room: Greenroom,
 ) -> None:
     everything = set((await document_of(room)).operations)
-    routes = [Route("/mine", mine), Route("/info", mine), Route("/threads/{any}", mine)]
+    routes = [
+        Host("www.example.org", Starlette()),
+        *[Route(path, mine) for path in ("/mine", "/info", "/threads/{any}")],
+    ]
     found = await document_of(room, own=OwnRoutes(Starlette(routes=routes)))
     assert everything - set(found.operations) == {
         ("GET", "/info"),
