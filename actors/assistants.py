@@ -87,7 +87,8 @@ class Assistants:
         Raises NotFound, Invalid.
         """
         ident = self.known(assistant_id)
-        if (row := self._at_hand.get(ident)) is not None:
+        row = self._at_hand.get(ident)
+        if row is not None and not self._changing.locked():  # else storage may be further
             return from_row(Assistant, row, self.session.storage.types)
         return _found(await self.session.read(Storage.get_assistant, ident), ident)
 

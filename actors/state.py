@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import attrs
+import trio
 
 from greenroom.graph import START
 from greenroom.graph.checkpoint import RUN_TASK, PendingWrites
@@ -35,13 +37,15 @@ __all__ = ["ThreadState", "error_view"]
 @attrs.define(eq=False)
 class ThreadState:
     """A thread's record and log, in memory. `thread`: None if there is no such thread (any
-    more).
+    more). `changing`: set once `thread` is what is being committed, which readers of storage may
+    have seen before.
     """
 
     house: Supervisor
     thread_id: str
     thread: Thread | None
     log: ThreadLog
+    changing: trio.Event | None = attrs.field(init=False, default=None)
 
     def existing(self) -> Thread:
         """The thread. Raises NotFound."""
@@ -55,17 +59,29 @@ class ThreadState:
             self.thread is None or thread.updated_at != self.thread.updated_at
         ):
             thread = prolonged(thread)
-        changed = [] if thread is None else [PutThread(thread)]
-        await self.house.session.commit([*operations, *changed])
-        if thread is not None:
+        if thread is None:
+            await self.house.session.commit(operations)
+            return
+        with self._changes():
+            await self.house.session.commit([*operations, PutThread(thread)])
             self.thread = thread
-            self.house.sweeper.heed(thread)
+        self.house.sweeper.heed(thread)
 
     async def drop(self, *more: Operation) -> None:
         """Delete the thread with all that belongs to it, and commit more with that."""
-        await self.house.session.commit([DeleteThread(self.thread_id), *more])
-        self.thread = None
+        with self._changes():
+            await self.house.session.commit([DeleteThread(self.thread_id), *more])
+            self.thread = None
         self.log = await ThreadLog.open(self.house.session, self.thread_id)
+
+    @contextmanager
+    def _changes(self) -> Iterator[None]:
+        self.changing = changing = trio.Event()
+        try:
+            yield
+        finally:
+            self.changing = None
+            changing.set()
 
     def settled(self, *, busy: bool, error: Exception | None = None) -> Thread:
         """The thread with its status as the log has it. `error`: a failure that the log may

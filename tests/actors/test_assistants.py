@@ -480,6 +480,19 @@ async def test_a_change_that_nobody_waits_for_any_more_comes_before_the_next(
         assert (await told(room.client, ident))[1] == {"model": "m"}
 
 
+async def test_who_has_found_a_change_is_given_it(open_storage: Callable[[], Storage]) -> None:
+    storage = FaultyStorage(open_storage(), blocking=True)
+    async with Greenroom({"agent": chain(a=says("a"))}, storage=storage) as room:
+        assistants = room.client.assistants
+        gate = storage.hold("after", is_a(PutAssistant))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lambda: assistants.update("agent", name="New"))
+            await gate.reached()
+            assert [one["name"] for one in await assistants.search()] == ["New"]
+            assert (await assistants.get("agent"))["name"] == "New"
+            gate.open()
+
+
 async def test_a_change_that_storage_refuses_changes_nothing(
     serve: Serve, open_storage: Callable[[], Storage]
 ) -> None:

@@ -1,18 +1,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
 
 from greenroom.actors import Conflict, Greenroom, Invalid, NotFound, Refused
 from greenroom.actors.client import threads as threads_client
 from greenroom.graph import interrupt
 from greenroom.storage import Storage
+from greenroom.storage.operations import DeleteThread
+from greenroom.storage.testing import FaultyStorage
 
 from .conftest import Serve
-from .stage import chain, fails, new_thread, parallel, says, text
+from .stage import chain, ends_a_run, fails, is_a, new_thread, parallel, says, status, text
 
 THREAD_KEYS = {
     "thread_id",
@@ -227,6 +232,49 @@ async def test_the_error_of_the_last_run_shows_on_its_thread_until_the_next_goes
         await client.runs.wait(thread_id, "agent", input=text("y"))
         thread = await client.threads.get(thread_id)
         assert (thread["status"], thread["error"]) == ("idle", None)
+
+
+async def test_who_has_seen_that_a_run_is_over_sees_its_thread_at_rest(
+    open_storage: Callable[[], Storage],
+) -> None:
+    storage, seen = FaultyStorage(open_storage(), blocking=True), list[str]()
+    async with Greenroom({"agent": chain(a=says("a"))}, storage=storage) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        gate = storage.hold("after", ends_a_run)  # its thread's actor has not heard of it
+        run = await client.runs.create(thread_id, "agent", input=text("x"))
+        await gate.reached()
+        assert (await client.runs.get(thread_id, run["run_id"]))["status"] == "success"
+
+        async def look() -> None:
+            seen.append(await status(client, thread_id))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(look)
+            await wait_all_tasks_blocked()
+            gate.open()
+        assert seen == ["idle"]
+
+
+async def test_who_does_not_find_a_thread_any_more_cannot_read_it(
+    open_storage: Callable[[], Storage],
+) -> None:
+    storage = FaultyStorage(open_storage(), blocking=True)
+    async with Greenroom({"agent": chain(a=says("a"))}, storage=storage) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        await client.runs.wait(thread_id, "agent", input=text("x"))
+        gate = storage.hold("after", is_a(DeleteThread))
+
+        async def look() -> None:
+            with pytest.raises(NotFound):
+                await client.threads.get_state(thread_id)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client.threads.delete, thread_id)
+            await gate.reached()
+            assert await client.threads.search() == []
+            nursery.start_soon(look)
+            await wait_all_tasks_blocked()
+            gate.open()
 
 
 # Searching.
