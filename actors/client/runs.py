@@ -186,8 +186,8 @@ class RunsClient:
             raise NotFound(f"Thread {ident!r} not found")
         return [pick(run_view(run), fields) for run in found]
 
-    async def get(self, thread_id: str, run_id: str) -> dict[str, Any]:
-        """A run. Raises NotFound."""
+    async def get(self, thread_id: str | None, run_id: str) -> dict[str, Any]:
+        """A run. Raises NotFound. `thread_id`: as `attach`."""
         return run_view(await self._find(thread_id, run_id))
 
     async def join(self, thread_id: str | None, run_id: str, *, raise_error: bool = True) -> Any:

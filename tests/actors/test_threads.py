@@ -114,13 +114,15 @@ async def test_an_id_that_is_no_uuid_is_named(room: Greenroom, thread_id: Any) -
             lambda: threads.update_state(thread_id, {}),
             lambda: threads.get_history(thread_id),
             lambda: runs.list(thread_id),
-            lambda: runs.get(thread_id, run_id),
-            lambda: runs.join(thread_id, run_id),
             lambda: runs.cancel(thread_id, run_id),
             lambda: runs.delete(thread_id, run_id),
         ]
         if thread_id is not None:  # None is a thread of the run's own
-            calls.append(lambda: runs.create(thread_id, "agent", input={}))
+            calls += [
+                lambda: runs.create(thread_id, "agent", input={}),
+                lambda: runs.get(thread_id, run_id),
+                lambda: runs.join(thread_id, run_id),
+            ]
         for call in calls:
             with pytest.raises(Invalid, match="thread_id") as refusal:
                 await call()
