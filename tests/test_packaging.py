@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import zipfile
@@ -12,6 +11,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+
+from .scenarios.server import free_port
 
 PROJECT = Path(__file__).parents[1]
 
@@ -68,9 +69,7 @@ def served(wheel: Path, tmp_path: Path) -> Iterator[str]:
     run(installed / "python", "-m", "pip", "install", "--quiet", wheel, cwd=tmp_path)
     (tmp_path / "agent.py").write_text(AGENT)
     (tmp_path / "greenroom.json").write_text('{"graphs": {"agent": "./agent.py:graph"}}')
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
+    port = free_port()
     process = subprocess.Popen(
         [installed / "greenroom", "serve", "--port", str(port)],
         cwd=tmp_path,

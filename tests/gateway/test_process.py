@@ -24,7 +24,7 @@ from .conftest import NIL
 
 GREENROOM = str(Path(sys.executable).with_name("greenroom"))
 SERVED = Path(__file__).with_name("served.py")
-PATIENCE = 30.0  # seconds, for what must not hang
+PATIENCE = 60.0  # seconds, for what must not hang
 
 
 @attrs.define

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import attrs
 import httpx
 
-__all__ = ["PROJECT", "Server", "free_port", "until"]
+__all__ = ["PATIENCE", "PROJECT", "Server", "free_port", "until"]
 
 PROJECT = Path(__file__).parents[2]
-PATIENCE = 30.0  # seconds; how long to wait for what must happen before calling it a failure
+PATIENCE = 60.0  # seconds; how long to wait for what must happen before calling it a failure
 
 
 def until(
@@ -113,7 +115,9 @@ class Server:
 
 
 def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+    """One below those of outgoing connections, so that none takes it while a server is away."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as sock, suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port

@@ -20,7 +20,7 @@ import human
 import weather
 from greenroom.actors import Greenroom
 
-from .server import Server
+from .server import PATIENCE, Server
 
 CLIENTS = Path(__file__).parent / "clients"
 SPEAKERS = ["human", "ai", "tool", "human", "ai", "tool", "ai"]
@@ -56,7 +56,7 @@ every_client = pytest.mark.parametrize("client", [python, javascript, curl])
 
 def run(command: Command, server: Server) -> tuple[list[str], Any]:
     """What a client script printed, line by line, and the report in JSON that is its last line."""
-    done = subprocess.run([*command, server.url], capture_output=True, text=True, timeout=50)
+    done = subprocess.run([*command, server.url], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     *printed, report = done.stdout.splitlines()
     return printed, json.loads(report)
