@@ -50,14 +50,15 @@ def test_the_document_is_openapi(document: dict[str, Any]) -> None:
         Draft202012Validator.check_schema(schema)
 
 
+@pytest.mark.parametrize("phases", ["coverage", "fuzzing,stateful"])
 def test_strangers_find_no_answer_that_the_document_does_not_say(
-    server: Server, document: dict[str, Any], tmp_path: Path
+    server: Server, document: dict[str, Any], tmp_path: Path, phases: str
 ) -> None:
     path = tmp_path / "openapi.json"
     path.write_text(json.dumps(document))
     command = [Path(sys.executable).with_name("st"), "--config-file", HERE / "schemathesis.toml"]
     done = subprocess.run(
-        [*command, "run", path, "--url", server.url, "--no-color"],
+        [*command, "run", path, "--url", server.url, "--phases", phases, "--no-color"],
         cwd=tmp_path,
         env={
             **os.environ,
