@@ -10,17 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from .records import Run, Thread
-from .rows import COLUMNS, or_update
+from .rows import RUN_CHANGES, RUN_TABLE, THREAD_TABLE, or_update
 
 __all__ = ["FUNCTIONS", "LEASE_CHANGED", "LOG_ENDS_ELSEWHERE"]
 
 LEASE_CHANGED: Final = "GR001"  # what the functions raise, so that the transaction ends there
 LOG_ENDS_ELSEWHERE: Final = "GR002"
-
-_thread_columns = [*COLUMNS[Thread], "facts"]
-_run_columns = [column for column in COLUMNS[Run] if column != "thread_id"]
-_run_changes = [column for column in _run_columns if column not in ("run_id", "input")]
 
 
 def _its(columns: Sequence[str]) -> str:
@@ -46,20 +41,20 @@ BEGIN
     END IF;
 END $$;
 
-CREATE OR REPLACE FUNCTION greenroom.put_thread({_typed("threads", _thread_columns)})
+CREATE OR REPLACE FUNCTION greenroom.put_thread({_typed("threads", THREAD_TABLE)})
 RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE greenroom.threads
-    SET ({", ".join(_thread_columns[1:])}) = ({_its(_thread_columns[1:])})
+    SET ({", ".join(THREAD_TABLE[1:])}) = ({_its(THREAD_TABLE[1:])})
     WHERE thread_id = its_thread_id;
 END $$;
 
-CREATE OR REPLACE FUNCTION greenroom.put_run(its_thread_id text, {_typed("runs", _run_columns)})
+CREATE OR REPLACE FUNCTION greenroom.put_run(its_thread_id text, {_typed("runs", RUN_TABLE)})
 RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO greenroom.runs (thread, {", ".join(_run_columns)})
-    SELECT id, {_its(_run_columns)} FROM greenroom.threads WHERE thread_id = its_thread_id
-    {or_update(("thread", "run_id"), _run_changes)};
+    INSERT INTO greenroom.runs (thread, {", ".join(RUN_TABLE)})
+    SELECT id, {_its(RUN_TABLE)} FROM greenroom.threads WHERE thread_id = its_thread_id
+    {or_update(("thread", "run_id"), RUN_CHANGES)};
 END $$;
 
 CREATE OR REPLACE FUNCTION greenroom.append_log(

@@ -36,7 +36,10 @@ from .records import (
 __all__ = [
     "COLUMNS",
     "MEASURED",
+    "RUN_CHANGES",
     "RUN_COLUMNS",
+    "RUN_TABLE",
+    "THREAD_TABLE",
     "Filter",
     "Row",
     "all_of",
@@ -261,9 +264,13 @@ COLUMNS = {**COLUMNS, Run: (*COLUMNS[Run], "input")}
 RUN_COLUMNS = ", ".join(  # of `runs r JOIN threads t`
     "t.thread_id" if name == "thread_id" else f"r.{name}" for name in COLUMNS[Run]
 )
+# The columns of tables that are not just those of their records.
+THREAD_TABLE = (*COLUMNS[Thread], "facts")
+RUN_TABLE = tuple(name for name in COLUMNS[Run] if name != "thread_id")
+RUN_CHANGES = [name for name in RUN_TABLE if name not in ("run_id", "input")]  # of one put again
 MEASURED: Mapping[str, Iterable[str]] = {  # tables, and the columns whose bytes are counted
     "threads": COLUMNS[Thread],
-    "runs": [name for name in COLUMNS[Run] if name != "thread_id"],
+    "runs": RUN_TABLE,
     "log": ("ns", "checkpoint_id", "data", "lists", "input"),
     "events": ("name", "data"),
     "assistants": COLUMNS[Assistant],

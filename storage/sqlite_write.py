@@ -36,7 +36,16 @@ from .operations import (
     TruncateLog,
 )
 from .records import Assistant, AssistantVersion, Cron, Kind, LogRow, Post, Row, Run, Thread
-from .rows import COLUMNS, log_values, or_update, to_row, version_row
+from .rows import (
+    COLUMNS,
+    RUN_CHANGES,
+    RUN_TABLE,
+    THREAD_TABLE,
+    log_values,
+    or_update,
+    to_row,
+    version_row,
+)
 from .sqlite_read import THREAD
 
 __all__ = ["apply"]
@@ -59,19 +68,15 @@ def _upsert(table: str, columns: Sequence[str], key: int = 1) -> str:
     return f"{_insert(table, columns)} {or_update(columns[:key], columns[key:])}"
 
 
-_thread_columns = (*COLUMNS[Thread], "facts")
-_run_columns = [column for column in COLUMNS[Run] if column != "thread_id"]
-_run_changes = [column for column in _run_columns if column not in ("run_id", "input")]
-
-_INSERT_THREAD: Final = _insert("threads", _thread_columns)
+_INSERT_THREAD: Final = _insert("threads", THREAD_TABLE)
 _PUT_THREAD: Final = f"""
-    UPDATE threads SET {", ".join(f"{column} = :{column}" for column in _thread_columns[1:])}
+    UPDATE threads SET {", ".join(f"{column} = :{column}" for column in THREAD_TABLE[1:])}
     WHERE thread_id = :thread_id
 """
 _PUT_RUN: Final = f"""
-    INSERT INTO runs (thread, {_names(_run_columns)})
-    SELECT id, {_values(_run_columns)} FROM threads WHERE thread_id = :thread_id
-    {or_update(("thread", "run_id"), _run_changes)}
+    INSERT INTO runs (thread, {_names(RUN_TABLE)})
+    SELECT id, {_values(RUN_TABLE)} FROM threads WHERE thread_id = :thread_id
+    {or_update(("thread", "run_id"), RUN_CHANGES)}
 """
 _PUT_CRON: Final = f"""
     INSERT INTO crons ({_names(COLUMNS[Cron])}) SELECT {_values(COLUMNS[Cron])}
@@ -79,7 +84,7 @@ _PUT_CRON: Final = f"""
     {or_update(COLUMNS[Cron][:1], COLUMNS[Cron][1:])}
 """
 _PUT: Final[Mapping[Kind, str]] = {
-    Thread: _upsert("threads", _thread_columns),
+    Thread: _upsert("threads", THREAD_TABLE),
     Run: _PUT_RUN,
     Assistant: _upsert("assistants", COLUMNS[Assistant]),
     AssistantVersion: _upsert("assistant_versions", COLUMNS[AssistantVersion], key=2),
