@@ -24,10 +24,10 @@ SLICE: Final = 1000  # events deleted in one commit
 
 @attrs.define(eq=False)
 class EventSweeper:
-    """Deletes events that are older than `ttl` seconds, a minute later at most.
+    """Deletes events that are older than `ttl` seconds, and none before.
 
-    Events have no time of their own: now and then the id is noted that they have come to. Those of
-    earlier processes are as old as this one.
+    Events have no time of their own: at each look, every `INTERVAL` seconds while there are any,
+    the id is noted that they have come to. Those of earlier processes are as old as this one.
     """
 
     house: Supervisor

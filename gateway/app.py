@@ -20,12 +20,12 @@ from greenroom.actors import Greenroom
 from .access import OPEN_PATH, ApiKey
 from .body import WholeBody
 from .errors import HANDLERS, InternalErrors, not_installed
-from .logs import LogRequests
 from .openapi import openapi
 from .operation import Operation, resources
 from .own import OwnRoutes
 from .routes import assistants, crons, documentation, runs, store, system, threads
 from .sse import MAX_OPEN_STREAMS, LiveAnswers
+from .watching import LogRequests
 
 __all__ = ["CorsConfig", "HttpConfig", "create_app"]
 

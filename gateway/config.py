@@ -163,18 +163,14 @@ def _headers(path: Path, keys: Webhooks, env: Mapping[str, str]) -> dict[str, st
     found = {}
     for name, template in keys.headers.items():
         where = f"{path}: webhooks.headers.{name}"
-
-        def value(match: re.Match[str], where: str = where) -> str:
-            variable = match[1]
+        for variable in VARIABLE.findall(template):
             if not variable.startswith(keys.env_prefix):
                 raise ConfigError(f"{where}: {variable} does not begin with {keys.env_prefix}")
             if variable not in env:
                 raise ConfigError(f"{where}: the environment has no {variable}")
-            return env[variable]
-
         if not HEADER.fullmatch(name) or name.lower() in OWN_HEADERS:
             raise ConfigError(f"{where}: no name of a header that may be set")
-        found[name] = VARIABLE.sub(value, template)
+        found[name] = VARIABLE.sub(lambda named: env[named[1]], template)
         if not found[name].isascii() or not found[name].isprintable():
             raise ConfigError(f"{where}: only printable ASCII characters can be sent")
     return found

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from time import perf_counter
+from urllib.parse import quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["RequestWatch"]
+__all__ = ["LogRequests", "RequestWatch"]
+
+logger = logging.getLogger("greenroom.requests")
 
 
 class RequestWatch(ABC):
@@ -38,3 +42,19 @@ class RequestWatch(ABC):
             await self.app(scope, receive, send_seen)
         finally:
             self.seen(scope, status, perf_counter() - began)
+
+
+class LogRequests(RequestWatch):
+    """Middleware: a line for each request, when it is answered."""
+
+    def seen(self, scope: Scope, status: int | None, seconds: float) -> None:
+        # Quoted again: a stranger's line breaks and escape codes are not for who reads the log.
+        params = scope.get("path_params", {})
+        ids = {name: quote(str(params[name])) for name in ("thread_id", "run_id") if name in params}
+        logger.info(
+            "%s %s %s",
+            scope["method"],
+            quote(scope["path"]),
+            "left" if status is None else status,
+            extra={"status": status, "seconds": round(seconds, 4), **ids},
+        )
