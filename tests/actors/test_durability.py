@@ -277,11 +277,11 @@ async def test_what_a_kill_costs_is_the_work_since_the_last_checkpoint_that_was_
     def node(name: str) -> Any:
         async def node(state: State) -> State:
             began.append(name)
-            await client.threads.update(thread_id, metadata={"at": name})  # all before is stored
+            await room.client.threads.update(thread_id, metadata={"at": name})  # all before is stored
             if name == "c" and not storage.crashed.is_set():
                 storage.crash("before")
                 with suppress(StorageError):
-                    await client.threads.update(thread_id, metadata={"at": "nowhere"})
+                    await room.client.threads.update(thread_id, metadata={"at": "nowhere"})
                 await trio.sleep_forever()
             return {"log": [name]}
 
@@ -293,9 +293,9 @@ async def test_what_a_kill_costs_is_the_work_since_the_last_checkpoint_that_was_
         run = await client.runs.create(thread_id, "agent", input=text("x"), durability=durability)
         await killed(storage, nursery)
 
-    async with Greenroom(graphs, storage=SqliteStorage(file)) as room:
-        client = room.client
-        values = await client.runs.join(thread_id, run["run_id"])
+    room = Greenroom(graphs, storage=SqliteStorage(file))
+    async with room:  # the run goes on before this is entered
+        values = await room.client.runs.join(thread_id, run["run_id"])
         assert values["log"] == ["x", "a", "b", "c"]
     again = ["a", "b", "c"] if durability == "exit" else ["c"]
     assert began == ["a", "b", "c", *again]
