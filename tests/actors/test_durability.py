@@ -277,7 +277,8 @@ async def test_what_a_kill_costs_is_the_work_since_the_last_checkpoint_that_was_
     def node(name: str) -> Any:
         async def node(state: State) -> State:
             began.append(name)
-            await room.client.threads.update(thread_id, metadata={"at": name})  # all before is stored
+            # All before is stored.
+            await room.client.threads.update(thread_id, metadata={"at": name})
             if name == "c" and not storage.crashed.is_set():
                 storage.crash("before")
                 with suppress(StorageError):
