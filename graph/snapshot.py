@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from .checkpoint import Checkpoint, Planned, Saved, StateSnapshot, StateTask
@@ -17,12 +17,14 @@ __all__ = ["config_of", "empty_snapshot", "snapshot"]
 
 
 def snapshot(
-    saved: Saved, thread_id: str, graph: Topology, *, is_past: bool = False
+    saved: Saved, thread_id: str, graph: Topology, *, is_past: bool = False, is_own: bool = False
 ) -> StateSnapshot:
     """A checkpoint as it stands: with what tasks have written that are finished and wait for their
-    siblings; `next` leaves these out. `is_past`: as it was when it was made."""
+    siblings; `next` leaves these out. `is_past`: as it was when it was made. `is_own`: nobody else
+    has `saved`, so that nothing of it need be copied."""
     checkpoint = saved.checkpoint
-    tasks = tuple(_task(planned, saved, thread_id, graph.nodes) for planned in checkpoint.next)
+    own = _as_it_is if is_own else isolated
+    tasks = tuple(_task(planned, saved, thread_id, graph.nodes, own) for planned in checkpoint.next)
     values = checkpoint.values
     if not is_past:
         values = settled(graph, values, checkpoint.next, saved.pending)
@@ -33,7 +35,7 @@ def snapshot(
     )
     parents = checkpoint.metadata.get("parents", {})
     return StateSnapshot(
-        values=shown({key: isolated(values[key]) for key in graph.channels if key in values}),
+        values=shown({key: own(values[key]) for key in graph.channels if key in values}),
         next=tuple(open_tasks),
         config=config_of(checkpoint, thread_id),
         metadata={
@@ -75,14 +77,24 @@ def config_of(checkpoint: Checkpoint, thread_id: str) -> RunnableConfig:
     return RunnableConfig(configurable=config["configurable"])
 
 
-def _task(planned: Planned, saved: Saved, thread_id: str, nodes: Mapping[str, Node]) -> StateTask:
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _task(
+    planned: Planned,
+    saved: Saved,
+    thread_id: str,
+    nodes: Mapping[str, Node],
+    own: Callable[[Any], Any],
+) -> StateTask:
     checkpoint = saved.checkpoint
     so_far = saved.pending.get(planned.id)
     result: Any = None
     if planned.node == START:
-        result = isolated(planned.arg)
+        result = own(planned.arg)
     elif so_far is not None and so_far.writes is not None:
-        result = isolated(shown(dict(so_far.writes)))
+        result = own(shown(dict(so_far.writes)))
     node, error = nodes.get(planned.node), None
     if so_far is not None:
         error = so_far.error or so_far.handles
@@ -97,7 +109,7 @@ def _task(planned: Planned, saved: Saved, thread_id: str, nodes: Mapping[str, No
         name=planned.node,
         path=planned.path,
         error=error,
-        interrupts=isolated(so_far.interrupts) if so_far is not None else (),
+        interrupts=own(so_far.interrupts) if so_far is not None else (),
         state=state,
         result=result,
     )

@@ -29,9 +29,11 @@ class Place:
     ns: str
     caller: str | None = None
 
-    def snapshot(self, saved: Saved, thread_id: str, *, is_past: bool) -> StateSnapshot:
-        """`is_past`: as in the history."""
-        return snapshot(saved, thread_id, self.graph.topology, is_past=is_past)
+    def snapshot(
+        self, saved: Saved, thread_id: str, *, is_past: bool, is_own: bool = False
+    ) -> StateSnapshot:
+        """`is_past`: as in the history. `is_own`: nobody else has `saved`."""
+        return snapshot(saved, thread_id, self.graph.topology, is_past=is_past, is_own=is_own)
 
 
 def locate(graph: CompiledStateGraph, ns: str) -> Place:

@@ -132,7 +132,9 @@ class ThreadStates:
             wanted = limit - len(found)
             page = await log.history(place.ns, before=start, limit=wanted)
             for saved in page:
-                state = state_view(place.snapshot(saved, thread.thread_id, is_past=True))
+                state = state_view(
+                    place.snapshot(saved, thread.thread_id, is_past=True, is_own=True)
+                )
                 if contains(state["metadata"], dict(metadata or {})):
                     found.append(state)
             if len(page) < wanted:
