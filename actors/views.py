@@ -142,7 +142,7 @@ def _task(task: StateTask) -> dict[str, Any]:
         "id": task.id,
         "name": task.name,
         "path": list(task.path),
-        "error": task.error.repr if task.error else None,
+        "error": task.error,
         "interrupts": _interrupts(task.interrupts),
         "checkpoint": None if started or place is None else dict(place["configurable"]),
         "state": state_view(inner) if inner is not None and started else None,

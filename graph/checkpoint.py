@@ -190,12 +190,15 @@ class Checkpointer(Protocol):
 
 @attrs.frozen
 class StateTask:
-    """A task as `get_state` shows it: waiting, finished before its siblings, failed or paused."""
+    """A task as `get_state` shows it: waiting, finished before its siblings, failed or paused.
+
+    `error`: the `repr` of what it failed with.
+    """
 
     id: str
     name: str
     path: tuple[str, str | int]
-    error: TaskError | None = None
+    error: str | None = None
     interrupts: tuple[Interrupt, ...] = ()
     state: Mapping[str, Any] | StateSnapshot | None = None
     result: Any = None

@@ -109,12 +109,13 @@ class Interrupt:
     """A question that a task waits on.
 
     `id`: 32 hex digits, one per question: the same node asking twice asks under two ids. `ns`: the
-    task that asks, outermost graph first, as `node:task_id`.
+    task that asks, outermost graph first, as `node:task_id`; the id tells it already, so that it is
+    not compared.
     """
 
     value: Any
     id: str
-    ns: tuple[str, ...] = ()
+    ns: tuple[str, ...] = attrs.field(default=(), eq=False)
     response_schema: Mapping[str, Any] | None = None
 
 

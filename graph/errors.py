@@ -54,7 +54,7 @@ class InvalidNamespaceError(GraphError, ValueError):
     """A namespace that no item can have."""
 
 
-class InvalidResumeError(GraphError):
+class InvalidResumeError(GraphError, RuntimeError):
     """A plain resume value while several interrupts wait: which one it answers is not known."""
 
 

@@ -323,8 +323,8 @@ class Execution:
         return {
             "langgraph_node": task.planned.node,
             "langgraph_step": self.position.at.step + 1,
-            "langgraph_path": list(task.planned.path),
-            "langgraph_triggers": [START] if is_entry else list(triggers(task.planned)),
+            "langgraph_path": task.planned.path,
+            "langgraph_triggers": (START,) if is_entry else triggers(task.planned),
             "langgraph_checkpoint_ns": "|".join(task.path),
         }
 

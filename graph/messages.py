@@ -32,6 +32,8 @@ __all__ = [
 TAG_NOSTREAM: Final = "nostream"  # of a chat model that is not to be heard
 CHUNK: Final = "AIMessageChunk"  # the type of a part of a message, as langchain-core calls it
 
+# Of `configurable`, what a message is shown with.
+_RUN_IDS: Final = ("thread_id", "run_id", "assistant_id", "graph_id", "task_id")
 _TYPES: Final = frozenset(("ai", "human", "system", "tool", "function", "chat", CHUNK))
 Emit = Callable[[Any, Mapping[str, Any], bool], None]
 
@@ -103,8 +105,8 @@ def ident_of(message: Any) -> str | None:
 
 def metadata_of(config: RunnableConfig) -> dict[str, Any]:
     """What a message of a task is shown with: the run's metadata and where the task is."""
-    thread_id = config.get("configurable", {}).get("thread_id")
-    metadata = {"thread_id": thread_id} if thread_id else {}
+    own = config.get("configurable", {})
+    metadata = {name: own[name] for name in _RUN_IDS if own.get(name)}
     metadata.update(config.get("metadata", {}))
     metadata.pop("parents", None)
     return metadata

@@ -98,7 +98,7 @@ def triggers(planned: Planned) -> tuple[str, ...]:
 def _task(task: StateTask) -> CheckpointTask:
     shown = CheckpointTask(id=task.id, name=task.name, state=task.state)
     if task.error is not None:
-        return {**shown, "error": task.error.repr}
+        return {**shown, "error": task.error}
     if task.result and task.name != START:
         shown["result"] = task.result
     return {**shown, "interrupts": tuple(_interrupt(one) for one in task.interrupts)}

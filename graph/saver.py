@@ -62,3 +62,12 @@ class InMemorySaver:
     def log(self, thread_id: str, declared: Collection[type] = ()) -> CheckpointLog:
         """The log of a thread; an empty one where it is new."""
         return self._logs.setdefault(thread_id, InMemoryLog())
+
+    def delete_thread(self, thread_id: str) -> None:
+        """Forget all of a thread. No run may be under way on it."""
+        self._logs.pop(thread_id, None)
+
+    async def adelete_thread(self, thread_id: str) -> None:
+        """As `delete_thread`."""
+        await trio.lowlevel.checkpoint()
+        self.delete_thread(thread_id)

@@ -108,7 +108,7 @@ def _task(
         id=planned.id,
         name=planned.node,
         path=planned.path,
-        error=error,
+        error=None if error is None else error.repr,
         interrupts=own(so_far.interrupts) if so_far is not None else (),
         state=state,
         result=result,

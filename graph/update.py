@@ -35,9 +35,10 @@ async def update_state(
 
     Behaves as if each `as_node` had returned its `values` (a dict, or None for no change) in one
     super-step and its edges had been followed; without `as_node`, the node that ran last; on an
-    empty thread, START. Tasks that had finished keep what they wrote; their siblings go on waiting,
-    unless `as_node` is another. `__input__` begins a new turn with the values, as a run would;
-    `__copy__` forks, with the values as they are and all tasks still to do.
+    empty thread, START, or the entrypoint. Tasks that had finished keep what they wrote; their
+    siblings go on waiting, unless `as_node` is another. `__input__` begins a new turn with the
+    values, as a run would; `__copy__` forks, with the values as they are and all tasks still to
+    do.
 
     Raises InvalidUpdateError for an unknown `as_node`, or where it is not given and several ran
     last, or there are several updates; ValueError for no updates.
@@ -66,7 +67,7 @@ async def update_state(
     at = position.at
     finished = [(task, outcome) for task in at.next if (outcome := position.outcome(task))]
     waiting = [task.afresh() for task in at.next if position.outcome(task) is None]
-    node = as_node or _writer(at.ran, in_the_middle=bool(finished))
+    node = as_node or _writer(at.ran or _first(graph), in_the_middle=bool(finished))
     outcomes = [_outcome(update, update.as_node or node or START, graph) for update in updates]
     names = [update.as_node or node for update in updates]
     with entered_world(job.world):
@@ -171,4 +172,11 @@ def _writer(ran: Sequence[str], *, in_the_middle: bool) -> str | None:
         raise InvalidUpdateError(
             f"Several nodes ran last ({', '.join(ran)}): say with as_node whose update this is"
         )
-    return ran[0] if ran else START
+    return ran[0]
+
+
+def _first(graph: Topology) -> tuple[str, ...]:
+    """Whose update it is where nothing ran: of an entrypoint, what it might have returned."""
+    if START not in graph.inputs:
+        return (START,)
+    return tuple(node for node in graph.nodes if node != START)

@@ -13,7 +13,7 @@ from greenroom.graph.checkpoint import Checkpoint, CheckpointLog, PendingWrites,
 
 from .contract import StorageError
 from .log import ThreadLog
-from .operations import InsertThread
+from .operations import DeleteThread, InsertThread
 from .records import Thread
 from .session import StorageSession
 
@@ -101,3 +101,9 @@ class StorageSaver:
         """
         self._session.storage.types.declare(declared)
         return _OpenedLog(self._session, thread_id)
+
+    async def adelete_thread(self, thread_id: str) -> None:
+        """Delete a thread with all that belongs to it. No run may be under way on it. Raises
+        StorageError."""
+        _kept.get(self._session, OrderedDict()).pop(thread_id, None)
+        await self._session.commit([DeleteThread(thread_id)])

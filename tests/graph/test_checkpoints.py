@@ -275,6 +275,17 @@ async def test_a_saver_serves_several_graphs_one_after_the_other(wire: Any, thre
     assert await other.ainvoke({}, thread) == {"log": ["a", "b"]}
 
 
+async def test_a_thread_that_a_saver_deleted_is_new(wire: Any, thread: Any) -> None:
+    saver = InMemorySaver()
+    graph = wire("a", (START, "a"), checkpointer=saver)
+    assert await graph.ainvoke({}, thread) == {"log": ["a"]}
+    saver.delete_thread("1")
+    assert await history(graph, thread) == []
+    assert await graph.ainvoke({}, thread) == {"log": ["a"]}
+    await saver.adelete_thread("1")
+    assert await history(graph, thread) == []
+
+
 async def test_without_a_saver_there_is_no_state_to_read_or_change(wire: Any, thread: Any) -> None:
     graph = wire("a", (START, "a"), checkpointer=None)
     with pytest.raises(ValueError, match="checkpointer"):

@@ -70,7 +70,7 @@ async def test_a_failing_node_raises_its_own_exception(
     state = await graph.aget_state(thread)
     (task,) = state.tasks
     assert (state.values, state.next) == ({"log": ["a"]}, ("b",))
-    assert task.error.repr == repr(error)
+    assert task.error == repr(error)
 
 
 async def test_a_failed_thread_goes_on_with_the_failed_node(wire: Any, thread: Any) -> None:
@@ -111,7 +111,7 @@ async def test_a_failing_node_cancels_its_siblings(
     assert ended == [pytest.approx(started + 1)]
     errors = {task.name: task.error for task in (await graph.aget_state(thread)).tasks}
     assert errors["slow"] is None
-    assert errors["fails"].type == "ValueError"
+    assert errors["fails"] == "ValueError('boom')"
 
 
 async def test_siblings_that_had_finished_are_not_run_again(
@@ -185,7 +185,7 @@ async def test_a_value_that_the_log_cannot_take_is_the_failure_of_its_node(
         await graph.ainvoke({"log": []}, thread)
     assert trio.current_time() < 1
     tasks = {task.name: task for task in (await graph.aget_state(thread)).tasks}
-    assert tasks["bad"].error.message == "log[0]: bad cannot be stored"
+    assert "log[0]: bad cannot be stored" in tasks["bad"].error
     assert tasks["good"].result == {"log": ["good"]}
 
 
@@ -231,8 +231,8 @@ async def test_of_several_failures_the_first_by_name_is_raised_with_notes_of_the
     notes = "\n".join(caught.value.__notes__)
     assert "'y'" in notes
     assert "y failed" in notes
-    errors = [t.error.message for t in (await graph.aget_state(thread)).tasks if t.error]
-    assert errors == ["x failed", "y failed"]
+    errors = [t.error for t in (await graph.aget_state(thread)).tasks if t.error]
+    assert errors == ["ValueError('x failed')", "ValueError('y failed')"]
 
 
 async def test_a_nodes_own_exception_group_stays_what_it_is(wire: Any) -> None:

@@ -88,8 +88,9 @@ async def test_the_questions_of_several_tasks_come_together(thread: Any) -> None
         return [await future for future in futures]
 
     assert questions(await program.ainvoke(0, thread)) == ["a", "b"]
-    with pytest.raises(InvalidResumeError, match="2 interrupts wait"):
+    with pytest.raises(RuntimeError, match="2 interrupts wait") as caught:
         await program.ainvoke(Command(resume="which?"), thread)
+    assert isinstance(caught.value, InvalidResumeError)
     ids = await waiting(program, thread)
     answers = {ident: question.upper() for question, ident in ids.items()}
     assert await program.ainvoke(Command(resume=answers), thread) == [["A"], ["B"], 4]

@@ -116,6 +116,17 @@ async def test_an_update_of_the_state_is_what_the_program_might_have_returned(th
     assert await program.ainvoke("b", thread) == ["b", "edited"]
 
 
+async def test_an_update_before_the_first_run_is_what_that_finds_as_previous(thread: Any) -> None:
+    @entrypoint(checkpointer=InMemorySaver())
+    async def program(given: str, *, previous: Any) -> Any:
+        return [given, previous]
+
+    await program.aupdate_state(thread, "edited")
+    state = await program.aget_state(thread)
+    assert (state.values, state.next) == ("edited", ())
+    assert await program.ainvoke("a", thread) == ["a", "edited"]
+
+
 async def test_the_history_of_a_thread(thread: Any) -> None:
     @entrypoint(checkpointer=InMemorySaver())
     async def program(given: str) -> str:

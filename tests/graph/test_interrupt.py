@@ -36,6 +36,7 @@ async def test_an_interrupt_pauses_the_run_and_shows_its_question(wire: Any, thr
     state = await graph.aget_state(thread)
     (task,) = state.tasks
     assert question.ns == (f"ask:{task.id}",)
+    assert question == Interrupt({"text": "sure?"}, question.id)
     assert (state.next, state.interrupts, task.interrupts) == (("ask",), (question,), (question,))
 
 

@@ -240,7 +240,8 @@ async def test_graphs_called_as_nodes_stream_under_their_namespace(wire: Any, th
 
 async def test_messages_that_a_node_returns_are_shown_with_where_they_come_from() -> None:
     graph = of_messages(lambda state: {"messages": [{"type": "ai", "content": "x", "id": "1"}]})
-    config = {"configurable": {"thread_id": "t"}, "metadata": {"graph_id": "g"}}
+    own = {"thread_id": "t", "run_id": "r", "assistant_id": "s", "key": "secret"}
+    config = {"configurable": own, "metadata": {"graph_id": "g"}}
     ((message, metadata),) = await streamed(graph, {}, config, stream_mode="messages")
     assert message == {"type": "ai", "content": "x", "id": "1"}
     ns = metadata.pop("langgraph_checkpoint_ns")
@@ -248,10 +249,12 @@ async def test_messages_that_a_node_returns_are_shown_with_where_they_come_from(
     assert metadata == {
         "graph_id": "g",
         "thread_id": "t",
+        "run_id": "r",
+        "assistant_id": "s",
         "langgraph_node": "a",
-        "langgraph_path": ["__pregel_pull", "a"],
+        "langgraph_path": ("__pregel_pull", "a"),
         "langgraph_step": 1,
-        "langgraph_triggers": ["branch:to:a"],
+        "langgraph_triggers": ("branch:to:a",),
     }
 
 

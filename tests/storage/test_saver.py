@@ -260,3 +260,18 @@ async def test_a_thread_whose_records_were_refused_is_read_anew(tmp_path: Path) 
             await graph.ainvoke(Command(resume="lost"), thread)
         storage.full = False
         assert await graph.ainvoke(Command(resume="Ada"), thread) == {"log": ["one", "Ada"]}
+
+
+async def test_a_deleted_thread_begins_anew(storage: Storage) -> None:
+    thread, other = ({"configurable": {"thread_id": name}} for name in ("t", "other"))
+    async with StorageSession(storage) as session:
+        saver = StorageSaver(session)
+        builder = StateGraph(State).add_node("say", lambda state: {"log": ["said"]})
+        graph = builder.add_edge(START, "say").compile(checkpointer=saver)
+        for config in (thread, other):
+            await graph.ainvoke({"log": ["first"]}, config)
+        await saver.adelete_thread("t")
+        await saver.adelete_thread("never there")
+        assert [state async for state in graph.aget_state_history(thread)] == []
+        assert await graph.ainvoke({"log": ["second"]}, thread) == {"log": ["second", "said"]}
+        assert (await graph.aget_state(other)).values == {"log": ["first", "said"]}
