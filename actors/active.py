@@ -16,11 +16,11 @@ from greenroom.graph.checkpoint import Checkpoint, PendingWrites, Saved
 from greenroom.graph.job import Finish, Job
 from greenroom.graph.world import World
 from greenroom.storage import StaleEpoch, StorageError, StorageSession, ThreadLog
-from greenroom.storage.operations import AppendEvents, Operation
+from greenroom.storage.operations import AppendEvents, Operation, TrimEvents
 from greenroom.storage.records import Event, Run
 
 from .errors import Refused
-from .events import RunStream
+from .events import SLICE, RunStream, StreamPart
 from .logs import current_run
 from .mailbox import Ended, Mailbox
 from .meters import Meters
@@ -87,12 +87,14 @@ class ActiveRun:
     mailbox: Mailbox
     meters: Meters
     fresh: bool
+    max_kept_events: int
     phase: Literal["running", "stopping", "ended", "fenced"] = "running"
     ends_at: float = float("inf")
     give_up_at: float = float("inf")
     over: trio.Event = attrs.field(factory=trio.Event)
     _scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     _events_kept: int = 0
+    _untrimmed: int = 0
 
     @property
     def deadline(self) -> float:
@@ -173,26 +175,34 @@ class ActiveRun:
         """Start to make durable what it has left so far."""
         self.log.hand_over(self.unkept_events())
 
-    def unkept_events(self) -> list[Operation]:
-        """The events of a resumable run that storage has not got yet."""
-        parts = self.stream.parts[self._events_kept :] if self.stream.resumable else []
-        self._events_kept += len(parts)
-        if not parts:
-            return []
-        return [
-            AppendEvents(
-                tuple(
-                    Event(
-                        thread_id=self.run.thread_id,
-                        event_id=part.id,
-                        run_id=self.run.run_id,
-                        name=part.event,
-                        data=part.json,
-                    )
-                    for part in parts
-                )
+    def unkept_events(self, *, last: bool = False) -> list[Operation]:
+        """The events of a resumable run that storage has not got yet, and from time to time what
+        deletes those beyond its maximum. `last`: there will be no more."""
+        parts = self.stream.to_keep(self._events_kept) if self.stream.resumable else []
+        self._events_kept = self.stream.position
+        operations: list[Operation] = []
+        if parts:
+            operations.append(AppendEvents(tuple(map(self._kept, parts))))
+            self._untrimmed += len(parts)
+        # An earlier process may have left some.
+        may_be_many = self.run.attempt > 1 or self._events_kept > self.max_kept_events
+        due = 1 if last else self.max_kept_events / 10
+        if self._untrimmed >= due and may_be_many:
+            limit = max(self._untrimmed, SLICE)
+            operations.append(
+                TrimEvents(self.run.thread_id, self.run.run_id, self.max_kept_events, limit)
             )
-        ]
+            self._untrimmed = 0
+        return operations
+
+    def _kept(self, part: StreamPart) -> Event:
+        return Event(
+            thread_id=self.run.thread_id,
+            event_id=part.id,
+            run_id=self.run.run_id,
+            name=part.event,
+            data=part.json,
+        )
 
     def check_fence(self) -> None:
         if not self.open:

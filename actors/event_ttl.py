@@ -12,6 +12,8 @@ import trio
 from greenroom.storage import DeleteEvents, Storage
 from greenroom.storage.sweeping import SweepLoop
 
+from .events import SLICE
+
 if TYPE_CHECKING:
     from .supervisor import Supervisor
 
@@ -19,7 +21,6 @@ __all__ = ["EVENT_TTL", "EventSweeper"]
 
 EVENT_TTL: Final = 24 * 3600.0  # seconds
 INTERVAL: Final = 60.0  # seconds
-SLICE: Final = 1000  # events deleted in one commit
 
 
 @attrs.define(eq=False)

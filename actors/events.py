@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import AsyncGenerator, Collection
+from operator import attrgetter
 from typing import Any, Final
 
 import attrs
@@ -14,14 +16,17 @@ from greenroom.storage.codec import to_json
 from greenroom.storage.records import Run
 
 from .chain_events import NEEDED, ChainEvents
-from .feeds import Feeds
+from .feeds import MOST_WAITING, Feeds, far_behind
 from .views import debug_event, interrupt_event, task_event
 from .wire_messages import MessageEvents
 
-__all__ = ["CLIENT_MODES", "EventIds", "RunStream", "StreamPart"]
+__all__ = ["CLIENT_MODES", "MAX_KEPT_EVENTS", "SLICE", "EventIds", "RunStream", "StreamPart"]
 
 CLIENT_MODES: Final = (*STREAM_MODES, "messages-tuple", "events")  # what a client may ask for
 
+MAX_KEPT_EVENTS: Final = 10_000  # of a resumable run
+
+SLICE: Final = 1000  # events that are let go of at once
 _EPOCH_BITS = 36  # ids of 68 thousand million events a process, and still exact in JavaScript
 
 
@@ -64,7 +69,9 @@ class RunStream:
     """The events of one run in this process, and its result.
 
     Events are recorded if somebody follows or the run is resumable, and passed on to those who
-    follow the thread; nobody pays for events that nobody reads.
+    follow the thread; nobody pays for events that nobody reads. `parts` holds the newest: as many
+    as are kept of a run, and as a reader may be behind. Each has a position, from 0 on, which it
+    has still when those before it are gone.
     """
 
     def __init__(
@@ -74,6 +81,7 @@ class RunStream:
         *,
         subgraphs: bool,
         resumable: bool,
+        max_kept: int,
         follow: bool,
         feeds: Feeds,
         run: Run,
@@ -85,6 +93,9 @@ class RunStream:
         self.result: Any = None
         self.error: Exception | None = None
         self._ids = ids
+        self._max_kept = max_kept
+        self._most = max(max_kept, MOST_WAITING)
+        self._gone = 0
         self._messages = None if "messages-tuple" in modes else MessageEvents()
         self._asked = {"messages" if mode == "messages-tuple" else mode for mode in modes}
         self._asked.discard("events")
@@ -129,6 +140,9 @@ class RunStream:
         part = StreamPart(self._ids.next(), event, to_json(data))
         if self._recording:
             self.parts.append(part)
+            if len(self.parts) >= self._most + SLICE:
+                del self.parts[:SLICE]
+                self._gone += SLICE
             self._wake()
         self._feeds.put(self._thread_id, part)
 
@@ -149,12 +163,28 @@ class RunStream:
             raise self.error
         return self.result
 
+    @property
+    def position(self) -> int:
+        """That of the next event."""
+        return self._gone + len(self.parts)
+
+    def position_after(self, event_id: int) -> int:
+        """That of the first event with an id above `event_id`, of those that are there."""
+        return self._gone + bisect_right(self.parts, event_id, key=attrgetter("id"))
+
+    def to_keep(self, start: int) -> list[StreamPart]:
+        """Those from position `start` on, as far as they are to be kept."""
+        return self.parts[max(start - self._gone, 0) :][-self._max_kept :]
+
     async def follow(self, start: int) -> AsyncGenerator[list[StreamPart], None]:
-        """Everything from position `start` of `parts` on, as it comes; ends with the run."""
+        """Everything from position `start` on, as it comes; ends with the run. Raises Closed where
+        the reader is so far behind that it would miss some."""
         self._recording = True
         while True:
-            if start < len(self.parts):
-                batch = self.parts[start:]
+            if start < self._gone:
+                raise far_behind(self._most)
+            if start < self.position:
+                batch = self.parts[start - self._gone :]
                 start += len(batch)
                 yield batch
             elif self.ended.is_set():

@@ -14,9 +14,14 @@ from .errors import Closed
 if TYPE_CHECKING:
     from .events import StreamPart
 
-__all__ = ["Feed", "Feeds"]
+__all__ = ["MOST_WAITING", "Feed", "Feeds", "far_behind"]
 
 MOST_WAITING: Final = 10_000  # events that a reader may be behind
+
+
+def far_behind(events: int) -> Closed:
+    """What a reader is told who would miss some."""
+    return Closed(f"The reader is {events} events behind; it may come back")
 
 
 @attrs.define(eq=False)
@@ -47,7 +52,7 @@ class Feed:
 
     def put(self, part: StreamPart) -> None:
         if len(self.waiting) >= MOST_WAITING:
-            self.end(Closed(f"The reader is {MOST_WAITING} events behind; it may come back"))
+            self.end(far_behind(MOST_WAITING))
         elif not self.over:
             self.waiting.append(part)
             self._wake()

@@ -148,6 +148,7 @@ class ThreadRuns:
             run.kwargs["stream_mode"],
             subgraphs=run.kwargs["subgraphs"],
             resumable=run.kwargs["resumable"],
+            max_kept=self.house.max_kept_events,
             follow=follow,
             feeds=self.house.feeds,
             run=run,
@@ -209,6 +210,7 @@ class ThreadRuns:
             mailbox=self.mailbox,
             meters=self.house.meters,
             fresh=started.first_log_seq == log.next_seq,
+            max_kept_events=self.house.max_kept_events,
             ends_at=trio.current_time() + self.house.run_timeout,
         )
         self.house.start_run(self.active)
@@ -317,7 +319,8 @@ class ThreadRuns:
         if failure is not None:
             self.state.record_failure(failure)
             self.streams[run.run_id].publish("error", error_view(failure))
-        left = [*(active.unkept_events() if active is not None else ()), *log.take(), *log.packs()]
+        events = active.unkept_events(last=True) if active is not None else []
+        left = [*events, *log.take(), *log.packs()]
         if not any(isinstance(operation, AppendLog) for operation in left):
             # Nothing in this commit would be refused if records on their way were: they go first.
             await log.flush()

@@ -24,6 +24,7 @@ from greenroom.storage.timing import Timing
 
 from .client import Client
 from .event_ttl import EVENT_TTL
+from .events import MAX_KEPT_EVENTS
 from .in_thread import InThread, InThreadAsync
 from .meters import Census, Meters
 from .supervisor import Supervisor
@@ -45,8 +46,9 @@ class Greenroom:
     the same. `checkpointer`: how threads are kept, see `CheckpointerConfig`. `run_timeout`:
     seconds that a run may take, counted anew when it is taken up after a restart; None for no
     limit. One that takes longer is stopped, and ends `timeout`. `event_ttl`: seconds that the
-    events of resumable runs are kept; None for as long as their thread. `grace_period`: seconds
-    that a run may take to stop before it is given up on.
+    events of resumable runs are kept; None for as long as their thread. `max_kept_events`: how many
+    of a run are kept; then the oldest go. `grace_period`: seconds that a run may take to stop
+    before it is given up on.
     `idle_timeout`: seconds that a thread with nothing to do stays in memory. `max_queued_runs`: how
     many runs of a thread may wait; one more is refused with TooMany. `poster`: what posts to the
     webhooks of runs, as `greenroom.gateway.WebhookPoster` does; without one they are refused.
@@ -69,6 +71,7 @@ class Greenroom:
         checkpointer: CheckpointerConfig | None = None,
         run_timeout: float | None = RUN_TIMEOUT,
         event_ttl: float | None = EVENT_TTL,
+        max_kept_events: int = MAX_KEPT_EVENTS,
         grace_period: float = 5.0,
         idle_timeout: float = 10.0,
         poster: Poster | None = None,
@@ -91,6 +94,9 @@ class Greenroom:
         self._event_ttl = inf if event_ttl is None else event_ttl
         if not self._event_ttl > 0:
             raise ValueError(f"event_ttl: {event_ttl!r} is no time that events could be kept")
+        if not max_kept_events >= 1:
+            raise ValueError(f"max_kept_events: expected 1 or more, got {max_kept_events!r}")
+        self._max_kept_events = max_kept_events
         self._grace_period = grace_period
         self._idle_timeout = idle_timeout
         self._poster = poster
@@ -121,6 +127,7 @@ class Greenroom:
                 ttl=self._checkpointer.get("ttl") or {},
                 run_timeout=self._run_timeout,
                 event_ttl=self._event_ttl,
+                max_kept_events=self._max_kept_events,
                 grace_period=self._grace_period,
                 idle_timeout=self._idle_timeout,
                 poster=self._poster,

@@ -60,9 +60,10 @@ class Seat:
 class Supervisor:
     """Owns the actors and the tasks of their runs.
 
-    `run_timeout`: seconds that a run may take. `event_ttl`: seconds that events are kept.
-    `grace_period`: seconds that a run told to stop may take. `idle_timeout`: seconds that an actor
-    with nothing to do stays awake. `max_queued_runs`: how many runs of a thread may wait.
+    `run_timeout`: seconds that a run may take. `event_ttl`: seconds that events are kept,
+    `max_kept_events`: how many of a run. `grace_period`: seconds that a run told to stop may take.
+    `idle_timeout`: seconds that an actor with nothing to do stays awake. `max_queued_runs`: how
+    many runs of a thread may wait.
     """
 
     session: StorageSession
@@ -73,6 +74,7 @@ class Supervisor:
     ttl: ThreadTTLConfig
     run_timeout: float
     event_ttl: float
+    max_kept_events: int
     grace_period: float
     idle_timeout: float
     poster: Poster | None

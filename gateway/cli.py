@@ -193,6 +193,7 @@ def _run(
                 checkpointer=read.checkpointer,
                 run_timeout=run_timeout or read.run_timeout,
                 event_ttl=read.event_ttl,
+                max_kept_events=read.max_kept_events,
                 poster=WebhookPoster(read.webhooks, read.webhook_headers),
                 max_queued_runs=read.max_queued_runs,
                 host=host,

@@ -61,10 +61,11 @@ class Config:
     `graphs`: name to `./file.py:attribute`. `dependencies`: folders to import from. `env`:
     environment variables. `store`: as `StoreConfig`, but for `embed`, which is
     `./file.py:function`. `checkpointer`: how threads are kept. `run_timeout`: seconds that a run
-    may take, `event_ttl`: seconds that events are kept; None for no limit. `max_queued_runs`: how
-    many runs of a thread may wait. `webhooks`: where runs may be posted to, `webhook_headers`: with
-    which headers. `http`: how the server answers. `app`: the user's own routes, as `./file.py:app`.
-    Relative paths are relative to the file's folder.
+    may take, `event_ttl`: seconds that events are kept; None for no limit. `max_kept_events`: how
+    many events of a run are kept. `max_queued_runs`: how many runs of a thread may wait.
+    `webhooks`: where runs may be posted to, `webhook_headers`: with which headers. `http`: how the
+    server answers. `app`: the user's own routes, as `./file.py:app`. Relative paths are relative to
+    the file's folder.
     """
 
     path: Path
@@ -75,6 +76,7 @@ class Config:
     checkpointer: CheckpointerConfig
     run_timeout: float | None
     event_ttl: float | None
+    max_kept_events: int
     webhooks: URLPolicy
     webhook_headers: Mapping[str, str]
     http: HttpConfig
@@ -112,6 +114,7 @@ def read_config(path: Path) -> Config:
         checkpointer=cast(CheckpointerConfig, _given(keys.checkpointer)),
         run_timeout=keys.run_timeout,
         event_ttl=keys.event_ttl,
+        max_kept_events=keys.max_kept_events,
         webhooks=_policy(path, keys.webhooks.url),
         webhook_headers=_headers(path, keys.webhooks, {**env, **os.environ}),
         app=http.pop("app", None),

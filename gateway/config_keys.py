@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from greenroom.actors import MAX_QUEUED_RUNS
 from greenroom.actors.event_ttl import EVENT_TTL
+from greenroom.actors.events import MAX_KEPT_EVENTS
 from greenroom.actors.runtime import RUN_TIMEOUT
 from greenroom.actors.ttl import LONGEST
 
@@ -103,6 +104,7 @@ class Keys:
     checkpointer: Checkpointer = attrs.field(factory=Checkpointer)
     run_timeout: Annotated[float, Meta(gt=0)] | None = RUN_TIMEOUT
     event_ttl: Annotated[float, Meta(gt=0)] | None = EVENT_TTL
+    max_kept_events: Annotated[int, Meta(ge=1)] = MAX_KEPT_EVENTS
     webhooks: Webhooks = attrs.field(factory=Webhooks)
     http: Http = attrs.field(factory=Http)
     max_queued_runs: Annotated[int, Meta(ge=1)] = MAX_QUEUED_RUNS

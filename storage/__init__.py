@@ -39,6 +39,7 @@ from .operations import (
     PutRun,
     PutThread,
     Restore,
+    TrimEvents,
     TruncateLog,
 )
 from .queries import AssistantQuery, CronQuery, ItemQuery, NamespaceQuery, ThreadQuery
@@ -117,6 +118,7 @@ __all__ = [
     "ThreadLog",
     "ThreadQuery",
     "ThreadStatus",
+    "TrimEvents",
     "TruncateLog",
     "Types",
     "Unstorable",

@@ -33,6 +33,7 @@ from .operations import (
     PutRun,
     PutThread,
     Restore,
+    TrimEvents,
     TruncateLog,
 )
 from .records import Assistant, AssistantVersion, Cron, Kind, Post, Row, Run
@@ -120,6 +121,13 @@ def apply(records: MemoryRecords, operation: Operation, undo: Undo) -> None:
                     undo.append(partial(setattr, kept, "events", kept.events))
                     kept.events = kept.events[cut:]
                     limit -= cut
+        case TrimEvents(thread_id, run_id, keep, limit):
+            if (kept := records.threads.get(thread_id)) is not None:
+                own = [event.event_id for event in kept.events if event.run_id == run_id]
+                gone = set(own[: max(0, min(len(own) - keep, limit))])
+                if gone:
+                    undo.append(partial(setattr, kept, "events", kept.events))
+                    kept.events = [event for event in kept.events if event.event_id not in gone]
         case PutItem() | DeleteItem() | ProlongItem() | DeleteExpired():
             records.items.apply(operation, undo)
         case Restore(kind, row):

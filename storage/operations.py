@@ -28,6 +28,7 @@ __all__ = [
     "PutRun",
     "PutThread",
     "Restore",
+    "TrimEvents",
     "TruncateLog",
 ]
 
@@ -201,6 +202,17 @@ class DeleteEvents:
 
 
 @attrs.frozen
+class TrimEvents:
+    """Delete up to `limit` of a run's kept events, the oldest first, and none of its newest
+    `keep`."""
+
+    thread_id: str
+    run_id: str
+    keep: int
+    limit: int
+
+
+@attrs.frozen
 class DeleteExpired:
     """Delete up to `limit` items that have expired at `now`, those that expired first first."""
 
@@ -225,6 +237,7 @@ Operation = (
     | PackList
     | AppendEvents
     | DeleteEvents
+    | TrimEvents
     | Restore
     | PutItem
     | DeleteItem

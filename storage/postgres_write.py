@@ -34,6 +34,7 @@ from .operations import (
     PutRun,
     PutThread,
     Restore,
+    TrimEvents,
     TruncateLog,
 )
 from .postgres_items import send_item
@@ -120,6 +121,15 @@ _DELETE_EVENTS: Final = """
         ORDER BY event_id LIMIT %s
     )
 """
+_TRIM_EVENTS: Final = f"""
+    DELETE FROM greenroom.events WHERE run = {_RUN} AND event_id IN (
+        SELECT event_id FROM greenroom.events WHERE run = {_RUN} AND event_id <= (
+            SELECT event_id FROM greenroom.events WHERE run = {_RUN}
+            ORDER BY event_id DESC LIMIT 1 OFFSET %s
+        )
+        ORDER BY event_id LIMIT %s
+    )
+"""
 _PACK_LIST: Final = """
     WITH parts AS (
         SELECT l.thread, l.seq, l.kind, l.data
@@ -188,6 +198,8 @@ def send(cursor: Cursor, operation: Operation) -> None:
                 cursor.execute(_APPEND_EVENT, (e.thread_id, e.run_id, e.event_id, e.name, e.data))
         case DeleteEvents(before, limit):
             cursor.execute(_DELETE_EVENTS, (before, limit))
+        case TrimEvents(thread_id, run_id, keep, limit):
+            cursor.execute(_TRIM_EVENTS, (*(thread_id, run_id) * 3, keep, limit))
         case PutItem() | DeleteItem() | ProlongItem() | DeleteExpired():
             send_item(cursor, operation)
 

@@ -33,6 +33,7 @@ from .operations import (
     PutRun,
     PutThread,
     Restore,
+    TrimEvents,
     TruncateLog,
 )
 from .records import Assistant, AssistantVersion, Cron, Kind, LogRow, Post, Row, Run, Thread
@@ -128,6 +129,15 @@ _DELETE_RUN: Final = (
 _DELETE_EVENTS: Final = """
     DELETE FROM events WHERE event_id < :before
     AND id IN (SELECT id FROM events ORDER BY id LIMIT :limit)
+"""
+_TRIM_EVENTS: Final = f"""
+    DELETE FROM events WHERE id IN (
+        SELECT id FROM events WHERE run = {_RUN} AND event_id <= (
+            SELECT event_id FROM events WHERE run = {_RUN}
+            ORDER BY event_id DESC LIMIT 1 OFFSET ?
+        )
+        ORDER BY event_id LIMIT ?
+    )
 """
 _TRUNCATE_LOG: Final = f"DELETE FROM log WHERE thread = {THREAD} AND seq >= ?"
 
@@ -244,6 +254,8 @@ def apply(db: Database, operation: Operation) -> None:
                 raise StorageError(f"An event id is taken among {where}") from None
         case DeleteEvents(before, limit):
             db.execute(_DELETE_EVENTS, {"before": before, "limit": limit})
+        case TrimEvents(thread_id, run_id, keep, limit):
+            db.execute(_TRIM_EVENTS, (thread_id, run_id, thread_id, run_id, keep, limit))
         case PutItem() | DeleteItem() | ProlongItem() | DeleteExpired():
             sqlite_items.apply(db.conn, operation)
         case Restore(kind, row):

@@ -59,21 +59,20 @@ class RunHandle:
 
         `after`: the id of the last event seen; 0 or -1 for everything kept. Without it, the handle
         of a run just started gives all events, another one those from now on. `stream_mode`: only
-        these.
+        these. Raises Closed where the reader is too far behind, as `RunStream.follow` does.
         """
         modes = None if stream_mode is None else {"metadata", "error", *check_modes(stream_mode)}
         stream = self._stream
-        parts = stream.parts if stream is not None else []
-        start = 0 if self._from_start else len(parts)
+        start = 0 if stream is None or self._from_start else stream.position
         if after is not None and self.resumable:
             after = 0 if after in REPLAY_ALL else after
-            first = parts[0].id if parts else None
+            first = stream.parts[0].id if stream is not None and stream.parts else None
             async with aclosing(self._kept(after, first)) as kept:
                 async for batch in kept:
                     after = batch[-1].id
                     if batch := _only(batch, modes):
                         yield batch
-            start = next((at for at, part in enumerate(parts) if part.id > after), len(parts))
+            start = 0 if stream is None else stream.position_after(after)
         if stream is None:
             return
         async with aclosing(stream.follow(start)) as followed:

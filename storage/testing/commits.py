@@ -35,6 +35,7 @@ from ..operations import (
     PutRun,
     PutThread,
     Restore,
+    TrimEvents,
     TruncateLog,
 )
 from ..queries import AssistantQuery, CronQuery, ItemQuery, ThreadQuery
@@ -367,6 +368,7 @@ class CommitContract(OpenStorage):
             DeleteItem(("n",), "k"),
             ProlongItem(("n",), "k", ttl=1.0, expires_at=_LATER),
             DeleteEvents(9, limit=10),
+            TrimEvents("t", "r", keep=1, limit=10),
             DeleteExpired("2030-01-01T00:00:00.000000+00:00", limit=10),
             Restore(Thread, to_row(make_thread("u"))),
         ]

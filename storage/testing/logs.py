@@ -13,6 +13,7 @@ from ..operations import (
     DeleteRun,
     InsertThread,
     PutRun,
+    TrimEvents,
     TruncateLog,
 )
 from ..records import LogRow
@@ -147,6 +148,26 @@ class LogContract(OpenStorage):
         assert ids() == [5, 6]
         opened.commit(DeleteEvents(before=9, limit=9))
         assert opened.storage.oldest_event() is None
+
+    def test_a_run_keeps_its_newest_events_and_the_oldest_go_a_few_at_a_time(
+        self, opened: Open
+    ) -> None:
+        opened.commit(InsertThread(make_thread()), PutRun(make_run()), PutRun(make_run("s", seq=2)))
+        opened.commit(
+            AppendEvents(tuple(make_event(n, "r" if n > 2 else "s") for n in range(1, 9)))
+        )
+
+        def ids() -> list[int]:
+            return [event.event_id for event in opened.storage.read_thread_events("t")]
+
+        opened.commit(TrimEvents("t", "r", keep=6, limit=9), TrimEvents("t", "?", keep=0, limit=9))
+        assert ids() == [1, 2, 3, 4, 5, 6, 7, 8]
+        opened.commit(TrimEvents("t", "r", keep=3, limit=2))
+        assert ids() == [1, 2, 5, 6, 7, 8]
+        opened.commit(TrimEvents("t", "r", keep=3, limit=2))
+        assert ids() == [1, 2, 6, 7, 8]
+        opened.commit(TrimEvents("t", "r", keep=3, limit=2))
+        assert ids() == [1, 2, 6, 7, 8]
 
     def test_events_of_a_deleted_run_are_dropped(self, opened: Open) -> None:
         opened.commit(InsertThread(make_thread()), PutRun(make_run()), DeleteRun("t", "r"))

@@ -1,14 +1,17 @@
-"""How long the events of resumable runs are kept."""
+"""How long the events of resumable runs are kept, and how many."""
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from typing import Any
 
 import pytest
+import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from greenroom.actors import Greenroom
-from greenroom.actors.event_ttl import INTERVAL, SLICE
+from greenroom.actors.event_ttl import INTERVAL
+from greenroom.actors.events import SLICE
 from greenroom.graph import get_stream_writer
 
 from .conftest import Serve
@@ -83,6 +86,62 @@ async def test_without_a_time_they_are_kept_as_long_as_their_thread(
         mock_clock.jump(100 * 365 * 24 * 3600)
         await wait_all_tasks_blocked()
         assert len(await joined(room.client, run, last_event_id=0)) == 3
+
+
+async def says_numbers(state: Any) -> dict[str, Any]:
+    write = get_stream_writer()
+    for number in range(100):
+        write(number)
+    return {}
+
+
+async def test_of_a_run_its_newest_events_are_kept(serve: Serve) -> None:
+    async with serve(chain(a=says_numbers, b=says_numbers), max_kept_events=150) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        run = await client.runs.create(
+            thread_id, "agent", input=text("x"), stream_mode="custom", stream_resumable=True
+        )
+        await client.runs.join(thread_id, run["run_id"])
+        kept = await joined(client, run, last_event_id=0)
+        assert [part.data for part in kept] == [*range(50, 100), *range(100)]
+        assert await joined(client, run, last_event_id=kept[-2].id) == kept[-1:]
+        assert await joined(client, run, last_event_id=1) == kept
+        assert room.storage.stats().events == 150
+
+        other = await run_of(room, thread_id, stream_mode="custom")
+        whole = await joined(client, other, last_event_id=0)
+        assert await joined(client, run, last_event_id=0) == kept
+        async with aclosing(client.threads.events(thread_id, after=0)) as batches:
+            assert await anext(batches) == [*kept, *whole]
+
+
+async def test_what_earlier_processes_left_of_a_run_counts_too(serve: Serve) -> None:
+    held = trio.Event()
+
+    async def holds(state: Any) -> dict[str, Any]:
+        held.set()
+        await trio.sleep_forever()
+        return {}
+
+    async with serve(chain(a=says_numbers, b=holds), max_kept_events=150) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        run = await client.runs.create(
+            thread_id, "agent", input=text("x"), stream_mode="custom", stream_resumable=True
+        )
+        await held.wait()
+
+    async with serve(chain(a=says_numbers, b=says_numbers), max_kept_events=150) as room:
+        await room.client.runs.join(thread_id, run["run_id"])
+        kept = await joined(room.client, run, last_event_id=0)
+    numbers = [part.data for part in kept if part.event == "custom"]
+    assert len(kept) == 150
+    assert numbers == [*range(51, 100), *range(100)]
+
+
+@pytest.mark.parametrize("most", [0, -1])
+def test_a_number_of_events_that_is_none_is_refused(serve_in_memory: Serve, most: int) -> None:
+    with pytest.raises(ValueError, match=f"max_kept_events: expected 1 or more, got {most}"):
+        serve_in_memory(chain(a=says("a")), max_kept_events=most)
 
 
 @pytest.mark.parametrize("ttl", [0, -1.0, float("nan")])

@@ -9,18 +9,21 @@ from langchain_core.messages import AIMessageChunk
 from trio.testing import wait_all_tasks_blocked
 
 from greenroom.actors import Closed
-from greenroom.actors.events import EventIds, RunStream, StreamPart
-from greenroom.actors.feeds import Feeds
+from greenroom.actors.events import MAX_KEPT_EVENTS, SLICE, EventIds, RunStream, StreamPart
+from greenroom.actors.feeds import MOST_WAITING, Feeds
 from greenroom.graph import Interrupt
 from greenroom.storage.testing import make_run
 
 
-def stream(*modes: str, follow: bool = True, resumable: bool = False) -> RunStream:
+def stream(
+    *modes: str, follow: bool = True, resumable: bool = False, max_kept: int = MAX_KEPT_EVENTS
+) -> RunStream:
     return RunStream(
         EventIds(1),
         modes or ("values",),
         subgraphs=False,
         resumable=resumable,
+        max_kept=max_kept,
         follow=follow,
         feeds=Feeds(),
         run=make_run(),
@@ -127,6 +130,55 @@ async def test_who_follows_makes_the_rest_be_recorded() -> None:
         quiet.end(None)
 
     assert seen == [["after"]]
+
+
+@pytest.mark.parametrize("max_kept", [1, MOST_WAITING + SLICE])
+async def test_a_stream_holds_the_newest_events_and_no_more_than_are_needed(max_kept: int) -> None:
+    most = max(max_kept, MOST_WAITING)
+    long = stream(resumable=True, max_kept=max_kept)
+    for n in range(3 * most):
+        long.publish("values", n)
+    long.end(None)
+
+    assert most <= len(long.parts) <= most + SLICE
+    assert long.position == 3 * most
+    assert long.parts[-1].data == 3 * most - 1
+    assert [part.data for part in long.to_keep(0)] == list(range(3 * most - max_kept, 3 * most))
+    assert [part.data for part in long.to_keep(3 * most - 1)] == [3 * most - 1]
+    assert long.to_keep(3 * most) == []
+    assert await read(long, 3 * most - 2) == [[3 * most - 2, 3 * most - 1]]
+
+
+async def test_a_reader_who_keeps_up_sees_all_of_a_stream_that_is_longer_than_what_it_holds() -> (
+    None
+):
+    long, seen = stream(), []
+    async with trio.open_nursery() as nursery:
+
+        async def reader() -> None:
+            async for batch in long.follow(0):
+                seen.extend(part.data for part in batch)
+
+        nursery.start_soon(reader)
+        for n in range(3 * MOST_WAITING):
+            long.publish("values", n)
+            if n % MOST_WAITING == 0:
+                await wait_all_tasks_blocked()
+        long.end(None)
+
+    assert seen == list(range(3 * MOST_WAITING))
+
+
+async def test_a_reader_who_would_miss_events_is_told_that_it_is_too_far_behind() -> None:
+    long = stream()
+    behind = long.follow(0)
+    long.publish("values", 0)
+    assert [part.data for part in await anext(behind)] == [0]
+    for n in range(MOST_WAITING + 2 * SLICE):
+        long.publish("values", n)
+
+    with pytest.raises(Closed, match=f"{MOST_WAITING} events behind"):
+        await anext(behind)
 
 
 async def test_a_reader_that_leaves_disturbs_nobody() -> None:

@@ -175,6 +175,11 @@ def test_events_are_kept_as_long_as_the_file_says(folder: Path) -> None:
     assert read_config(written(folder)).event_ttl == 24 * 3600
 
 
+def test_as_many_events_are_kept_as_the_file_says(folder: Path) -> None:
+    assert read_config(written(folder, max_kept_events=5)).max_kept_events == 5
+    assert read_config(written(folder)).max_kept_events == 10_000
+
+
 def test_runs_may_be_posted_to_where_the_file_says(folder: Path) -> None:
     assert read_config(written(folder)).webhooks == URLPolicy()
     assert read_config(written(folder, webhooks={})).webhooks == URLPolicy()
@@ -275,6 +280,7 @@ def test_files_whose_paths_are_nearly_the_same_are_two(folder: Path) -> None:
         ({"store": {"ttl": {"default_ttl": 0}}}, "store.ttl.default_ttl: expected number"),
         ({"run_timeout": 0}, "run_timeout: expected"),
         ({"event_ttl": 0}, "event_ttl: expected"),
+        ({"max_kept_events": 0}, "max_kept_events: expected"),
         ({"webhooks": {"url": {"allowed_ports": [0]}}}, "webhooks.url.allowed_ports[0]: expected"),
         (
             {"webhooks": {"url": {"allowed_networks": ["10.0.0.1/8"]}}},
