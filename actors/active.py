@@ -74,7 +74,8 @@ class ActiveRun:
 
     `phase`: `running`; `stopping` once it is told to stop, as its `run` says; `ended` when its task
     is over; `fenced` when it would not stop and is given up on. Only a running or stopping
-    run can write. `ends_at`: when it is stopped, as it has taken too long.
+    run can write. `ends_at`: when it is stopped, as it has taken too long. `stored_to`: the
+    position in the stream to which storage has its events.
     """
 
     run: Run
@@ -88,12 +89,12 @@ class ActiveRun:
     meters: Meters
     fresh: bool
     max_kept_events: int
+    stored_to: int = 0
     phase: Literal["running", "stopping", "ended", "fenced"] = "running"
     ends_at: float = float("inf")
     give_up_at: float = float("inf")
     over: trio.Event = attrs.field(factory=trio.Event)
     _scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
-    _events_kept: int = 0
     _untrimmed: int = 0
 
     @property
@@ -178,14 +179,14 @@ class ActiveRun:
     def unkept_events(self, *, last: bool = False) -> list[Operation]:
         """The events of a resumable run that storage has not got yet, and from time to time what
         deletes those beyond its maximum. `last`: there will be no more."""
-        parts = self.stream.to_keep(self._events_kept) if self.stream.resumable else []
-        self._events_kept = self.stream.position
+        parts = self.stream.to_keep(self.stored_to) if self.stream.resumable else []
+        self.stored_to = self.stream.position
         operations: list[Operation] = []
         if parts:
             operations.append(AppendEvents(tuple(map(self._kept, parts))))
             self._untrimmed += len(parts)
         # An earlier process may have left some.
-        may_be_many = self.run.attempt > 1 or self._events_kept > self.max_kept_events
+        may_be_many = self.run.attempt > 1 or self.stored_to > self.max_kept_events
         due = 1 if last else self.max_kept_events / 10
         if self._untrimmed >= due and may_be_many:
             limit = max(self._untrimmed, SLICE)

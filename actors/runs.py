@@ -199,24 +199,38 @@ class ThreadRuns:
             await self.state.commit([PutRun(started)])
         else:
             log.precede(PutRun(started))
+        stream = self.streams[run.run_id]
         self.active = ActiveRun(
             run=started,
             graph=graph,
             session=self.house.session,
             store=self.house.store,
             log=log,
-            stream=self.streams[run.run_id],
+            stream=stream,
             world=self.house.world,
             mailbox=self.mailbox,
             meters=self.house.meters,
             fresh=started.first_log_seq == log.next_seq,
             max_kept_events=self.house.max_kept_events,
+            stored_to=await self._stored_to(run, stream),
             ends_at=trio.current_time() + self.house.run_timeout,
         )
         self.house.start_run(self.active)
         if self._stopped_at is not None:
             self.house.meters.hand_overs.add(trio.current_time() - self._stopped_at)
             self._stopped_at = None
+
+    async def _stored_to(self, run: Run, stream: RunStream) -> int:
+        """Where in its stream a run goes on storing events: it may have begun with an actor that
+        crashed, and storage has what was handed over before."""
+        if not (stream.resumable and stream.parts):
+            return 0
+        last = stream.parts[0].id - 1
+        while found := await self.house.session.read(
+            Storage.read_events, run.thread_id, run.run_id, after=last
+        ):
+            last = found[-1].event_id
+        return stream.position_after(last)
 
     # Runs are stopped.
 

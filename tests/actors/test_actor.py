@@ -41,6 +41,7 @@ from .stage import (
     tasks,
     text,
 )
+from .test_streams import joined
 
 IDLE = 10.0
 
@@ -175,6 +176,23 @@ async def test_a_run_whose_end_cannot_be_stored_is_carried_on(
         assert await statuses(client, thread_id) == ["success"]
         assert await status(client, thread_id) == "idle"
         assert f"the actor of thread {thread_id} crashed" in caplog.text
+
+
+async def test_the_events_of_a_run_that_is_carried_on_after_a_crash_are_each_kept_once(
+    faulty: FaultyStorage, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Greenroom({"agent": chain(a=says("a"), b=says("b"))}, storage=faulty) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        faulty.fail("before", ends_a_run)
+
+        stream = client.runs.stream(thread_id, "agent", input=text("x"), stream_resumable=True)
+        seen = [part async for part in stream]
+
+        assert [part.event for part in seen].count("metadata") == 2  # b was done again
+        assert seen[-1].data["log"] == ["x", "a", "b"]
+        run = (await client.runs.list(thread_id))[0]
+        assert run["status"] == "success"
+        assert await joined(client, run, last_event_id=0) == seen
 
 
 async def test_a_step_that_cannot_be_stored_is_done_again(

@@ -95,15 +95,21 @@ async def says_numbers(state: Any) -> dict[str, Any]:
     return {}
 
 
+async def says_goodbye(state: Any) -> dict[str, Any]:
+    get_stream_writer()("bye")
+    return {}
+
+
 async def test_of_a_run_its_newest_events_are_kept(serve: Serve) -> None:
-    async with serve(chain(a=says_numbers, b=says_numbers), max_kept_events=150) as room:
+    graph = chain(a=says_numbers, b=says_numbers, c=says_goodbye)
+    async with serve(graph, max_kept_events=150) as room:
         client, thread_id = room.client, await new_thread(room.client)
         run = await client.runs.create(
             thread_id, "agent", input=text("x"), stream_mode="custom", stream_resumable=True
         )
         await client.runs.join(thread_id, run["run_id"])
         kept = await joined(client, run, last_event_id=0)
-        assert [part.data for part in kept] == [*range(50, 100), *range(100)]
+        assert [part.data for part in kept] == [*range(51, 100), *range(100), "bye"]
         assert await joined(client, run, last_event_id=kept[-2].id) == kept[-1:]
         assert await joined(client, run, last_event_id=1) == kept
         assert room.storage.stats().events == 150

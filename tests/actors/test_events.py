@@ -142,6 +142,7 @@ async def test_a_stream_holds_the_newest_events_and_no_more_than_are_needed(max_
 
     assert most <= len(long.parts) <= most + SLICE
     assert long.position == 3 * most
+    assert long.position_after(0) == 3 * most - len(long.parts)
     assert long.parts[-1].data == 3 * most - 1
     assert [part.data for part in long.to_keep(0)] == list(range(3 * most - max_kept, 3 * most))
     assert [part.data for part in long.to_keep(3 * most - 1)] == [3 * most - 1]
