@@ -9,6 +9,7 @@ from typing import Final
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from .body import Body, turn_away
 from .errors import detail
 
 __all__ = ["OPEN_PATH", "ApiKey", "is_loopback"]
@@ -19,13 +20,15 @@ OPEN_PATH: Final = "/ok"  # whether the server is well, anybody may ask
 class ApiKey:
     """Middleware: 401 for who does not show the key, as `x-api-key` or as a bearer token.
 
-    `open_path`: what anybody may ask, such as whether the server is well.
+    `open_path`: what anybody may ask, such as whether the server is well. `patience`: seconds in
+    which the body of who is refused may come, to be thrown away; then the connection ends.
     """
 
-    def __init__(self, app: ASGIApp, key: str, open_path: str) -> None:
+    def __init__(self, app: ASGIApp, key: str, open_path: str, patience: float) -> None:
         self.app = app
         self._key = key.encode()
         self._open_path = open_path
+        self._patience = patience
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and _path(scope) != self._open_path:
@@ -33,7 +36,7 @@ class ApiKey:
             if not any(map(self._fits, (headers.get("x-api-key"), _bearer(headers)))):
                 text = "this server wants its API key, as x-api-key or as a bearer token"
                 answer = detail(401, text, {"WWW-Authenticate": "Bearer"})
-                await answer(scope, receive, send)
+                await turn_away(answer, Body(), scope, receive, send, patience=self._patience)
                 return
         await self.app(scope, receive, send)
 

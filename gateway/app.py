@@ -117,17 +117,15 @@ def create_app(
     given: Mapping[str, Any] = http.get("cors", CorsConfig())
     cors = {"allow_methods": ["*"], "allow_headers": ["*"], **given}
     cors["expose_headers"] = [*EXPOSED, *given.get("expose_headers", ())]
-    middleware = [
-        Middleware(CORSMiddleware, **cors),
-        Middleware(InternalErrors),
-        Middleware(
-            WholeBody,
-            limit=http.get("max_body_size", MAX_BODY_SIZE),
-            timeout=http.get("body_timeout", BODY_TIMEOUT),
-        ),
-    ]
+    middleware = [Middleware(CORSMiddleware, **cors), Middleware(InternalErrors)]
+    body_timeout = http.get("body_timeout", BODY_TIMEOUT)
     if api_key is not None:
-        middleware.append(Middleware(ApiKey, key=api_key, open_path=prefix + OPEN_PATH))
+        open_path = prefix + OPEN_PATH
+        middleware.append(
+            Middleware(ApiKey, key=api_key, open_path=open_path, patience=body_timeout)
+        )
+    limit = http.get("max_body_size", MAX_BODY_SIZE)
+    middleware.append(Middleware(WholeBody, limit=limit, timeout=body_timeout))
     live = LiveAnswers(http.get("max_open_streams", MAX_OPEN_STREAMS))
     metrics = None
     if find_spec("prometheus_client") is not None:

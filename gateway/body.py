@@ -1,4 +1,4 @@
-"""The request body, read whole before the application sees the request."""
+"""The request body: read whole before the application sees the request, or thrown away."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .errors import detail
 
-__all__ = ["WholeBody"]
+__all__ = ["Body", "WholeBody", "turn_away"]
 
 
 @attrs.define
-class _Body:
-    """What has come of a body of which `limit` bytes are kept. `whole`: all of it; `left`: the
-    client has gone."""
+class Body:
+    """What has come of a body, which is kept up to `limit` bytes. `whole`: all of it has; `left`:
+    the client has gone."""
 
-    limit: int
+    limit: int = 0
     size: int = 0
     whole: bool = False
     left: bool = False
@@ -38,13 +38,40 @@ class _Body:
             self.whole = not message.get("more_body", False)
 
 
+async def turn_away(
+    answer: Response, body: Body, scope: Scope, receive: Receive, send: Send, *, patience: float
+) -> None:
+    """Answer at once although not all of a body has come, and read what still comes.
+
+    Many clients do not look at the answer before they have sent everything. The connection goes on
+    if that takes no longer than `patience` seconds; then it ends.
+    """
+    read = trio.Event()
+
+    async def read_on() -> None:
+        await body.read(receive)
+        read.set()
+
+    async def send_with_late_end(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            await send({**message, "more_body": True})
+            with trio.move_on_after(patience):
+                await read.wait()
+            message = {"type": "http.response.body", "body": b"", "more_body": False}
+        await send(message)
+
+    async with trio.open_nursery() as nursery:
+        # To its very end: a connection of hypercorn's stalls for good when body is left.
+        nursery.start_soon(read_on)
+        await answer(scope, receive, send_with_late_end)
+
+
 class WholeBody:
     """Middleware: reads the body, and answers 413 where it is longer than `limit` bytes, and 408
     where not all of it has come after `timeout` seconds.
 
     Every route needs all of it. A body is read to its end even if it is too long or nobody wants
-    it: many clients do not look at the answer before they have sent everything, and a connection
-    of hypercorn's stalls for good when the application has gone and body is left.
+    it, as by `turn_away`.
     """
 
     def __init__(self, app: ASGIApp, limit: int, timeout: float) -> None:
@@ -56,16 +83,14 @@ class WholeBody:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        body = _Body(self.limit)
+        body = Body(self.limit)
         with trio.move_on_after(self.timeout):
             await body.read(receive)
         if body.left:
             return
         refusal = self._refusal(body)
         if refusal is not None:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(body.read, receive)  # what comes until the connection is closed
-                await refusal(scope, receive, send)
+            await turn_away(refusal, body, scope, receive, send, patience=0)
             return
         content = bytes(body.content)
         body.content.clear()
@@ -81,7 +106,7 @@ class WholeBody:
 
         await self.app(scope, receive_whole, send)
 
-    def _refusal(self, body: _Body) -> Response | None:
+    def _refusal(self, body: Body) -> Response | None:
         if body.size > self.limit:
             text = f"the body has {body.size} bytes"
             if not body.whole:

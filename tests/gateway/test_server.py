@@ -60,14 +60,20 @@ def most() -> int:
 
 
 @pytest.fixture
-async def server(room: Greenroom, http: HttpConfig, most: int) -> AsyncIterator[Server]:
+def api_key() -> str | None:
+    return None
+
+
+@pytest.fixture
+async def server(
+    room: Greenroom, http: HttpConfig, most: int, api_key: str | None
+) -> AsyncIterator[Server]:
     listeners = await listen("127.0.0.1", 0)
     server = Server(listeners[0].socket.getsockname()[1])
 
     async def run() -> None:
-        await serve_connections(
-            create_app(room, http=http), listeners, server.stop, max_connections=most
-        )
+        app = create_app(room, http=http, api_key=api_key)
+        await serve_connections(app, listeners, server.stop, max_connections=most)
         server.stopped.set()
 
     async with trio.open_nursery() as nursery:
@@ -173,6 +179,7 @@ async def test_a_body_that_does_not_come_is_not_waited_for(
 
 
 @pytest.mark.parametrize("most", [1])
+@pytest.mark.parametrize("api_key", [None, "key"])
 @pytest.mark.parametrize("http", [{"body_timeout": 0.5, "max_body_size": 1000}])
 @pytest.mark.parametrize("chunk", [b"1\r\nx\r\n" * 1000, b"ffff\r\n" + b"x" * 65535 + b"\r\n"])
 async def test_a_body_without_end_ends_its_connection(server: Server, chunk: bytes) -> None:
@@ -185,6 +192,32 @@ async def test_a_body_without_end_ends_its_connection(server: Server, chunk: byt
             await send_without_end()
     await wait_all_tasks_blocked()
     assert await server.answers()  # in the place of the connection that ended
+
+
+@pytest.mark.parametrize("api_key", ["key"])
+async def test_who_has_no_key_is_told_before_the_body_comes_and_may_ask_again(
+    server: Server,
+) -> None:
+    body = b"x" * 1_000_000
+    head = f"POST /threads HTTP/1.1\r\n{HOST}Content-Length: {len(body)}\r\n".encode()
+    async with await server.connect(head + b"\r\n") as stream:
+        assert (await until(stream, b"bearer token")).startswith(b"HTTP/1.1 401 ")
+
+        await stream.send_all(body + f"{GET}\r\n".encode())
+        assert (await until(stream, b'{"ok":true}')).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("api_key", ["key"])
+@pytest.mark.parametrize("http", [{"body_timeout": 0.1}])
+async def test_a_body_without_a_key_that_does_not_come_is_not_waited_for(
+    idle_clock: MockClock, server: Server
+) -> None:
+    head = f"POST /threads HTTP/1.1\r\n{HOST}Content-Length: 99\r\n\r\n{{}}"
+    status, text = refused(await everything(await server.connect(head.encode())))
+
+    assert status == 401
+    assert "API key" in text
+    assert await server.answers()
 
 
 @pytest.fixture
