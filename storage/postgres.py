@@ -17,6 +17,7 @@ from .postgres_care import VACUUM, PostgresCare
 from .postgres_connection import Address, Connection, is_lost
 from .postgres_functions import LEASE_CHANGED, LOG_ENDS_ELSEWHERE
 from .postgres_lease import HeldLease, Refusals
+from .postgres_schema import check
 from .postgres_words import TO_INDEX, send_index
 from .postgres_write import refusal, send
 
@@ -62,6 +63,7 @@ class PostgresStorage(PostgresCare):
     _writer: Connection | None = attrs.field(init=False, default=None)
     _readers: deque[Connection] = attrs.field(init=False, factory=deque)
     _is_open: bool = attrs.field(init=False, default=False)
+    _is_known: bool = attrs.field(init=False, default=False)  # that the schema is this version's
 
     def open(self) -> None:
         if self._is_open:
@@ -71,7 +73,7 @@ class PostgresStorage(PostgresCare):
         self._is_open = True
 
     def close(self) -> None:
-        self._is_open = False
+        self._is_open = self._is_known = False
         lease, self._lease = self._lease, None
         if lease is not None:
             # If this fails, the lease runs out by itself.
@@ -90,6 +92,7 @@ class PostgresStorage(PostgresCare):
                 # Somebody else has made the schema at the same moment.
                 connection.rollback()
                 self._lease = HeldLease.take(*asked)
+            self._is_known = True
             self._index(connection, self._lease)
         return Lease(owner, self._lease.epoch, self.lease_time)
 
@@ -228,6 +231,9 @@ class PostgresStorage(PostgresCare):
             idle = self._take_idle_reader()
             connection = idle or self.address.connect()
             try:
+                if not self._is_known:  # it is read without the lease
+                    check(connection, self.address.name)
+                    self._is_known = True
                 cursor = connection.execute(query.encode(), values, binary=True)
                 return connection, cursor.fetchall() if cursor.description else []
             except BaseException as error:

@@ -15,7 +15,7 @@ import psycopg
 from .contract import StorageError
 from .facts import ORDERS, fact_at, facts_of
 
-__all__ = ["exists", "migrate"]
+__all__ = ["check", "exists", "migrate"]
 
 _PLACES: Final = ", ".join(
     f"({sort}, {fact_at(order, 'OLD')}, {fact_at(order, 'NEW')})"
@@ -313,12 +313,7 @@ def migrate(connection: psycopg.Connection, place: str) -> None:
             "CREATE TABLE greenroom.migrations"
             " (number integer PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())"
         )
-    (last,) = _row(connection, "SELECT coalesce(max(number), 0) FROM greenroom.migrations")
-    if last > len(MIGRATIONS):
-        raise StorageError(
-            f"{place} was written by a newer version of Greenroom: it has the schema {last}, "
-            f"and this version knows {len(MIGRATIONS)}"
-        )
+    last = _last(connection, place)
     for number, steps in enumerate(MIGRATIONS[last:], last + 1):
         for step in steps:
             if callable(step):
@@ -326,6 +321,27 @@ def migrate(connection: psycopg.Connection, place: str) -> None:
             else:
                 connection.execute(step.encode())
         connection.execute("INSERT INTO greenroom.migrations (number) VALUES (%s)", [number])
+
+
+def check(connection: psycopg.Connection, place: str) -> None:
+    """Raise StorageError, with nothing changed, unless the schema is this version's."""
+    if not exists(connection, "class", "greenroom.migrations"):
+        raise StorageError(f"{place} holds no data of Greenroom's")
+    if _last(connection, place) < len(MIGRATIONS):
+        raise StorageError(
+            f"{place} was written by an older version of Greenroom: serve it once with this one"
+        )
+
+
+def _last(connection: psycopg.Connection, place: str) -> int:
+    """The number of the last migration that was applied, which this version knows."""
+    (last,) = _row(connection, "SELECT coalesce(max(number), 0) FROM greenroom.migrations")
+    if last > len(MIGRATIONS):
+        raise StorageError(
+            f"{place} was written by a newer version of Greenroom: it has the schema {last}, "
+            f"and this version knows {len(MIGRATIONS)}"
+        )
+    return int(last)
 
 
 def exists(connection: psycopg.Connection, kind: Literal["class", "namespace"], name: str) -> bool:

@@ -14,6 +14,7 @@ from greenroom.gateway import storage_cli
 from greenroom.gateway.cli import main
 from greenroom.storage import SqliteStorage
 from greenroom.storage.postgres import PostgresStorage
+from greenroom.storage.postgres_schema import MIGRATIONS
 from greenroom.storage.transfer import everything
 
 from ..scenarios.server import until
@@ -104,4 +105,30 @@ def test_what_stands_still_keeps_both_leases(run, dsn, other_dsn, monkeypatch):
 def test_a_database_with_nothing_of_ours_is_said_to_be_so(run, dsn, command):
     result = run(command, "--storage", dsn, status=2)
     (line,) = result.stderr.splitlines()
-    assert "does not exist" in line
+    assert line.endswith("holds no data of Greenroom's")
+
+
+@pytest.mark.parametrize("command", ["stats", "check", "export"])
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (
+            "DELETE FROM greenroom.migrations WHERE number = (SELECT max(number) FROM"
+            " greenroom.migrations)",
+            "was written by an older version of Greenroom: serve it once with this one",
+        ),
+        (
+            "INSERT INTO greenroom.migrations (number) VALUES (1000)",
+            f"was written by a newer version of Greenroom: it has the schema 1000, and this version"
+            f" knows {len(MIGRATIONS)}",
+        ),
+    ],
+)
+def test_a_database_of_another_version_is_not_read(run, dsn, command, change, why):
+    trio.run(stock, PostgresStorage(dsn))
+    with psycopg.connect(dsn, autocommit=True) as db:
+        db.execute(change)
+    result = run(command, "--storage", dsn, status=2)
+    (line,) = result.stderr.splitlines()
+    assert line == f"greenroom: {PostgresStorage(dsn).address.name} {why}"
+    assert result.stdout == ""
