@@ -18,7 +18,7 @@ from rich.table import Table
 from greenroom.storage import SqliteStorage, Storage, StorageError
 from greenroom.storage.blocking import BlockingSession
 from greenroom.storage.checking import check
-from greenroom.storage.transfer import Importer, Record, everything, from_lines, how_many, to_lines
+from greenroom.storage.transfer import Record, everything, from_lines, how_many, take_in, to_lines
 
 from .config import ConfigError
 from .storages import storage_at
@@ -131,7 +131,8 @@ def import_command(place: str, source: BinaryIO) -> None:
     name = getattr(source, "name", "the input")
     total = _lines_of(source)
     with _held(place) as target, _progress("imported", total) as advance:
-        _take_in(from_lines(source, name), target, advance)
+        records = _counted(from_lines(source, name), advance)
+        take_in(records, target.storage, target.commit)
 
 
 @storage_commands.command()
@@ -144,7 +145,8 @@ def migrate(place: str, to: str) -> None:
         _held(to, "--to") as target,
         _progress("copied", how_many(source.storage.stats())) as advance,
     ):
-        _take_in(everything(source.storage), target, advance)
+        records = _counted(everything(source.storage), advance)
+        take_in(records, target.storage, target.commit)
 
 
 @storage_commands.command()
@@ -218,17 +220,6 @@ def _counted(records: Iterable[Record], advance: Callable[[int], object]) -> Ite
         yield record
         if number % STEP == 0:
             advance(STEP)
-
-
-def _take_in(
-    records: Iterable[Record], to: BlockingSession, advance: Callable[[int], object]
-) -> None:
-    importer = Importer(to.storage, to.commit)
-    try:
-        for record in _counted(records, advance):
-            importer.add(record)
-    finally:
-        importer.finish()
 
 
 def _write(output: Path, lines: Iterable[bytes]) -> None:

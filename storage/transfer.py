@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, groupby
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import attrs
 import msgspec
@@ -33,7 +33,7 @@ from .records import (
 )
 from .rows import COLUMNS, from_row
 
-__all__ = ["Importer", "Record", "everything", "from_lines", "how_many", "to_lines"]
+__all__ = ["Record", "everything", "from_lines", "how_many", "take_in", "to_lines"]
 
 Record = Restore | LogRow | Event | PutItem
 
@@ -198,7 +198,7 @@ def from_lines(lines: Iterable[bytes], name: str) -> Iterator[Record]:
             raise StorageError(f"{name}, line {number}: {error}") from error
         records += 1
     raise StorageError(
-        f"{name} is not complete: it ends after {records} records, which were taken in"
+        f"{name} is not complete: it ends after {records} records; what is whole was taken in"
     )
 
 
@@ -228,66 +228,60 @@ def _record(kind: str, raw: msgspec.Raw) -> Record:
 # Taking in.
 
 
-@attrs.define
-class _Known:
-    """What a store has of a thread already."""
-
-    thread_id: str
-    runs: dict[str, Restore] = attrs.field(factory=dict)
-    log: dict[int, LogRow] = attrs.field(factory=dict)
-    events: dict[int, Event] = attrs.field(factory=dict)
-
-    def find(self, record: Record) -> Record | None:
-        """What is there in the place of a record."""
-        match record:
-            case LogRow(thread_id=self.thread_id):
-                return self.log.get(record.seq)
-            case Event(thread_id=self.thread_id):
-                return self.events.get(record.event_id)
-            case Restore(row={"run_id": run_id, "thread_id": self.thread_id}):
-                return self.runs.get(run_id)
-        return None
-
-
-@attrs.define
-class Importer:
-    """Puts records into a store by `commit`, which applies a group; `finish` at the end.
+def take_in(
+    records: Iterable[Record], storage: Storage, commit: Callable[[Sequence[Operation]], object]
+) -> None:
+    """Put records into a store, by `commit`, which applies a group.
 
     What is there already in the same form is passed over, so that an import that was cut short is
-    simply made again. A thread that is there and is another is a StorageError.
+    simply made again. What is there in another is a StorageError, and stays as it is; so is what
+    does not follow the thread or the assistant that it belongs to. What came before is taken in.
     """
+    importer = _Importer(storage, commit)
+    try:
+        for unit in _units(records):
+            importer.add(unit)
+    finally:
+        importer.finish()
+
+
+def _units(records: Iterable[Record]) -> Iterator[Sequence[Record]]:
+    """What is taken in together: an assistant and its versions, of which it would make one itself;
+    anything else alone."""
+    unit: list[Restore] = []
+    for record in records:
+        if _is_a(record, AssistantVersion):
+            if not unit or unit[0].row["assistant_id"] != record.row["assistant_id"]:
+                raise StorageError(f"{_name(record)} does not follow its assistant")
+            unit.append(record)
+            continue
+        if unit:
+            yield unit
+        unit = [record] if _is_a(record, Assistant) else []
+        if not unit:
+            yield [record]
+    if unit:
+        yield unit
+
+
+@attrs.define
+class _Importer:
+    """As `take_in`, unit by unit; `finish` at the end."""
 
     storage: Storage
     commit: Callable[[Sequence[Operation]], object]
     _waiting: list[Record] = attrs.field(init=False, factory=list)
     _bytes: int = attrs.field(init=False, default=0)
-    _known: _Known | None = attrs.field(init=False, default=None)
+    # The last thread, and what the store has of it already, by its name for people.
+    _thread_id: str = attrs.field(init=False, default="")
+    _of_thread: dict[str, Record] = attrs.field(init=False, factory=dict)
 
-    def add(self, record: Record) -> None:
-        """Take a record in. Raises StorageError."""
-        if isinstance(record, Restore) and record.kind is Thread:
-            self._known = self._look(record.row)
-            if self._known is not None:
-                return
-        elif isinstance(record, PutItem):
-            item = record.item
-            kept = self.storage.get_item(item.namespace, item.key, now="")
-            if kept is not None:
-                if kept != item:
-                    place = f"{'.'.join(item.namespace)}, key {item.key!r}"
-                    raise _another(f"Item {place}")
-                return
-        elif isinstance(record, Restore) and record.kind in (Cron, Post):
-            if self._is_there(record):
-                return
-        elif isinstance(record, Restore) and record.kind is Assistant:
-            self._check_assistant(record.row)
-        elif self._known is not None and (there := self._known.find(record)) is not None:
-            if there != record:
-                raise _another(f"Thread {self._known.thread_id}")
-            return
-        self._waiting.append(record)
-        self._bytes += _size(record)
+    def add(self, unit: Sequence[Record]) -> None:
+        """Take records in together. Raises StorageError, and has none of them then."""
+        if not self._gives_way(unit[0]):
+            unit = [record for record in unit if not self._is_there(record)]
+        self._waiting += unit
+        self._bytes += sum(map(_size, unit))
         if len(self._waiting) >= GROUP or self._bytes >= GROUP_BYTES:
             self.finish()
 
@@ -297,47 +291,74 @@ class Importer:
             self.commit(_gathered(self._waiting))
         self._waiting, self._bytes = [], 0
 
-    def _check_assistant(self, row: Row) -> None:
-        """One that was never changed since it was made gives way: every server makes those of its
-        graphs."""
-        ident = row["assistant_id"]
-        kept = self.storage.get_assistant(ident)
-        if kept is None or kept == from_row(Assistant, row, self.storage.types):
-            return
-        if kept.created_at != kept.updated_at:
-            raise _another(f"Assistant {ident}")
+    def _gives_way(self, record: Record) -> bool:
+        """Whether what is there is an assistant that was never changed since a server made it, as
+        every server does for its graphs, and is another."""
+        if not _is_a(record, Assistant):
+            return False
+        kept = self.storage.get_assistant(record.row["assistant_id"])
+        return (
+            kept is not None
+            and kept.metadata == {"created_by": "system"}
+            and kept.created_at == kept.updated_at
+            and kept != from_row(Assistant, record.row, self.storage.types)
+        )
 
-    def _is_there(self, record: Restore) -> bool:
-        """Whether a cron or a post is there, in the same form."""
-        there: Cron | Post | None
-        given: Cron | Post
-        if record.kind is Cron:
-            there = self.storage.get_cron(ident := record.row["cron_id"])
-            given = from_row(Cron, record.row, self.storage.types)
+    def _is_there(self, record: Record) -> bool:
+        """Whether a record is there in the same form. Raises StorageError where it is there in
+        another."""
+        kept, given = self._kept(record)
+        if kept not in (None, given):
+            raise StorageError(f"{_name(record)} is there already, and is not the same")
+        return kept is not None
+
+    def _kept(self, record: Record) -> tuple[object, object]:
+        """What is in the place of a record, None if nothing is, and the record in the same form."""
+        storage = self.storage
+        if isinstance(record, PutItem):
+            return storage.get_item(record.item.namespace, record.item.key, now=""), record.item
+        if not isinstance(record, Restore) or record.kind is Run:
+            thread_id = record.row["thread_id"] if isinstance(record, Restore) else record.thread_id
+            if thread_id != self._thread_id:
+                raise StorageError(f"{_name(record)} does not follow its thread")
+            return self._of_thread.get(_name(record)), record
+        kept: object
+        row, kind = record.row, record.kind
+        if kind is Thread:
+            self._thread_id = row["thread_id"]
+            kept = storage.get_thread(self._thread_id)
+            there = () if kept is None else _belongings(storage, self._thread_id)
+            self._of_thread = {_name(one): one for one in there}
+        elif kind is Assistant:
+            kept = storage.get_assistant(row["assistant_id"])
+        elif kind is AssistantVersion:
+            kept = storage.get_assistant_version(row["assistant_id"], row["version"])
+        elif kind is Cron:
+            kept = storage.get_cron(row["cron_id"])
         else:
-            there = self.storage.get_post(ident := record.row["post_id"])
-            given = from_row(Post, record.row, self.storage.types)
-        if there not in (None, given):
-            raise _another(f"{record.kind.__name__} {ident}")
-        return there is not None
+            kept = storage.get_post(row["post_id"])
+        return kept, from_row(kind, row, storage.types)  # type: ignore[type-var]  # any of them
 
-    def _look(self, row: Row) -> _Known | None:
-        thread_id = row["thread_id"]
-        kept = self.storage.get_thread(thread_id)
-        if kept is None:
-            return None
-        if kept != from_row(Thread, row, self.storage.types):
-            raise _another(f"Thread {thread_id}")
-        known = _Known(thread_id)
-        for record in _belongings(self.storage, thread_id):
-            match record:
-                case Restore():
-                    known.runs[record.row["run_id"]] = record
-                case LogRow():
-                    known.log[record.seq] = record
-                case Event():
-                    known.events[record.event_id] = record
-        return known
+
+def _is_a(record: Record, kind: Kind) -> TypeGuard[Restore]:
+    return isinstance(record, Restore) and record.kind is kind
+
+
+def _name(record: Record) -> str:
+    """What errors call a record."""
+    match record:
+        case PutItem(item):
+            return f"Item {'.'.join(item.namespace)}, key {item.key!r}"
+        case LogRow(thread_id=thread_id, seq=seq):
+            return f"Record {seq} of the log of thread {thread_id}"
+        case Event(thread_id=thread_id, event_id=event_id):
+            return f"Event {event_id} of thread {thread_id}"
+    row, kind = record.row, record.kind
+    if kind is Run:
+        return f"Run {row['run_id']} of thread {row['thread_id']}"
+    if kind is AssistantVersion:
+        return f"Version {row['version']} of assistant {row['assistant_id']}"
+    return f"{kind.__name__} {row[COLUMNS[kind][0]]}"
 
 
 def _gathered(records: Iterable[Record]) -> list[Operation]:
@@ -357,7 +378,3 @@ def _size(record: Record) -> int:
     if isinstance(record, Restore):
         return sum(len(value) for value in record.row.values() if isinstance(value, str))
     return len(record.item.value if isinstance(record, PutItem) else record.data)
-
-
-def _another(what: str) -> StorageError:
-    return StorageError(f"{what} is there already, and is not the same")

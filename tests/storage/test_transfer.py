@@ -25,9 +25,12 @@ from greenroom.storage import (
 from greenroom.storage.blocking import BlockingSession
 from greenroom.storage.checking import check
 from greenroom.storage.testing import make_item
-from greenroom.storage.transfer import Importer, everything, from_lines, how_many, to_lines
+from greenroom.storage.transfer import everything, from_lines, how_many, to_lines
+from greenroom.storage.transfer import take_in as take_in_records
 
 from .stocked import FIRST, graph, stock
+
+ID = "[0-9a-f-]{36}"
 
 
 def at(dsn: str) -> Storage:
@@ -60,12 +63,7 @@ def export(storage: Storage) -> list[bytes]:
 
 def take_in(storage: Storage, lines: Iterator[bytes] | list[bytes]) -> None:
     with BlockingSession(storage) as session:
-        importer = Importer(storage, session.commit)
-        try:
-            for record in from_lines(lines, "the export"):
-                importer.add(record)
-        finally:
-            importer.finish()
+        take_in_records(from_lines(lines, "the export"), storage, session.commit)
 
 
 async def test_what_was_taken_in_is_what_was_exported_byte_for_byte(
@@ -206,6 +204,57 @@ async def test_the_assistants_that_a_server_made_by_itself_give_way_to_those_of_
         assert len(await room.client.assistants.get_versions("agent")) == 2
 
 
+async def test_an_assistant_of_a_user_does_not_give_way_though_it_was_never_changed() -> None:
+    source, target = MemoryStorage(), MemoryStorage()
+    async with Greenroom({"agent": graph()}, storage=target) as room:
+        await room.client.assistants.create("agent", assistant_id=FIRST, context={"n": 1})
+    before = export(target)
+    await stock(source)
+    with pytest.raises(StorageError, match=f"^Assistant {FIRST} is there already"):
+        take_in(target, export(source))
+    assert export(target) == before
+
+
+async def test_an_import_that_was_cut_short_where_an_assistant_gives_way_is_made_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("greenroom.storage.transfer.GROUP", 1)
+    source = MemoryStorage()
+    await stock(source)
+    async with Greenroom({"agent": graph()}, storage=source) as room:
+        await room.client.assistants.update("agent", context={"n": 1})
+        await room.client.assistants.update("agent", context={"n": 2})
+        await room.client.assistants.set_latest("agent", 2)
+    lines = export(source)
+    for end in range(2, 12):
+        target = MemoryStorage()
+        async with Greenroom({"agent": graph()}, storage=target):
+            pass
+        with pytest.raises(StorageError, match="is not complete"):
+            take_in(target, lines[:end])
+        target.open()
+        assert list(check(target, lambda _: None)) == []
+        target.close()
+        take_in(target, lines)
+        assert export(target) == lines
+
+
+@pytest.mark.parametrize(
+    ("kind", "owner"), [("assistant_version", "assistant"), ("run", "thread"), ("log", "thread")]
+)
+async def test_what_does_not_follow_what_it_belongs_to_is_not_taken_in(
+    kind: str, owner: str
+) -> None:
+    source, target = MemoryStorage(), MemoryStorage()
+    await stock(source)
+    lines = export(source)
+    take_in(target, lines)
+    at = next(n for n, line in enumerate(lines) if line.startswith(f'{{"{kind}"'.encode()))
+    with pytest.raises(StorageError, match=f"does not follow its {owner}$"):
+        take_in(target, [lines[0], lines[at].replace(b'"name":"', b'"name":"another ')])
+    assert export(target) == lines
+
+
 async def test_an_export_from_before_there_were_versions_is_taken_in(
     source: Storage, target: Storage
 ) -> None:
@@ -219,17 +268,31 @@ async def test_an_export_from_before_there_were_versions_is_taken_in(
     target.close()
 
 
-@pytest.mark.parametrize("kind", ["assistant", "run", "log", "event", "item", "cron", "post"])
-async def test_a_record_that_is_another_is_not_written_over(kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("assistant", f"Assistant {FIRST}"),
+        ("assistant_version", f"Version 1 of assistant {FIRST}"),
+        ("thread", f"Thread {ID}"),
+        ("run", f"Run {ID} of thread {ID}"),
+        ("log", f"Record 1 of the log of thread {ID}"),
+        ("event", f"Event [0-9]+ of thread {ID}"),
+        ("item", "Item a.b, key 'k'"),
+        ("cron", "Cron of a thread"),
+        ("post", "Post p"),
+    ],
+)
+async def test_a_record_that_is_another_is_named_and_not_written_over(kind: str, name: str) -> None:
     source, target = MemoryStorage(), MemoryStorage()
     await stock(source)
     lines = export(source)
     take_in(target, lines)
     at = next(n for n, line in enumerate(lines) if line.startswith(f'{{"{kind}"'.encode()))
     changed = msgspec.json.decode(lines[at])
-    name = {"log": "data", "event": "data", "post": "url"}.get(kind, "updated_at")
-    changed[kind][name] = "{}" if name == "data" else "2030"
-    with pytest.raises(StorageError, match="is there already, and is not the same"):
+    fields = {"log": "data", "event": "data", "post": "url", "assistant_version": "name"}
+    field = fields.get(kind, "updated_at")
+    changed[kind][field] = "{}" if field == "data" else "2030"
+    with pytest.raises(StorageError, match=f"^{name} is there already, and is not the same$"):
         take_in(target, [*lines[:at], msgspec.json.encode(changed) + b"\n", *lines[at + 1 :]])
     assert export(target) == lines
 
