@@ -88,7 +88,8 @@ class Assistants:
         """
         ident = self.known(assistant_id)
         row = self._at_hand.get(ident)
-        if row is not None and not self._changing.locked():  # else storage may be further
+        # Storage may be further, or nobody's any more.
+        if row is not None and not (self._changing.locked() or self._is_closed):
             return from_row(Assistant, row, self.session.storage.types)
         return _found(await self.session.read(Storage.get_assistant, ident), ident)
 
@@ -163,6 +164,10 @@ class Assistants:
 
         await self._in_turn(delete)
 
+    @property
+    def _is_closed(self) -> bool:
+        return self.nursery.cancel_scope.cancel_called
+
     async def _in_turn(self, work: Callable[[], Awaitable[T]]) -> T:
         reply: Reply[T] = Reply()
 
@@ -176,7 +181,7 @@ class Assistants:
                 reply.fail(Closed())
                 raise
 
-        if self.nursery.cancel_scope.cancel_called:
+        if self._is_closed:
             raise Closed
         self.nursery.start_soon(perform)
         return await reply.wait()

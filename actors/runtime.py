@@ -23,6 +23,7 @@ from greenroom.storage import (
 from greenroom.storage.timing import Timing
 
 from .client import Client
+from .errors import Closed
 from .event_ttl import EVENT_TTL
 from .events import MAX_KEPT_EVENTS
 from .in_thread import InThread, InThreadAsync
@@ -55,9 +56,9 @@ class Greenroom:
 
     Entering takes the storage, raising StorageHeld if another process has it and StorageError if it
     cannot be used, and carries on with the runs that an earlier process left. Leaving stops the
-    runs under way; they go on when the storage is served again. If the storage is taken over by
-    another process, or may soon be because it cannot be reached, everything is cancelled and
-    StaleEpoch is raised.
+    runs under way; they go on when the storage is served again. Calls of `client` raise Closed
+    then. If the storage is taken over by another process, or may soon be because it cannot be
+    reached, everything is cancelled and StaleEpoch is raised.
     """
 
     client: Client
@@ -104,7 +105,7 @@ class Greenroom:
         self._world = world or World()
         for graph in self.graphs.values():
             self.storage.types.declare(graph.declared)
-        self._session = StorageSession(self.storage)
+        self._session = StorageSession(self.storage, closed=Closed)
         self._supervisor: Supervisor | None = None
 
     async def __aenter__(self) -> Self:

@@ -135,7 +135,7 @@ class Supervisor:
     def awake(self, thread_id: str) -> ThreadActor | None:
         """The actor of a thread, if it is awake and has its log at hand."""
         seat = self._seats.get(thread_id)
-        if seat is None or seat.actor is None or not seat.actor.loaded:
+        if self._closed or seat is None or seat.actor is None or not seat.actor.loaded:
             return None
         return seat.actor
 

@@ -41,6 +41,10 @@ async def _in_thread(function: Callable[..., T], *args: Any) -> T:
     return await trio.to_thread.run_sync(function, *args)
 
 
+def _closed() -> Exception:
+    return StorageError("The storage session is closed")
+
+
 class RunBlocking(Protocol):
     """Runs a function that may block, and waits for it."""
 
@@ -98,6 +102,7 @@ class StorageSession:
     `owner`: what a second process is told about this one; by default its process id and host.
     `run_blocking`: how blocking calls are run; by default in threads of the session's own: one that
     writes, and up to 4 that read. A storage that does not block is called on the event loop.
+    `closed`: what is raised to who comes when it has been left; by default a StorageError.
     `stale`: set when somebody else has taken the lease, or may soon because it could not be
     renewed; work must stop then. `why`: the reason. `away`: why storage cannot be reached at the
     moment, if so; commits and reads wait meanwhile. `commit_times`: how long commits took.
@@ -109,8 +114,10 @@ class StorageSession:
         *,
         owner: str | None = None,
         run_blocking: RunBlocking | None = None,
+        closed: Callable[[], Exception] = _closed,
     ) -> None:
         self.storage = storage
+        self.closed = closed
         self.owner = owner or f"process {os.getpid()} on {platform.node()}"
         self.stale = trio.Event()
         self.why: StaleEpoch | None = None
@@ -172,8 +179,7 @@ class StorageSession:
         committed together. Neither the operations nor what their records hold may be changed
         afterwards.
         """
-        if self._closed or self._lease is None:
-            raise StorageError("The storage session is closed")
+        self._check_open()
         commit = Commit(list(operations), self._hurry)
         if not self.storage.blocking:
             self._settle([commit], self._apply([commit]))
@@ -200,8 +206,7 @@ class StorageSession:
         A read of the contract is named as `Storage.get_thread`. Sees every commit that is done. It
         is made again while storage is away; StorageAway once work must stop.
         """
-        if self._closed or self._lease is None:
-            raise StorageError("The storage session is closed")
+        self._check_open()
         name = getattr(function, "__name__", "")
         if getattr(Storage, name, None) is function:  # abstract there: the backend's is meant
             function = getattr(type(self.storage), name)
@@ -216,9 +221,14 @@ class StorageSession:
 
     async def check(self) -> None:
         """Ask storage something. Raises StorageAway at once if it does not answer."""
+        self._check_open()
         if self.away is not None:
             raise self.away
         await self._read(lambda: self.storage.get_assistant(""))
+
+    def _check_open(self) -> None:
+        if self._closed or self._lease is None:
+            raise self.closed()
 
     async def _read(self, reading: Callable[[], T]) -> T:
         return await (self._readers.run(reading) if self._threaded else self._call(reading))

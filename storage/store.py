@@ -25,7 +25,7 @@ from greenroom.graph.vectors import IndexConfig, VectorIndex
 from greenroom.graph.words import text_of, words_of
 from greenroom.graph.world import World, world_of_program
 
-from .contract import Storage, StorageError
+from .contract import Storage
 from .items import checked_key, checked_namespace, fields_of, item_row, prolonged, put_at, time_text
 from .operations import DeleteExpired, DeleteItem, PutItem
 from .queries import ItemQuery, NamespaceQuery
@@ -268,4 +268,4 @@ class StorageStore(BaseStore):
         try:
             return trio.from_thread.run(method, trio_token=self._token)
         except trio.RunFinishedError:
-            raise StorageError("The storage session is closed") from None
+            raise self._session.closed() from None

@@ -343,6 +343,39 @@ async def test_who_waits_when_the_runtime_is_left_is_told(serve: Serve) -> None:
             await call(thread_id, "agent", input=text("x"))
 
 
+async def test_who_asks_when_the_runtime_has_been_left_is_told_whatever_it_is(serve: Serve) -> None:
+    async with serve(chain(a=says("a"))) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        handle = await client.runs.start(thread_id, "agent", input=text("x"), stream_resumable=True)
+        await handle.result()
+        handle = await client.runs.attach(thread_id, handle.run_id)
+        await client.store.put_item(["a"], key="k", value={})
+
+    async def events() -> None:
+        async for _ in handle.events(after=0):
+            pass
+
+    for call in (
+        lambda: client.threads.get(thread_id),
+        lambda: client.threads.get_state(thread_id),
+        lambda: client.threads.get_history(thread_id),
+        lambda: client.threads.search(),
+        lambda: client.threads.update(thread_id, metadata={}),
+        lambda: client.runs.get(thread_id, handle.run_id),
+        lambda: client.runs.list(thread_id),
+        handle.result,
+        events,
+        lambda: client.assistants.get("agent"),
+        lambda: client.assistants.search(),
+        lambda: client.crons.search(),
+        lambda: client.store.get_item(["a"], key="k"),
+        lambda: client.store.put_item(["a"], key="k", value={}),
+        room.check_storage,
+    ):
+        with pytest.raises(Closed):
+            await call()
+
+
 async def test_who_waits_for_a_run_to_stop_is_told_as_well(serve_in_memory: Serve) -> None:
     hold = Shielded()
     told: list[str] = []
