@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 from contextlib import suppress
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import attrs
 import trio
@@ -21,25 +21,22 @@ from greenroom.storage.records import Event, Run
 
 from .errors import Refused
 from .events import SLICE, RunStream, StreamPart
+from .handover import Phase, Reason, after, may_write
 from .logs import current_run
 from .mailbox import Ended, Mailbox
 from .meters import Meters
-from .multitask import Stop
 
 __all__ = [
     "ActiveRun",
     "Failed",
     "Finished",
     "Outcome",
-    "Reason",
     "Stopped",
     "command_of",
     "told_to_stop",
 ]
 
 logger = logging.getLogger(__name__)
-
-Reason = Stop | Literal["timeout"]
 
 
 @attrs.frozen
@@ -72,10 +69,9 @@ class Fenced(Exception):
 class ActiveRun:
     """One run, from its start until its task has ended or is given up on.
 
-    `phase`: `running`; `stopping` once it is told to stop, as its `run` says; `ended` when its task
-    is over; `fenced` when it would not stop and is given up on. Only a running or stopping
-    run can write. `ends_at`: when it is stopped, as it has taken too long. `stored_to`: the
-    position in the stream to which storage has its events.
+    `phase`: see `handover`; how it was told to stop is in its `run`. `ends_at`: when it is stopped,
+    as it has taken too long. `stored_to`: the position in the stream to which storage has its
+    events.
     """
 
     run: Run
@@ -90,7 +86,7 @@ class ActiveRun:
     fresh: bool
     max_kept_events: int
     stored_to: int = 0
-    phase: Literal["running", "stopping", "ended", "fenced"] = "running"
+    phase: Phase = "running"
     ends_at: float = float("inf")
     give_up_at: float = float("inf")
     over: trio.Event = attrs.field(factory=trio.Event)
@@ -106,17 +102,18 @@ class ActiveRun:
         """Cancel the task."""
         self.run = told_to_stop(self.run, reason)
         if self.phase == "running":
-            self.phase, self.give_up_at = "stopping", give_up_at
+            self.give_up_at = give_up_at
             self._scope.cancel()
+        self.phase = after(self.phase, reason)
 
     def fence(self) -> None:
         """Give up on the task: whatever it still does is refused."""
-        self.phase = "fenced"
+        self.phase = after(self.phase, "given up")
         self._scope.cancel()
 
     @property
     def open(self) -> bool:
-        return self.phase in ("running", "stopping")
+        return may_write(self.phase)
 
     async def perform(self) -> None:
         """Carry the run out, in a task of its own, and tell the mailbox how it ended."""
@@ -146,7 +143,7 @@ class ActiveRun:
         if self.phase == "fenced":
             logger.warning("run %s ended after it was given up on", self.run.run_id)
             return
-        self.phase = "ended"
+        self.phase = after(self.phase, "joined")
         self.mailbox.put(Ended(self, outcome))
 
     def _job(self) -> Job:

@@ -4,17 +4,22 @@ DESIGN's.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, Literal, get_args
 
 import attrs
 
-__all__ = ["DEFAULT_STRATEGY", "STRATEGIES", "Admission", "Stop", "Strategy", "admit"]
+__all__ = ["DEFAULT_STRATEGY", "STRATEGIES", "Admission", "Stop", "Strategy", "Traffic", "admit"]
 
 Strategy = Literal["reject", "enqueue", "interrupt", "rollback"]
 STRATEGIES: Final[tuple[str, ...]] = get_args(Strategy)
 DEFAULT_STRATEGY: Final[Strategy] = "enqueue"
 
 Stop = Literal["interrupt", "rollback"]
+
+# What a run finds on its thread: nothing (a paused thread has nothing to do either), runs that
+# wait, or one under way, which may have been told to stop.
+Traffic = Literal["none", "waiting", "under way"]
 
 
 @attrs.frozen
@@ -25,18 +30,29 @@ class Admission:
     those queued are ended first, or None to let them be.
     """
 
-    accepted: bool
+    accepted: bool = True
     stop: Stop | None = None
 
 
-def admit(strategy: Strategy, *, busy: bool) -> Admission:
-    """Decide about a run. `busy`: a run is under way or queued; a paused thread is not busy."""
-    if not busy:
-        return Admission(accepted=True)
-    match strategy:
-        case "reject":
-            return Admission(accepted=False)
-        case "enqueue":
-            return Admission(accepted=True)
-        case "interrupt" | "rollback":
-            return Admission(accepted=True, stop=strategy)
+_LET_IN: Final = Admission()
+_REFUSE: Final = Admission(accepted=False)
+
+_TABLE: Final[Mapping[tuple[Strategy, Traffic], Admission]] = {
+    ("reject", "none"): _LET_IN,
+    ("reject", "waiting"): _REFUSE,
+    ("reject", "under way"): _REFUSE,
+    ("enqueue", "none"): _LET_IN,
+    ("enqueue", "waiting"): _LET_IN,
+    ("enqueue", "under way"): _LET_IN,
+    ("interrupt", "none"): _LET_IN,
+    ("interrupt", "waiting"): Admission(stop="interrupt"),
+    ("interrupt", "under way"): Admission(stop="interrupt"),
+    ("rollback", "none"): _LET_IN,
+    ("rollback", "waiting"): Admission(stop="rollback"),
+    ("rollback", "under way"): Admission(stop="rollback"),
+}
+
+
+def admit(strategy: Strategy, traffic: Traffic) -> Admission:
+    """Decide about a run."""
+    return _TABLE[strategy, traffic]

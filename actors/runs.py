@@ -14,11 +14,12 @@ from greenroom.storage.operations import AppendLog, InsertThread, Operation, Put
 from greenroom.storage.operations import DeleteRun as DropRun
 from greenroom.storage.records import Run, RunStatus
 
-from .active import ActiveRun, Failed, Finished, Outcome, Reason, Stopped, told_to_stop
+from .active import ActiveRun, Failed, Finished, Outcome, Stopped, told_to_stop
 from .errors import Conflict, GreenroomError, NotFound, TooMany
 from .events import RunStream
+from .handover import Reason
 from .mailbox import Accepted, Cancel, DeleteRun, Mailbox, Submit
-from .multitask import Stop, admit
+from .multitask import Stop, Traffic, admit
 from .queue import RunQueue
 from .remote import going_on
 from .state import ThreadState, error_view
@@ -59,6 +60,12 @@ class ThreadRuns:
     def busy(self) -> bool:
         return self.active is not None or bool(self.queue)
 
+    @property
+    def _traffic(self) -> Traffic:
+        if self.active is not None:
+            return "under way"
+        return "waiting" if self.queue else "none"
+
     def _unfinished(self) -> Iterator[Run]:
         if self.active is not None:
             yield self.active.run
@@ -91,7 +98,7 @@ class ThreadRuns:
             raise NotFound(f"Thread {state.thread_id!r} not found")
         if any(run.kwargs["temporary"] for run in self._unfinished()):
             raise Conflict(f"Thread {state.thread_id!r} is of one run, and is deleted with it")
-        admission = admit(message.strategy, busy=self.busy)
+        admission = admit(message.strategy, self._traffic)
         full = self.busy and len(self.queue) >= self.house.max_queued_runs
         outcome = "accepted" if admission.accepted and not full else "refused"
         self.house.meters.admissions[message.strategy, outcome] += 1
