@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any, cast
 
@@ -13,14 +13,14 @@ import trio
 from greenroom.graph import BaseStore, Command, CompiledStateGraph, RunnableConfig, Send
 from greenroom.graph.address import Address
 from greenroom.graph.checkpoint import Checkpoint, PendingWrites, Saved
-from greenroom.graph.job import Finish, Job
+from greenroom.graph.job import Finish, Job, TakeIn
 from greenroom.graph.world import World
 from greenroom.storage import StaleEpoch, StorageError, StorageSession, ThreadLog
-from greenroom.storage.operations import AppendEvents, Operation, TrimEvents
-from greenroom.storage.records import Event, Run
+from greenroom.storage.operations import Operation, PutRun
+from greenroom.storage.records import Run
 
 from .errors import Refused
-from .events import SLICE, RunStream, StreamPart
+from .events import RunStream
 from .handover import Phase, Reason, after, may_write
 from .logs import current_run
 from .mailbox import Ended, Mailbox
@@ -70,8 +70,10 @@ class ActiveRun:
     """One run, from its start until its task has ended or is given up on.
 
     `phase`: see `handover`; how it was told to stop is in its `run`. `ends_at`: when it is stopped,
-    as it has taken too long. `stored_to`: the position in the stream to which storage has its
-    events.
+    as it has taken too long. `members`: the runs that are part of it, by id; `unstored`: those
+    whose input is in no record of the log yet. `streams`: its own, and then theirs. `boundary`:
+    called at each super-step boundary while it may take runs in, with itself and with what takes an
+    input in.
     """
 
     run: Run
@@ -79,24 +81,47 @@ class ActiveRun:
     session: StorageSession
     store: BaseStore
     log: ThreadLog
-    stream: RunStream
+    streams: list[RunStream]
     world: World
     mailbox: Mailbox
     meters: Meters
     fresh: bool
-    max_kept_events: int
-    stored_to: int = 0
+    boundary: Callable[[ActiveRun, TakeIn], None]
+    members: dict[str, Run]
+    unstored: set[str] = attrs.field(factory=set)
     phase: Phase = "running"
     ends_at: float = float("inf")
     give_up_at: float = float("inf")
     over: trio.Event = attrs.field(factory=trio.Event)
     _scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
-    _untrimmed: int = 0
+    _closed: bool = False  # to runs that would become part of it
+
+    @property
+    def stream(self) -> RunStream:
+        return self.streams[0]
 
     @property
     def deadline(self) -> float:
         """When it must be stopped or, if it was, given up on."""
         return self.ends_at if self.phase == "running" else self.give_up_at
+
+    def has(self, run_id: str) -> bool:
+        """Whether that is this run, or part of it."""
+        return run_id == self.run.run_id or run_id in self.members
+
+    def let_in(self, member: Run, stream: RunStream) -> None:
+        """A run becomes part of this one, as it starts or at a boundary."""
+        self.members[member.run_id] = member
+        self.streams.append(stream)
+
+    def let_out(self, run_id: str) -> Run | None:
+        """A run is part of this one no longer, if it was."""
+        self.streams = [one for one in self.streams if one.run_id != run_id]
+        return self.members.pop(run_id, None)
+
+    def close(self) -> None:
+        """Let no more runs in, as it is about to be told to stop."""
+        self._closed = True
 
     def cut_short(self, reason: Reason, give_up_at: float) -> None:
         """Cancel the task."""
@@ -122,8 +147,11 @@ class ActiveRun:
         try:
             with self._scope:
                 self.stream.begin(self.run)
+                for stream in self.streams[1:]:
+                    stream.begin(self.members[stream.run_id], self.run)
                 finish = await self.graph.perform(self._job())
-                self.stream.come_to(finish.values)
+                for stream in self.streams:
+                    stream.come_to(finish.values)
                 outcome = Finished(finish)
         except StaleEpoch:
             # The run is another process's now, and the runtime is about to be left.
@@ -165,7 +193,12 @@ class ActiveRun:
             bound=self.run.bound,
             metadata=checkpoint_metadata(self.run),
             store=self.store if self.graph.store is None else None,
+            boundary=self._at_boundary,
         )
+
+    def _at_boundary(self, take_in: TakeIn) -> None:
+        if self.phase == "running" and not self._closed:
+            self.boundary(self, take_in)
 
     # What it leaves behind.
 
@@ -174,33 +207,14 @@ class ActiveRun:
         self.log.hand_over(self.unkept_events())
 
     def unkept_events(self, *, last: bool = False) -> list[Operation]:
-        """The events of a resumable run that storage has not got yet, and from time to time what
-        deletes those beyond its maximum. `last`: there will be no more."""
-        parts = self.stream.to_keep(self.stored_to) if self.stream.resumable else []
-        self.stored_to = self.stream.position
-        operations: list[Operation] = []
-        if parts:
-            operations.append(AppendEvents(tuple(map(self._kept, parts))))
-            self._untrimmed += len(parts)
-        # An earlier process may have left some.
-        may_be_many = self.run.attempt > 1 or self.stored_to > self.max_kept_events
-        due = 1 if last else self.max_kept_events / 10
-        if self._untrimmed >= due and may_be_many:
-            limit = max(self._untrimmed, SLICE)
-            operations.append(
-                TrimEvents(self.run.thread_id, self.run.run_id, self.max_kept_events, limit)
-            )
-            self._untrimmed = 0
-        return operations
-
-    def _kept(self, part: StreamPart) -> Event:
-        return Event(
-            thread_id=self.run.thread_id,
-            event_id=part.id,
-            run_id=self.run.run_id,
-            name=part.event,
-            data=part.json,
-        )
+        """What storage has not got yet of the events of resumable runs. `last`: there will be no
+        more."""
+        carried_on = self.run.attempt > 1
+        return [
+            operation
+            for stream in self.streams
+            for operation in stream.unkept(carried_on=carried_on, last=last)
+        ]
 
     def check_fence(self) -> None:
         if not self.open:
@@ -223,8 +237,14 @@ class RunLog:
         return await self.active.log.history(ns, before=before, limit=limit)
 
     def append(self, record: Checkpoint | PendingWrites) -> None:
-        self.active.check_fence()
-        self.active.log.append(record)
+        active = self.active
+        active.check_fence()
+        active.log.append(record)
+        if active.unstored:
+            # What was taken in is in this record: storage has both or neither.
+            taken = [active.members[ident] for ident in active.unstored if ident in active.members]
+            active.log.accompany([PutRun(run) for run in taken])
+            active.unstored.clear()
 
     def hand_over(self) -> None:
         self.active.check_fence()
@@ -236,21 +256,24 @@ class RunLog:
 
 @attrs.frozen
 class RunSink:
-    """The run's stream, for as long as the run may emit to it."""
+    """The streams of the run and its members, for as long as the run may emit to them."""
 
     active: ActiveRun
 
     @property
     def modes(self) -> Collection[str]:
-        return self.active.stream.modes
+        own, *others = self.active.streams
+        return own.modes if not others else {mode for one in (own, *others) for mode in one.modes}
 
     @property
     def subgraphs(self) -> bool:
-        return self.active.stream.subgraphs
+        return any(stream.subgraphs for stream in self.active.streams)
 
     def emit(self, mode: str, ns: tuple[str, ...], data: Any) -> None:
         if self.active.open:
-            self.active.stream.emit(mode, ns, data)
+            for stream in self.active.streams:
+                if mode in stream.modes and (stream.subgraphs or not ns):
+                    stream.emit(mode, ns, data)
 
 
 def told_to_stop(run: Run, reason: Reason) -> Run:

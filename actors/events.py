@@ -13,10 +13,12 @@ import trio
 
 from greenroom.graph.stream import STREAM_MODES
 from greenroom.storage.codec import to_json
-from greenroom.storage.records import Run
+from greenroom.storage.operations import AppendEvents, Operation, TrimEvents
+from greenroom.storage.records import Event, Run
 
 from .chain_events import NEEDED, ChainEvents
 from .feeds import MOST_WAITING, Feeds, far_behind
+from .joining import HOST
 from .views import debug_event, interrupt_event, task_event
 from .wire_messages import MessageEvents
 
@@ -71,7 +73,9 @@ class RunStream:
     Events are recorded if somebody follows or the run is resumable, and passed on to those who
     follow the thread; nobody pays for events that nobody reads. `parts` holds the newest: as many
     as are kept of a run, and as a reader may be behind. Each has a position, from 0 on, which it
-    has still when those before it are gone.
+    has still when those before it are gone; `stored_to` is the one to which storage has them.
+    `hosted`: the run is part of another, whose events these are too; those who follow the thread
+    get them once.
     """
 
     def __init__(
@@ -86,12 +90,16 @@ class RunStream:
         feeds: Feeds,
         run: Run,
     ) -> None:
+        self.run_id = run.run_id
         self.subgraphs = subgraphs
         self.resumable = resumable
+        self.hosted = False
         self.parts: list[StreamPart] = []
         self.ended = trio.Event()
         self.result: Any = None
         self.error: Exception | None = None
+        self.stored_to = 0
+        self._untrimmed = 0
         self._ids = ids
         self._max_kept = max_kept
         self._most = max(max_kept, MOST_WAITING)
@@ -123,9 +131,12 @@ class RunStream:
         for name, shown in self._messages.of(*data):
             self.publish("|".join((name, *ns)), shown)
 
-    def begin(self, run: Run) -> None:
-        """The run starts."""
-        self.publish("metadata", {"run_id": run.run_id, "attempt": run.attempt})
+    def begin(self, run: Run, host: Run | None = None) -> None:
+        """The run starts, or its host does, or it becomes part of it."""
+        self.hosted = host is not None
+        about = {} if host is None else {HOST: host.run_id}
+        attempt = (host or run).attempt
+        self.publish("metadata", {"run_id": run.run_id, "attempt": attempt, **about})
         if self._chain is not None:
             self.publish("events", self._chain.began(run.kwargs["input"]))
 
@@ -144,7 +155,8 @@ class RunStream:
                 del self.parts[:SLICE]
                 self._gone += SLICE
             self._wake()
-        self._feeds.put(self._thread_id, part)
+        if not self.hosted:
+            self._feeds.put(self._thread_id, part)
 
     def end(self, result: Any) -> None:
         """The run is over, and its end is durable."""
@@ -172,9 +184,33 @@ class RunStream:
         """That of the first event with an id above `event_id`, of those that are there."""
         return self._gone + bisect_right(self.parts, event_id, key=attrgetter("id"))
 
-    def to_keep(self, start: int) -> list[StreamPart]:
-        """Those from position `start` on, as far as they are to be kept."""
-        return self.parts[max(start - self._gone, 0) :][-self._max_kept :]
+    def unkept(self, *, carried_on: bool, last: bool) -> list[Operation]:
+        """What stores the events that storage has not got yet, of a resumable run, and from time to
+        time deletes those beyond its maximum. `carried_on`: an earlier process may have left some.
+        `last`: there will be no more."""
+        if not self.resumable:
+            return []
+        new = self.parts[max(self.stored_to - self._gone, 0) :][-self._max_kept :]
+        self.stored_to = self.position
+        operations: list[Operation] = []
+        if new:
+            operations.append(AppendEvents(tuple(map(self._kept, new))))
+            self._untrimmed += len(new)
+        due = 1 if last else self._max_kept / 10
+        if self._untrimmed >= due and (carried_on or self.stored_to > self._max_kept):
+            limit = max(self._untrimmed, SLICE)
+            operations.append(TrimEvents(self._thread_id, self.run_id, self._max_kept, limit))
+            self._untrimmed = 0
+        return operations
+
+    def _kept(self, part: StreamPart) -> Event:
+        return Event(
+            thread_id=self._thread_id,
+            event_id=part.id,
+            run_id=self.run_id,
+            name=part.event,
+            data=part.json,
+        )
 
     async def follow(self, start: int) -> AsyncGenerator[list[StreamPart], None]:
         """Everything from position `start` on, as it comes; ends with the run. Raises Closed where
@@ -193,7 +229,7 @@ class RunStream:
                 await self._changed.wait()
 
     def _is_read(self) -> bool:
-        return self._recording or self._feeds.followed(self._thread_id)
+        return self._recording or (not self.hosted and self._feeds.followed(self._thread_id))
 
     def _close(self) -> None:
         self.ended.set()

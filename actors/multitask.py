@@ -11,7 +11,7 @@ import attrs
 
 __all__ = ["DEFAULT_STRATEGY", "STRATEGIES", "Admission", "Stop", "Strategy", "Traffic", "admit"]
 
-Strategy = Literal["reject", "enqueue", "interrupt", "rollback"]
+Strategy = Literal["reject", "enqueue", "interrupt", "rollback", "merge", "debounce", "steer"]
 STRATEGIES: Final[tuple[str, ...]] = get_args(Strategy)
 DEFAULT_STRATEGY: Final[Strategy] = "enqueue"
 
@@ -37,22 +37,21 @@ class Admission:
 _LET_IN: Final = Admission()
 _REFUSE: Final = Admission(accepted=False)
 
-_TABLE: Final[Mapping[tuple[Strategy, Traffic], Admission]] = {
-    ("reject", "none"): _LET_IN,
-    ("reject", "waiting"): _REFUSE,
-    ("reject", "under way"): _REFUSE,
-    ("enqueue", "none"): _LET_IN,
-    ("enqueue", "waiting"): _LET_IN,
-    ("enqueue", "under way"): _LET_IN,
-    ("interrupt", "none"): _LET_IN,
-    ("interrupt", "waiting"): Admission(stop="interrupt"),
-    ("interrupt", "under way"): Admission(stop="interrupt"),
-    ("rollback", "none"): _LET_IN,
-    ("rollback", "waiting"): Admission(stop="rollback"),
-    ("rollback", "under way"): Admission(stop="rollback"),
+_INTERRUPT: Final = Admission(stop="interrupt")
+_ROLL_BACK: Final = Admission(stop="rollback")
+
+# What becomes of runs that are let in and wait, `joining` says.
+_TABLE: Final[Mapping[Strategy, Mapping[Traffic, Admission]]] = {
+    "reject": {"none": _LET_IN, "waiting": _REFUSE, "under way": _REFUSE},
+    "enqueue": {"none": _LET_IN, "waiting": _LET_IN, "under way": _LET_IN},
+    "merge": {"none": _LET_IN, "waiting": _LET_IN, "under way": _LET_IN},
+    "debounce": {"none": _LET_IN, "waiting": _LET_IN, "under way": _LET_IN},
+    "steer": {"none": _LET_IN, "waiting": _LET_IN, "under way": _LET_IN},
+    "interrupt": {"none": _LET_IN, "waiting": _INTERRUPT, "under way": _INTERRUPT},
+    "rollback": {"none": _LET_IN, "waiting": _ROLL_BACK, "under way": _ROLL_BACK},
 }
 
 
 def admit(strategy: Strategy, traffic: Traffic) -> Admission:
     """Decide about a run."""
-    return _TABLE[strategy, traffic]
+    return _TABLE[strategy][traffic]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import takewhile
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -10,14 +11,14 @@ import attrs
 
 from greenroom.storage.records import Run
 
-from .timers import is_delayed
+from .joining import due_times, is_to_wait, merges, steers
 
 if TYPE_CHECKING:
     from .supervisor import Supervisor
 
 __all__ = ["RunQueue", "in_turn"]
 
-_due = attrgetter("created_at")
+_seq = attrgetter("seq")
 
 
 @attrs.define(eq=False)
@@ -28,15 +29,13 @@ class RunQueue:
 
     house: Supervisor
     _runs: list[Run] = attrs.field(factory=list)
-    _delayed: set[str] = attrs.field(init=False, factory=set)  # ids of those without a place yet
+    _delayed: dict[str, str] = attrs.field(init=False, factory=dict)  # when they are due, by id
 
     @classmethod
     def of(cls, house: Supervisor, left: Sequence[Run]) -> RunQueue:
         """The runs that an earlier actor or process left, in order of arrival."""
-        queue = cls(house, in_turn(left))
-        now = house.world.timestamp()
-        queue._delayed = {run.run_id for run in left if is_delayed(run, now)}
-        queue.set_alarm()
+        queue = cls(house)
+        queue.put_back(left)
         return queue
 
     def __len__(self) -> int:
@@ -49,23 +48,41 @@ class RunQueue:
         """A run has arrived."""
         self.let_in_due()
         self._runs.append(run)
-        if is_delayed(run, self.house.world.timestamp()):
-            self._delayed.add(run.run_id)
+        if is_to_wait(run):
+            self._look()
             self.set_alarm()
+
+    def put_back(self, runs: Sequence[Run]) -> None:
+        """Runs that wait again, among the others as if they had never been away."""
+        self._runs = sorted([*self._runs, *runs], key=_seq)
+        self._runs = in_turn(self._runs, self._due())
+        self._look()
+        self.set_alarm()
 
     def replace(self, runs: Sequence[Run]) -> None:
         """The runs of the queue, in their order, as they are now."""
         self._runs[:] = runs
 
-    def next(self) -> Run | None:
-        """The run whose turn it is, taken out: one that was told to stop before all others."""
+    def next(self) -> list[Run]:
+        """The run whose turn it is, with those behind it that it becomes one with, taken out; empty
+        if there is none. One that was told to stop comes before all others, and alone."""
         self.let_in_due()
-        stopped = (run for run in self._runs if run.stop is not None)
-        ready = (run for run in self._runs if run.run_id not in self._delayed)
-        run = next(stopped, None) or next(ready, None)
-        if run is not None:
+        stopped = next((run for run in self._runs if run.stop is not None), None)
+        if stopped is not None:
+            self._runs.remove(stopped)
+            return [stopped]
+        ready = self._ready()
+        group = [*ready[:1], *takewhile(lambda run: self._together(ready[0], run), ready[1:])]
+        for run in group:
             self._runs.remove(run)
-        return run
+        return group
+
+    def steering(self, host: Run) -> list[Run]:
+        """Those that may become part of the run under way, in the order of their turns."""
+        if not any(run.multitask_strategy == "steer" for run in self._runs):
+            return []
+        self.let_in_due()
+        return [run for run in self._ready() if steers(host, run) and self._has_turns(run)]
 
     def remove(self, run_id: str) -> Run | None:
         """The run of that id, taken out."""
@@ -81,9 +98,9 @@ class RunQueue:
         """Give the runs that are due their place behind those that have come meanwhile."""
         if not self._delayed:
             return
-        now = self.house.world.timestamp()
-        late = sorted(self._late(), key=_due)
-        self._delayed = {run.run_id for run in late if is_delayed(run, now)}
+        due = self._delayed
+        late = sorted((run for run in self._runs if run.run_id in due), key=lambda r: due[r.run_id])
+        self._look()
         for run in late:
             if run.stop is None and run.run_id not in self._delayed:
                 self._runs.remove(run)
@@ -91,23 +108,43 @@ class RunQueue:
 
     def set_alarm(self) -> None:
         """Have the thread told when the first delayed run is due."""
-        if late := self._late():
-            self.house.alarms.set(min(late, key=_due))
+        late = [run for run in self._runs if run.run_id in self._delayed]
+        if late:
+            self.house.alarms.set(late[0].thread_id, min(self._delayed[r.run_id] for r in late))
 
-    def _late(self) -> list[Run]:
-        return [run for run in self._runs if run.run_id in self._delayed]
+    def _look(self) -> None:
+        """Which runs are not due yet: one that is may have to wait on for another that has come."""
+        now = self.house.world.timestamp()
+        self._delayed = {ident: due for ident, due in self._due().items() if due > now}
+
+    def _due(self) -> dict[str, str]:
+        return due_times(self._runs, self._together)
+
+    def _ready(self) -> list[Run]:
+        return [run for run in self._runs if run.run_id not in self._delayed]
+
+    def _together(self, first: Run, second: Run) -> bool:
+        return merges(first, second) and self._has_turns(first)
+
+    def _has_turns(self, run: Run) -> bool:
+        """Whether the run's graph has a state that an input becomes part of."""
+        graph = self.house.graphs.get(run.metadata["graph_id"])
+        return graph is not None and not graph.topology.is_function
 
 
-def in_turn(runs: Sequence[Run]) -> list[Run]:
+def in_turn(runs: Sequence[Run], due: Mapping[str, str]) -> list[Run]:
     """Unfinished runs of a thread, given in order of arrival, in the order in which they start: one
-    that was to start later comes behind those that had come before it was due."""
-    late = [run for run in runs if "after_seconds" in run.kwargs and run.attempt == 0]
-    order = [run for run in runs if run not in late]
-    for run in sorted(late, key=_due):
+    that was to start later comes behind those that had come before it was due. `due`: when those
+    are that have not started, by id.
+    """
+    when = {run.run_id: due.get(run.run_id, run.created_at) for run in runs}
+    late = [run for run in runs if run.run_id in due]
+    order = [run for run in runs if run.run_id not in due]
+    for run in sorted(late, key=lambda run: when[run.run_id]):
         came_later = (
             at
             for at, other in enumerate(order)
-            if other.attempt == 0 and other.created_at > run.created_at
+            if other.attempt == 0 and when[other.run_id] > when[run.run_id]
         )
         order.insert(next(came_later, len(order)), run)
     return order

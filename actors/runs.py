@@ -8,22 +8,32 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import trio
 
+from greenroom.graph.job import TakeIn
 from greenroom.graph.resume import waiting
 from greenroom.storage import Storage
-from greenroom.storage.operations import AppendLog, InsertThread, Operation, PutPost, PutRun
+from greenroom.storage.operations import AppendLog, InsertThread, PutRun
 from greenroom.storage.operations import DeleteRun as DropRun
 from greenroom.storage.records import Run, RunStatus
 
-from .active import ActiveRun, Failed, Finished, Outcome, Stopped, told_to_stop
-from .errors import Conflict, GreenroomError, NotFound, TooMany
+from .active import (
+    ActiveRun,
+    Failed,
+    Finished,
+    Outcome,
+    Stopped,
+    checkpoint_metadata,
+    told_to_stop,
+)
+from .ends import RunEnds
+from .errors import Conflict, GreenroomError, Invalid, NotFound, TooMany
 from .events import RunStream
 from .handover import Reason
+from .joining import alone, host_of, part_of, without_host
 from .mailbox import Accepted, Cancel, DeleteRun, Mailbox, Submit
 from .multitask import Stop, Traffic, admit
 from .queue import RunQueue
 from .remote import going_on
 from .state import ThreadState, error_view
-from .webhooks import outcome
 
 if TYPE_CHECKING:
     from .supervisor import Supervisor
@@ -38,7 +48,8 @@ class ThreadRuns:
     """The queue of a thread, its run under way, and the strict hand-over between them.
 
     `queue`: runs that wait; those that a strategy has told to `stop` end without a
-    start. `streams`: of the run under way and of those that wait.
+    start. `members`: those that are part of the run under way, and end when it does. `streams`: of
+    all of these.
     """
 
     state: ThreadState
@@ -46,11 +57,17 @@ class ThreadRuns:
     streams: dict[str, RunStream]
     queue: RunQueue
     last_seq: int
+    members: dict[str, Run]
+    ends: RunEnds = attrs.field(init=False)
     active: ActiveRun | None = None
     _deleting: dict[str, list[DeleteRun]] = attrs.field(factory=dict)
     _stopped_at: float | None = attrs.field(init=False, default=None)
     # Runs that an earlier actor or process left.
     _left: set[str] = attrs.field(init=False, factory=set)
+
+    @ends.default
+    def _ends(self) -> RunEnds:
+        return RunEnds(self.state, self.streams)
 
     @property
     def house(self) -> Supervisor:
@@ -61,6 +78,11 @@ class ThreadRuns:
         return self.active is not None or bool(self.queue)
 
     @property
+    def waiting(self) -> int:
+        """How many runs wait for their turn, or for the one that they are part of."""
+        return len(self.queue) + len(self.members)
+
+    @property
     def _traffic(self) -> Traffic:
         if self.active is not None:
             return "under way"
@@ -69,6 +91,7 @@ class ThreadRuns:
     def _unfinished(self) -> Iterator[Run]:
         if self.active is not None:
             yield self.active.run
+        yield from self.members.values()
         yield from self.queue
 
     def take_up(self, past: Sequence[tuple[str, Run | None]]) -> None:
@@ -76,8 +99,8 @@ class ThreadRuns:
 
         `past`: the runs that streams were left of by an actor that crashed, as storage has them.
         """
-        left = self._left = {run.run_id for run in self.queue}
-        for waits in self.queue:
+        left = self._left = {run.run_id for run in self._unfinished()}
+        for waits in self._unfinished():
             self.streams.setdefault(waits.run_id, self._stream(waits, follow=False))
         for run_id, run in past:
             if run_id in left:
@@ -98,17 +121,20 @@ class ThreadRuns:
             raise NotFound(f"Thread {state.thread_id!r} not found")
         if any(run.kwargs["temporary"] for run in self._unfinished()):
             raise Conflict(f"Thread {state.thread_id!r} is of one run, and is deleted with it")
-        admission = admit(message.strategy, self._traffic)
-        full = self.busy and len(self.queue) >= self.house.max_queued_runs
+        strategy = message.strategy
+        if strategy == "debounce" and "after_seconds" not in message.run.kwargs:
+            raise Invalid("after_seconds: missing; multitask_strategy 'debounce' needs it")
+        admission = admit(strategy, self._traffic)
+        full = self.busy and self.waiting >= self.house.max_queued_runs
         outcome = "accepted" if admission.accepted and not full else "refused"
-        self.house.meters.admissions[message.strategy, outcome] += 1
+        self.house.meters.admissions[strategy, outcome] += 1
         if not admission.accepted:
             raise Conflict(
                 f"Thread {state.thread_id!r} has a run in flight and multitask_strategy is 'reject'"
             )
         if full:
             raise TooMany(
-                f"Thread {state.thread_id!r} has {len(self.queue)} runs waiting; "
+                f"Thread {state.thread_id!r} has {self.waiting} runs waiting; "
                 f"at most {self.house.max_queued_runs} may"
             )
         run = going_on(message.run, message.answers, state.log.head)
@@ -116,15 +142,20 @@ class ThreadRuns:
             run,
             seq=self.last_seq + 1,
             bound=self._bound(run),
-            metadata={**message.below, **thread.metadata, **run.metadata},
+            metadata=without_host({**message.below, **thread.metadata, **run.metadata}),
         )
         asked = {key: run.metadata[key] for key in ("graph_id", "assistant_id")}
         insert = [InsertThread(thread)] if state.thread is None else []
         queue: list[Run] = []
         stopped: list[Run] = []
         if admission.stop is not None:
+            stopped = self._active_told_to_stop(admission.stop)
             queue = [told_to_stop(waits, admission.stop) for waits in self.queue]
-            stopped = [*queue, *self._active_told_to_stop(admission.stop)]
+            if admission.stop == "rollback":  # else they end as their host does
+                for member in self.members.values():
+                    self.members[member.run_id] = told_to_stop(member, "rollback")
+                stopped += self.members.values()
+            stopped += queue
         busy = attrs.evolve(
             thread,
             status="busy",
@@ -165,11 +196,13 @@ class ThreadRuns:
 
     async def start_next(self) -> None:
         """If nothing is under way: end the runs that were told to stop, then start the oldest."""
-        while self.active is None and (run := self.queue.next()) is not None:
-            if run.stop is not None:
-                await self._end(run, Stopped())
+        while self.active is None and (group := self.queue.next()):
+            if group[0].stop is not None:
+                await self._end(group[0], Stopped())
+            elif len(group) > 1:
+                await self._merge(group)
             else:
-                await self._start(run)
+                await self._start(group[0])
 
     async def start_due(self) -> None:
         """Start a run whose time has come, or give it its place in the queue."""
@@ -177,20 +210,40 @@ class ThreadRuns:
         self.queue.let_in_due()
         self.queue.set_alarm()  # it may be due a moment later than was thought
 
-    async def _start(self, run: Run) -> None:
+    async def _merge(self, runs: Sequence[Run]) -> None:
+        """Start the last of runs that become one, with the inputs of all. An input that the state
+        cannot take is left to its run, which fails by itself when its turn comes."""
+        first_seq = self.state.log.next_seq
+        taken: list[Run] = []
+        for run in runs:
+            if await self.state.take_in(run) is not None:
+                break
+            taken.append(run)
+        *others, host = taken or runs[:1]
+        self.queue.put_back(runs[len(others) + 1 :])
+        self.members |= {run.run_id: part_of(host, run) for run in others}
+        await self._start(host, first_seq if taken else None)
+
+    async def _start(self, run: Run, taken_in_at: int | None = None) -> None:
+        """`taken_in_at`: where the log has its input and those of its members, if it has."""
         log = self.state.log
         head = log.head.checkpoint.id if log.head is not None else None
         again = run.attempt > 0
         # The start goes with the run's first records, unless it must be known before: a run that
         # takes the process down is counted first, and `exit` has no records until the end.
-        at_once = run.run_id in self._left or run.kwargs["durability"] == "exit"
+        # Whoever is part of it must be known to be, together with what became of its input.
+        at_once = (
+            run.run_id in self._left
+            or run.kwargs["durability"] == "exit"
+            or taken_in_at is not None
+        )
         started = attrs.evolve(
             run,
             status="running",
             attempt=run.attempt + 1,
             stalled=run.stalled + 1 if again and run.started_from == head else 1,
             started_from=head,
-            first_log_seq=run.first_log_seq if again else log.next_seq,
+            first_log_seq=run.first_log_seq if again else taken_in_at or log.next_seq,
             updated_at=self.state.now(),
         )
         try:
@@ -200,26 +253,29 @@ class ThreadRuns:
                     f"The run was started {MAX_STALLED_STARTS} times without getting a step further"
                 )
         except GreenroomError as error:
-            await self._close(run, "error", error=error)
+            await self._close([run, *self._let_go(run)], "error", error=error)
             return
         if at_once:
-            await self.state.commit([PutRun(started)])
+            joined = self.members.values() if taken_in_at is not None else ()
+            await self.state.commit([PutRun(started), *map(PutRun, joined), *log.take()])
         else:
             log.precede(PutRun(started))
-        stream = self.streams[run.run_id]
+        streams = [self.streams[ident] for ident in (run.run_id, *self.members)]
+        for stream in streams:
+            await self._find_stored(stream)
         self.active = ActiveRun(
             run=started,
             graph=graph,
             session=self.house.session,
             store=self.house.store,
             log=log,
-            stream=stream,
+            streams=streams,
+            members=self.members,
             world=self.house.world,
             mailbox=self.mailbox,
             meters=self.house.meters,
             fresh=started.first_log_seq == log.next_seq,
-            max_kept_events=self.house.max_kept_events,
-            stored_to=await self._stored_to(run, stream),
+            boundary=self._steer,
             ends_at=trio.current_time() + self.house.run_timeout,
         )
         self.house.start_run(self.active)
@@ -227,49 +283,74 @@ class ThreadRuns:
             self.house.meters.hand_overs.add(trio.current_time() - self._stopped_at)
             self._stopped_at = None
 
-    async def _stored_to(self, run: Run, stream: RunStream) -> int:
+    async def _find_stored(self, stream: RunStream) -> None:
         """Where in its stream a run goes on storing events: it may have begun with an actor that
         crashed, and storage has what was handed over before."""
         if not (stream.resumable and stream.parts):
-            return 0
+            return
         last = stream.parts[0].id - 1
         while found := await self.house.session.read(
-            Storage.read_events, run.thread_id, run.run_id, after=last
+            Storage.read_events, self.state.thread_id, stream.run_id, after=last
         ):
             last = found[-1].event_id
-        return stream.position_after(last)
+        stream.stored_to = stream.position_after(last)
+
+    def _steer(self, active: ActiveRun, take_in: TakeIn) -> None:
+        """The run under way is between two super-steps: runs that wait to steer it become part of
+        it. Called by its task."""
+        for run in self.queue.steering(active.run):
+            member = part_of(active.run, run)
+            active.let_in(member, self.streams[run.run_id])
+            active.unstored.add(run.run_id)
+            try:
+                take_in(run.kwargs["input"], checkpoint_metadata(run))
+            except Exception:  # it fails by itself when its turn comes
+                active.unstored.discard(run.run_id)
+                active.let_out(run.run_id)
+                continue
+            self.queue.remove(run.run_id)
+            self.streams[run.run_id].begin(member, active.run)
 
     # Runs are stopped.
 
     async def cancel(self, message: Cancel) -> None:
-        """Stop a run that is under way or queued; NotFound for any other."""
+        """Stop a run that is under way or queued; NotFound for any other. One that is part of
+        another cannot be stopped without it."""
         run: Run | None
-        active = self.active
-        if active is not None and active.run.run_id == message.run_id and message.only != "pending":
-            stream = active.stream
+        active, run_id = self.active, message.run_id
+        if active is not None and message.only != "pending" and active.has(run_id):
+            if run_id in self.members and message.action == "rollback":
+                raise Conflict(
+                    f"Run {run_id!r} is answered by run {active.run.run_id!r}, and can be rolled "
+                    "back with that only"
+                )
+            stream = self.streams[run_id]
             await self.state.commit([*map(PutRun, self._active_told_to_stop(message.action))])
             self.stop_active(message.action)
         else:
-            run = self.queue.remove(message.run_id) if message.only != "running" else None
+            run = self.queue.remove(run_id) if message.only != "running" else None
             if run is None:
-                raise NotFound(f"Run {message.run_id!r} is neither queued nor running")
+                raise NotFound(f"Run {run_id!r} is neither queued nor running")
             stream = self.streams[run.run_id]
             if message.action == "rollback":
-                await self._remove(run)
+                await self.ends.remove([run], busy=self.busy)
             else:
-                await self._close(run, "interrupted")
+                await self._close([run], "interrupted")
         message.reply.send(stream.ended)
 
     async def delete(self, message: DeleteRun) -> None:
-        """Delete a run; the reply to one that is under way waits until it has stopped."""
+        """Delete a run; the reply to one that is under way waits until it has stopped. One that is
+        part of it goes by itself; what it brought stays in the state."""
         run_id, thread_id = message.run_id, self.state.thread_id
         if self.active is not None and self.active.run.run_id == run_id:
             self._deleting.setdefault(run_id, []).append(message)
             self.stop_active("interrupt")
             return
         run = self.queue.remove(run_id)
+        if run is None and self.active is not None:
+            run = self.active.let_out(run_id)
         if run is not None:
-            await self._remove(run)
+            await self.ends.remove([run], busy=self.busy)
         elif await self.house.session.read(Storage.get_run, thread_id, run_id) is None:
             raise NotFound(f"Run {run_id!r} not found")
         else:
@@ -279,6 +360,7 @@ class ThreadRuns:
     def stop_active(self, reason: Reason) -> None:
         """Tell the run under way to stop; its end comes through the mailbox."""
         if self.active is not None:
+            self.active.close()
             if self.active.phase == "running":
                 self._stopped_at = trio.current_time()
             self.active.cut_short(reason, trio.current_time() + self.house.grace_period)
@@ -286,6 +368,7 @@ class ThreadRuns:
     def abandon(self, error: Exception) -> None:
         """The thread is gone, and every run with it."""
         self.active = None
+        self.members.clear()
         self.queue.clear()
         for stream in self.streams.values():
             stream.abort(error)
@@ -303,6 +386,7 @@ class ThreadRuns:
         acknowledged outlives the process."""
         if self.active is None:
             return []
+        self.active.close()
         self.state.log.precede()  # its start is stored with this, and not again after it
         return [told_to_stop(self.active.run, reason)]
 
@@ -323,12 +407,17 @@ class ThreadRuns:
         await self.start_next()
 
     async def _end(self, run: Run, outcome: Outcome, active: ActiveRun | None = None) -> None:
-        """Commit the end of a run; `active` if it was under way in this process."""
+        """Commit the end of a run and of those that are part of it; `active` if it was under way in
+        this process."""
         log = self.state.log
+        members = self._let_go(run)
         if run.stop == "rollback":
             undo = [] if run.first_log_seq is None else [await log.truncate(run.first_log_seq)]
-            await self._remove(run, *undo)
-            self.house.meters.ended["rolled back"] += 1
+            gone = [run, *(one for one in members if one.stop == "rollback")]
+            back = [alone(one) for one in members if one.stop is None]
+            self.queue.put_back(back)
+            await self.ends.remove(gone, *undo, *map(PutRun, back), busy=self.busy)
+            self.house.meters.ended["rolled back"] += len(gone)
             return
         status, failure, warning = _end_of(outcome)
         if isinstance(outcome, Stopped):
@@ -337,67 +426,31 @@ class ThreadRuns:
                 status, failure = "timeout", TimeoutError(text)
             if (misfit := await self.state.take_in(run)) is not None:
                 status, failure = "error", misfit
+        # What was taken in and not recorded, as the run was given up on or could not leave it, is
+        # still to be answered.
+        lost = active.unstored if active is not None else ()
+        self.queue.put_back([alone(one) for one in members if one.run_id in lost])
+        ended = [run, *(one for one in members if one.run_id not in lost)]
         if failure is not None:
             self.state.record_failure(failure)
-            self.streams[run.run_id].publish("error", error_view(failure))
+            for one in ended:
+                self.streams[one.run_id].publish("error", error_view(failure))
         events = active.unkept_events(last=True) if active is not None else []
         left = [*events, *log.take(), *log.packs()]
         if not any(isinstance(operation, AppendLog) for operation in left):
             # Nothing in this commit would be refused if records on their way were: they go first.
             await log.flush()
-        await self._close(run, status, error=failure, warning=warning, left=left)
+        await self._close(ended, status, error=failure, warning=warning, left=left)
 
-    async def _remove(self, run: Run, *undo: Operation) -> None:
-        """Delete a run, and what it left in the log."""
-        if run.kwargs["temporary"]:
-            await self._drop(run, self.state.result())
-            return
-        thread = self.state.settled(busy=self.busy)
-        await self.state.commit([*undo, DropRun(self.state.thread_id, run.run_id)], thread)
-        self.streams.pop(run.run_id).end(self.state.result())
+    def _let_go(self, host: Run) -> list[Run]:
+        """The runs that were part of one that has ended."""
+        members = [run for run in self.members.values() if host_of(run) == host.run_id]
+        for run in members:
+            del self.members[run.run_id]
+        return members
 
-    async def _drop(self, run: Run, result: Any, *more: Operation) -> None:
-        """A temporary run is over: its thread goes with it."""
-        await self.state.drop(*more)
-        self.streams.pop(run.run_id).end(result)
-        self._tell_done(run)
-        self.house.feeds.end(self.state.thread_id)
-
-    def _tell_done(self, run: Run) -> None:
-        self.state.tell("metadata", {"status": "run_done", "run_id": run.run_id})
-
-    async def _close(
-        self,
-        run: Run,
-        status: RunStatus,
-        *,
-        error: Exception | None = None,
-        warning: str | None = None,
-        left: Sequence[Operation] = (),
-    ) -> None:
-        """Commit a run's end, the thread's status and what the run `left` to be written,
-        together.
-        """
-        shown = error_view(error) if error is not None else None
-        metadata = {**run.metadata, "warning": warning} if warning else run.metadata
-        closed = attrs.evolve(
-            run, status=status, error=shown, metadata=metadata, updated_at=self.state.now()
-        )
-        result = {"__error__": shown} if shown is not None else self.state.result()
-        post = None
-        if run.kwargs["webhook"] is not None and run.run_id not in self._deleting:
-            post = outcome(run, self.state.values(), closed)
-        posts = [] if post is None else [PutPost(post)]
-        if run.kwargs["temporary"]:
-            await self._drop(run, result, *posts)
-        else:
-            thread = self.state.settled(busy=self.busy, error=error)
-            await self.state.commit([*left, PutRun(closed), *posts], thread)
-            self.streams.pop(run.run_id).end(result)
-            self._tell_done(run)
-        self.house.meters.ended[status] += 1
-        if post is not None:
-            self.house.webhooks.send(post)
+    async def _close(self, runs: Sequence[Run], status: RunStatus, **how: Any) -> None:
+        await self.ends.close(runs, status, busy=self.busy, deleting=self._deleting, **how)
 
 
 def _end_of(outcome: Outcome) -> tuple[RunStatus, Exception | None, str | None]:

@@ -126,7 +126,9 @@ class ThreadState:
     def _took_in(self, run: Run) -> bool:
         if run.first_log_seq in (None, self.log.next_seq) or self.log.head is None:
             return False
-        return all(planned.node != START for planned in self.log.head.checkpoint.next)
+        # START has it in hand until it has taken it in, unless it was taken in before.
+        planned = self.log.head.checkpoint.next
+        return all(one.node != START or one.arg is None for one in planned)
 
     def values(self) -> Any:
         """The newest state, the caller's own."""

@@ -22,11 +22,12 @@ from .errors import Closed, NotFound
 from .event_ttl import EventSweeper
 from .events import EventIds, RunStream, StreamPart
 from .feeds import Feeds
+from .joining import is_to_wait
 from .logs import current_thread
 from .mailbox import Mailbox, Message, Reply
 from .meters import Census, Meters
 from .thread import ThreadActor
-from .timers import Alarms, is_delayed
+from .timers import Alarms
 from .ttl import Sweeper, ThreadTTLConfig
 from .webhooks import Poster, Webhooks
 
@@ -107,8 +108,8 @@ class Supervisor:
         and post what it has not posted."""
         now = self.world.timestamp()
         for run in await self.session.read(Storage.unfinished_runs):
-            if is_delayed(run, now):
-                self.alarms.set(run)
+            if is_to_wait(run) and run.created_at > now:
+                self.alarms.set(run.thread_id, run.created_at)
             else:
                 self._seat(run.thread_id)
         await self.webhooks.recover()
@@ -140,10 +141,11 @@ class Supervisor:
         return seat.actor
 
     def kept_parts(self, thread_id: str) -> list[StreamPart]:
-        """The events of resumable runs of a thread that are not over."""
+        """The events of resumable runs of a thread that are not over, and part of no other."""
         seat = self._seats.get(thread_id)
         streams = () if seat is None else seat.streams.values()
-        return [part for stream in streams if stream.resumable for part in stream.parts]
+        kept = [stream for stream in streams if stream.resumable and not stream.hosted]
+        return [part for stream in kept for part in stream.parts]
 
     def census(self) -> Census:
         seats = list(self._seats.values())
@@ -152,7 +154,7 @@ class Supervisor:
             actors=len(seats),
             messages=sum(len(seat.mailbox) for seat in seats),
             running=sum(one.active is not None for one in runs),
-            pending=sum(len(one.queue) for one in runs),
+            pending=sum(one.waiting for one in runs),
             followers=len(self.feeds),
         )
 

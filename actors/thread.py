@@ -28,6 +28,7 @@ from greenroom.storage.records import OF_LANGGRAPH, Run, Thread
 from .active import ActiveRun, Stopped
 from .errors import Closed, Conflict, GreenroomError, Invalid, NotFound, Refused
 from .events import RunStream
+from .joining import host_of
 from .mailbox import (
     Attach,
     Cancel,
@@ -124,12 +125,15 @@ class ThreadActor:
         past = await self.house.session.read(read)
         log = ThreadLog.going_on(self.house.session, self.thread_id, past.log)
         self.state = ThreadState(self.house, self.thread_id, past.thread, log)
+        ids = [run.run_id for run in past.unfinished]
+        members = {run.run_id: run for run in past.unfinished if host_of(run) in ids}
         self.runs = ThreadRuns(
             self.state,
             self.mailbox,
             self.streams,
-            RunQueue.of(self.house, past.unfinished),
+            RunQueue.of(self.house, [run for run in past.unfinished if run.run_id not in members]),
             past.last_run_seq,
+            members,
         )
         self.runs.take_up(past.followed)
         self.loaded = True

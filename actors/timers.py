@@ -1,4 +1,4 @@
-"""Runs that start later: which they are, and what wakes their threads."""
+"""Runs that start later: what wakes their threads."""
 
 from __future__ import annotations
 
@@ -10,21 +10,12 @@ from typing import TYPE_CHECKING, NoReturn
 import attrs
 import trio
 
-from greenroom.storage.records import Run
-
 from .mailbox import Due
 
 if TYPE_CHECKING:
     from .supervisor import Supervisor
 
-__all__ = ["Alarms", "is_delayed"]
-
-
-def is_delayed(run: Run, now: str) -> bool:
-    """Whether a run that has not ended is to start later: one that was sent with `after_seconds`
-    was made, as its record says, when it is due."""
-    asked = "after_seconds" in run.kwargs and run.attempt == 0 and run.stop is None
-    return asked and run.created_at > now
+__all__ = ["Alarms"]
 
 
 @attrs.define(eq=False)
@@ -37,15 +28,15 @@ class Alarms:
     _heap: list[tuple[float, str]] = attrs.field(init=False, factory=list)
     _sooner: trio.Event = attrs.field(init=False, factory=trio.Event)
 
-    def set(self, run: Run) -> None:
-        """Wake the run's thread when the run is due, or earlier if that was set before."""
-        wait = datetime.fromisoformat(run.created_at) - self.house.world.now()
+    def set(self, thread_id: str, due: str) -> None:
+        """Wake a thread when a run of it is due, or earlier if that was set before."""
+        wait = datetime.fromisoformat(due) - self.house.world.now()
         at = trio.current_time() + wait.total_seconds()
-        if at >= self._times.get(run.thread_id, inf):
+        if at >= self._times.get(thread_id, inf):
             return
-        self._times[run.thread_id] = at
-        heappush(self._heap, (at, run.thread_id))
-        if self._heap[0] == (at, run.thread_id):
+        self._times[thread_id] = at
+        heappush(self._heap, (at, thread_id))
+        if self._heap[0] == (at, thread_id):
             self._sooner.set()
 
     async def run(self) -> NoReturn:

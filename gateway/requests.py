@@ -12,6 +12,7 @@ from msgspec import UNSET, Meta, UnsetType
 from starlette.requests import Request
 
 from greenroom.actors import Invalid
+from greenroom.actors.multitask import Strategy
 from greenroom.storage.queries import AssistantSort, CronSort, ThreadSort
 from greenroom.storage.records import ThreadStatus
 
@@ -135,7 +136,7 @@ class _RunOptions(_Body):
     stream_resumable: bool | None = None
     durability: Literal["sync", "async", "exit"] | None = None
     checkpoint_during: bool | None = None
-    multitask_strategy: Literal["reject", "enqueue", "interrupt", "rollback"] | UnsetType = UNSET
+    multitask_strategy: Strategy | UnsetType = UNSET
     webhook: str | None = None
 
 

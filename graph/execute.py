@@ -137,6 +137,7 @@ class Execution:
 
     async def _super_steps(self, limit: int, resuming: bool) -> Finish:
         position, steps = self.position, 0
+        between = False  # two super-steps of this run
         passed = False  # the breakpoints of the checkpoint at hand
         if resuming:
             self.reports.values()
@@ -154,16 +155,25 @@ class Execution:
                     f"The run took {limit} super-steps without coming to an end; next would be "
                     f"{', '.join(nodes)}. The limit is the config's 'recursion_limit'."
                 )
+            if between and nodes and self.job.inner is None:
+                self._take_more_in()
             self.remaining = limit - steps
             if await self._super_step():
                 return self._pause(position.waiting())
             steps += bool(nodes)
             self.job.progress()
-            passed = False
+            between, passed = True, False
         if self.job.inner is not None and not passed and self._is_breakpoint(position.at.ran, ()):
             position.append_pause()  # the run around it goes on from here
             return self._pause(())
         return self._finish()
+
+    def _take_more_in(self) -> None:
+        at = self.position.at
+        self.job.boundary(self.position.take_in)
+        if self.position.at is not at:
+            self.reports.values()
+            self.reports.checkpoint()
 
     async def _super_step(self) -> bool:
         """Run the tasks that are planned and move on; returns True if it has to pause instead."""

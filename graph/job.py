@@ -16,11 +16,14 @@ from .store import BaseStore
 from .stream import SILENT, Sink
 from .world import World
 
-__all__ = ["All", "Breakpoints", "Durability", "Finish", "Inner", "Job"]
+__all__ = ["All", "Breakpoints", "Durability", "Finish", "Inner", "Job", "TakeIn"]
 
 All = Literal["*"]  # nodes
 Breakpoints = Sequence[str] | All
 Durability = Literal["sync", "async", "exit"]
+# Takes an input in, as a state update, with the metadata for its checkpoint. Raises what the state
+# or the log raises for it; nothing has changed then.
+TakeIn = Callable[[Any, Mapping[str, Any]], None]
 
 
 @attrs.frozen(kw_only=True)
@@ -53,8 +56,9 @@ class Job:
     only the last one. `ns`, `inner`: for a graph inside another: where it is, and what it knows of
     the run around it. `travels`: the checkpoints of inner graphs to go on from, by namespace, with
     `checkpoint_id`. `store`: in place of the graph's own. `cache`: for a graph that has
-    none. `progress`: called after each super-step. `seen`: the ids of messages that stream mode
-    `messages` has no need to show again.
+    none. `progress`: called after each super-step. `boundary`: called between two super-steps of
+    the outermost graph, with what takes more input in there. `seen`: the ids of messages that
+    stream mode `messages` has no need to show again.
     """
 
     input: Any = None
@@ -76,6 +80,7 @@ class Job:
     store: BaseStore | None = None
     cache: BaseCache | None = None
     progress: Callable[[], None] = lambda: None
+    boundary: Callable[[TakeIn], None] = lambda _: None
 
     def configured(self, base: RunnableConfig) -> Job:
         """With a config of the graph's own below the run's."""

@@ -86,6 +86,11 @@ class Topology:
         """Whether inputs are one value, without keys, and results too."""
         return self.inputs in ((START,), (ROOT,))
 
+    @property
+    def is_function(self) -> bool:
+        """Whether it is an entrypoint's, whose input is an argument and no part of a state."""
+        return self.inputs == (START,)
+
     @fading.default
     def _fading(self) -> tuple[str, ...]:
         return tuple(key for key, channel in self.channels.items() if channel.fades)

@@ -247,6 +247,18 @@ class Position:
         self._rebase("fork", before.step, before.values, (), planned)
         self.replaced = {new.id: old.id for old, new in zip(before.next, self.at.next, strict=True)}
 
+    def take_in(self, given: Any, metadata: Mapping[str, Any]) -> None:
+        """More input while a turn goes on: a state update beside the tasks that are planned, which
+        stay as they are. `metadata`: of the checkpoint. Raises what the state or the log raises for
+        it, and has changed nothing then."""
+        values = shown(input_values(self.graph, given))
+        writes, _, _ = read_update(values, START, self.graph.channels)
+        own, self.job = self.job, attrs.evolve(self.job, metadata=metadata)
+        try:
+            self._edit(writes, ())
+        finally:
+            self.job = own
+
     def _edit(self, writes: tuple[tuple[str, Any], ...], goto: tuple[str | Send, ...]) -> None:
         """What a Command writes, and where it goes beside the tasks that are planned."""
         before = self.at

@@ -126,6 +126,7 @@ class ThreadLog:
         self._commits: deque[Commit] = deque()
         self._unsaved: set[str] = set()  # namespaces with records that may not be durable
         self._first: list[Operation] = []  # to go before the next records
+        self._along: list[Operation] = []  # to go with the last ones
         self._failure: Exception | None = None
 
     @classmethod
@@ -178,6 +179,11 @@ class ThreadLog:
         """
         self._first = list(operations)
 
+    def accompany(self, operations: Sequence[Operation]) -> None:
+        """Have these committed together with the record that was appended just now, whoever hands
+        it over."""
+        self._along += operations
+
     def append(self, record: Checkpoint | PendingWrites) -> None:
         """Add a record, encoding it at once. It is durable after `flush()`.
 
@@ -194,7 +200,7 @@ class ThreadLog:
     def take(self) -> list[Operation]:
         """What was appended and not yet handed over, for the caller to commit with more."""
         self._check()
-        first, self._first = self._first, []
+        first, self._first, self._along = [*self._first, *self._along], [], []
         rows, self._rows = self._rows, []
         return [*first, AppendLog(tuple(rows), follows=rows[0].seq - 1)] if rows else first
 
@@ -241,7 +247,7 @@ class ThreadLog:
         what was forgotten until the operation is committed. Raises as `append` does.
         """
         self._rows = [row for row in self._rows if row.seq < from_seq]
-        self._first = []
+        self._first, self._along = [], []
         await self.flush()
         head = self._heads.get("")
         if head is not None and head.seq >= from_seq:

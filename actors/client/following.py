@@ -7,9 +7,11 @@ from contextlib import aclosing
 from typing import Final
 
 from greenroom.storage import Storage
+from greenroom.storage.records import Event
 
 from ..errors import NotFound
 from ..events import StreamPart
+from ..joining import host_of
 from ..supervisor import Supervisor
 from .handle import REPLAY_ALL
 
@@ -32,16 +34,17 @@ async def thread_events(
             # Those of runs under way may not be stored yet.
             recent = {part.id: part for part in house.kept_parts(thread_id)}
             while True:
-                found = await house.session.read(
-                    Storage.read_thread_events, thread_id, after=last, limit=PAGE
-                )
-                batch = {e.event_id: StreamPart(e.event_id, e.name, e.data) for e in found}
+                found, twice = await house.session.read(_kept, thread_id, last)
+                batch = {
+                    event.event_id: StreamPart(event.event_id, event.name, event.data)
+                    for event in found
+                    if event.run_id not in twice
+                }
                 whole = len(found) < PAGE
                 if whole:
                     batch |= recent | {part.id: part for part in feed.take()}
                 wanted = [batch[ident] for ident in sorted(batch) if ident > last]
-                if wanted:
-                    last = wanted[-1].id
+                last = max([last, *(e.event_id for e in found), *(part.id for part in wanted)])
                 if shown := _only(wanted, modes):
                     yield shown
                 if whole:
@@ -50,6 +53,14 @@ async def thread_events(
             async for parts in batches:
                 if shown := _only([part for part in parts if part.id > last], modes):
                     yield shown
+
+
+def _kept(storage: Storage, thread_id: str, after: int) -> tuple[list[Event], set[str]]:
+    """A page of kept events, and the runs in it that were part of others: what these have is there
+    twice."""
+    found = storage.read_thread_events(thread_id, after=after, limit=PAGE)
+    runs = [storage.get_run(thread_id, ident) for ident in {event.run_id for event in found}]
+    return found, {run.run_id for run in runs if run is not None and host_of(run) is not None}
 
 
 def _only(parts: list[StreamPart], modes: Collection[str]) -> list[StreamPart]:

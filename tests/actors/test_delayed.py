@@ -10,6 +10,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from greenroom.actors import Client, Conflict, Greenroom, Invalid, NotFound
+from greenroom.actors.joining import is_to_wait
 from greenroom.actors.queue import in_turn
 from greenroom.graph.world import World
 from greenroom.storage.testing import make_run
@@ -261,5 +262,7 @@ def test_runs_left_behind_start_in_order_of_arrival_but_for_those_that_were_due_
         run("after", 5),
     ]
     order = ["under way", "due first", "due last", "clock was wrong", "before", "after"]
-    assert [one.run_id for one in in_turn(runs)] == order
-    assert [one.run_id for one in in_turn(runs[2:])] == ["before", "due first", "after", "due last"]
+    due = {one.run_id: one.created_at for one in runs if is_to_wait(one)}
+    assert [one.run_id for one in in_turn(runs, due)] == order
+    late = ["before", "due first", "after", "due last"]
+    assert [one.run_id for one in in_turn(runs[2:], due)] == late

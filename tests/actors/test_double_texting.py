@@ -229,8 +229,9 @@ async def test_a_paused_thread_is_not_busy(serve: Serve, strategy: str) -> None:
     async with serve(chain(read=says("read"), ask=ask)) as room:
         client, thread_id = room.client, await new_thread(room.client)
         paused = await client.runs.wait(thread_id, "agent", input=text("one"))
+        delay = {"after_seconds": 0.001} if strategy == "debounce" else {}
         values = await client.runs.wait(
-            thread_id, "agent", input=text("two"), multitask_strategy=strategy
+            thread_id, "agent", input=text("two"), multitask_strategy=strategy, **delay
         )
 
         assert values["log"] == ["one", "read", "two", "read"]  # a new turn, from START

@@ -23,7 +23,7 @@ RUN = {"assistant_id": "abc", "input": {"log": []}}
         ("stream_mode", ["values", "nope"], "stream_mode: 'nope'"),
         ("stream_mode", [5], "stream_mode[0]: expected string, got 5"),
         ("multitask_strategy", "explode", 'multitask_strategy: "explode" is none of reject'),
-        ("multitask_strategy", "merge", 'multitask_strategy: "merge" is none of reject'),
+        ("multitask_strategy", "queue", 'multitask_strategy: "queue" is none of reject'),
         ("multitask_strategy", None, "multitask_strategy: expected string, got null"),
         ("interrupt_before", 5, "interrupt_before: expected string or array or null, got 5"),
         ("interrupt_after", ["a", 5], "interrupt_after[1]: expected string, got 5"),

@@ -1,0 +1,99 @@
+"""The ends of runs: committed with what belongs to them, and then told."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from greenroom.storage.operations import DeleteRun, Operation, PutPost, PutRun
+from greenroom.storage.records import Post, Run, RunStatus
+
+from .events import RunStream
+from .state import ThreadState, error_view
+from .webhooks import outcome
+
+if TYPE_CHECKING:
+    from .supervisor import Supervisor
+
+__all__ = ["RunEnds"]
+
+
+@attrs.define(eq=False)
+class RunEnds:
+    """How runs of a thread end. `streams`: those of its runs that have not; they go with them.
+
+    The runs that end at once are a host and those that were part of it. `busy`: whether others are
+    left to do.
+    """
+
+    state: ThreadState
+    streams: dict[str, RunStream]
+
+    @property
+    def house(self) -> Supervisor:
+        return self.state.house
+
+    async def close(
+        self,
+        runs: Sequence[Run],
+        status: RunStatus,
+        *,
+        busy: bool,
+        deleting: Collection[str] = (),
+        error: Exception | None = None,
+        warning: str | None = None,
+        left: Sequence[Operation] = (),
+    ) -> None:
+        """Commit the end of runs, the thread's status and what the runs `left` to be written,
+        together. `deleting`: runs that are deleted next, so that nothing is posted.
+        """
+        shown = error_view(error) if error is not None else None
+        ended = [self._closed(run, status, shown, warning) for run in runs]
+        result = {"__error__": shown} if shown is not None else self.state.result()
+        posts = [
+            outcome(run, self.state.values(), closed)
+            for run, closed in zip(runs, ended, strict=True)
+            if run.kwargs["webhook"] is not None and run.run_id not in deleting
+        ]
+        if runs[0].kwargs["temporary"]:
+            await self._drop(runs[0], result, posts)
+        else:
+            thread = self.state.settled(busy=busy, error=error)
+            await self.state.commit([*left, *map(PutRun, ended), *map(PutPost, posts)], thread)
+            for run in runs:
+                self.streams.pop(run.run_id).end(result)
+                self._tell_done(run)
+        self.house.meters.ended[status] += len(runs)
+        for post in posts:
+            self.house.webhooks.send(post)
+
+    async def remove(self, runs: Sequence[Run], *undo: Operation, busy: bool) -> None:
+        """Delete runs, and `undo` what they left in the log."""
+        if runs[0].kwargs["temporary"]:
+            await self._drop(runs[0], self.state.result(), ())
+            return
+        thread = self.state.settled(busy=busy)
+        gone = [DeleteRun(self.state.thread_id, run.run_id) for run in runs]
+        await self.state.commit([*undo, *gone], thread)
+        for run in runs:
+            self.streams.pop(run.run_id).end(self.state.result())
+
+    def _closed(
+        self, run: Run, status: RunStatus, error: dict[str, Any] | None, warning: str | None
+    ) -> Run:
+        metadata = {**run.metadata, "warning": warning} if warning else run.metadata
+        return attrs.evolve(
+            run, status=status, error=error, metadata=metadata, updated_at=self.state.now()
+        )
+
+    async def _drop(self, run: Run, result: Any, posts: Sequence[Post]) -> None:
+        """A temporary run is over: its thread goes with it."""
+        await self.state.drop(*map(PutPost, posts))
+        self.streams.pop(run.run_id).end(result)
+        self._tell_done(run)
+        self.house.feeds.end(self.state.thread_id)
+
+    def _tell_done(self, run: Run) -> None:
+        self.state.tell("metadata", {"status": "run_done", "run_id": run.run_id})
