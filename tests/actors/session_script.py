@@ -13,6 +13,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from greenroom.actors import Client, Conflict, Greenroom
+from greenroom.actors.joining import HOST
 from greenroom.graph import START, CompiledStateGraph, Send, StateGraph, interrupt
 from greenroom.graph.world import World
 from greenroom.storage import UNFINISHED, Run, Storage, Thread, ThreadQuery, read_saved
@@ -178,6 +179,7 @@ class Ledger:
             assert len(set(log)) == len(log), f"said twice on {thread_id}: {log}"
             assert found.threads[thread_id].status != "busy"
         everything = [entry for log in found.logs.values() for entry in log]
+        hosts = {run.run_id: run.metadata.get(HOST) for run in found.runs.values()}
         for run in found.runs.values():
             assert run.status not in UNFINISHED
             ids = found.events[run.run_id]
@@ -185,7 +187,11 @@ class Ledger:
             word = run.kwargs["input"] and run.kwargs["input"]["text"]
             if word and run.status != "interrupted":
                 assert word in everything, f"the input of run {word} is lost"
-            if word and run.status == "success" and run.metadata["graph_id"] == "steps":
+            is_one = hosts[run.run_id] or run.run_id in hosts.values()  # with others
+            if is_one:
+                host = found.runs[hosts[run.run_id] or run.run_id]
+                assert run.status == host.status == "success"
+            elif word and run.status == "success" and run.metadata["graph_id"] == "steps":
                 assert set(said(word)) <= set(everything), f"run {word} is not complete"
         for run_id, word in self.words.items():
             if run_id not in found.runs and run_id not in self.deleted:
@@ -220,6 +226,8 @@ class Script:
         await self.enqueue_and_reject()
         await self.interrupt()
         await self.rollback()
+        await self.merge()
+        await self.steer()
         await self.cancel()
         await self.deletions()
         await self.streams()
@@ -362,6 +370,53 @@ class Script:
             ),
         )
         assert await self.ended(newest) == log
+
+    async def merge(self) -> None:
+        thread_id = await self.thread()
+        first = await self.send_held(thread_id, "talks")
+        runs = [
+            await self.send(thread_id, word, multitask_strategy="merge", webhook="anywhere")
+            for word in ("and", "then", "some")
+        ]
+        self.let_go(first)
+        log = [*said("talks"), "and", "then", *said("some")]
+        for run in runs:
+            assert await self.ended(run) == log
+        self.ledger.told(
+            "all are to be posted", lambda found: {run.run_id for run in runs} <= {*found.posts}
+        )
+        self.ledger.told(
+            "the last has answered all",
+            lambda found: (
+                [found.runs[run.run_id].metadata.get(HOST) for run in runs]
+                == [runs[2].run_id, runs[2].run_id, None]
+            ),
+        )
+
+    async def steer(self) -> None:
+        for durability in ("sync", "async", "exit"):
+            words = f"hosts-{durability}", f"steers-{durability}"
+            thread_id = await self.thread()
+            host = await self.send_held(thread_id, words[0], durability=durability)
+            steers = await self.send(
+                thread_id, words[1], durability=durability, multitask_strategy="steer"
+            )
+            self.let_go(host)
+            log = [*said(words[0], "ab"), words[1], f"c {words[1]}"]
+            for run in (host, steers):
+                assert await self.ended(run) == log
+
+        thread_id = await self.thread()
+        undone = await self.send_held(thread_id, "undone-host")
+        place = self.hold("steers-on", "c")
+        steers = await self.send(thread_id, "steers-on", multitask_strategy="steer")
+        self.let_go(undone)
+        await self.stage.reached[place].wait()
+        self.ledger.may_change(undone.promise)
+        await self.client.runs.cancel(thread_id, undone.run_id, action="rollback")
+        self.ledger.told("the host is rolled back", lambda found: undone.run_id not in found.runs)
+        self.stage.opened[place].set()
+        assert await self.ended(steers) == said("steers-on")
 
     async def cancel(self) -> None:
         thread_id = await self.thread()
