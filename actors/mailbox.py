@@ -94,14 +94,14 @@ class Create:
 
 @attrs.frozen(eq=False)
 class Submit:
-    """A run arrives. `thread`: what to create where there is none yet. `follow`: its events are
-    read. `below`: metadata of the run that the thread's outweighs, as the run's own outweighs that.
-    `along`: what is committed together with its being accepted, and only then. `answers`: of a
-    graph around it that is resumed, see `remote`.
+    """A run arrives. `strategy`: its own, None for the default. `thread`: what to create where
+    there is none yet. `follow`: its events are read. `below`: metadata of the run that the thread's
+    outweighs, as the run's own outweighs that. `along`: what is committed together with its being
+    accepted, and only then. `answers`: of a graph around it that is resumed, see `remote`.
     """
 
     run: Run
-    strategy: Strategy
+    strategy: Strategy | None
     thread: Thread | None
     follow: bool
     below: Mapping[str, Any]

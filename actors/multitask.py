@@ -5,15 +5,30 @@ DESIGN's.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 import attrs
 
-__all__ = ["DEFAULT_STRATEGY", "STRATEGIES", "Admission", "Stop", "Strategy", "Traffic", "admit"]
+__all__ = [
+    "DEFAULT_STRATEGY",
+    "STANDING",
+    "STRATEGIES",
+    "STRATEGY_KEY",
+    "Admission",
+    "Stop",
+    "Strategy",
+    "Traffic",
+    "admit",
+    "strategy_of",
+]
 
 Strategy = Literal["reject", "enqueue", "interrupt", "rollback", "merge", "debounce", "steer"]
 STRATEGIES: Final[tuple[str, ...]] = get_args(Strategy)
 DEFAULT_STRATEGY: Final[Strategy] = "enqueue"
+
+STRATEGY_KEY: Final = "multitask_strategy"  # in the metadata of a thread or an assistant
+# What may be the default of these; `debounce` needs a wait, which a run alone can name.
+STANDING: Final = tuple(strategy for strategy in STRATEGIES if strategy != "debounce")
 
 Stop = Literal["interrupt", "rollback"]
 
@@ -50,6 +65,15 @@ _TABLE: Final[Mapping[Strategy, Mapping[Traffic, Admission]]] = {
     "interrupt": {"none": _LET_IN, "waiting": _INTERRUPT, "under way": _INTERRUPT},
     "rollback": {"none": _LET_IN, "waiting": _ROLL_BACK, "under way": _ROLL_BACK},
 }
+
+
+def strategy_of(own: Strategy | None, *metadata: Mapping[str, Any]) -> Strategy:
+    """The strategy of a run: its `own`, or the default of the first `metadata` that has one. A
+    value that cannot be one is passed over."""
+    if own is not None:
+        return own
+    given = (about.get(STRATEGY_KEY) for about in metadata)
+    return next((one for one in given if one in STANDING), DEFAULT_STRATEGY)
 
 
 def admit(strategy: Strategy, traffic: Traffic) -> Admission:

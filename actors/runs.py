@@ -30,7 +30,7 @@ from .events import RunStream
 from .handover import Reason
 from .joining import alone, host_of, part_of, without_host
 from .mailbox import Accepted, Cancel, DeleteRun, Mailbox, Submit
-from .multitask import Stop, Traffic, admit
+from .multitask import Stop, Traffic, admit, strategy_of
 from .queue import RunQueue
 from .remote import going_on
 from .state import ThreadState, error_view
@@ -121,7 +121,7 @@ class ThreadRuns:
             raise NotFound(f"Thread {state.thread_id!r} not found")
         if any(run.kwargs["temporary"] for run in self._unfinished()):
             raise Conflict(f"Thread {state.thread_id!r} is of one run, and is deleted with it")
-        strategy = message.strategy
+        strategy = strategy_of(message.strategy, thread.metadata, message.below)
         if strategy == "debounce" and "after_seconds" not in message.run.kwargs:
             raise Invalid("after_seconds: missing; multitask_strategy 'debounce' needs it")
         admission = admit(strategy, self._traffic)
@@ -142,6 +142,7 @@ class ThreadRuns:
             run,
             seq=self.last_seq + 1,
             bound=self._bound(run),
+            multitask_strategy=strategy,
             metadata=without_host({**message.below, **thread.metadata, **run.metadata}),
         )
         asked = {key: run.metadata[key] for key in ("graph_id", "assistant_id")}

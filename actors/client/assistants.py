@@ -18,6 +18,7 @@ from .checks import (
     check_choice,
     check_descending,
     check_mapping,
+    check_metadata,
     check_page,
     check_select,
     check_settings,
@@ -54,7 +55,8 @@ class AssistantsClient:
 
         `config`: `tags`, `recursion_limit` and `configurable` of its runs, below what they are
         given; `context` and `configurable` stand for each other. `metadata`: its own, which its
-        runs have too. `assistant_id`: a UUID; a new one by default. `if_exists`: what happens where
+        runs have too; `multitask_strategy` in it is that of runs which name none, on threads that
+        have none. `assistant_id`: a UUID; a new one by default. `if_exists`: what happens where
         that is taken: `raise` (default: Conflict) or `do_nothing`, which returns the one that has
         it. `name`: "Untitled" by default.
 
@@ -73,7 +75,7 @@ class AssistantsClient:
             updated_at=now,
             name=check_text("name", name) or "Untitled",
             description=check_text("description", description),
-            metadata=check_mapping("metadata", metadata),
+            metadata=check_metadata(metadata),
             **_mirrored(settings, own or {}),
         )
         added = await self._house.assistants.add(assistant, or_get=exists == "do_nothing")
@@ -103,7 +105,7 @@ class AssistantsClient:
         if graph_id is not None:
             self._graph(graph_id)
         settings, own = check_settings(config, context)
-        more = check_mapping("metadata", metadata)
+        more = check_metadata(metadata)
         given = {
             "graph_id": graph_id,
             "name": check_text("name", name),

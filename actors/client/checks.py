@@ -11,12 +11,14 @@ from greenroom.storage.codec import INT_MAX, encode_json
 
 from ..errors import Invalid, Refused
 from ..events import CLIENT_MODES
+from ..multitask import STANDING, STRATEGY_KEY
 
 __all__ = [
     "check_choice",
     "check_descending",
     "check_event_id",
     "check_mapping",
+    "check_metadata",
     "check_modes",
     "check_names",
     "check_page",
@@ -70,6 +72,14 @@ def check_mapping(name: str, value: Mapping[str, Any] | None) -> dict[str, Any]:
         raise Invalid(f"{name}: {value!r} is not an object")
     own = dict(value)
     _check_storable(name, own)
+    return own
+
+
+def check_metadata(value: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The metadata of a thread or an assistant, which may hold the strategy of its runs."""
+    own = check_mapping("metadata", value)
+    if own.get(STRATEGY_KEY) is not None:
+        check_choice(f"metadata.{STRATEGY_KEY}", own[STRATEGY_KEY], STANDING)
     return own
 
 

@@ -70,9 +70,9 @@ async def submission(
     ident = None if thread_id is None else check_uuid("thread_id", thread_id)
     assistant = await assistants.resolve(assistant_id)
     graph = house.graph(assistant.graph_id)
-    strategy = check_choice(
-        "multitask_strategy", multitask_strategy or DEFAULT_STRATEGY, STRATEGIES
-    )
+    strategy: Any = multitask_strategy or None
+    if strategy is not None:
+        check_choice("multitask_strategy", strategy, STRATEGIES)
     if durability is None and checkpoint_during is False:
         durability = "exit"  # as it was called before
     check_choice("durability", durability or "async", get_args(Durability))
@@ -121,7 +121,7 @@ async def submission(
         status="pending",
         created_at=now if delay is None else iso(house.world.now() + timedelta(seconds=delay)),
         updated_at=now,
-        multitask_strategy=strategy,
+        multitask_strategy=strategy or DEFAULT_STRATEGY,  # unless its thread has another
         kwargs=_as_kept(house, kwargs),
         metadata={
             **settings.get("metadata", {}),

@@ -104,10 +104,12 @@ class RunsClient:
         `messages-tuple`, `custom`, `tasks`, `checkpoints`, `debug`, `events`. `stream_subgraphs`:
         events of inner graphs too. `stream_resumable`: keep the events.
         `interrupt_before`, `interrupt_after`: breakpoints of this run, or "*".
-        `multitask_strategy`: what happens if the thread is busy: `enqueue` (default), `reject`,
-        `interrupt` or `rollback`. `if_not_exists`: `reject` (default: NotFound) or `create` the
-        thread. `after_seconds`: when to start; till then the run waits, and its thread is busy.
-        The strategy is applied at once. `durability`: `sync` waits for each checkpoint to be stored
+        `multitask_strategy`: what happens if the thread is busy: `enqueue`, `reject`, `interrupt`,
+        `rollback`, `merge`, `debounce` (`merge` with a wait) or `steer`; by default what the
+        metadata of the thread or else of the assistant has under this name, and then `enqueue`.
+        `if_not_exists`: `reject` (default: NotFound) or `create` the thread. `after_seconds`: when
+        to start; till then the run waits, and its thread is busy. Runs before it are stopped, or
+        this one refused, at once. `durability`: `sync` waits for each checkpoint to be stored
         before the next super-step, `async` (default) does not, `exit` (or
         `checkpoint_during=False`) stores only the last one; whatever it is, the run's end is stored
         before it is told. `feedback_keys`: kept with the run. `webhook`: the URL that is posted

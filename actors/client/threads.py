@@ -31,6 +31,7 @@ from .checks import (
     check_descending,
     check_event_id,
     check_mapping,
+    check_metadata,
     check_modes,
     check_page,
     check_select,
@@ -56,7 +57,7 @@ def new_thread(
     ttl: float | Mapping[str, Any] | None = None,
 ) -> Thread:
     now = house.world.timestamp()
-    own = check_mapping("metadata", metadata)
+    own = check_metadata(metadata)
     if graph_id is not None:
         own["graph_id"] = graph_id
     thread = Thread(
@@ -85,6 +86,7 @@ class ThreadsClient(ThreadStates):
     ) -> dict[str, Any]:
         """Make a thread.
 
+        `metadata`: `multitask_strategy` in it is that of runs which name none, any but `debounce`.
         `thread_id`: a UUID of the caller's choice. `if_exists`: `raise` (default: Conflict) or
         `do_nothing`, which returns the thread that is there. `graph_id`: the graph whose state it
         has, so that the state can be edited before the first run. `ttl`: minutes that it lives
@@ -140,7 +142,7 @@ class ThreadsClient(ThreadStates):
         """
         ident = check_uuid("thread_id", thread_id)
         lives = None if ttl is None else check_ttl(ttl)
-        patched = await self._house.ask(ident, Patch(check_mapping("metadata", metadata), lives))
+        patched = await self._house.ask(ident, Patch(check_metadata(metadata), lives))
         _, head = await self._read(ident)
         return thread_view(patched, _values(head))
 
