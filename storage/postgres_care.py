@@ -1,23 +1,15 @@
-"""Looking after a PostgreSQL database: rows as they are stored, what there is, what is damaged."""
+"""Looking after a PostgreSQL database: what there is, what is damaged."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from .contract import Stats
-from .postgres_read import SELECT, THREAD, PostgresReads
-from .records import Assistant, AssistantVersion, Cron, Kind, LogRow, Post, Row, Run, Thread
-from .rows import COLUMNS, MEASURED, to_log_row
+from .postgres_read import PostgresReads
+from .rows import MEASURED
 
 __all__ = ["VACUUM", "PostgresCare"]
 
-_LOG: Final = f"""
-    SELECT l.seq, l.kind, l.ns, l.checkpoint_id, l.base_seq, l.data, l.lists,
-        CASE WHEN l.run IS NULL THEN l.input ELSE r.input END, 1, r.run_id
-    FROM greenroom.log l LEFT JOIN greenroom.runs r ON r.id = l.run
-    WHERE l.thread = {THREAD} AND l.seq > %s
-    ORDER BY l.seq LIMIT %s
-"""
 _ALSO: Final = ("item_words", "thread_facts")  # tables with no records of their own
 VACUUM: Final = f"VACUUM {', '.join(f'greenroom.{one}' for one in (*MEASURED, *_ALSO))}"
 
@@ -80,39 +72,6 @@ _FAULTS: Final = f"SELECT {', '.join(f'(SELECT count(*) FROM {one})' for one in 
 
 class PostgresCare(PostgresReads):
     """The reads of the contract that look after a store."""
-
-    def scan_threads(self, *, after: str = "", limit: int = 1000) -> list[Row]:
-        return self._scan(Thread, "thread_id > %s ORDER BY thread_id", after, limit)
-
-    def scan_runs(self, thread_id: str, *, after: int = 0, limit: int = 1000) -> list[Row]:
-        where = f"r.thread = {THREAD} AND r.seq > %s ORDER BY r.seq"
-        return self._scan(Run, where, thread_id, after, limit)
-
-    def scan_log(self, thread_id: str, *, after: int = 0, limit: int = 1000) -> list[LogRow]:
-        return [
-            to_log_row(thread_id, row, run_id)
-            for *row, run_id in self._fetch(_LOG, (thread_id, after, limit))
-        ]
-
-    def scan_assistants(self, *, after: str = "", limit: int = 1000) -> list[Row]:
-        return self._scan(Assistant, "assistant_id > %s ORDER BY assistant_id", after, limit)
-
-    def scan_assistant_versions(
-        self, assistant_id: str, *, after: int = 0, limit: int = 1000
-    ) -> list[Row]:
-        where = "assistant_id = %s AND version > %s ORDER BY version"
-        return self._scan(AssistantVersion, where, assistant_id, after, limit)
-
-    def scan_crons(self, *, after: str = "", limit: int = 1000) -> list[Row]:
-        return self._scan(Cron, "cron_id > %s ORDER BY cron_id", after, limit)
-
-    def scan_posts(self, *, after: str = "", limit: int = 1000) -> list[Row]:
-        return self._scan(Post, "post_id > %s ORDER BY post_id", after, limit)
-
-    def _scan(self, kind: Kind, where: str, *values: Any) -> list[Row]:
-        """Records as they are stored; the last value is the limit."""
-        rows = self._fetch(f"{SELECT[kind]} WHERE {where} LIMIT %s", values)
-        return [dict(zip(COLUMNS[kind], row, strict=True)) for row in rows]
 
     def stats(self) -> Stats:
         ((threads, runs, log, *counts, oldest, newest, holder, sizes),) = self._fetch(_STATS, ())

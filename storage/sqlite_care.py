@@ -1,4 +1,4 @@
-"""Looking after a SQLite file: rows as they are stored, what there is, what is damaged."""
+"""Looking after a SQLite file: what there is, what is damaged."""
 
 from __future__ import annotations
 
@@ -9,19 +9,11 @@ from typing import Any, Final
 from . import sqlite_items
 from .contract import Stats
 from .operations import PutItem
-from .records import Assistant, AssistantVersion, Cron, Kind, LogRow, Post, Row, Run, Thread
-from .rows import COLUMNS, MEASURED, to_log_row
-from .sqlite_read import SELECT, THREAD, SqliteReads
+from .rows import MEASURED
+from .sqlite_read import SqliteReads
 
 __all__ = ["SqliteCare"]
 
-_LOG: Final = f"""
-    SELECT l.seq, l.kind, l.ns, l.checkpoint_id, l.base_seq, l.data, l.lists,
-        CASE WHEN l.run IS NULL THEN l.input ELSE r.input END, 1, r.run_id
-    FROM log l LEFT JOIN runs r ON r.id = l.run
-    WHERE l.thread = {THREAD} AND l.seq > ?
-    ORDER BY l.seq LIMIT ?
-"""
 _ORPHANS: Final = {
     "runs of a thread that is not there": "runs WHERE thread NOT IN (SELECT id FROM threads)",
     "log records of a thread that is not there": (
@@ -53,39 +45,6 @@ class SqliteCare(SqliteReads):
     @abstractmethod
     def _holder(self) -> str | None:
         """Who has the lease."""
-
-    def scan_threads(self, *, after: str = "", limit: int = 1000) -> list[Row]:
-        return self._scan(Thread, "thread_id > ? ORDER BY thread_id", after, limit)
-
-    def scan_runs(self, thread_id: str, *, after: int = 0, limit: int = 1000) -> list[Row]:
-        where = "t.thread_id = ? AND r.seq > ? ORDER BY r.seq"
-        return self._scan(Run, where, thread_id, after, limit)
-
-    def scan_log(self, thread_id: str, *, after: int = 0, limit: int = 1000) -> list[LogRow]:
-        return [
-            to_log_row(thread_id, row, run_id)
-            for *row, run_id in self._fetch(_LOG, (thread_id, after, limit))
-        ]
-
-    def scan_assistants(self, *, after: str = "", limit: int = 1000) -> list[Row]:
-        return self._scan(Assistant, "assistant_id > ? ORDER BY assistant_id", after, limit)
-
-    def scan_assistant_versions(
-        self, assistant_id: str, *, after: int = 0, limit: int = 1000
-    ) -> list[Row]:
-        where = "assistant_id = ? AND version > ? ORDER BY version"
-        return self._scan(AssistantVersion, where, assistant_id, after, limit)
-
-    def scan_crons(self, *, after: str = "", limit: int = 1000) -> list[Row]:
-        return self._scan(Cron, "cron_id > ? ORDER BY cron_id", after, limit)
-
-    def scan_posts(self, *, after: str = "", limit: int = 1000) -> list[Row]:
-        return self._scan(Post, "post_id > ? ORDER BY post_id", after, limit)
-
-    def _scan(self, kind: Kind, where: str, *values: Any) -> list[Row]:
-        """Records as they are stored; the last value is the limit."""
-        rows = self._fetch(f"{SELECT[kind]} WHERE {where} LIMIT ?", values)
-        return [dict(zip(COLUMNS[kind], row, strict=True)) for row in rows]
 
     def scan_items(self, *, after: int = 0, limit: int = 1000) -> list[tuple[int, PutItem]]:
         with self._reading() as db:

@@ -12,17 +12,10 @@ from typing import Any, Final
 import msgspec
 
 from .codec import encode_json
-from .queries import AssistantQuery, CronQuery, ThreadQuery
-from .rows import Filter, all_of, contains, cron_columns
+from .queries import ThreadQuery
+from .rows import Filter, all_of, contains
 
-__all__ = [
-    "assistant_filter",
-    "cron_filter",
-    "limit_value",
-    "metadata_filter",
-    "prepare",
-    "thread_filter",
-]
+__all__ = ["metadata_filter", "prepare", "thread_filter"]
 
 COMPARED: Final = 100  # values by path; SQLite takes only so many conditions
 
@@ -36,11 +29,6 @@ def prepare(connection: sqlite3.Connection) -> None:
     connection.create_function("casefold", 1, str.casefold, deterministic=True)
 
 
-def limit_value(limit: int | None) -> int:
-    """What LIMIT takes."""
-    return -1 if limit is None else limit
-
-
 def thread_filter(query: ThreadQuery) -> Filter:
     conditions, values = metadata_filter(query.metadata)
     if query.ids is not None:
@@ -50,24 +38,6 @@ def thread_filter(query: ThreadQuery) -> Filter:
         conditions.append("status = ?")
         values.append(query.status)
     return all_of(conditions), values
-
-
-def assistant_filter(query: AssistantQuery) -> Filter:
-    conditions, values = metadata_filter(query.metadata)
-    if query.graph_id is not None:
-        conditions.append("graph_id = ?")
-        values.append(query.graph_id)
-    if query.name is not None:
-        conditions.append("instr(casefold(name), ?)")
-        values.append(query.name.casefold())
-    return all_of(conditions), values
-
-
-def cron_filter(query: CronQuery) -> Filter:
-    conditions, values = metadata_filter(query.metadata)
-    columns = cron_columns(query)
-    conditions += [f"{column} = ?" for column in columns]
-    return all_of(conditions), [*values, *columns.values()]
 
 
 def metadata_filter(metadata: Mapping[str, Any] | None) -> tuple[list[str], list[Any]]:

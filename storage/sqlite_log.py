@@ -1,4 +1,4 @@
-"""The log of a thread and its events as SQL. Every value is bound."""
+"""Pages of the log of a thread as SQL. Every value is bound."""
 
 from __future__ import annotations
 
@@ -7,23 +7,11 @@ from typing import Any, Final
 
 from .codec import encode_json
 from .contract import LogPage
-from .records import Event, LogRow
-from .rows import to_event, to_log_row
-from .sqlite_filters import limit_value
+from .records import LogRow
+from .rows import to_log_row
 
-__all__ = [
-    "checkpoint_page",
-    "history_page",
-    "oldest_event",
-    "run_events",
-    "thread_events",
-    "whole_log",
-]
+__all__ = ["checkpoint_page", "history_page"]
 
-_EVENTS: Final = """
-    SELECT t.thread_id, r.run_id, e.event_id, e.name, e.data
-    FROM events e JOIN runs r ON r.id = e.run JOIN threads t ON t.id = e.thread
-"""
 _ROW: Final = """
     SELECT seq, kind, ns, checkpoint_id, base_seq, data, lists,
         CASE WHEN run IS NULL THEN input ELSE (SELECT r.input FROM runs r WHERE r.id = run) END, 1
@@ -56,37 +44,7 @@ def history_page(
     chosen = f"""
         WHERE thread = ? AND ns = ? AND kind = 'checkpoint' {older} ORDER BY seq DESC LIMIT ?
     """
-    return _page(connection, thread_id, ns, chosen, [*values, limit_value(limit)])
-
-
-def whole_log(connection: sqlite3.Connection, thread_id: str) -> list[LogRow]:
-    thread = _thread(connection, thread_id)
-    rows = connection.execute(f"{_ROW} WHERE thread = ? ORDER BY seq", (thread,))
-    return list(_log_rows(thread_id, rows))
-
-
-def run_events(
-    connection: sqlite3.Connection, thread_id: str, run_id: str, after: int, limit: int
-) -> list[Event]:
-    rest = "WHERE t.thread_id = ? AND r.run_id = ? AND e.event_id > ? ORDER BY e.event_id LIMIT ?"
-    return _events(connection, rest, thread_id, run_id, after, limit)
-
-
-def thread_events(
-    connection: sqlite3.Connection, thread_id: str, after: int, limit: int
-) -> list[Event]:
-    rest = "WHERE t.thread_id = ? AND e.event_id > ? ORDER BY e.event_id LIMIT ?"
-    return _events(connection, rest, thread_id, after, limit)
-
-
-def oldest_event(connection: sqlite3.Connection) -> int | None:
-    row = connection.execute("SELECT event_id FROM events ORDER BY id LIMIT 1").fetchone()
-    return None if row is None else row[0]
-
-
-def _events(connection: sqlite3.Connection, rest: str, *values: Any) -> list[Event]:
-    rows = connection.execute(f"{_EVENTS} {rest}", values)
-    return [to_event(row) for row in rows]
+    return _page(connection, thread_id, ns, chosen, [*values, limit])
 
 
 def _page(

@@ -43,10 +43,10 @@ from greenroom.storage import (
 )
 from greenroom.storage.facts import facts_of
 from greenroom.storage.postgres import PostgresStorage
-from greenroom.storage.postgres_read import SELECT
 from greenroom.storage.postgres_schema import MIGRATIONS, exists, migrate
 from greenroom.storage.records import Thread
 from greenroom.storage.rows import COLUMNS, to_row
+from greenroom.storage.sql_read import TABLES
 from greenroom.storage.testing import (
     StorageContract,
     make_assistant,
@@ -273,8 +273,7 @@ def open_and_take(storage):
 def test_the_schema_has_a_column_for_every_field(start, db):
     start()
     columns = {(table, column) for table, column, _ in schema(db)}
-    for kind in COLUMNS:
-        table = SELECT[kind].partition(" FROM greenroom.")[2].split()[0]
+    for kind, table in TABLES.items():
         stored = {column for name, column in columns if name == table}
         assert set(COLUMNS[kind]) - {"thread_id"} <= stored
         assert stored - set(COLUMNS[kind]) <= {"id", "thread", "folded_name", "facts"}

@@ -41,8 +41,7 @@ from greenroom.storage import (
     sqlite_schema,
 )
 from greenroom.storage.namespaces import place, to_text
-from greenroom.storage.rows import COLUMNS
-from greenroom.storage.sqlite_read import SELECT
+from greenroom.storage.sql_read import TABLES
 from greenroom.storage.testing import (
     StorageContract,
     make_assistant,
@@ -123,8 +122,7 @@ def test_commits_are_durable_over_a_power_cut(start):
 
 def test_the_schema_has_a_column_for_every_field(start):
     storage, _ = start()
-    tables = {kind: SELECT[kind].partition(" FROM ")[2].split()[0] for kind in COLUMNS}
-    for kind, table in tables.items():
+    for kind, table in TABLES.items():
         stored = {row[1] for row in storage._writer.execute(f"PRAGMA table_info({table})")}
         fields = {field.name for field in attrs.fields(kind)}
         assert fields - {"thread_id"} <= stored
