@@ -28,12 +28,12 @@ from .store import (
     fits_pattern,
 )
 from .vectors import IndexConfig, Vector, VectorIndex
-from .words import score, text_of, words_of
+from .words import IndexedText, score, text_of, words_of
 
 __all__ = ["InMemoryStore"]
 
 
-FoundBy = Sequence[Vector] | str
+FoundBy = Sequence[Vector] | IndexedText
 Rank = Callable[[Any], float | None]
 
 
@@ -112,7 +112,7 @@ class InMemoryStore(BaseStore):
         if self._index is not None:
             found_by = self._index.vectors(value, index)
         else:
-            found_by = text_of(value, index)
+            found_by = IndexedText(text_of(value, index))
         self._put(namespace, key, value, found_by, lifetime)
 
     def delete(self, namespace: Namespace, key: str) -> None:
@@ -193,7 +193,7 @@ class InMemoryStore(BaseStore):
         if self._index is not None:
             found_by = await self._index.avectors(value, index)
         else:
-            found_by = text_of(value, index)
+            found_by = IndexedText(text_of(value, index))
         self._put(namespace, key, value, found_by, lifetime)
 
     async def adelete(self, namespace: Namespace, key: str) -> None:

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Final, Literal
+
+import attrs
 
 from .vectors import texts_at
 
-__all__ = ["all_words", "score", "text_of", "words_of"]
+__all__ = ["IndexedText", "all_words", "score", "text_of", "words_of"]
 
 MAX_WORDS: Final = 64  # of a query; the rest has no effect
+
+
+@attrs.frozen(eq=False)
+class IndexedText:
+    """A text that an item is found by, with its words: these are found when they are first asked
+    for, so that putting stays quick, and kept."""
+
+    text: str
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        return frozenset(all_words(self.text))
 
 
 def text_of(value: Mapping[str, Any], fields: Literal[False] | Sequence[str] | None) -> str:
@@ -27,9 +42,9 @@ def words_of(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(all_words(text)))[:MAX_WORDS]
 
 
-def score(words: Sequence[str], text: str) -> float | None:
+def score(words: Sequence[str], text: IndexedText) -> float | None:
     """How many of the words a text has, out of 1; None if it has none of them."""
-    found = set(all_words(text)).intersection(words)
+    found = text.words.intersection(words)
     return len(found) / len(words) if found else None
 
 

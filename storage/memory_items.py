@@ -13,7 +13,7 @@ import attrs
 import msgspec
 
 from greenroom.graph.filters import fits
-from greenroom.graph.words import all_words, score
+from greenroom.graph.words import IndexedText, all_words, score
 
 from . import namespaces
 from .codec import encode_json
@@ -30,11 +30,11 @@ __all__ = ["MemoryItems", "similarity"]
 class _Kept:
     put: PutItem
     number: int  # in which order they were made
+    text: IndexedText
 
     @cached_property
     def scanned(self) -> PutItem:
-        """With the words of its text; found when they are first asked for, so that putting stays
-        quick."""
+        """With the words of its text."""
         return attrs.evolve(self.put, text=" ".join(all_words(self.put.text)))
 
 
@@ -51,13 +51,14 @@ class MemoryItems:
     ) -> None:
         match operation:
             case PutItem(item):
+                text = IndexedText(operation.text)
                 before = self._find(item.namespace, item.key, item.updated_at)
                 if before is None:
                     self._made += 1
-                    kept = _Kept(operation, self._made)
+                    kept = _Kept(operation, self._made, text)
                 else:
                     item = attrs.evolve(item, created_at=before.put.item.created_at)
-                    kept = _Kept(attrs.evolve(operation, item=item), before.number)
+                    kept = _Kept(attrs.evolve(operation, item=item), before.number, text)
                 self._set(item.namespace, item.key, kept, undo)
             case DeleteItem(namespace, key):
                 self._set(namespace, key, None, undo)
@@ -70,7 +71,7 @@ class MemoryItems:
                 ):
                     item = attrs.evolve(found.put.item, expires_at=expires_at)
                     put = attrs.evolve(found.put, item=item)
-                    self._set(namespace, key, _Kept(put, found.number), undo)
+                    self._set(namespace, key, _Kept(put, found.number, found.text), undo)
             case DeleteExpired(now, limit):
                 expired = (item for item in self._mortal() if not _lives(item, now))
                 for item in nsmallest(limit, expired, key=attrgetter("expires_at")):
@@ -82,7 +83,7 @@ class MemoryItems:
 
     def search(self, query: ItemQuery) -> list[FoundItem]:
         below = sorted(self._below(query.prefix), key=lambda kept: kept.number)
-        return _ranked((kept.put for kept in below if _lives(kept.put.item, query.now)), query)
+        return _ranked((kept for kept in below if _lives(kept.put.item, query.now)), query)
 
     def scan(self, after: int) -> list[tuple[int, PutItem]]:
         found = [one for some in self._kept.values() for one in some.values() if one.number > after]
@@ -139,13 +140,13 @@ def similarity(vectors: Iterable[Sequence[float]], wanted: Sequence[float]) -> f
     return max(alike, default=None)
 
 
-def _ranked(puts: Iterable[PutItem], query: ItemQuery) -> list[FoundItem]:
+def _ranked(items: Iterable[_Kept], query: ItemQuery) -> list[FoundItem]:
     """The page that a query asks for, of items in the order in which they were made."""
     encode_json(dict(query.filter), "filter")
     found = [
-        (put.item, _score(put, query))
-        for put in puts
-        if not query.filter or fits(msgspec.json.decode(put.item.value), query.filter)
+        (kept.put.item, _score(kept, query))
+        for kept in items
+        if not query.filter or fits(msgspec.json.decode(kept.put.item.value), query.filter)
     ]
     found.sort(key=lambda pair: (pair[1] is None, -(pair[1] or 0.0)))
     return [
@@ -157,7 +158,7 @@ def _lives(item: ItemRow, now: str) -> bool:
     return item.expires_at is None or item.expires_at > now
 
 
-def _score(put: PutItem, query: ItemQuery) -> float | None:
+def _score(kept: _Kept, query: ItemQuery) -> float | None:
     if query.vector is not None:
-        return similarity(put.vectors, query.vector)
-    return score(query.words, put.text) if query.words and put.text else None
+        return similarity(kept.put.vectors, query.vector)
+    return score(query.words, kept.text) if query.words else None

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from greenroom.graph import BaseStore, InMemoryStore
+from greenroom.graph.words import all_words
 
 
 def letters(texts: list[str]) -> list[list[float]]:
@@ -37,6 +38,25 @@ def test_a_value_may_be_more_than_json_and_is_nobody_elses() -> None:
         assert read is not None
         assert read.value == {"day": day, "place": (1, [2])}
         read.value["place"][1].append(4)
+
+
+def test_the_words_of_a_text_are_looked_for_once_however_often_it_is_searched(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked_at: list[str] = []
+
+    def noted(text: str) -> list[str]:
+        looked_at.append(text)
+        return all_words(text)
+
+    monkeypatch.setattr("greenroom.graph.words.all_words", noted)
+    store = InMemoryStore()
+    store.put(("a",), "k", {"text": "a long story"})
+    for query in ("story", "long", "story"):
+        assert [found.score for found in store.search((), query=query)] == [1.0]
+    assert looked_at.count("a long story") == 1
+    store.put(("a",), "k", {"text": "another"})
+    assert [found.score for found in store.search((), query="story")] == [None]
 
 
 def test_an_async_function_embeds_for_the_async_methods_only() -> None:
