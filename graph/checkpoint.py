@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Final, Protocol, runtime_checkable
 
@@ -13,6 +13,7 @@ from .failure import TaskError
 
 __all__ = [
     "PAUSE_TASK",
+    "PLACE",
     "RETURN",
     "RUN_TASK",
     "Checkpoint",
@@ -24,12 +25,23 @@ __all__ = [
     "Saved",
     "StateSnapshot",
     "StateTask",
+    "as_shown",
 ]
 
 # Task ids of records that are the run's own and no task's.
 RUN_TASK: Final = "__run__"  # it failed
 PAUSE_TASK: Final = "__pause__"  # it paused here at a breakpoint
 RETURN: Final = "__return__"  # what a call of a task wrote its result to; no channel
+# What the metadata of an inner graph's checkpoint and of a task's config say of where they are.
+PLACE: Final = frozenset(
+    (
+        "langgraph_checkpoint_ns",
+        "langgraph_node",
+        "langgraph_path",
+        "langgraph_step",
+        "langgraph_triggers",
+    )
+)
 
 
 @attrs.define(unsafe_hash=True)
@@ -74,6 +86,11 @@ class Planned:
     def identified(self, within: str) -> Planned:
         """The task as a checkpoint plans it, or the call that a task makes. `within`: its id."""
         return Planned(self.node, self.index, self.arg, within)
+
+
+def as_shown(planned: Sequence[Planned]) -> list[Planned]:
+    """Tasks in the order in which states and results have them: those of `Send`s come first."""
+    return sorted(planned, key=lambda task: task.index is None)
 
 
 @attrs.frozen(kw_only=True)

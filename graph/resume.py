@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .checkpoint import Saved
+from .checkpoint import Saved, as_shown
 from .control import Interrupt
 from .errors import InvalidResumeError
 
@@ -16,8 +16,8 @@ _INTERRUPT_ID = re.compile(r"[0-9a-f]{32}")
 
 
 def waiting(saved: Saved) -> tuple[Interrupt, ...]:
-    """The questions that the tasks of a checkpoint wait on, in task order."""
-    idents = (planned.id for planned in saved.checkpoint.next)
+    """The questions that the tasks of a checkpoint wait on, in the order of its state."""
+    idents = (planned.id for planned in as_shown(saved.checkpoint.next))
     asked = (saved.pending[ident].interrupts for ident in idents if ident in saved.pending)
     return tuple(interrupt for several in asked for interrupt in several)
 

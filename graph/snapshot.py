@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .checkpoint import Checkpoint, Planned, Saved, StateSnapshot, StateTask
+from .checkpoint import PLACE, Checkpoint, Planned, Saved, StateSnapshot, StateTask, as_shown
 from .context import RunnableConfig
 from .control import START
 from .isolation import isolated
@@ -24,13 +24,14 @@ def snapshot(
     has `saved`, so that nothing of it need be copied."""
     checkpoint = saved.checkpoint
     own = _as_it_is if is_own else isolated
-    tasks = tuple(_task(planned, saved, thread_id, graph.nodes, own) for planned in checkpoint.next)
+    planned = as_shown(checkpoint.next)
+    tasks = tuple(_task(task, saved, thread_id, graph.nodes, own) for task in planned)
     values = checkpoint.values
     if not is_past:
         values = settled(graph, values, checkpoint.next, saved.pending)
     open_tasks = (
         task.node
-        for task in checkpoint.next
+        for task in planned
         if is_past or (so_far := saved.pending.get(task.id)) is None or so_far.writes is None
     )
     parents = checkpoint.metadata.get("parents", {})
@@ -39,7 +40,7 @@ def snapshot(
         next=tuple(open_tasks),
         config=config_of(checkpoint, thread_id),
         metadata={
-            **checkpoint.metadata,
+            **{key: told for key, told in checkpoint.metadata.items() if key not in PLACE},
             "source": checkpoint.source,
             "step": checkpoint.step,
             "parents": parents,

@@ -36,9 +36,9 @@ async def update_state(
     Behaves as if each `as_node` had returned its `values` (a dict, or None for no change) in one
     super-step and its edges had been followed; without `as_node`, the node that ran last; on an
     empty thread, START, or the entrypoint. Tasks that had finished keep what they wrote; their
-    siblings go on waiting, unless `as_node` is another. `__input__` begins a new turn with the
-    values, as a run would; `__copy__` forks, with the values as they are and all tasks still to
-    do.
+    siblings go on waiting, unless `as_node` is another; END, which takes no values, drops them.
+    `__input__` begins a new turn with the values, as a run would; `__copy__` forks, with the values
+    as they are and all tasks still to do.
 
     Raises InvalidUpdateError for an unknown `as_node`, or where it is not given and several ran
     last, or there are several updates; ValueError for no updates.
@@ -72,7 +72,7 @@ async def update_state(
     names = [update.as_node or node for update in updates]
     with entered_world(job.world):
         if node == END:
-            after = Advance(at.values, (), (), {})
+            after = attrs.evolve(advance(graph, at.values, at.joins, finished), next=(), joins={})
         elif node is None:
             # Part of the super-step is done: the rest of it goes on waiting.
             after = advance(graph, at.values, at.joins, finished, beside=waiting)
@@ -138,8 +138,10 @@ def check_updates(updates: Sequence[StateUpdate], graph: Topology) -> None:
             raise InvalidUpdateError(f"An update as_node={as_node!r} must be alone")
         if as_node == INPUT:
             input_values(graph, values)
-        if as_node == _COPY and values is not None:
-            raise InvalidUpdateError(f"A copy takes no values; got {type(values).__name__}")
+        if as_node in (END, _COPY) and values is not None:
+            raise InvalidUpdateError(
+                f"An update as_node={as_node!r} takes no values; got {type(values).__name__}"
+            )
         if as_node is not None and as_node not in (*graph.nodes, END, INPUT, _COPY):
             raise InvalidUpdateError(f"as_node={as_node!r} is no node of the graph")
 

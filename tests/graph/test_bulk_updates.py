@@ -76,6 +76,7 @@ async def test_updates_of_one_super_step_arrive_together_at_an_edge_from_several
         ([StateUpdate({"log": []}, "a"), StateUpdate({"log": []})], InvalidUpdateError, "as_node"),
         ([StateUpdate({"log": []}, "nobody")], InvalidUpdateError, "'nobody'"),
         ([StateUpdate(None, END), StateUpdate(None, "a")], InvalidUpdateError, "alone"),
+        ([StateUpdate({"log": []}, END)], InvalidUpdateError, "takes no values; got dict"),
         ([StateUpdate({}, "__input__"), StateUpdate(None, "a")], InvalidUpdateError, "alone"),
         ([StateUpdate(3, "__input__")], InvalidUpdateError, "got int"),
     ],

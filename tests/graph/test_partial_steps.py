@@ -8,7 +8,16 @@ from typing import Annotated, Any, TypedDict
 import pytest
 import trio.testing
 
-from greenroom.graph import START, Command, CompiledStateGraph, InMemorySaver, StateGraph, interrupt
+from greenroom.graph import (
+    END,
+    START,
+    Command,
+    CompiledStateGraph,
+    InMemorySaver,
+    Send,
+    StateGraph,
+    interrupt,
+)
 
 
 class State(TypedDict, total=False):
@@ -89,6 +98,31 @@ async def test_the_history_of_a_finished_run_has_all_nodes_of_each_super_step(th
         (["in", "done", "other"], ("last",)),
         (["in"], ("done", "other")),
         ([], ("__start__",)),
+    ]
+
+
+async def test_a_state_has_the_tasks_of_sends_before_those_of_edges(wire: Any, thread: Any) -> None:
+    nodes = {"choose": lambda _: Command(goto=["b", Send("a", 1)]), "a": asks, "b": asks}
+    built = wire(nodes, (START, "choose"), state=State)
+    result = await built.ainvoke({"log": ["in"]}, thread)
+    state = await built.aget_state(thread)
+    assert state.next == ("a", "b")
+    assert [task.name for task in state.tasks] == ["a", "b"]
+    asked = [question for task in state.tasks for question in task.interrupts]
+    assert result["__interrupt__"] == [*state.interrupts] == asked
+
+
+async def test_clearing_what_is_left_to_do_keeps_what_is_done(thread: Any) -> None:
+    built = graph(asks)
+    await built.ainvoke({"log": ["in"]}, thread)
+    await built.aupdate_state(thread, None, as_node=END)
+    state = await built.aget_state(thread)
+    assert (state.values["log"], state.next, state.interrupts) == (["in", "done"], (), ())
+    assert (await built.ainvoke({"log": ["again"]}, thread))["log"] == [
+        "in",
+        "done",
+        "again",
+        "done",
     ]
 
 
