@@ -83,7 +83,7 @@ async def update_state(
             for update, own in zip(updates, outcomes, strict=True):
                 name = update.as_node or node
                 planned = Planned(name).identified(at.id)
-                led = await leave(Task(run, planned, at.values), own.writes)
+                led = await leave(Task(run, planned, at.values), own.writes, update.values)
                 goto = (*own.goto, *led)
                 check_targets(goto, name, graph.nodes)
                 finished.append((planned, Outcome(own.writes, goto)))

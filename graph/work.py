@@ -53,11 +53,11 @@ async def handled(task: Task) -> Outcome:
     return Outcome(writes, goto, handled=True)
 
 
-async def leave(task: Task, writes: Writes) -> Targets:
+async def leave(task: Task, writes: Writes, returned: Any) -> Targets:
     """Where a task's conditional edges lead, seeing the state with its own `writes`."""
     token = set_current_task(task)
     try:
-        return await _leave(task, writes)
+        return await _leave(task, writes, returned)
     finally:
         reset_current_task(token)
 
@@ -85,10 +85,11 @@ async def _run(task: Task) -> Outcome:
 
 def _run_in_thread(task: Task, call: Call) -> Outcome:
     node = task.node
-    writes, goto = _read(task, call(_given(task), task))
+    returned = call(_given(task), task)
+    writes, goto = _read(task, returned)
     values = _view(task, writes) if node.branches else {}
     for branch in node.branches:
-        view = _branch_state(task, branch, values)
+        view = _branch_state(task, branch, values, returned)
         goto = (*goto, *branch.targets(branch.call(view, task), task.run.graph.channels))
     return _checked(task, writes, goto)
 
@@ -97,7 +98,7 @@ async def _led(task: Task, returned: Any) -> Outcome:
     """What a node returned, and where that and its edges lead."""
     writes, goto = _read(task, returned)
     if task.node.branches:
-        goto = (*goto, *await _leave(task, writes))
+        goto = (*goto, *await _leave(task, writes, returned))
     return _checked(task, writes, goto)
 
 
@@ -134,16 +135,22 @@ def _own(task: Task, state: Any) -> Any:
     return isolated_state(state, task.run.graph.untracked)
 
 
-def _branch_state(task: Task, branch: Branch, values: Mapping[str, Any]) -> Any:
+def _branch_state(task: Task, branch: Branch, values: Mapping[str, Any], returned: Any) -> Any:
+    """What a conditional edge gets: the state type that it declares, or what its node would, and,
+    where that is a dict, what else the node has `returned`."""
     schema = branch.schema or task.node.schema
-    return schema.read(values, task.run.remaining, task.node.name)
+    state = schema.read(values, task.run.remaining, task.node.name)
+    if branch.schema is not None or schema.build is not None or not isinstance(returned, dict):
+        return state
+    more = {key: value for key, value in returned.items() if key not in state}
+    return {**_own(task, more), **state} if more else state
 
 
-async def _leave(task: Task, writes: Writes) -> Targets:
+async def _leave(task: Task, writes: Writes, returned: Any) -> Targets:
     values = _view(task, writes)
     goto: list[str | Send] = []
     for branch in task.node.branches:
-        view = _branch_state(task, branch, values)
+        view = _branch_state(task, branch, values, returned)
         chosen = await _ask_branch(task, branch, view)
         goto += branch.targets(chosen, task.run.graph.channels)
     return tuple(goto)

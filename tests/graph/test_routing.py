@@ -235,6 +235,34 @@ async def test_a_node_that_was_sent_something_gets_just_that(wire: Any, arg: Any
     assert (await graph.ainvoke({"value": "state"}))["log"] == [arg]
 
 
+class Narrow(TypedDict, total=False):
+    log: list[Any]
+
+
+@pytest.mark.parametrize("declares", [False, True])
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_a_conditional_edge_sees_what_its_node_returned_beside_the_state(
+    declares: bool, is_async: bool, thread: Any
+) -> None:
+    def route(state: Any) -> str:
+        assert state["log"] == ["in", "a"]
+        return str(state.get("more", END))
+
+    async def later(state: Any) -> str:
+        return route(state)
+
+    path = later if is_async else route
+    path.__annotations__["state"] = Narrow if declares else Any
+    builder = StateGraph(State).add_node("a", lambda state: {"log": ["a"], "more": "b"})
+    builder.add_node("b", lambda state: {"numbers": [len(state)]})
+    builder.add_edge(START, "a").add_conditional_edges("a", path)
+    graph = builder.compile(checkpointer=InMemorySaver())
+    left = {} if declares else {"numbers": [1]}
+    assert await graph.ainvoke({"log": ["in"]}, thread) == {"log": ["in", "a"], **left}
+    await graph.aupdate_state(thread, {"more": "b"}, as_node="a")
+    assert (await graph.aget_state(thread)).next == (() if declares else ("b",))
+
+
 async def test_a_command_as_input_updates_and_goes_beside_what_is_planned(
     wire: Any, thread: Any
 ) -> None:
