@@ -292,7 +292,8 @@ class Execution:
 
     def _pause(self, interrupts: tuple[Interrupt, ...]) -> Finish:
         position = self.position
-        self.reports.emit("updates", {"__interrupt__": interrupts})
+        if interrupts or not self.job.ns:  # of a breakpoint, the outermost graph tells
+            self.reports.emit("updates", {"__interrupt__": interrupts})
         if interrupts:
             self.reports.emit("values", asking(position.values(), interrupts))
             self.reports.settled()

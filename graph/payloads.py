@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, Literal
 
-from .checkpoint import Planned, StateSnapshot, StateTask
+from .checkpoint import PLACE, Planned, StateSnapshot, StateTask
+from .context import RunnableConfig
 from .control import PREVIOUS, START, Interrupt
 from .parts import CheckpointPayload, CheckpointTask, DebugPayload, TaskPayload, TaskResultPayload
 
 __all__ = ["checkpoint_payload", "result_payload", "task_payload", "triggers", "wrapped"]
 
 # What a task's metadata repeats of its own fields and of where it is.
-_OF_PLACE: Final = frozenset(
-    (
-        "checkpoint_id",
-        "checkpoint_map",
-        "checkpoint_ns",
-        "langgraph_checkpoint_ns",
-        "langgraph_node",
-        "langgraph_path",
-        "langgraph_step",
-        "langgraph_triggers",
-        "parents",
-        "thread_id",
-    )
+_OF_PLACE: Final = PLACE.union(
+    ("checkpoint_id", "checkpoint_map", "checkpoint_ns", "parents", "thread_id")
 )
 
 
-def task_payload(planned: Planned, given: Any, metadata: Mapping[str, Any]) -> TaskPayload:
-    """A task that starts. `given`: what its node reads. `metadata`: of its config."""
+def task_payload(planned: Planned, given: Any, config: RunnableConfig) -> TaskPayload:
+    """A task that starts. `given`: what its node reads. `config`: what its node is given."""
+    metadata = config.get("metadata", {})
     shown = {key: value for key, value in metadata.items() if key not in _OF_PLACE}
+    tags = [tag for tag in config.get("tags", ()) if not tag.startswith("seq:step")]
+    if tags:
+        shown["tags"] = tags
     payload = TaskPayload(
         id=planned.id,
         name=planned.node,

@@ -87,7 +87,7 @@ class Reports:
             if self.wants("messages"):
                 self.run.job.seen.update(messages.known(given))
             if self.wants("tasks", "debug"):
-                shown = task_payload(task.planned, given, task.config.get("metadata", {}))
+                shown = task_payload(task.planned, given, task.config)
                 self._debug("tasks", "task", self._step, shown)
 
     def finished(self, task: Task, outcome: Outcome) -> None:
@@ -103,7 +103,8 @@ class Reports:
         self._result(task.planned, outcome.writes)
 
     def paused(self, task: Task, interrupts: Sequence[Interrupt]) -> None:
-        self._result(task.planned, interrupts=interrupts)
+        if interrupts:  # at a breakpoint of a graph inside it, it has not come to anything
+            self._result(task.planned, interrupts=interrupts)
 
     def failed(self, task: Task, error: Exception) -> None:
         self._result(task.planned, error=error)

@@ -72,6 +72,13 @@ async def test_a_task_started_by_a_send_shows_what_it_was_sent(wire: Any) -> Non
     assert starts == [(1, ("__pregel_push",)), (2, ("__pregel_push",))]
 
 
+async def test_a_task_shows_the_tags_and_the_metadata_of_its_run(wire: Any) -> None:
+    graph = wire("a", (START, "a"), checkpointer=None).with_config(tags=["mine", "seq:step:1"])
+    start, end = await streamed(graph, {}, {"metadata": {"user": "u"}}, stream_mode="tasks")
+    assert start["metadata"] == {"user": "u", "tags": ["mine"]}
+    assert "metadata" not in end
+
+
 async def test_a_task_that_wrote_a_key_twice_shows_both(wire: Any) -> None:
     def twice(state: Any) -> Any:
         return [{"log": ["p"]}, Command(update={"log": ["q"]})]
@@ -236,6 +243,24 @@ async def test_graphs_called_as_nodes_stream_under_their_namespace(wire: Any, th
     before = next(c for _, mode, c in chunks if mode == "checkpoints" and c["next"] == ["sub"])
     configurable = {"thread_id": "2", "checkpoint_ns": ns[0]}
     assert before["tasks"][0]["state"] == {"configurable": configurable}
+
+
+async def test_a_breakpoint_inside_is_told_once_and_by_the_outermost_graph(
+    wire: Any, thread: Any
+) -> None:
+    inner = wire("xy", (START, "x"), ("x", "y"), checkpointer=None, interrupt_before=["y"])
+    graph = wire({"sub": inner}, (START, "sub"))
+    modes = ["updates", "tasks"]
+    chunks = await streamed(graph, {}, thread, stream_mode=modes, subgraphs=True)
+    told = [(bool(ns), mode, chunk.get("name", [*chunk])) for ns, mode, chunk in chunks]
+    assert told == [
+        (False, "tasks", "sub"),
+        (True, "tasks", "x"),
+        (True, "updates", ["x"]),
+        (True, "tasks", "x"),
+        (False, "updates", ["__interrupt__"]),
+    ]
+    assert chunks[-1][-1] == {"__interrupt__": ()}
 
 
 async def test_messages_that_a_node_returns_are_shown_with_where_they_come_from() -> None:
