@@ -317,14 +317,16 @@ class Execution:
         """The run's config as the node of a task sees it."""
         config = self.job.config
         own = {"checkpoint_id": self.position.at.id, "checkpoint_ns": "|".join(task.path)}
+        metadata = {
+            **self.job.metadata,
+            **config.get("metadata", {}),
+            **task.node.metadata,
+            **self.place(task),
+        }
+        metadata.pop("parents", None)
         return {
             **config,
-            "metadata": {
-                **self.job.metadata,
-                **config.get("metadata", {}),
-                **task.node.metadata,
-                **self.place(task),
-            },
+            "metadata": metadata,
             "configurable": {**config.get("configurable", {}), **own},
         }
 

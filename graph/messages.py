@@ -108,7 +108,6 @@ def metadata_of(config: RunnableConfig) -> dict[str, Any]:
     own = config.get("configurable", {})
     metadata = {name: own[name] for name in _RUN_IDS if own.get(name)}
     metadata.update(config.get("metadata", {}))
-    metadata.pop("parents", None)
     return metadata
 
 

@@ -13,9 +13,7 @@ from .parts import CheckpointPayload, CheckpointTask, DebugPayload, TaskPayload,
 __all__ = ["checkpoint_payload", "result_payload", "task_payload", "triggers", "wrapped"]
 
 # What a task's metadata repeats of its own fields and of where it is.
-_OF_PLACE: Final = PLACE.union(
-    ("checkpoint_id", "checkpoint_map", "checkpoint_ns", "parents", "thread_id")
-)
+_OF_PLACE: Final = PLACE.union(("checkpoint_id", "checkpoint_map", "checkpoint_ns", "thread_id"))
 
 
 def task_payload(planned: Planned, given: Any, config: RunnableConfig) -> TaskPayload:

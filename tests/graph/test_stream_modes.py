@@ -388,3 +388,12 @@ async def test_messages_of_inner_graphs_come_with_their_namespace_where_asked_fo
     ((ns, (message, _)),) = await streamed(graph, {}, stream_mode="messages", subgraphs=True)
     assert ns[0].startswith("sub:")
     assert message["content"] == "x"
+
+
+async def test_what_a_model_inside_says_is_shown_with_the_place_of_its_node_only() -> None:
+    model = GenericFakeChatModel(messages=iter([AIMessage("hello")]))
+    inner = of_messages(lambda state: model.invoke("hi") and None)
+    graph = StateGraph(MessagesState).add_node("sub", inner).add_edge(START, "sub").compile()
+    ((_, (_, metadata)), *_) = await streamed(graph, {}, stream_mode="messages", subgraphs=True)
+    assert metadata["langgraph_checkpoint_ns"].count("|") == 1
+    assert "parents" not in metadata
