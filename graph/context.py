@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypedDict, TypeVar, cast
@@ -213,11 +214,20 @@ def coerced(context: Any, schema: type[Any] | None) -> Any:
 
 
 def set_current_task(task: TaskContext) -> Any:
-    return _task.set(task)
+    """What runs from here on is part of a task: Runnables of langchain-core too, which are given
+    its config where they are called without one. Returns what `reset_current_task` takes."""
+    module = sys.modules.get("langchain_core.runnables.config")  # none are called without it
+    if module is None:
+        return _task.set(task), None, None
+    ambient: ContextVar[Any] = module.var_child_runnable_config
+    return _task.set(task), ambient, ambient.set(task.config)
 
 
-def reset_current_task(token: Any) -> None:
+def reset_current_task(tokens: Any) -> None:
+    token, ambient, before = tokens
     _task.reset(token)
+    if ambient is not None:
+        ambient.reset(before)
 
 
 def merged_config(base: RunnableConfig | None, given: RunnableConfig | None) -> RunnableConfig:

@@ -324,11 +324,14 @@ class Execution:
             **self.place(task),
         }
         metadata.pop("parents", None)
-        return {
+        given: RunnableConfig = {
             **config,
             "metadata": metadata,
             "configurable": {**config.get("configurable", {}), **own},
         }
+        given.pop("run_id", None)  # models that are called with this would take it for their own
+        given.pop("run_name", None)
+        return given
 
     def place(self, task: Task) -> dict[str, Any]:
         """Where a task is, under LangGraph's names."""

@@ -10,7 +10,6 @@ from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, LLMResult
-from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tracers._streaming import _StreamingCallbackHandler
 
 from .context import RunnableConfig
@@ -22,7 +21,7 @@ T = TypeVar("T")
 
 
 def heard(config: RunnableConfig, emit: Emit) -> RunnableConfig:
-    """`config` with a `Listener` among its callbacks; models called without a config get it too."""
+    """`config` with a `Listener` among its callbacks."""
     listener = Listener(emit, config["metadata"]["langgraph_checkpoint_ns"])
     given = config.get("callbacks")
     callbacks: Any
@@ -31,9 +30,7 @@ def heard(config: RunnableConfig, emit: Emit) -> RunnableConfig:
         callbacks.add_handler(listener, inherit=True)
     else:
         callbacks = [*(given or ()), listener]
-    shown = cast(RunnableConfig, {**config, "callbacks": callbacks})
-    var_child_runnable_config.set(cast(Any, shown))
-    return shown
+    return cast(RunnableConfig, {**config, "callbacks": callbacks})
 
 
 class Listener(BaseCallbackHandler, _StreamingCallbackHandler[Any]):

@@ -65,12 +65,12 @@ def push_ui_message(
     Raises RuntimeError outside a node.
     """
     task = current_task("push_ui_message()")
-    config = task.config
+    info = task.runtime.execution_info
     about = {
         "merge": merge,
-        "run_id": config.get("run_id"),
-        "tags": config.get("tags"),
-        "name": config.get("run_name"),
+        "run_id": None if info is None else info.run_id,
+        "tags": task.config.get("tags"),
+        "name": None,
         **(metadata or {}),
     }
     if message is not None and (message_id := ident_of(message)):

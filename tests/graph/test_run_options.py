@@ -181,7 +181,7 @@ async def test_a_graph_with_a_config_runs_with_it() -> None:
     assert config["tags"] == ["one", "two", "three"]
     assert (config["metadata"]["x"], config["metadata"]["y"]) == (1, 2)
     assert (config["configurable"]["k"], config["configurable"]["l"]) == (1, 2)
-    assert config["run_name"] == "mine"
+    assert "run_name" not in config  # that of the run, and of nothing that a node calls
     assert "three" not in (await seen(bound))["tags"]
 
 
@@ -201,10 +201,10 @@ async def test_the_config_of_a_graph_names_its_thread_and_marks_its_checkpoints(
 
 async def test_a_graph_called_as_a_node_keeps_its_config_below_that_of_the_run() -> None:
     inner = StateGraph(State).add_node("b", lambda state, config: shown(config))
-    bound = inner.add_edge(START, "b").compile().with_config(tags=["inner"], run_name="inner")
+    bound = inner.add_edge(START, "b").compile().with_config(tags=["inner"], max_concurrency=1)
     outer = StateGraph(State).add_node("a", bound).add_edge(START, "a").compile()
-    config = await seen(outer, {"tags": ["outer"], "run_name": "outer"})
-    assert (config["tags"], config["run_name"]) == (["inner", "outer"], "outer")
+    config = await seen(outer, {"tags": ["outer"], "max_concurrency": 2})
+    assert (config["tags"], config["max_concurrency"]) == (["inner", "outer"], 2)
 
 
 async def test_the_metadata_of_a_graph_called_as_a_node_marks_its_own_checkpoints(

@@ -397,3 +397,19 @@ async def test_what_a_model_inside_says_is_shown_with_the_place_of_its_node_only
     ((_, (_, metadata)), *_) = await streamed(graph, {}, stream_mode="messages", subgraphs=True)
     assert metadata["langgraph_checkpoint_ns"].count("|") == 1
     assert "parents" not in metadata
+
+
+async def test_models_of_a_graph_that_a_node_calls_are_heard_where_it_is_asked_for() -> None:
+    model = GenericFakeChatModel(messages=iter([AIMessage("deep")] * 4))
+    inner = of_messages(lambda state: model.invoke("hi") and None)
+
+    def calls(state: Any) -> Any:
+        inner.invoke({})
+        return model.invoke("hi") and None
+
+    async def told(**options: Any) -> list[Any]:
+        chunks = await streamed(of_messages(calls), {}, stream_mode="messages", **options)
+        return [chunk for chunk in chunks if (chunk[1] if options else chunk)[0].content]
+
+    assert len(await told()) == 1
+    assert [len(ns) for ns, _ in await told(subgraphs=True)] == [1, 0]

@@ -55,7 +55,9 @@ async def test_a_component_is_streamed_and_becomes_part_of_the_state(
         push_ui_message("hint", {}, id="h", state_key=None)
 
     graph = wire({"node": node}, (START, "node"), state=State)
-    async with graph.astream({}, {**thread, "tags": ["t"]}, stream_mode="custom") as chunks:
+    async with graph.astream(
+        {}, {**thread, "tags": ["t"], "run_id": "r"}, stream_mode="custom"
+    ) as chunks:
         told = [chunk async for chunk in chunks]
     assert [(one["name"], one["props"]) for one in told] == [
         ("card", {"city": "SF"}),
@@ -64,7 +66,7 @@ async def test_a_component_is_streamed_and_becomes_part_of_the_state(
     ]
     assert told[0]["metadata"] == {
         "merge": False,
-        "run_id": None,
+        "run_id": "r",
         "tags": ["t"],
         "name": None,
         "x": 1,
