@@ -5,6 +5,7 @@ Names and meanings follow `langgraph.types`.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final, Generic, Literal, NamedTuple, TypeVar, overload
 
@@ -119,14 +120,52 @@ class Interrupt:
     response_schema: Mapping[str, Any] | None = None
 
 
+_MISTAKES: Final = (
+    ValueError,
+    TypeError,
+    ArithmeticError,
+    ImportError,
+    LookupError,
+    NameError,
+    SyntaxError,
+    RuntimeError,
+    ReferenceError,
+    StopIteration,
+    StopAsyncIteration,
+)
+
+
+def _may_go_by(error: Exception) -> bool:
+    """Whether the same attempt may work a little later, by LangGraph's rule."""
+    if isinstance(error, ConnectionError):
+        return True
+    for library, name in (("httpx", "HTTPStatusError"), ("requests", "HTTPError")):
+        kind = getattr(sys.modules.get(library), name, ())  # nobody raises one without it
+        if isinstance(error, kind):
+            response: Any = getattr(error, "response", None)
+            return response is None or 500 <= response.status_code < 600
+    return not isinstance(error, (*_MISTAKES, OSError))
+
+
+def _check_retry_on(policy: RetryPolicy, field: Any, given: Any) -> None:
+    several = given if isinstance(given, (list, tuple)) else (given,)
+    if given is None or all(isinstance(o, type) and issubclass(o, Exception) for o in several):
+        return
+    if isinstance(given, type) or not callable(given):
+        raise TypeError(
+            f"retry_on must be an exception class, a list of these, or a predicate; got {given!r}"
+        )
+
+
 @attrs.frozen
 class RetryPolicy:
     """Try a failed node again.
 
     `initial_interval`, `max_interval`: seconds. `backoff_factor`: what the wait grows by.
     `max_attempts`: the first one counts. `jitter`: up to a second more, at random. `retry_on`: an
-    exception class, several, or a predicate; by default whatever is not plainly a mistake in the
-    program (`ValueError`, `TypeError`, `ImportError`, … are).
+    exception class, several, or a predicate; by default lost connections, answers of 5xx to httpx
+    and requests, and whatever is not plainly a mistake in the program (`ValueError`, `TypeError`,
+    `ImportError`, …) nor an `OSError`. Raises TypeError for any other `retry_on`.
     """
 
     initial_interval: float = 0.5
@@ -135,21 +174,7 @@ class RetryPolicy:
     max_attempts: int = 3
     jitter: bool = True
     retry_on: type[Exception] | Sequence[type[Exception]] | Callable[[Exception], bool] | None = (
-        None
-    )
-
-    _MISTAKES: ClassVar[tuple[type[Exception], ...]] = (
-        ValueError,
-        TypeError,
-        ArithmeticError,
-        ImportError,
-        LookupError,
-        NameError,
-        SyntaxError,
-        RuntimeError,
-        ReferenceError,
-        StopIteration,
-        StopAsyncIteration,
+        attrs.field(default=None, validator=_check_retry_on)
     )
 
     @classmethod
@@ -163,8 +188,7 @@ class RetryPolicy:
         """Whether this policy tries again after `error`."""
         match self.retry_on:
             case None:
-                # An OSError is the world's doing, a mistake is not; TimeoutError is an OSError.
-                return isinstance(error, OSError) or not isinstance(error, self._MISTAKES)
+                return _may_go_by(error)
             case type() as kind:
                 return isinstance(error, kind)
             case Sequence() as kinds:

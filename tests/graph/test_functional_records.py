@@ -184,7 +184,7 @@ async def test_a_program_tried_again_finds_its_finished_tasks(work: Work) -> Non
 
     @task
     async def trouble() -> None:
-        work.troubles = [OSError("net")] * 2
+        work.troubles = [ConnectionError("net")] * 2
 
     @entrypoint(retry_policy=RetryPolicy(initial_interval=0, jitter=False))
     async def troubled(_: Any) -> Any:
@@ -212,7 +212,7 @@ async def test_the_next_turn_calls_its_tasks_anew(thread: Any, work: Work) -> No
 
 async def test_a_task_is_tried_again_by_its_own_policy(work: Work) -> None:
     do = work.task(retry_policy=RetryPolicy(initial_interval=0, jitter=False))
-    work.troubles = [OSError("net"), OSError("net")]
+    work.troubles = [ConnectionError("net"), ConnectionError("net")]
 
     @entrypoint()
     async def program(thing: str) -> Any:

@@ -127,7 +127,7 @@ async def test_a_node_learns_where_it_is_at_work_and_at_which_attempt(
         assert info.checkpoint_id == config["configurable"]["checkpoint_id"]
         seen.append(info)
         if len(seen) < 2:
-            raise OSError("again")
+            raise ConnectionError("again")
 
     builder = StateGraph(State).add_node("n", node, retry_policy=RetryPolicy())
     ran = builder.add_edge(START, "n").compile(InMemorySaver())

@@ -268,7 +268,7 @@ async def test_what_a_failed_attempt_pushed_is_not_kept(thread: Any, wire: Any) 
         attempts.append(1)
         push_message(AIMessage(f"attempt {len(attempts)}", id=str(len(attempts))))
         if len(attempts) == 1:
-            raise OSError("not yet")
+            raise ConnectionError("not yet")
 
     builder = StateGraph(MessagesState).add_edge(START, "chat")
     builder.add_node("chat", chat, retry_policy=RetryPolicy(initial_interval=0, jitter=False))

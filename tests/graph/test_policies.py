@@ -262,7 +262,7 @@ class TestErrorHandlers:
 
         async def bad(state: State) -> State:
             attempts.append(1)
-            raise OSError("down")
+            raise ConnectionError("down")
 
         async def handle(state: State, error: NodeError) -> State:
             return {"log": [len(attempts)]}
