@@ -262,16 +262,23 @@ class RunSink:
 
     @property
     def modes(self) -> Collection[str]:
-        own, *others = self.active.streams
-        return own.modes if not others else {mode for one in (own, *others) for mode in one.modes}
+        streams = self.active.streams
+        if len(streams) == 1:  # as mostly
+            return streams[0].modes
+        return {mode for stream in streams for mode in stream.modes}
 
     @property
     def subgraphs(self) -> bool:
         return any(stream.subgraphs for stream in self.active.streams)
 
     def emit(self, mode: str, ns: tuple[str, ...], data: Any) -> None:
-        if self.active.open:
-            for stream in self.active.streams:
+        if not self.active.open:
+            return
+        streams = self.active.streams
+        if len(streams) == 1:
+            streams[0].emit(mode, ns, data)
+        else:
+            for stream in streams:
                 if mode in stream.modes and (stream.subgraphs or not ns):
                     stream.emit(mode, ns, data)
 

@@ -10,6 +10,7 @@ import attrs
 from greenroom.storage.operations import DeleteRun, Operation, PutPost, PutRun
 from greenroom.storage.records import Post, Run, RunStatus
 
+from .active import Failed, Finished, Outcome, Stopped
 from .events import RunStream
 from .state import ThreadState, error_view
 from .webhooks import outcome
@@ -17,7 +18,23 @@ from .webhooks import outcome
 if TYPE_CHECKING:
     from .supervisor import Supervisor
 
-__all__ = ["RunEnds"]
+__all__ = ["RunEnds", "end_of"]
+
+
+def end_of(
+    outcome: Outcome, run: Run, run_timeout: float
+) -> tuple[RunStatus, Exception | None, str | None]:
+    """How a run has ended that came to an outcome: its status, the failure and the warning."""
+    match outcome:
+        case Finished(finish):
+            return "success", None, finish.warning
+        case Failed(error):
+            return "error", error, None
+        case Stopped() if run.stop == "timeout":
+            text = f"The run was stopped: it took longer than {run_timeout:g} s"
+            return "timeout", TimeoutError(text), None
+        case Stopped():
+            return "interrupted", None, None
 
 
 @attrs.define(eq=False)

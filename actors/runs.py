@@ -9,22 +9,13 @@ import attrs
 import trio
 
 from greenroom.graph.job import TakeIn
-from greenroom.graph.resume import waiting
 from greenroom.storage import Storage
 from greenroom.storage.operations import AppendLog, InsertThread, PutRun
 from greenroom.storage.operations import DeleteRun as DropRun
 from greenroom.storage.records import Run, RunStatus
 
-from .active import (
-    ActiveRun,
-    Failed,
-    Finished,
-    Outcome,
-    Stopped,
-    checkpoint_metadata,
-    told_to_stop,
-)
-from .ends import RunEnds
+from .active import ActiveRun, Outcome, Stopped, checkpoint_metadata, told_to_stop
+from .ends import RunEnds, end_of
 from .errors import Conflict, GreenroomError, Invalid, NotFound, TooMany
 from .events import RunStream
 from .handover import Reason
@@ -101,7 +92,7 @@ class ThreadRuns:
         """
         left = self._left = {run.run_id for run in self._unfinished()}
         for waits in self._unfinished():
-            self.streams.setdefault(waits.run_id, self._stream(waits, follow=False))
+            self.streams.setdefault(waits.run_id, self.house.stream(waits, follow=False))
         for run_id, run in past:
             if run_id in left:
                 continue
@@ -141,7 +132,7 @@ class ThreadRuns:
         run = attrs.evolve(
             run,
             seq=self.last_seq + 1,
-            bound=self._bound(run),
+            bound=state.bound(run),
             multitask_strategy=strategy,
             metadata=without_host({**message.below, **thread.metadata, **run.metadata}),
         )
@@ -170,28 +161,9 @@ class ThreadRuns:
             self.stop_active(admission.stop)
             self.queue.replace(queue)
         self.queue.add(run)
-        stream = self.streams[run.run_id] = self._stream(run, follow=message.follow)
+        stream = self.streams[run.run_id] = self.house.stream(run, follow=message.follow)
         message.reply.send(Accepted(run, stream))
         await self.start_next()
-
-    def _bound(self, run: Run) -> tuple[str, ...] | None:
-        command = run.kwargs["command"]
-        if command is None or command.get("resume") is None:
-            return None
-        head = self.state.log.head
-        return tuple(i.id for i in waiting(head)) if head is not None else ()
-
-    def _stream(self, run: Run, *, follow: bool) -> RunStream:
-        return RunStream(
-            self.house.event_ids,
-            run.kwargs["stream_mode"],
-            subgraphs=run.kwargs["subgraphs"],
-            resumable=run.kwargs["resumable"],
-            max_kept=self.house.max_kept_events,
-            follow=follow,
-            feeds=self.house.feeds,
-            run=run,
-        )
 
     # Runs start.
 
@@ -320,14 +292,12 @@ class ThreadRuns:
         run: Run | None
         active, run_id = self.active, message.run_id
         if active is not None and message.only != "pending" and active.has(run_id):
-            if run_id in self.members and message.action == "rollback":
-                raise Conflict(
-                    f"Run {run_id!r} is answered by run {active.run.run_id!r}, and can be rolled "
-                    "back with that only"
-                )
             stream = self.streams[run_id]
-            await self.state.commit([*map(PutRun, self._active_told_to_stop(message.action))])
-            self.stop_active(message.action)
+            if run_id in self.members and message.action == "rollback":
+                await self._roll_back_with(active.run, run_id)
+            else:
+                await self.state.commit([*map(PutRun, self._active_told_to_stop(message.action))])
+                self.stop_active(message.action)
         else:
             run = self.queue.remove(run_id) if message.only != "running" else None
             if run is None:
@@ -338,6 +308,16 @@ class ThreadRuns:
             else:
                 await self._close([run], "interrupted")
         message.reply.send(stream.ended)
+
+    async def _roll_back_with(self, host: Run, run_id: str) -> None:
+        """Roll a run back that is part of another, which was told to go back, too."""
+        if host.stop != "rollback":
+            raise Conflict(
+                f"Run {run_id!r} is answered by run {host.run_id!r}, and can be rolled back with "
+                "that only"
+            )
+        member = self.members[run_id] = told_to_stop(self.members[run_id], "rollback")
+        await self.state.commit([PutRun(member)])
 
     async def delete(self, message: DeleteRun) -> None:
         """Delete a run; the reply to one that is under way waits until it has stopped. One that is
@@ -420,13 +400,9 @@ class ThreadRuns:
             await self.ends.remove(gone, *undo, *map(PutRun, back), busy=self.busy)
             self.house.meters.ended["rolled back"] += len(gone)
             return
-        status, failure, warning = _end_of(outcome)
-        if isinstance(outcome, Stopped):
-            if run.stop == "timeout":
-                text = f"The run was stopped: it took longer than {self.house.run_timeout:g} s"
-                status, failure = "timeout", TimeoutError(text)
-            if (misfit := await self.state.take_in(run)) is not None:
-                status, failure = "error", misfit
+        status, failure, warning = end_of(outcome, run, self.house.run_timeout)
+        if isinstance(outcome, Stopped) and (misfit := await self.state.take_in(run)) is not None:
+            status, failure = "error", misfit
         # What was taken in and not recorded, as the run was given up on or could not leave it, is
         # still to be answered.
         lost = active.unstored if active is not None else ()
@@ -452,14 +428,3 @@ class ThreadRuns:
 
     async def _close(self, runs: Sequence[Run], status: RunStatus, **how: Any) -> None:
         await self.ends.close(runs, status, busy=self.busy, deleting=self._deleting, **how)
-
-
-def _end_of(outcome: Outcome) -> tuple[RunStatus, Exception | None, str | None]:
-    """Status, failure and warning."""
-    match outcome:
-        case Finished(finish):
-            return "success", None, finish.warning
-        case Failed(error):
-            return "error", error, None
-        case Stopped():
-            return "interrupted", None, None

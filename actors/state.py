@@ -103,6 +103,14 @@ class ThreadState:
                 PendingWrites(checkpoint_id=at, task_id=RUN_TASK, node="", error=failed)
             )
 
+    def bound(self, run: Run) -> tuple[str, ...] | None:
+        """The questions that a run answers if it is accepted now; None where it is no resume."""
+        command = run.kwargs["command"]
+        if command is None or command.get("resume") is None:
+            return None
+        head = self.log.head
+        return tuple(one.id for one in waiting(head)) if head is not None else ()
+
     async def take_in(self, run: Run) -> Exception | None:
         """What the user wrote is not lost with a run that was stopped: its input goes into the
         state, unless it is there. Returns why it could not."""

@@ -14,6 +14,7 @@ import trio
 from greenroom.graph import CompiledStateGraph
 from greenroom.graph.world import World
 from greenroom.storage import StaleEpoch, Storage, StorageError, StorageSession, StorageStore
+from greenroom.storage.records import Run
 
 from .active import ActiveRun
 from .assistants import Assistants
@@ -163,6 +164,19 @@ class Supervisor:
         if graph_id not in self.graphs:
             raise NotFound(f"Graph {graph_id!r} is not served here")
         return self.graphs[graph_id]
+
+    def stream(self, run: Run, *, follow: bool) -> RunStream:
+        """A stream for a run. `follow`: its events are read from the first."""
+        return RunStream(
+            self.event_ids,
+            run.kwargs["stream_mode"],
+            subgraphs=run.kwargs["subgraphs"],
+            resumable=run.kwargs["resumable"],
+            max_kept=self.max_kept_events,
+            follow=follow,
+            feeds=self.feeds,
+            run=run,
+        )
 
     def start_run(self, active: ActiveRun) -> None:
         """Start a run's task: the supervisor's, so that its actor can give up on it."""

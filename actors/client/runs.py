@@ -9,7 +9,7 @@ from typing import Any, Final, get_args
 from greenroom.storage import Storage
 from greenroom.storage.records import UNFINISHED, Run, RunStatus
 
-from ..errors import Invalid, NotFound, RunFailed
+from ..errors import Conflict, Invalid, NotFound, RunFailed
 from ..events import StreamPart
 from ..mailbox import Attach, Cancel, DeleteRun
 from ..supervisor import Supervisor
@@ -222,10 +222,11 @@ class RunsClient:
         self, thread_id: str, run_id: str, *, wait: bool = False, action: str = "interrupt"
     ) -> None:
         """Stop a run that is queued or under way: `interrupt` keeps what it did, `rollback` deletes
-        it.
+        it. One that is part of another is stopped with that one.
 
         Returns when that is certain; with `wait`, when it has stopped. Raises NotFound for a run
-        that is unknown or over.
+        that is unknown or over; Conflict for `rollback` of one that is part of another, which goes
+        back with that one only.
         """
         ident = check_uuid("thread_id", thread_id)
         run = check_uuid("run_id", run_id)
@@ -264,12 +265,15 @@ class RunsClient:
         found = 0
         for start in range(0, len(wanted), _AT_ONCE):
             replies = [
-                self._house.send(ident, Cancel(run_id, action, only))  # type: ignore[arg-type]
-                for ident, run_id in wanted[start : start + _AT_ONCE]
+                (one, self._house.send(one[0], Cancel(one[1], action, only)))  # type: ignore[arg-type]
+                for one in wanted[start : start + _AT_ONCE]
             ]
-            for reply in replies:
+            for (ident, run_id), reply in replies:
                 with suppress(NotFound):
-                    await reply.wait()
+                    try:
+                        await reply.wait()
+                    except Conflict:  # it was asked to go back before the run that answers it was
+                        await self._house.ask(ident, Cancel(run_id, action, only))  # type: ignore[arg-type]
                     found += 1
         if not found:
             raise NotFound("No run was found that could be cancelled")

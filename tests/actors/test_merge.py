@@ -294,6 +294,16 @@ async def test_a_run_rolled_back_by_hand_leaves_those_merged_into_it_to_be_answe
     assert await hosts(client, thread_id) == [None, runs[1], None]
 
 
+async def test_all_of_them_are_rolled_back_by_hand(merged: Any) -> None:
+    client, thread_id, _, _ = merged
+    await client.runs.cancel_many(status="all", action="rollback")
+    assert (await client.runs.wait(thread_id, "agent", input=text("new")))["log"] == [
+        *BEFORE,
+        *("new", "read", "did new", "did new"),
+    ]
+    assert await statuses(client, thread_id) == ["success", "success"]
+
+
 async def test_a_rollback_removes_all_that_were_merged(merged: Any) -> None:
     client, thread_id, runs, _ = merged
     values = await client.runs.wait(

@@ -396,12 +396,30 @@ async def test_it_starts_normally_if_its_host_is_rolled_back_first(
         thread_id, host, steers = await stage.take_in(client, durability=durability)
         with pytest.raises(Conflict, match=f"{steers}.* is answered by run .*{host}"):
             await client.runs.cancel(thread_id, steers, action="rollback")
-        stage.last.open()
         await client.runs.cancel(thread_id, host, action="rollback", wait=True)
+        stage.last.open()
         values = await client.runs.join(thread_id, steers)
         assert values["log"] == ["more", "did more", "next more", "did more"]
         assert await statuses(client, thread_id) == ["success"]
         assert await host_of(client, thread_id, steers) is None
+
+
+async def test_the_events_of_one_whose_host_is_rolled_back_are_kept_once(
+    serve: Serve, stage: Stage
+) -> None:
+    async with serve(stage.graph) as room:
+        client = room.client
+        how = {"stream_mode": "updates", "stream_resumable": True}
+        thread_id, host, steers = await stage.take_in(client, durability="sync", **how)
+        handle = await client.runs.attach(thread_id, steers)
+        await client.runs.cancel(thread_id, host, action="rollback", wait=True)
+        stage.last.open()
+        seen = [part async for part in handle.parts(after=0)]
+        names = ["metadata", "updates", "metadata", "updates", "updates", "updates"]
+        assert [part.event for part in seen] == names
+        assert [part.data.get(HOST) for part in seen if part.event == "metadata"] == [host, None]
+        kept = client.runs.join_stream(thread_id, steers, last_event_id=0)
+        assert [part.id async for part in kept] == [part.id for part in seen]
 
 
 async def test_a_rollback_removes_both(serve: Serve, stage: Stage) -> None:
