@@ -119,6 +119,8 @@ class Blocking:
         if word in self.texts:
             trio.from_thread.run_sync(self.reached.set)
             self.opened.wait()
+        self.order.append(f"{word} ends")
+        if word in self.texts:
             self.left.set()
         return {"log": [f"did {word}"]}
 

@@ -11,8 +11,8 @@ from greenroom.actors import Conflict, Greenroom, NotFound, TooMany
 from greenroom.actors.multitask import STRATEGIES
 from greenroom.graph import END, START, CompiledStateGraph, StateGraph, interrupt
 
-from .conftest import Serve
-from .stage import (
+from ..conftest import Serve
+from ..stage import (
     Blocking,
     Hold,
     Shielded,
@@ -112,29 +112,6 @@ async def test_enqueue_waits_its_turn_in_order_of_arrival(room: Greenroom, hold:
         assert await status(client, thread_id) == "idle"
 
 
-async def test_interrupt_keeps_what_the_first_run_had_done(room: Greenroom, hold: Any) -> None:
-    async with room:
-        client, thread_id = room.client, await new_thread(room.client)
-        first = await client.runs.create(thread_id, "agent", input=text("slow"))
-        await hold.reached.wait()
-
-        values = await client.runs.wait(
-            thread_id, "agent", input=text("quick"), multitask_strategy="interrupt"
-        )
-
-        assert values["log"] == ["slow", "read", "quick", "read", "did quick", "end"]
-        assert await statuses(client, thread_id) == ["interrupted", "success"]
-        assert await status(client, thread_id) == "idle"
-        history = await client.threads.get_history(thread_id)
-        of_first = [s for s in history if s["metadata"]["run_id"] == first["run_id"]]
-        assert [s["next"] for s in of_first] == [["hold"], ["read"], ["__start__"]]
-
-        hold.open()
-        if isinstance(hold, Blocking):  # what the abandoned thread returns reaches nobody
-            await trio.to_thread.run_sync(hold.left.wait)
-        assert await log_of(client, thread_id) == values["log"]
-
-
 async def test_rollback_leaves_nothing_of_the_first_run(room: Greenroom, hold: Any) -> None:
     async with room:
         client, thread_id = room.client, await new_thread(room.client)
@@ -171,54 +148,6 @@ async def test_a_rollback_on_a_new_thread_starts_from_nothing(room: Greenroom, h
 
         assert values["log"] == ["quick", "read", "did quick", "end"]
         assert len(await client.threads.get_history(thread_id)) == 5
-
-
-@pytest.mark.parametrize("strategy", ["interrupt", "rollback"])
-async def test_no_node_of_the_new_run_starts_before_the_old_run_has_ended(
-    serve: Serve, strategy: str
-) -> None:
-    hold = Hold()
-    async with serve(chain(read=says("read"), hold=hold.node)) as room:
-        client, thread_id = room.client, await new_thread(room.client)
-        await client.runs.create(thread_id, "agent", input=text("slow"))
-        await hold.reached.wait()
-        await client.runs.wait(thread_id, "agent", input=text("quick"), multitask_strategy=strategy)
-
-    assert hold.order == ["slow begins", "slow ends", "quick begins", "quick ends"]
-
-
-async def test_who_waits_for_a_run_that_is_cut_short_is_answered(
-    room: Greenroom, hold: Any
-) -> None:
-    async with room:
-        client, thread_id = room.client, await new_thread(room.client)
-        first = await client.runs.start(thread_id, "agent", input=text("slow"))
-        queued = await client.runs.start(thread_id, "agent", input=text("two"))
-        await hold.reached.wait()
-        await client.runs.create(
-            thread_id, "agent", input=text("quick"), multitask_strategy="interrupt"
-        )
-
-        assert (await first.result())["log"] == ["slow", "read"]
-        assert (await queued.result())["log"] == ["slow", "read", "two"]
-        events = [part.event async for batch in first.events() for part in batch]
-        assert events == ["metadata", "values", "values"]
-        assert [batch async for batch in queued.events()] == []
-
-
-async def test_who_waits_for_a_run_that_is_rolled_back_is_answered(
-    room: Greenroom, hold: Any
-) -> None:
-    async with room:
-        client, thread_id = room.client, await new_thread(room.client)
-        first = await client.runs.start(thread_id, "agent", input=text("slow"))
-        queued = await client.runs.start(thread_id, "agent", input=text("two"))
-        await hold.reached.wait()
-        await client.runs.create(
-            thread_id, "agent", input=text("quick"), multitask_strategy="rollback"
-        )
-
-        assert await first.result() == await queued.result() == {}
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -320,27 +249,6 @@ async def test_interrupt_takes_the_inputs_of_queued_runs_in_and_runs_none_of_the
         for run in queued:  # one `input` checkpoint each
             [state] = [s for s in history if s["metadata"]["run_id"] == run["run_id"]]
             assert state["metadata"]["source"] == "input"
-
-
-async def test_rollback_removes_the_runs_queued_behind_as_well(room: Greenroom, hold: Any) -> None:
-    async with room:
-        client, thread_id = room.client, await new_thread(room.client)
-        gone = [await client.runs.create(thread_id, "agent", input=text("slow"))]
-        await hold.reached.wait()
-        gone += [
-            await client.runs.create(thread_id, "agent", input=text(word))
-            for word in ("two", "three")
-        ]
-
-        values = await client.runs.wait(
-            thread_id, "agent", input=text("quick"), multitask_strategy="rollback"
-        )
-
-        assert values["log"] == ["quick", "read", "did quick", "end"]
-        assert await statuses(client, thread_id) == ["success"]
-        for run in gone:
-            with pytest.raises(NotFound, match=run["run_id"]):
-                await client.runs.get(thread_id, run["run_id"])
 
 
 async def test_a_command_that_waits_is_dropped_by_interrupt(room: Greenroom, hold: Any) -> None:

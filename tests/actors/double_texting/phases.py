@@ -1,0 +1,341 @@
+"""The phases of a run: each brings `one` into it by events, and lets go of it later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, TypedDict
+
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from greenroom.graph import (
+    START,
+    CachePolicy,
+    CompiledStateGraph,
+    InMemoryCache,
+    StateGraph,
+    interrupt,
+)
+from greenroom.storage import AppendLog, Operation, PutRun
+from greenroom.storage.operations import DeleteRun
+from greenroom.storage.testing import Gate
+
+from ..stage import Blocking, Hold, Node, Shielded, State, chain, ends_a_run
+from .scene import Scene
+
+__all__ = ["PHASES", "Phase"]
+
+
+def says(verb: str) -> Node:
+    async def node(state: State) -> State:
+        return {"log": [f"{verb} {state['text']}"]}
+
+    return node
+
+
+class Phase:
+    """One that is at work in its second node, until `hold` is opened.
+
+    `name`: as the table has it. `begun`, `ended`: whether the run has started by then, and whether
+    it is over but for what is stored of that. `lasts`: `one` is let go of after `new` has ended, if
+    that does not wait for it. `whole`: as in `Scene`.
+    """
+
+    name: ClassVar[str]
+    begun: ClassVar[bool] = True
+    ended: ClassVar[bool] = False
+    lasts: ClassVar[bool] = False
+    whole: ClassVar[Sequence[str]] = ("read", "did", "answered")
+    options: ClassVar[Mapping[str, Any]] = {}
+    kind: ClassVar[type[Any]] = Hold
+    texts: ClassVar[Sequence[str]] = ("one",)
+
+    def __init__(self) -> None:
+        self.hold = self.kind(texts=self.texts)
+
+    def graph(self) -> CompiledStateGraph:
+        return chain(read=says("read"), work=self.work(), answer=says("answered"))
+
+    def work(self) -> Any:
+        return self.hold.node
+
+    async def bring(self, scene: Scene) -> None:
+        await scene.text("one")
+        await self.hold.reached.wait()
+        await scene.text("two")
+
+    async def text_again(self, scene: Scene, strategy: str) -> None:
+        await scene.text("new", multitask_strategy=strategy)
+
+    async def let_go(self) -> None:
+        self.hold.open()
+
+
+class Queued(Phase):
+    name = "queued behind another one"
+    texts = ("zero",)
+    begun = False
+
+    async def bring(self, scene: Scene) -> None:
+        await scene.text("zero")
+        await self.hold.reached.wait()
+        await scene.text("one")
+        await scene.text("two")
+
+
+class Delayed(Phase):
+    name = "waiting for its time"
+    begun = False
+
+    async def bring(self, scene: Scene) -> None:
+        await scene.text("one", after_seconds=3600)
+        await scene.text("two", after_seconds=7200)
+
+
+class Starting(Phase):
+    name = "starting"
+    whole = ("answered",)
+
+    def graph(self) -> CompiledStateGraph:
+        async def route(state: State) -> str:
+            await self.hold.node(state)
+            return "answer"
+
+        builder = StateGraph(State).add_node("answer", says("answered"))
+        return builder.add_conditional_edges(START, route, ["answer"]).compile()
+
+
+class InAsyncNode(Phase):
+    name = "inside an async node"
+
+
+class InPlainNode(Phase):
+    name = "inside a plain `def` node"
+    kind = Blocking
+    lasts = True
+
+    async def let_go(self) -> None:
+        await super().let_go()
+        await trio.to_thread.run_sync(self.hold.left.wait)
+
+
+class InShieldedNode(Phase):
+    name = "inside a shielded node"
+    kind = Shielded
+
+
+class InStubbornNode(Phase):
+    name = "inside a node that will not stop"
+    kind = Shielded
+    lasts = True
+    options = {"grace_period": 0.0}
+
+
+class BetweenSteps(Phase):
+    """The cache is asked before a node begins."""
+
+    name = "between super-steps"
+
+    def graph(self) -> CompiledStateGraph:
+        hold = self.hold
+
+        class Cache(InMemoryCache):
+            async def aget(self, keys: Any) -> dict[Any, Any]:
+                [(_, word)] = keys
+                await hold.node({"text": word})
+                return {}
+
+        builder = StateGraph(State).add_node("read", says("read"))
+        policy = CachePolicy(key_func=lambda state: state["text"])
+        builder.add_node("work", says("did"), cache_policy=policy)
+        builder.add_node("answer", says("answered")).add_edge(START, "read")
+        builder.add_edge("read", "work").add_edge("work", "answer")
+        return builder.compile(cache=Cache())
+
+
+class InSeveralNodes(Phase):
+    """A sibling of the node that waits is done."""
+
+    name = "in several nodes at once"
+    whole = ("read", "looked", "did", "answered")
+
+    def graph(self) -> CompiledStateGraph:
+        builder = StateGraph(State).add_node("read", says("read")).add_edge(START, "read")
+        builder.add_node("look", says("looked")).add_edge("read", "look")
+        builder.add_node("work", self.hold.node).add_edge("read", "work")
+        builder.add_node("answer", says("answered"))
+        return builder.add_edge(["look", "work"], "answer").compile()
+
+
+def asks_one(state: State) -> State:
+    if state["text"] == "one":
+        interrupt("sure?")
+    return {"log": [f"did {state['text']}"]}
+
+
+class Asking(Phase):
+    """The new run is being stored when the question is raised."""
+
+    name = "as an interrupt is raised"
+    ended = True
+
+    def work(self) -> Node:
+        async def node(state: State) -> State:
+            await self.hold.node(state)
+            return asks_one(state)
+
+        return node
+
+    async def text_again(self, scene: Scene, strategy: str) -> None:
+        gate = scene.storage.hold("before", is_run("new"))
+        await scene.send("new", multitask_strategy=strategy)
+        self.hold.open()
+        await wait_all_tasks_blocked()
+        gate.open()
+        await scene.hear("new")
+
+
+class Paused(Phase):
+    name = "paused"
+    ended = True
+
+    def work(self) -> Node:
+        return asks_one
+
+    async def bring(self, scene: Scene) -> None:
+        await scene.text("one")
+        await scene.runs["one"].result()
+
+
+class Writing(Phase):
+    """The checkpoint after its first node is at the door of storage."""
+
+    name = "writing a checkpoint"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = Hold(texts=("one",))
+
+    def graph(self) -> CompiledStateGraph:
+        async def read(state: State) -> State:
+            await self.first.node(state)
+            return await says("read")(state)
+
+        return chain(read=read, work=self.hold.node, answer=says("answered"))
+
+    async def bring(self, scene: Scene) -> None:
+        await scene.text("one", durability="sync")
+        await self.first.reached.wait()
+        await scene.text("two")
+        self.gate = scene.storage.hold("before", lambda one: isinstance(one, AppendLog))
+        self.first.open()
+        await self.gate.reached()
+
+    async def text_again(self, scene: Scene, strategy: str) -> None:
+        await through(self.gate, self.hold, scene, strategy)
+
+
+class BeingCancelled(InShieldedNode):
+    name = "being cancelled"
+    action = "interrupt"
+
+    async def bring(self, scene: Scene) -> None:
+        await super().bring(scene)
+        await scene.room.client.runs.cancel(
+            scene.thread_id, scene.runs["one"].run_id, action=self.action
+        )
+
+
+class ToldToRollBack(BeingCancelled):
+    name = "told to roll back"
+    action = "rollback"
+
+
+class RollingBack(Phase):
+    """It is being taken out of storage; the one queued behind it is under way then."""
+
+    name = "rolling back"
+    ended = True
+    texts = ("one", "two")
+
+    async def bring(self, scene: Scene) -> None:
+        await scene.text("one")
+        await self.hold.reached.wait()
+        await scene.text("two")
+        self.gate = scene.storage.hold("before", self.is_last)
+        self.hold.reached = trio.Event()
+        await self.end(scene)
+        await self.gate.reached()
+
+    def is_last(self, operation: Operation) -> bool:
+        return isinstance(operation, DeleteRun)
+
+    async def end(self, scene: Scene) -> None:
+        run_id = scene.runs["one"].run_id
+        await scene.room.client.runs.cancel(scene.thread_id, run_id, action="rollback")
+
+    async def text_again(self, scene: Scene, strategy: str) -> None:
+        await through(self.gate, self.hold, scene, strategy)
+
+
+class Finishing(RollingBack):
+    """Its end is being stored; the one queued behind it is under way then."""
+
+    name = "finishing"
+
+    def is_last(self, operation: Operation) -> bool:
+        return ends_a_run(operation)
+
+    async def end(self, scene: Scene) -> None:
+        self.hold.open()
+        self.hold.opened = trio.Event()  # for the next one
+
+
+class Texted(TypedDict):
+    text: str
+
+
+class InSubgraph(Phase):
+    name = "in a subgraph"
+    whole = ("read", "began", "did", "answered")
+
+    def work(self) -> CompiledStateGraph:
+        builder = StateGraph(State, input_schema=Texted)
+        builder.add_node("begin", says("began")).add_node("hold", self.hold.node)
+        return builder.add_edge(START, "begin").add_edge("begin", "hold").compile()
+
+
+def is_run(word: str) -> Callable[[Operation], bool]:
+    """Whether it stores the run with that text."""
+    return lambda one: isinstance(one, PutRun) and one.run.kwargs["input"]["text"] == word
+
+
+async def through(gate: Gate, hold: Hold, scene: Scene, strategy: str) -> None:
+    """Text while storage stands at a gate, and be heard once the node after it is at work."""
+    own = scene.storage.hold("before", is_run("new"))
+    await scene.send("new", multitask_strategy=strategy)
+    gate.open()
+    await hold.reached.wait()
+    own.open()
+    await scene.hear("new")
+
+
+PHASES = (
+    Queued,
+    Delayed,
+    Starting,
+    InAsyncNode,
+    InPlainNode,
+    InShieldedNode,
+    InStubbornNode,
+    BetweenSteps,
+    InSeveralNodes,
+    Asking,
+    Paused,
+    Writing,
+    BeingCancelled,
+    ToldToRollBack,
+    RollingBack,
+    Finishing,
+    InSubgraph,
+)

@@ -1,0 +1,182 @@
+"""A thread with a run under way, another one queued, and what a third does to both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby, pairwise
+from typing import Any
+
+import attrs
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from greenroom.actors import Conflict, Greenroom, NotFound, RunHandle
+from greenroom.graph.world import World
+from greenroom.storage.testing import FaultyStorage
+
+from ..stage import new_thread, status, text
+
+__all__ = ["Cell", "Scene", "SendingWorld"]
+
+
+@attrs.frozen
+class Cell:
+    """A row of a table of `docs/double-texting.md`, after the phase: what became of the run under
+    way, of the one queued behind it, of the new one, and of the state."""
+
+    run: str
+    row: str
+    checkpoints: str
+    readers: str
+    waiters: str
+    queued: str
+    new: str
+    state: str
+
+
+class SendingWorld(World):
+    """Says when a run has got its id, upon which it is sent without a wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sends = trio.Event()
+
+    def record_id(self) -> str:
+        self.sends.set()
+        return super().record_id()
+
+
+@attrs.define(eq=False)
+class Scene:
+    """`one` is the run under way, `two` waits behind it, `new` is what they are texted with.
+
+    `whole`: what a run that gets to its end leaves in the log after its text, by its first words.
+    """
+
+    room: Greenroom
+    storage: FaultyStorage
+    world: SendingWorld
+    nursery: trio.Nursery
+    whole: Sequence[str]
+    thread_id: str = ""
+    runs: dict[str, RunHandle] = attrs.field(factory=dict)
+    _answered: dict[str, trio.Event] = attrs.field(factory=dict)
+
+    async def set_up(self) -> None:
+        """The thread has had a run, whose end the others begin from."""
+        self.thread_id = await new_thread(self.room.client)
+        await self.text("before")
+        await self.runs["before"].result()
+
+    async def text(self, word: str, **request: Any) -> None:
+        """Send a run, and hear whether it is accepted."""
+        await self.send(word, **request)
+        await self.hear(word)
+
+    async def send(self, word: str, **request: Any) -> None:
+        """Send a run; the thread has read the message, unless it is at something else."""
+        self.world.sends = trio.Event()
+        self._answered[word] = trio.Event()
+        self.nursery.start_soon(self._start, word, request)
+        await self.world.sends.wait()
+        await wait_all_tasks_blocked()
+
+    async def hear(self, word: str) -> None:
+        await self._answered[word].wait()
+
+    async def _start(self, word: str, request: Mapping[str, Any]) -> None:
+        try:
+            self.runs[word] = await self.room.client.runs.start(
+                self.thread_id, "agent", input=text(word), **request
+            )
+        except Conflict:
+            assert word == "new"
+        self._answered[word].set()
+
+    # What has become of them.
+
+    async def rest(self) -> None:
+        """Until all is done that is not for later."""
+        for word, handle in self.runs.items():
+            if not await self._waits(word):
+                await handle.result()
+
+    async def _waits(self, word: str) -> bool:
+        late = "after_seconds" in self.runs[word].run["kwargs"]
+        return late and await self._row(word) == "`pending`"
+
+    async def cell(self, *, begun: bool, ended: bool, order: Sequence[str]) -> Cell:
+        """What has become of all; `begun` and `ended` as in `Phase`."""
+        over = not await self._waits("one")
+        cell = Cell(
+            run=await self._fate(begun, ended, order),
+            row=await self._row("one"),
+            checkpoints=await self._checkpoints("one"),
+            readers=await self._seen("one") if over else "nothing yet",
+            waiters=self._shown(await self.runs["one"].result()) if over else "nothing yet",
+            queued=await self._row("two"),
+            new=await self._row("new"),
+            state=self._shown((await self.room.client.threads.get(self.thread_id))["values"]),
+        )
+        busy = await status(self.room.client, self.thread_id) == "busy"
+        assert busy is not over
+        return cell
+
+    async def _fate(self, begun: bool, ended: bool, order: Sequence[str]) -> str:
+        row = await self._row("one")
+        overlaps = any(
+            one.endswith(" begins") and other != one.replace("begins", "ends")
+            for one, other in pairwise(order)
+        )
+        if overlaps:
+            return "is left behind"
+        if row == "`pending`":
+            return "waits on"
+        if ended:
+            return "had ended"
+        if row == "`success`":
+            return "goes on"
+        return "is stopped" if begun else "never starts"
+
+    async def _row(self, word: str) -> str:
+        if word not in self.runs:
+            return "refused" if word == "new" else "none"
+        try:
+            run = await self.room.client.runs.get(self.thread_id, self.runs[word].run_id)
+        except NotFound:
+            return "deleted"
+        return f"`{run['status']}`"
+
+    async def _checkpoints(self, word: str) -> str:
+        history = await self.room.client.threads.get_history(self.thread_id, limit=1000)
+        own = [s for s in reversed(history) if s["metadata"]["run_id"] == self.runs[word].run_id]
+        if not own:
+            return "none"
+        following = " and ".join(f"`{node}`" for node in own[-1]["next"])
+        return f"{len(own)}, next is {following}" if following else f"all {len(own)}"
+
+    async def _seen(self, word: str) -> str:
+        events = [part.event async for batch in self.runs[word].events() for part in batch]
+        assert events[:1] in ([], ["metadata"])
+        assert set(events) <= {"metadata", "values"}
+        states = events.count("values")
+        return f"{states} states" if states else "nothing"
+
+    def _shown(self, values: Mapping[str, Any]) -> str:
+        """What of each run is there, after that of the run before them."""
+        by_run = groupby(values["log"], key=lambda entry: entry.split()[-1])
+        first, *parts = [self._part(word, list(entries)) for word, entries in by_run]
+        assert first == "before"
+        if "__interrupt__" in values:
+            parts.append("its question")
+        return ", ".join(parts) or "as before"
+
+    def _part(self, word: str, entries: Sequence[str]) -> str:
+        text, *done = entries
+        assert text == word  # first the text, and never twice
+        verbs = [entry.split()[0] for entry in done]
+        if verbs == list(self.whole):
+            return word
+        if not verbs:
+            return f"text of {word}"
+        return f"{word} up to `{verbs[-1]}`"
