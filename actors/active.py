@@ -131,6 +131,15 @@ class ActiveRun:
             self._scope.cancel()
         self.phase = after(self.phase, reason)
 
+    def put_off(self) -> None:
+        """The runtime is left in good order, and the run goes on at its next start: this one is not
+        counted among those that came to nothing."""
+        if self.phase == "running":
+            self.run = attrs.evolve(self.run, stalled=self.run.stalled - 1)
+            self.log.precede(PutRun(self.run))
+            with suppress(StorageError):
+                self.hand_over()
+
     def fence(self) -> None:
         """Give up on the task: whatever it still does is refused."""
         self.phase = after(self.phase, "given up")

@@ -65,13 +65,14 @@ class RunQueue:
 
     def next(self) -> list[Run]:
         """The run whose turn it is, with those behind it that it becomes one with, taken out; empty
-        if there is none. One that was told to stop comes before all others, and alone."""
+        if there is none. One that was told to stop comes before all others, and alone; when the
+        runtime is to be left, only such."""
         self.let_in_due()
         stopped = next((run for run in self._runs if run.stop is not None), None)
         if stopped is not None:
             self._runs.remove(stopped)
             return [stopped]
-        ready = self._ready()
+        ready = [] if self.house.draining else self._ready()
         group = [*ready[:1], *takewhile(lambda run: self._together(ready[0], run), ready[1:])]
         for run in group:
             self._runs.remove(run)

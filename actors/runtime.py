@@ -56,9 +56,10 @@ class Greenroom:
 
     Entering takes the storage, raising StorageHeld if another process has it and StorageError if it
     cannot be used, and carries on with the runs that an earlier process left. Leaving stops the
-    runs under way; they go on when the storage is served again. Calls of `client` raise Closed
-    then. If the storage is taken over by another process, or may soon be because it cannot be
-    reached, everything is cancelled and StaleEpoch is raised.
+    runs under way; they go on when the storage is served again, and the start that was cut short is
+    not held against them. Calls of `client` raise Closed then. If the storage is taken over by
+    another process, or may soon be because it cannot be reached, everything is cancelled and
+    StaleEpoch is raised.
     """
 
     client: Client
@@ -175,6 +176,11 @@ class Greenroom:
             if len(group.exceptions) == 1:
                 raise group.exceptions[0] from group.exceptions[0].__cause__
             raise
+
+    async def drain(self) -> None:
+        """Before leaving: start no more runs, and wait until those under way have ended. Runs are
+        still accepted; like those that wait they start when the storage is served again."""
+        await self._house.drain()
 
     def in_thread(self) -> InThread:
         """For a plain program: `with Greenroom(…).in_thread() as client:` has the room, not entered

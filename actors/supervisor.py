@@ -91,6 +91,7 @@ class Supervisor:
     assistants: Assistants = attrs.field(init=False)
     crontab: Crontab = attrs.field(init=False)
     _seats: dict[str, Seat] = attrs.field(init=False, factory=dict)
+    draining: bool = attrs.field(init=False, default=False)  # runs are not started any more
     _closed: bool = attrs.field(init=False, default=False)
 
     def __attrs_post_init__(self) -> None:
@@ -182,10 +183,24 @@ class Supervisor:
         """Start a run's task: the supervisor's, so that its actor can give up on it."""
         self.nursery.start_soon(active.perform)
 
+    async def drain(self) -> None:
+        """Start no more runs, and wait until those under way have ended."""
+        self.draining = True
+        for seat in list(self._seats.values()):
+            actor = seat.actor
+            if actor is not None and actor.loaded:
+                waiting = {run.run_id for run in actor.runs.queue}
+                for run_id, stream in list(seat.streams.items()):
+                    if run_id not in waiting:
+                        await stream.ended.wait()
+
     def close(self) -> None:
-        """Take no more messages, and answer all who wait."""
+        """Take no more messages, answer all who wait, and put off the runs under way."""
         self._closed = True
         for seat in self._seats.values():
+            actor = seat.actor
+            if actor is not None and actor.loaded and actor.runs.active is not None:
+                actor.runs.active.put_off()
             seat.mailbox.refuse_all(Closed())
             for stream in seat.streams.values():
                 stream.abort(Closed())

@@ -38,7 +38,9 @@ logger = logging.getLogger(__name__)
 
 BACKLOG: Final = 1024  # connections not yet accepted
 IDLE_TIMEOUT: Final = 75.0  # seconds: longer than the usual proxy keeps a connection
-DRAIN_TIME: Final = 1.0  # seconds that requests under way get when the server stops
+DRAIN_TIME: Final = 2.5  # seconds that runs under way get when the server stops
+LAST_WORDS: Final = 0.2  # seconds, after that, for readers to be sent what a run came to
+ANSWER_TIME: Final = 1.0  # seconds that other requests get then
 GRACE_PERIOD: Final = 5.0  # seconds from the signal to the end of the process
 GC_THRESHOLD: Final = 50_000
 USER_TIMEOUT: Final = 30.0  # seconds in which a client's machine must acknowledge what it is sent
@@ -88,8 +90,9 @@ async def serve(
     until: Callable[[], Awaitable[None]] | None = None,
     ready: Callable[[str], None],
 ) -> None:
-    """Serve until SIGINT or SIGTERM, or until `until()` has come to its end. The first signal ends
-    the process within GRACE_PERIOD, the second at once.
+    """Serve until SIGINT or SIGTERM, or until `until()` has come to its end. Runs under way then
+    get DRAIN_TIME; those that do not end in it, and all that wait, go on at the next start. The
+    first signal ends the process within GRACE_PERIOD, the second at once.
 
     `ready` is called with the server's URL. Raises ListenError, and what a Greenroom does: losing
     the storage ends the process as a signal does.
@@ -124,6 +127,7 @@ async def serve(
                 app,
                 listeners,
                 stop,
+                drain=room.drain,
                 max_connections=most,
                 max_header_size=(http or {}).get("max_header_size", MAX_HEADER_SIZE),
             )
@@ -135,11 +139,12 @@ async def serve_connections(
     listeners: list[trio.SocketListener],
     stop: trio.Event,
     *,
+    drain: Callable[[], Awaitable[None]] | None = None,
     max_connections: int = 1000,
     max_header_size: int = MAX_HEADER_SIZE,
 ) -> None:
-    """Serve an app until `stop`: then accept nothing more, break off live answers, and give other
-    requests DRAIN_TIME.
+    """Serve an app until `stop`: then accept nothing more, wait for `drain()`, which may take
+    DRAIN_TIME, break off live answers, and give other requests ANSWER_TIME.
 
     This is hypercorn's trio worker, but for what one client can do to the others or to the end: a
     connection that fails takes no other with it, and one whose client has stopped reading, or
@@ -153,6 +158,7 @@ async def serve_connections(
     context = WorkerContext(max_requests=None)
     wrapped = ASGIWrapper(app)  # type: ignore[arg-type]  # hypercorn spells ASGI's types out
     open_ones = Connections(max_connections)
+    closing = trio.Event()
 
     async def serve_connection(stream: trio.SocketStream) -> None:
         connection = Connection(wrapped, config, context, stream)
@@ -166,7 +172,7 @@ async def serve_connections(
             logger.exception("a connection failed")
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_break_off, open_ones, stop)
+        nursery.start_soon(_break_off, open_ones, closing)
         async with trio.open_nursery() as connections:
             async with trio.open_nursery() as accepting:
                 accepting.start_soon(
@@ -180,16 +186,20 @@ async def serve_connections(
                 await stop.wait()
                 accepting.cancel_scope.cancel()
             await context.terminated.set()  # closes idle connections
-            app.state.live.close()
-            connections.cancel_scope.deadline = trio.current_time() + DRAIN_TIME
+            if drain is not None:
+                with trio.move_on_after(DRAIN_TIME):
+                    await drain()
+            app.state.live.close(LAST_WORDS)
+            connections.cancel_scope.deadline = trio.current_time() + ANSWER_TIME
+            closing.set()
         nursery.cancel_scope.cancel()
 
 
-async def _break_off(open_ones: Connections, stop: trio.Event) -> None:
+async def _break_off(open_ones: Connections, closing: trio.Event) -> None:
     # Sends are shielded, and a client that reads nothing would block one until it is cut off.
     try:
-        await stop.wait()
-        await trio.sleep(DRAIN_TIME)
+        await closing.wait()
+        await trio.sleep(ANSWER_TIME)
     finally:
         open_ones.close()
 

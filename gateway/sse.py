@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from math import inf
 from typing import Any, ClassVar, Final
 
 import attrs
@@ -57,7 +58,7 @@ class LiveAnswers:
     most: int = MAX_OPEN_STREAMS
     _asked: int = 0
     _scopes: set[trio.CancelScope] = attrs.field(factory=set)
-    _closed: bool = False
+    _closes_at: float = inf
 
     def __len__(self) -> int:
         return len(self._scopes)
@@ -75,20 +76,19 @@ class LiveAnswers:
 
     def add(self, scope: trio.CancelScope) -> None:
         self._scopes.add(scope)
-        if self._closed:
-            scope.cancel()
+        scope.deadline = self._closes_at
 
     def discard(self, scope: trio.CancelScope) -> None:
         self._scopes.discard(scope)
 
-    def close(self) -> None:
-        """Break them off, and whatever is still added.
+    def close(self, after: float) -> None:
+        """Break them off in `after` seconds, and whatever is still added.
 
         Unfinished, not ended: a client comes back for the rest of an answer that broke.
         """
-        self._closed = True
+        self._closes_at = trio.current_time() + after
         for scope in self._scopes:
-            scope.cancel()
+            scope.deadline = self._closes_at
 
 
 class OpenStream:

@@ -10,7 +10,8 @@ from trio.testing import wait_all_tasks_blocked
 
 from greenroom.actors import Closed, Greenroom, RunFailed
 from greenroom.graph import CompiledStateGraph, interrupt
-from greenroom.storage import MemoryStorage, SqliteStorage, StorageHeld
+from greenroom.storage import MemoryStorage, SqliteStorage, Storage, StorageHeld
+from greenroom.storage.testing import FaultyStorage
 
 from .conftest import Serve
 from .stage import (
@@ -165,7 +166,9 @@ async def test_an_update_of_a_command_is_made_once(serve: Serve) -> None:
         assert values["log"] == ["x", "a", "did x", "by command", "did slow"]
 
 
-async def test_a_run_that_never_gets_further_is_given_up_after_three_starts(serve: Serve) -> None:
+async def test_a_run_that_never_gets_further_is_given_up_after_three_starts(
+    serve: Serve, open_storage: Callable[[], Storage]
+) -> None:
     began: list[str] = []
 
     async def stuck(state: Any) -> Any:
@@ -176,23 +179,21 @@ async def test_a_run_that_never_gets_further_is_given_up_after_three_starts(serv
     def graph() -> CompiledStateGraph:
         return chain(a=says("a"), stuck=stuck, compile={"interrupt_before": ["stuck"]})
 
-    reached = trio.Event()
-    async with serve(graph()) as room:
-        client, thread_id = room.client, await new_thread(room.client)
-        await client.runs.wait(thread_id, "agent", input=text("x"))
-        run = await client.runs.create(thread_id, "agent", stream_resumable=True)
-        await reached.wait()
-    for _ in range(2):
-        reached = trio.Event()
-        async with serve(graph()):
+    for attempt in range(3):
+        reached, storage = trio.Event(), FaultyStorage(open_storage())
+        async with serve(graph(), storage=storage) as room:
+            if attempt == 0:
+                client, thread_id = room.client, await new_thread(room.client)
+                await client.runs.wait(thread_id, "agent", input=text("x"))
+                run = await client.runs.create(thread_id, "agent", durability="exit")
             await reached.wait()
+            storage.crashed.set()
 
     async with serve(graph()) as room:
         client = room.client
         with pytest.raises(RunFailed, match="started 3 times"):
             await client.runs.join(thread_id, run["run_id"])
         assert began == ["stuck"] * 3
-        assert await attempts(room, run) == [1, 2, 3]
         assert await statuses(client, thread_id) == ["success", "error"]
         thread = await client.threads.get(thread_id)
         assert thread["status"] == "error"

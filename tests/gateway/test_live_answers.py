@@ -163,13 +163,27 @@ async def test_a_stopping_server_leaves_answers_unfinished(
         stream = event_stream(parts(1, 60), live=live, on_leave=on_leave)
         nursery.start_soon(exchange.carry, stream)
         await trio.sleep(2)
-        live.close()
+        live.close(0)
         nursery.start_soon(late.carry, run_result(result_after(60, {}), live=live))
         started = trio.current_time()
 
     assert trio.current_time() == started
     assert exchange.body == [b"event: custom\r\ndata: 0\r\n\r\n"]
     assert not exchange.complete
+    assert not late.complete
+
+
+async def test_an_answer_whose_run_is_over_when_the_server_stops_is_finished(
+    exchange: Exchange, autojump_clock: trio.testing.MockClock
+) -> None:
+    live, late = LiveAnswers(), Exchange()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(exchange.carry, run_result(result_after(1, {}), live=live))
+        nursery.start_soon(late.carry, run_result(result_after(3, {}), live=live))
+        await trio.testing.wait_all_tasks_blocked()
+        live.close(2)
+
+    assert exchange.complete
     assert not late.complete
 
 

@@ -102,10 +102,18 @@ class Server:
         self.end(signal.SIGTERM)
 
     def end(self, how: signal.Signals) -> None:
+        self.send(how)
+        self.wait()
+
+    def send(self, how: signal.Signals) -> None:
         assert self.process is not None
         self.process.send_signal(how)
+
+    def wait(self) -> int:
+        """The exit status, once it has ended."""
+        assert self.process is not None
         try:
-            self.process.wait(PATIENCE)
+            return self.process.wait(PATIENCE)
         finally:
             self.process.kill()
             self.process.wait()
