@@ -101,6 +101,12 @@ class Server:
     def stop(self) -> None:
         self.end(signal.SIGTERM)
 
+    def freeze(self) -> None:
+        """It stands still until it is sent SIGCONT, or killed."""
+        self.send(signal.SIGSTOP)
+        assert self.process is not None
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT)
+
     def end(self, how: signal.Signals) -> None:
         self.send(how)
         self.wait()
