@@ -142,6 +142,8 @@ class ThreadActor:
     async def _next_message(self) -> Message | None:
         """The next message; None when the actor may go to sleep."""
         active = self.runs.active
+        if self.mailbox:
+            await trio.lowlevel.checkpoint()  # a flood of messages leaves others their turns
         while not self.mailbox:
             if active is not None:
                 deadline = active.deadline
