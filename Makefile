@@ -38,6 +38,7 @@ bench: $(VENV)/.test  ## Measure double-texting, the engine and the storage
 	$(BIN)/python benchmarks/storage.py
 	$(BIN)/python benchmarks/log_growth.py
 	$(BIN)/python benchmarks/pages.py
+	$(BIN)/python benchmarks/many_actors.py --threads 10000 --active 1000
 
 clean:  ## Remove what these commands made
 	rm -rf $(VENV) $(CLIENTS)/node_modules build dist src/*.egg-info
