@@ -6,16 +6,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 CLIENTS := tests/scenarios/clients
 
-# What `make dev` hands on, such as ARGS='--port 8000'.
+# What `make dev` hands on, such as ARGS='--port 8000', and `make bench-double-texting`, such as
+# ARGS='--threads 4 64', with the peers of docs/benchmarks/double_texting.md: PEERS='name=URL'.
 ARGS :=
+PEERS :=
+OUT := build/benchmarks
 
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help dev test lint typecheck bench clean javascript
+.PHONY: help dev test lint typecheck bench bench-double-texting clean javascript
 
 help:  ## List these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-25s %s\n", $$1, $$2 }' Makefile
 
 dev: $(VENV)/.runtime  ## Serve the examples on http://127.0.0.1:2024
 	$(BIN)/greenroom dev $(ARGS)
@@ -33,12 +36,16 @@ typecheck: $(VENV)/.test  ## Check types
 	$(BIN)/mypy
 
 bench: $(VENV)/.test  ## Measure double-texting, the engine and the storage
-	$(BIN)/python benchmarks/double_texting.py
+	$(BIN)/python benchmarks/double_texting memory sqlite --threads 4 --rounds 100
 	$(BIN)/python benchmarks/engine.py
 	$(BIN)/python benchmarks/storage.py
 	$(BIN)/python benchmarks/log_growth.py
 	$(BIN)/python benchmarks/pages.py
 	$(BIN)/python benchmarks/many_actors.py --threads 10000 --active 1000
+
+bench-double-texting: $(VENV)/.bench  ## Measure double-texting in full, beside PEERS='name=URL', and draw it
+	$(BIN)/python benchmarks/double_texting memory sqlite served-memory served-sqlite $(PEERS) \
+		--json $(OUT)/double_texting.json --plots $(OUT) $(ARGS)
 
 clean:  ## Remove what these commands made
 	rm -rf $(VENV) $(CLIENTS)/node_modules build dist src/*.egg-info
@@ -55,6 +62,10 @@ $(VENV)/.runtime: pyproject.toml constraints.txt | $(BIN)/pip
 $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/pip
 	$(PIP_INSTALL) --editable '.[test]'
 	@touch $@ $(VENV)/.runtime
+
+$(VENV)/.bench: $(VENV)/.test
+	$(PIP_INSTALL) --editable '.[test,bench]'
+	@touch $@
 
 # Without Node.js, or without a registry to ask, the JavaScript tests are skipped and say so.
 javascript:

@@ -7,7 +7,8 @@ Every turn is a message of 1 KB from the human and one back. The first table say
 thread comes to; the second what a turn costs early and late: bytes, and seconds inside storage
 (encoding records, and committing them), without the reducers and the answer. Greenroom serves the
 thread with its runs at synchronous=FULL; langgraph runs its graph alone, as its saver comes. The
-peer's environment needs `langgraph` and `langgraph-checkpoint-sqlite`; a plot needs `matplotlib`.
+peer's environment needs `langgraph` and `langgraph-checkpoint-sqlite`; a plot needs the extra
+`bench`.
 """
 
 from __future__ import annotations
