@@ -3,7 +3,7 @@
     python benchmarks/double_texting                                     # this project
     python benchmarks/double_texting served-sqlite reference=http://127.0.0.1:9401
     python benchmarks/double_texting sqlite --threads 256 --rounds 10000
-    python benchmarks/double_texting --from results.json --plots docs/benchmarks
+    python benchmarks/double_texting --from one.json other.json --plots docs/benchmarks
 
 Targets are `memory` and `sqlite` (this runtime in process), `served-memory` and `served-sqlite`
 (`greenroom serve` in a process of its own) and `NAME=URL` for any server that speaks the API and
@@ -20,9 +20,11 @@ import resource
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 
+import msgspec
 import trio
 from results import Cell, Tally, load, remarks, save, table
 from rich.console import Console
@@ -77,7 +79,7 @@ async def sitting(args: argparse.Namespace, console: Console) -> list[Cell]:
                 for strategy in args.strategies * WARM_UP:
                     await texted_twice(target, strategy, 1)
             except Exception as error:  # whatever it is, there is nothing to be measured
-                raise Unexpected(f"{url or name}: {reason(error)}") from error
+                raise Unexpected(f"cannot be measured: {url or name}: {reason(error)}") from error
         with Progress(*columns, console=console, transient=True) as progress:
             bar = progress.add_task("", total=each * sum(rounds for _, rounds in sizes))
             for (threads, rounds), strategy in product(sizes, args.strategies):
@@ -114,13 +116,22 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     add("--rounds", type=number, help="of each strategy; by default 2 a thread, but at least 40")
     add("--json", type=Path, metavar="FILE", help="where to write the results")
     add("--plots", type=Path, metavar="FOLDER", help="where to draw them")
-    add("--from", dest="kept", type=Path, metavar="FILE", help="show these, and measure nothing")
+    add("--from", dest="kept", nargs="+", type=Path, metavar="FILE", help="show what these have")
     args = parser.parse_args(given)
     args.targets = args.targets or [(name, None) for name in OWN]
     names = [name for name, _ in args.targets]
     if len(set(names)) < len(names):
         parser.error("targets: two have the same name")
+    if args.plots and find_spec("matplotlib") is None:
+        parser.error("--plots: needs matplotlib, of the extra `bench`")
     return args
+
+
+def kept(files: Sequence[Path]) -> list[Cell]:
+    try:
+        return [cell for path in files for cell in load(path)]
+    except (OSError, msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise Unexpected(f"--from: {error}") from error
 
 
 def show(cells: Sequence[Cell], console: Console) -> None:
@@ -135,14 +146,11 @@ def main() -> int:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))  # servers of our own inherit it
-    if args.kept:
-        cells = load(args.kept)
-    else:
-        try:
-            cells = trio.run(sitting, args, console)
-        except Unexpected as error:
-            console.print(f"cannot be measured: {error}", style="red", markup=False)
-            return 2
+    try:
+        cells = kept(args.kept) if args.kept else trio.run(sitting, args, console)
+    except Unexpected as error:
+        console.print(str(error), style="red", markup=False)
+        return 2
     show(cells, console)
     if args.json:
         about = {"python": platform.python_version(), "machine": platform.machine()}
@@ -152,7 +160,7 @@ def main() -> int:
 
         for path in draw(cells, args.plots):
             console.print(f"drawn in {path}")
-    wrong = any(cell.rounds > cell.right + cell.late for cell in cells if cell.target in OWN)
+    wrong = any(cell.rounds > cell.right for cell in cells if cell.target in OWN)
     return 1 if wrong else 0
 
 

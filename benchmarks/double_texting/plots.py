@@ -87,8 +87,8 @@ def _shares(pyplot: Any, cells: Sequence[Cell]) -> Any:
         shares = []
         for strategy in strategies:
             of = [cell for cell in cells if (cell.strategy, cell.target) == (strategy, target)]
-            proved = sum(cell.rounds - cell.late for cell in of)
-            shares.append(100 * sum(cell.right for cell in of) / proved if proved else 0)
+            rounds = sum(cell.rounds for cell in of)
+            shares.append(100 * sum(cell.right for cell in of) / rounds if rounds else 0)
         places = [at + (number + 0.5) * width - 0.4 for at in range(len(strategies))]
         axis.bar(places, shares, width * 0.9, label=target)
     axis.set(ylabel="% of rounds that came out right", ylim=(0, 105))

@@ -37,9 +37,9 @@ class Spread:
 class Cell:
     """One strategy on one target with so many threads at a time.
 
-    `right`: rounds that came out as they must; the times and `per_s`, rounds a second, are
-    theirs alone. `late`: rounds that proved nothing. `faults`: how often each was seen; one round
-    may have several. `examples`: of what was wrong.
+    `right`: rounds that came out as they must; `per_s`, rounds a second, is of these alone, and the
+    times of those among them that were not `late`. `faults`: how often each was seen; one round may
+    have several. `examples`: of what was wrong.
     """
 
     target: str
@@ -64,7 +64,8 @@ class Tally:
 
     def cell(self, target: str, strategy: str, threads: int, wall: float) -> Cell:
         """`wall`: seconds that all of it took."""
-        right = [one for one in self.rounds if not one.faults and not one.late]
+        right = [one for one in self.rounds if not one.faults]
+        timed = [one for one in right if not one.late]
         explained = (f"{f}: {why}" for one in self.rounds for f, why in one.faults.items())
         return Cell(
             target,
@@ -75,9 +76,9 @@ class Tally:
             sum(one.late for one in self.rounds),
             dict(Counter(fault for one in self.rounds for fault in one.faults)),
             list(dict.fromkeys(explained))[:3],
-            Spread.of([one.first_event for one in right if one.first_event is not None]),
-            Spread.of([one.end for one in right]),
-            Spread.of([one.hand_over for one in right if one.hand_over is not None]),
+            Spread.of([one.first_event for one in timed if one.first_event is not None]),
+            Spread.of([one.end for one in timed]),
+            Spread.of([one.hand_over for one in timed if one.hand_over is not None]),
             round(len(right) / wall, 1),
         )
 
@@ -101,7 +102,7 @@ def table(cells: Sequence[Cell], threads: int) -> Table:
         shown.add_column(column, justify="right")
     of_this = [cell for cell in cells if cell.threads == threads]
     for cell, following in zip_longest(of_this, of_this[1:]):
-        wrong = cell.rounds - cell.right - cell.late
+        wrong = cell.rounds - cell.right
         shown.add_row(
             cell.strategy,
             cell.target,
@@ -117,7 +118,7 @@ def table(cells: Sequence[Cell], threads: int) -> Table:
 
 
 def remarks(cells: Sequence[Cell]) -> Iterator[str]:
-    """What was wrong in each cell, and how much of it proved nothing."""
+    """What was wrong in each cell, and how much of it came too late to be timed."""
     for cell in cells:
         counts = {**cell.faults, "late": cell.late}
         said = [f"{counts[name]:,} {name}" for name in (*FAULTS, "late") if counts.get(name)]
