@@ -62,10 +62,10 @@ class Phase:
     async def bring(self, scene: Scene) -> None:
         await scene.text("one")
         await self.hold.reached.wait()
-        await scene.text("two")
+        await scene.text("two", **scene.like_new)
 
-    async def text_again(self, scene: Scene, strategy: str) -> None:
-        await scene.text("new", multitask_strategy=strategy)
+    async def text_again(self, scene: Scene) -> None:
+        await scene.text_again()
 
     async def let_go(self) -> None:
         self.hold.open()
@@ -80,7 +80,7 @@ class Queued(Phase):
         await scene.text("zero")
         await self.hold.reached.wait()
         await scene.text("one")
-        await scene.text("two")
+        await scene.text("two", **scene.like_new)
 
 
 class Delayed(Phase):
@@ -186,9 +186,9 @@ class Asking(Phase):
 
         return node
 
-    async def text_again(self, scene: Scene, strategy: str) -> None:
+    async def text_again(self, scene: Scene) -> None:
         gate = scene.storage.hold("before", is_run("new"))
-        await scene.send("new", multitask_strategy=strategy)
+        await scene.send_new()
         self.hold.open()
         await wait_all_tasks_blocked()
         gate.open()
@@ -211,6 +211,7 @@ class Writing(Phase):
     """The checkpoint after its first node is at the door of storage."""
 
     name = "writing a checkpoint"
+    texts = ("one", "two")
 
     def __init__(self) -> None:
         super().__init__()
@@ -224,15 +225,16 @@ class Writing(Phase):
         return chain(read=read, work=self.hold.node, answer=says("answered"))
 
     async def bring(self, scene: Scene) -> None:
-        await scene.text("one", durability="sync")
+        scene.options["durability"] = "sync"
+        await scene.text("one")
         await self.first.reached.wait()
-        await scene.text("two")
+        await scene.text("two", **scene.like_new)
         self.gate = scene.storage.hold("before", lambda one: isinstance(one, AppendLog))
         self.first.open()
         await self.gate.reached()
 
-    async def text_again(self, scene: Scene, strategy: str) -> None:
-        await through(self.gate, self.hold, scene, strategy)
+    async def text_again(self, scene: Scene) -> None:
+        await through(self.gate, self.hold, scene)
 
 
 class BeingCancelled(InShieldedNode):
@@ -274,8 +276,8 @@ class RollingBack(Phase):
         run_id = scene.runs["one"].run_id
         await scene.room.client.runs.cancel(scene.thread_id, run_id, action="rollback")
 
-    async def text_again(self, scene: Scene, strategy: str) -> None:
-        await through(self.gate, self.hold, scene, strategy)
+    async def text_again(self, scene: Scene) -> None:
+        await through(self.gate, self.hold, scene)
 
 
 class Finishing(RollingBack):
@@ -310,10 +312,10 @@ def is_run(word: str) -> Callable[[Operation], bool]:
     return lambda one: isinstance(one, PutRun) and one.run.kwargs["input"]["text"] == word
 
 
-async def through(gate: Gate, hold: Hold, scene: Scene, strategy: str) -> None:
+async def through(gate: Gate, hold: Hold, scene: Scene) -> None:
     """Text while storage stands at a gate, and be heard once the node after it is at work."""
     own = scene.storage.hold("before", is_run("new"))
-    await scene.send("new", multitask_strategy=strategy)
+    await scene.send_new()
     gate.open()
     await hold.reached.wait()
     own.open()

@@ -51,6 +51,7 @@ class Scene:
     """`one` is the run under way, `two` waits behind it, `new` is what they are texted with.
 
     `whole`: what a run that gets to its end leaves in the log after its text, by its first words.
+    `strategy`: that of `new`. `options`: what all runs are sent with from now on.
     """
 
     room: Greenroom
@@ -58,15 +59,32 @@ class Scene:
     world: SendingWorld
     nursery: trio.Nursery
     whole: Sequence[str]
+    strategy: str
     thread_id: str = ""
     runs: dict[str, RunHandle] = attrs.field(factory=dict)
+    options: dict[str, Any] = attrs.field(factory=dict)
     _answered: dict[str, trio.Event] = attrs.field(factory=dict)
+
+    @property
+    def like_new(self) -> dict[str, str]:
+        """What `two` is sent with: it too may become part of another."""
+        joins = self.strategy in ("merge", "steer")
+        return {"multitask_strategy": self.strategy} if joins else {}
 
     async def set_up(self) -> None:
         """The thread has had a run, whose end the others begin from."""
         self.thread_id = await new_thread(self.room.client)
         await self.text("before")
         await self.runs["before"].result()
+
+    async def text_again(self) -> None:
+        """Send `new`, and hear whether it is accepted."""
+        await self.send_new()
+        await self.hear("new")
+
+    async def send_new(self) -> None:
+        wait = {"after_seconds": 3600} if self.strategy == "debounce" else {}
+        await self.send("new", multitask_strategy=self.strategy, **wait)
 
     async def text(self, word: str, **request: Any) -> None:
         """Send a run, and hear whether it is accepted."""
@@ -87,7 +105,7 @@ class Scene:
     async def _start(self, word: str, request: Mapping[str, Any]) -> None:
         try:
             self.runs[word] = await self.room.client.runs.start(
-                self.thread_id, "agent", input=text(word), **request
+                self.thread_id, "agent", input=text(word), **self.options, **request
             )
         except Conflict:
             assert word == "new"
@@ -119,7 +137,7 @@ class Scene:
             state=self._shown((await self.room.client.threads.get(self.thread_id))["values"]),
         )
         busy = await status(self.room.client, self.thread_id) == "busy"
-        assert busy is not over
+        assert busy is any([await self._waits(word) for word in self.runs])
         return cell
 
     async def _fate(self, begun: bool, ended: bool, order: Sequence[str]) -> str:
@@ -145,7 +163,9 @@ class Scene:
             run = await self.room.client.runs.get(self.thread_id, self.runs[word].run_id)
         except NotFound:
             return "deleted"
-        return f"`{run['status']}`"
+        host = run["metadata"].get("answered_by_run_id")
+        hosts = [word for word, handle in self.runs.items() if handle.run_id == host]
+        return f"`{run['status']}`{''.join(f', part of {word}' for word in hosts)}"
 
     async def _checkpoints(self, word: str) -> str:
         history = await self.room.client.threads.get_history(self.thread_id, limit=1000)

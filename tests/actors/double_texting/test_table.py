@@ -41,10 +41,10 @@ async def test_a_second_text_does_what_the_page_says(
     storage = FaultyStorage(open_storage(), blocking=True)
     options = {"storage": storage, "world": world, **phase.options}
     async with Greenroom({"agent": phase.graph()}, **options) as room, trio.open_nursery() as tasks:
-        scene = Scene(room, storage, world, tasks, phase.whole)
+        scene = Scene(room, storage, world, tasks, phase.whole, strategy)
         await scene.set_up()
         await phase.bring(scene)
-        await phase.text_again(scene, strategy)
+        await phase.text_again(scene)
         if phase.lasts and strategy in ("interrupt", "rollback"):
             await scene.runs["new"].result()
         await phase.let_go()
