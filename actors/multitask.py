@@ -15,6 +15,7 @@ __all__ = [
     "STRATEGIES",
     "STRATEGY_KEY",
     "Admission",
+    "Standing",
     "Stop",
     "Strategy",
     "Traffic",
@@ -22,13 +23,14 @@ __all__ = [
     "strategy_of",
 ]
 
-Strategy = Literal["reject", "enqueue", "interrupt", "rollback", "merge", "debounce", "steer"]
+# `debounce` needs a wait, which a run alone can name.
+Standing = Literal["reject", "enqueue", "interrupt", "rollback", "merge", "steer"]
+Strategy = Literal[Standing, "debounce"]
 STRATEGIES: Final[tuple[str, ...]] = get_args(Strategy)
 DEFAULT_STRATEGY: Final[Strategy] = "enqueue"
 
 STRATEGY_KEY: Final = "multitask_strategy"  # in the metadata of a thread or an assistant
-# What may be the default of these; `debounce` needs a wait, which a run alone can name.
-STANDING: Final = tuple(strategy for strategy in STRATEGIES if strategy != "debounce")
+STANDING: Final[tuple[Standing, ...]] = get_args(Standing)  # what may be the default of these
 
 Stop = Literal["interrupt", "rollback"]
 

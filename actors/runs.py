@@ -16,7 +16,7 @@ from greenroom.storage.records import Run, RunStatus
 
 from .active import ActiveRun, Outcome, Stopped, checkpoint_metadata, told_to_stop
 from .ends import RunEnds, end_of
-from .errors import Conflict, GreenroomError, Invalid, NotFound, TooMany
+from .errors import Conflict, GreenroomError, NotFound, TooMany
 from .events import RunStream
 from .handover import Reason
 from .joining import alone, host_of, part_of, without_host
@@ -113,8 +113,6 @@ class ThreadRuns:
         if any(run.kwargs["temporary"] for run in self._unfinished()):
             raise Conflict(f"Thread {state.thread_id!r} is of one run, and is deleted with it")
         strategy = strategy_of(message.strategy, thread.metadata, message.below)
-        if strategy == "debounce" and "after_seconds" not in message.run.kwargs:
-            raise Invalid("after_seconds: missing; multitask_strategy 'debounce' needs it")
         admission = admit(strategy, self._traffic)
         full = self.busy and self.waiting >= self.house.max_queued_runs
         outcome = "accepted" if admission.accepted and not full else "refused"

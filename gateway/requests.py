@@ -12,7 +12,7 @@ from msgspec import UNSET, Meta, UnsetType
 from starlette.requests import Request
 
 from greenroom.actors import Invalid
-from greenroom.actors.multitask import Strategy
+from greenroom.actors.multitask import Standing, Strategy
 from greenroom.storage.queries import AssistantSort, CronSort, ThreadSort
 from greenroom.storage.records import ThreadStatus
 
@@ -136,7 +136,6 @@ class _RunOptions(_Body):
     stream_resumable: bool | None = None
     durability: Literal["sync", "async", "exit"] | None = None
     checkpoint_during: bool | None = None
-    multitask_strategy: Strategy | UnsetType = UNSET
     webhook: str | None = None
 
 
@@ -149,6 +148,7 @@ class RunBody(_RunOptions):
     feedback_keys: list[str] | None = None
     on_disconnect: str | None = None
     after_seconds: Seconds | None = None
+    multitask_strategy: Annotated[Strategy, Meta(examples=["enqueue"])] | UnsetType = UNSET
 
 
 @attrs.frozen(kw_only=True)
@@ -282,6 +282,7 @@ class AssistantSearch(AssistantCount, Search):
 
 @attrs.frozen(kw_only=True)
 class _CronBody(_RunOptions):
+    multitask_strategy: Standing | UnsetType = UNSET
     timezone: str | None = None
     enabled: bool | None = None
     on_run_completed: Literal["delete", "keep"] | None = None

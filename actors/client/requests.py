@@ -87,6 +87,8 @@ async def submission(
         if ident is None and command.get("resume") is not None:
             raise Refused("command.resume: a run without a thread_id has nothing to resume")
     delay = _delay(after_seconds)
+    if strategy == "debounce" and delay is None:
+        raise Invalid("after_seconds: missing; multitask_strategy 'debounce' needs it")
     if webhook is not None:
         if not isinstance(webhook, str):
             raise Invalid(f"webhook: {webhook!r} is no URL")

@@ -529,6 +529,10 @@ async def test_a_cron_has_what_it_was_given(serve: Serve) -> None:
         ({"input": 5}, "input: 5"),
         ({"stream_mode": "films"}, "stream_mode: 'films'"),
         ({"multitask_strategy": "fight"}, "multitask_strategy: 'fight'"),
+        (
+            {"multitask_strategy": "debounce"},
+            "after_seconds: missing; multitask_strategy .debounce.",
+        ),
         ({"config": {"recursion_limit": 0}}, "recursion_limit: 0"),
     ],
 )
