@@ -23,7 +23,6 @@ RUN = {"assistant_id": "abc", "input": {"log": []}}
         ("stream_mode", ["values", "nope"], "stream_mode: 'nope'"),
         ("stream_mode", [5], "stream_mode[0]: expected string, got 5"),
         ("multitask_strategy", "explode", 'multitask_strategy: "explode" is none of reject'),
-        ("multitask_strategy", "queue", 'multitask_strategy: "queue" is none of reject'),
         ("multitask_strategy", None, "multitask_strategy: expected string, got null"),
         ("interrupt_before", 5, "interrupt_before: expected string or array or null, got 5"),
         ("interrupt_after", ["a", 5], "interrupt_after[1]: expected string, got 5"),
@@ -78,6 +77,18 @@ async def test_context_and_configurable_are_not_given_together(
     ("path", "body", "text"),
     [
         ("/threads", {"metadata": "x"}, "metadata: expected object"),
+        (
+            *("/threads", {"metadata": {"multitask_strategy": "queue"}}),
+            "metadata.multitask_strategy: 'queue' is not one of 'reject', 'enqueue'",
+        ),
+        (
+            *("/assistants", {"graph_id": "agent", "metadata": {"multitask_strategy": 5}}),
+            "metadata.multitask_strategy: 5 is not one of 'reject', 'enqueue'",
+        ),
+        (
+            *(f"/threads/{NIL}/runs", {**RUN, "multitask_strategy": "debounce"}),
+            "after_seconds: missing; multitask_strategy 'debounce' needs it",
+        ),
         ("/threads", {"if_exists": "maybe"}, 'if_exists: "maybe" is none of raise, do_nothing'),
         ("/threads", {"thread_id": "abc"}, "thread_id: 'abc'"),
         ("/threads", {"ttl": 5}, "ttl: expected object or null, got 5"),
