@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from hashlib import blake2b
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 import attrs
 
@@ -205,8 +205,7 @@ class Checkpointer(Protocol):
         ...
 
 
-@attrs.frozen
-class StateTask:
+class StateTask(NamedTuple):
     """A task as `get_state` shows it: waiting, finished before its siblings, failed or paused.
 
     `error`: the `repr` of what it failed with.
@@ -221,8 +220,7 @@ class StateTask:
     result: Any = None
 
 
-@attrs.frozen
-class StateSnapshot:
+class StateSnapshot(NamedTuple):
     """A thread's state at a checkpoint, as `get_state` and `get_state_history` return it.
 
     `next`: the nodes still to run. `config`, `parent_config`: carry `configurable.checkpoint_id`.

@@ -83,7 +83,7 @@ class CompiledStateGraph(BlockingTwins, Inspection, Generic[StateT, ContextT, In
         config: RunnableConfig | None = None,
         *,
         context: Any = None,
-        stream_mode: StreamMode | Collection[StreamMode] = "values",
+        stream_mode: StreamMode | Collection[StreamMode] | None = "values",
         interrupt_before: Breakpoints | None = None,
         interrupt_after: Breakpoints | None = None,
         durability: Durability | None = None,
@@ -131,7 +131,7 @@ class CompiledStateGraph(BlockingTwins, Inspection, Generic[StateT, ContextT, In
         config: RunnableConfig | None = None,
         *,
         context: Any = None,
-        stream_mode: StreamMode | Collection[StreamMode] = "updates",
+        stream_mode: StreamMode | Collection[StreamMode] | None = None,
         subgraphs: bool = False,
         interrupt_before: Breakpoints | None = None,
         interrupt_after: Breakpoints | None = None,
@@ -141,11 +141,11 @@ class CompiledStateGraph(BlockingTwins, Inspection, Generic[StateT, ContextT, In
     ) -> Stream:
         """Run and follow: `async with graph.astream(…) as chunks: async for chunk in chunks:`.
 
-        `stream_mode`: `values` (the state after each super-step), `updates` (what each node
-        returned), `messages` ((message, metadata) pairs: tokens as they come, and whole messages
-        that nodes return), `custom` (what nodes write to their stream writer), `tasks` (each task
-        as it starts and as it ends), `checkpoints` (each as it is made, of a graph that keeps
-        threads), `debug` (both, with step and time), or a list of these, which makes chunks
+        `stream_mode`: `values` (the state after each super-step), `updates` (the default: what each
+        node returned), `messages` ((message, metadata) pairs: tokens as they come, and whole
+        messages that nodes return), `custom` (what nodes write to their stream writer), `tasks`
+        (each task as it starts and as it ends), `checkpoints` (each as it is made, of a graph that
+        keeps threads), `debug` (both, with step and time), or a list of these, which makes chunks
         (mode, chunk) pairs. `subgraphs`: graphs called as nodes too; chunks become (namespace,
         chunk), or (namespace, mode, chunk). What tasks side by side come to is told in task order;
         `messages` tokens and `custom` come as they are made. `version`: with "v2" each chunk is a
@@ -156,7 +156,7 @@ class CompiledStateGraph(BlockingTwins, Inspection, Generic[StateT, ContextT, In
         durability = _durability(durability, checkpoint_during)
         run = self._run(config, input, context, interrupt_before, interrupt_after, durability)
         shape = partial(stream_part, output_of=self._output) if version == "v2" else None
-        return Stream(run, stream_mode, subgraphs, shape)
+        return Stream(run, "updates" if stream_mode is None else stream_mode, subgraphs, shape)
 
     async def abatch(
         self,

@@ -80,7 +80,7 @@ class Overwrite:
         return value[_OVERWRITE] if _OVERWRITE in value else value["value"]
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class Command(Generic[N]):
     """Updates the state, says where to go, or answers an interrupt.
 
@@ -96,6 +96,11 @@ class Command(Generic[N]):
     update: Any = None
     resume: Any = None
     goto: Send | N | Sequence[Send | N] = ()
+
+    def __repr__(self) -> str:
+        said = [(field, getattr(self, field.name)) for field in attrs.fields(Command)]
+        parts = [f"{field.name}={value!r}" for field, value in said if value is not field.default]
+        return f"Command({', '.join(parts)})"
 
     def targets(self) -> tuple[str | Send, ...]:
         """`goto` as a tuple, whatever form it was given in."""

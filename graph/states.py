@@ -114,6 +114,6 @@ async def read_state(
             inner = await read_state(
                 log, graph, thread_id, inner_ns, subgraphs=True, before=saved.checkpoint.id
             )
-            task = attrs.evolve(task, state=inner)
+            task = task._replace(state=inner)
         tasks.append(task)
-    return attrs.evolve(state, tasks=tuple(tasks))
+    return state._replace(tasks=tuple(tasks))

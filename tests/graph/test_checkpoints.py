@@ -91,6 +91,17 @@ async def test_the_state_is_the_newest_checkpoint(wire: Any, thread: Any) -> Non
     assert await graph.aget_state(thread) == (await history(graph, thread))[0]
 
 
+async def test_states_and_their_tasks_are_tuples_of_their_parts(wire: Any, thread: Any) -> None:
+    graph = wire("abc", *EDGES, interrupt_before=["b"])
+    await graph.ainvoke({}, thread)
+    state = await graph.aget_state(thread)
+    values, following, *_ = state
+    assert (values, following) == ({"log": ["a"]}, ("b",))
+    assert state._asdict()["next"] == state[1]
+    ((_, name, *_),) = state._replace(values={}).tasks
+    assert name == "b"
+
+
 async def test_the_state_of_an_older_checkpoint_can_be_read(wire: Any, thread: Any) -> None:
     graph = wire("abc", *EDGES)
     await graph.ainvoke({}, thread)

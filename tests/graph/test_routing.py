@@ -263,6 +263,12 @@ async def test_a_conditional_edge_sees_what_its_node_returned_beside_the_state(
     assert (await graph.aget_state(thread)).next == (() if declares else ("b",))
 
 
+def test_a_command_shows_what_it_says() -> None:
+    command = Command(goto=[Send("a", 1)], update={"log": []})
+    assert repr(command) == "Command(update={'log': []}, goto=[Send(node='a', arg=1)])"
+    assert repr(Command(resume=False)) == "Command(resume=False)"
+
+
 async def test_a_command_as_input_updates_and_goes_beside_what_is_planned(
     wire: Any, thread: Any
 ) -> None:

@@ -68,6 +68,13 @@ async def test_a_run_can_be_asked_for_its_chunks(thread: Any) -> None:
     ]
 
 
+async def test_no_stream_mode_is_that_of_updates(thread: Any) -> None:
+    built = graph()
+    assert await built.ainvoke({"value": 1}, thread, stream_mode=None) == [{"a": {"value": 2}}]
+    async with built.astream({"value": 1}, thread, stream_mode=None) as chunks:
+        assert [chunk async for chunk in chunks] == [{"a": {"value": 2}}]
+
+
 def test_the_chunks_of_a_run_can_be_had_without_an_event_loop(thread: Any) -> None:
     assert graph().invoke({"value": 1}, thread, stream_mode="updates") == [{"a": {"value": 2}}]
 
