@@ -283,8 +283,9 @@ def is_runnable(action: Any) -> bool:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
-    return f"{text if len(text) <= 80 else text[:77] + '...'} ({type(value).__name__})"
+    text, kind = repr(value), type(value)
+    name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+    return f"{text if len(text) <= 80 else text[:77] + '...'} ({name})"
 
 
 def is_async(function: Any) -> bool:

@@ -54,7 +54,7 @@ class Schema:
         `Annotated[type, reducer]` folds with the reducer, a function of two arguments;
         `Annotated[type, channel]` is that channel; any other key holds the last value. Such an
         annotation by itself declares a state that is one value. Raises TypeError for a type that
-        declares neither.
+        declares neither, and for channels of LangGraph's own; ValueError for a reserved key.
         """
         names = _names(kind)
         if names is None and get_origin(kind) is Annotated:
@@ -66,6 +66,11 @@ class Schema:
                 f"The state of a graph is declared as a TypedDict, a dataclass, an attrs class, a "
                 f"Pydantic model, or one value with its reducer, Annotated[<type>, <reducer>]; got "
                 f"{kind!r}"
+            )
+        if ROOT in names:
+            raise ValueError(
+                f"State key {ROOT!r} is reserved: a state that is one value is declared as "
+                f"Annotated[<type>, <reducer>] itself"
             )
         hints = get_type_hints(kind, include_extras=True)
         declared = {key: _channel(key, hints[key]) for key in names}
@@ -171,6 +176,7 @@ def _channel(key: str, hint: Any) -> Channel | type[ManagedValue]:
         return LastValue()
     declared, *extras = get_args(hint)
     for extra in extras:
+        _refuse_foreign(key, extra)
         if isinstance(extra, Channel):
             return extra
         if isinstance(extra, type) and issubclass(extra, ManagedValue):
@@ -188,6 +194,17 @@ def _channel(key: str, hint: Any) -> Channel | type[ManagedValue]:
     kind = get_origin(declared) or declared
     operator = MessageReducer.declared(reducer, declared)
     return BinaryOperatorAggregate(_CONCRETE.get(kind, kind), operator)
+
+
+def _refuse_foreign(key: str, extra: Any) -> None:
+    """Raises TypeError for LangGraph's own channels and managed values, which would be taken for a
+    remark, and their key for one that keeps the last value."""
+    module = (extra if isinstance(extra, type) else type(extra)).__module__
+    if module.startswith(("langgraph.channels", "langgraph.managed")):
+        raise TypeError(
+            f"State key {key!r} is annotated with {extra!r} of {module}: channels and managed "
+            f"values are imported from greenroom.graph"
+        )
 
 
 def _takes_two(function: Callable[..., Any]) -> bool:

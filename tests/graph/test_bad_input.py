@@ -6,6 +6,9 @@ import operator
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypedDict
 
+import langgraph.channels
+import langgraph.managed
+import langgraph.types
 import pydantic
 import pytest
 
@@ -64,6 +67,15 @@ class OneArgument(TypedDict):
 
 
 Reserved = TypedDict("Reserved", {"__interrupt__": int})
+Root = TypedDict("Root", {"__root__": Annotated[list[Any], operator.add]})
+
+
+class NotPorted(TypedDict):
+    key: Annotated[list[Any], langgraph.channels.Topic(str)]
+
+
+class HalfPorted(TypedDict):
+    steps: langgraph.managed.RemainingSteps
 
 
 @pytest.mark.parametrize(
@@ -74,6 +86,9 @@ Reserved = TypedDict("Reserved", {"__interrupt__": int})
         (lambda: StateGraph({"a": int}), TypeError, "TypedDict.*'a'"),  # type: ignore[arg-type]
         (lambda: StateGraph(OneArgument), ValueError, "'key' must take two arguments"),
         (lambda: StateGraph(Reserved), ValueError, "State key '__interrupt__' is reserved"),
+        (lambda: StateGraph(Root), ValueError, r"'__root__' is reserved.*Annotated"),
+        (lambda: StateGraph(NotPorted), TypeError, "'key' is annotated .* greenroom.graph"),
+        (lambda: StateGraph(HalfPorted), TypeError, "'steps' is annotated .* greenroom.graph"),
         (lambda: StateGraph(State, input_schema=Subtracted), ValueError, "'log' of Subtracted"),
         (lambda: start().add_node("a", node), ValueError, "node 'a' already"),
         (lambda: start().add_node(START, node), ValueError, "'__start__' is reserved"),
@@ -355,3 +370,11 @@ async def test_two_writers_where_there_is_room_for_one_are_named(write: Any, tex
 def test_policies_that_are_some_are_taken() -> None:
     several = [RetryPolicy(), RetryPolicy(max_attempts=1)]
     start().add_node("c", node, retry_policy=several, cache_policy=CachePolicy())
+
+
+async def test_what_a_half_ported_node_returns_is_named_with_where_it_is_from(wire: Any) -> None:
+    def half_ported(state: State) -> Any:
+        return langgraph.types.Command(goto=END)
+
+    with pytest.raises(InvalidUpdateError, match=r"'a' returned .*\(langgraph\.types\.Command\)"):
+        await wire({"a": half_ported}, (START, "a"), checkpointer=None).ainvoke({})
