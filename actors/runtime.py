@@ -20,6 +20,7 @@ from greenroom.storage import (
     StorageSession,
     StorageStore,
 )
+from greenroom.storage.session import RunBlocking
 from greenroom.storage.timing import Timing
 
 from .client import Client
@@ -53,6 +54,8 @@ class Greenroom:
     `idle_timeout`: seconds that a thread with nothing to do stays in memory. `max_queued_runs`: how
     many runs of a thread may wait; one more is refused with TooMany. `poster`: what posts to the
     webhooks of runs, as `greenroom.gateway.WebhookPoster` does; without one they are refused.
+    `world`: clock, ids, randomness and the threads of plain nodes. `run_blocking`: how calls of the
+    storage are run, see `StorageSession`; by default in threads.
 
     Entering takes the storage, raising StorageHeld if another process has it and StorageError if it
     cannot be used, and carries on with the runs that an earlier process left. Leaving stops the
@@ -79,6 +82,7 @@ class Greenroom:
         poster: Poster | None = None,
         max_queued_runs: int = MAX_QUEUED_RUNS,
         world: World | None = None,
+        run_blocking: RunBlocking | None = None,
     ) -> None:
         for name, graph in graphs.items():
             if not isinstance(graph, CompiledStateGraph):
@@ -106,7 +110,7 @@ class Greenroom:
         self._world = world or World()
         for graph in self.graphs.values():
             self.storage.types.declare(graph.declared)
-        self._session = StorageSession(self.storage, closed=Closed)
+        self._session = StorageSession(self.storage, run_blocking=run_blocking, closed=Closed)
         self._supervisor: Supervisor | None = None
 
     async def __aenter__(self) -> Self:
