@@ -173,6 +173,11 @@ class ThreadLog:
         self._reap()
         return self._failure is None
 
+    @property
+    def has_first(self) -> bool:
+        """Whether something is still to precede the next records."""
+        return bool(self._first)
+
     def precede(self, *operations: Operation) -> None:
         """Have these committed together with the next records and before them, whoever hands them
         over: storage has both or neither. They replace those that were given before.
@@ -337,7 +342,8 @@ class ThreadLog:
 
     def _reap(self) -> None:
         while self._commits and self._commits[0].done:
-            self._failure = self._failure or self._commits.popleft().error
+            error = self._commits.popleft().error
+            self._failure = self._failure or error
 
     async def _settle(self, ns: str) -> None:
         """Make what was appended to a namespace visible to reads of storage."""

@@ -12,6 +12,7 @@ from greenroom.graph.failure import TaskError
 from greenroom.storage import (
     InsertThread,
     LogPage,
+    MemoryStorage,
     Storage,
     StorageError,
     StorageSession,
@@ -23,8 +24,9 @@ from greenroom.storage import (
 )
 from greenroom.storage.codec import Types
 from greenroom.storage.log import SNAPSHOT_EVERY
+from greenroom.storage.operations import PutThread
 from greenroom.storage.pending import decode_writes
-from greenroom.storage.testing import make_thread
+from greenroom.storage.testing import FaultyStorage, make_thread
 
 
 @pytest.fixture
@@ -488,3 +490,21 @@ async def test_truncating_far_back_finds_the_head_of_then(session, log):
     await log.flush()
     assert (await rows(session))[-1].base_seq == 1
     assert (await reopened(session)).head.checkpoint.values == {"n": 3}
+
+
+async def test_a_log_says_that_its_records_were_refused_however_many_hand_overs_followed():
+    storage = FaultyStorage(MemoryStorage(), blocking=True)
+    async with StorageSession(storage) as session:
+        await session.commit([InsertThread(make_thread())])
+        log = await ThreadLog.open(session, "t")
+        storage.fail("before")
+        log.append(make("c1", {"n": 1}))
+        log.hand_over()
+        log.append(make("c2", {"n": 2}, parent="c1"))
+        log.hand_over([PutThread(make_thread())])  # a commit of its own
+        await session.commit([])
+
+        with pytest.raises(StorageError, match="the disk is full"):
+            await log.flush()
+        with pytest.raises(StorageError, match="the disk is full"):
+            log.append(make("c3", {"n": 3}, parent="c2"))
