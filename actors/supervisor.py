@@ -216,6 +216,12 @@ class Supervisor:
     async def _keep(self, thread_id: str, seat: Seat) -> None:
         """Keep a thread's actor going until it goes to sleep."""
         current_thread.set(thread_id)
+        try:
+            await self._keep_going(thread_id, seat)
+        finally:  # also what an actor had taken up and put back when the runtime was left
+            seat.mailbox.refuse_all(Closed())
+
+    async def _keep_going(self, thread_id: str, seat: Seat) -> None:
         wait = FIRST_BACK_OFF
         while True:
             began = trio.current_time()
@@ -240,9 +246,6 @@ class Supervisor:
                 await self._clear_up(actor)
                 await trio.sleep(wait)
                 wait = min(wait * 2, LONGEST_BACK_OFF)
-            except trio.Cancelled:
-                seat.mailbox.refuse_all(Closed())
-                raise
             else:
                 if seat.streams:
                     continue
