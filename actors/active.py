@@ -188,7 +188,8 @@ class ActiveRun:
         own = {**kwargs["config"]["configurable"], "thread_id": self.run.thread_id}
         at = Address.of({"configurable": own})
         return Job(
-            input=_input(kwargs) if self.fresh else None,
+            input=_input(kwargs),
+            carried_on=not self.fresh,
             config=run_config(self.run),
             context=kwargs["context"],
             log=RunLog(self),

@@ -78,6 +78,7 @@ def inner_job(task: Task, graph: CompiledStateGraph, given: Any, number: int, ca
     return attrs.evolve(
         run.job,
         input=given,
+        carried_on=False,
         config=config,
         context=run.job.context
         if call.context is None

@@ -50,7 +50,8 @@ class Job:
 
     `input`: a dict of state keys starts a new turn, a `Command` answers or steers, None goes on.
     `log`: where checkpoints go and come from, None for a run that leaves none. `checkpoint_id`:
-    start from this one instead of the newest. `bound`: see `resume.answers_of`. `metadata`: for its
+    start from this one instead of the newest. `bound`: see `resume.answers_of`. `carried_on`: it
+    has been at work before, and left records: its input is in them. `metadata`: for its
     checkpoints. Breakpoints replace those that the graph was compiled with. `durability`: `sync`
     waits for each checkpoint before the next super-step, `async` goes on meanwhile, `exit` keeps
     only the last one. `ns`, `inner`: for a graph inside another: where it is, and what it knows of
@@ -72,6 +73,7 @@ class Job:
     interrupt_after: Breakpoints = ()
     durability: Durability = "async"
     bound: Sequence[str] | None = None
+    carried_on: bool = False
     metadata: Mapping[str, Any] = attrs.field(factory=dict)
     ns: tuple[str, ...] = ()
     inner: Inner | None = None

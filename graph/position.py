@@ -27,7 +27,7 @@ from .plan import (
     plan_targets,
     settled,
 )
-from .resume import answers_of, idle_answers, waiting
+from .resume import answers_again, answers_of, idle_answers, waiting
 from .root import input_values, shown
 from .untracked import TrackedLog
 
@@ -123,6 +123,11 @@ class Position:
         `forks`: `saved` is not the newest checkpoint, so going on from it starts a branch.
         """
         given = self.job.input
+        if self.job.carried_on and saved is not None:
+            if isinstance(given, Command):
+                self.answers = answers_again(isolated(given.resume), self.job.bound)
+            self.go_on(saved)
+            return True
         if given is None:
             if saved is None:
                 raise EmptyInputError("There is no input, and nothing on the thread to go on with")

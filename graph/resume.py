@@ -10,7 +10,7 @@ from .checkpoint import Saved, as_shown
 from .control import Interrupt
 from .errors import InvalidResumeError
 
-__all__ = ["answers_of", "idle_answers", "waiting"]
+__all__ = ["answers_again", "answers_of", "idle_answers", "waiting"]
 
 _INTERRUPT_ID = re.compile(r"[0-9a-f]{32}")
 
@@ -35,16 +35,25 @@ def answers_of(
     Raises InvalidResumeError for a plain value where several questions wait.
     """
     ids = [interrupt.id for interrupt in waiting]
-    meant = ids if bound is None else list(bound)
-    open_ids = [ident for ident in ids if ident in meant]
+    meant = ids if bound is None else bound
+    return {ident: answer for ident, answer in _given(resume, meant).items() if ident in ids}
+
+
+def answers_again(resume: Any, bound: Sequence[str] | None) -> Mapping[str, Any]:
+    """The answers, by interrupt id, of a resume whose run is carried on: those that have been taken
+    up in its outermost graph may not have come to the graphs inside yet."""
+    return _given(resume, bound or ()) if resume is not None else {}
+
+
+def _given(resume: Any, meant: Sequence[str]) -> dict[str, Any]:
     if _is_map(resume):
-        return {ident: resume[ident] for ident in open_ids if ident in resume}
+        return {ident: resume[ident] for ident in meant if ident in resume}
     if len(meant) > 1:
         raise InvalidResumeError(
             f"{len(meant)} interrupts wait ({', '.join(meant)}), so a plain resume value is "
             f"ambiguous; resume with {{interrupt id: value}}"
         )
-    return dict.fromkeys(open_ids, resume)
+    return dict.fromkeys(meant, resume)
 
 
 def idle_answers(resume: Any, answers: Mapping[str, Any]) -> str | None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import operator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 import pytest
 import trio
 
-from greenroom.actors import Invalid
+from greenroom.actors import Greenroom, Invalid
 from greenroom.graph import START, StateGraph, interrupt
+from greenroom.storage import AppendLog, SqliteStorage
+from greenroom.storage.testing import FaultyStorage
 
 from .conftest import Serve
-from .stage import chain, new_thread, says, text
+from .stage import chain, is_a, new_thread, says, text
 
 
 class Memory(TypedDict, total=False):
@@ -198,3 +201,26 @@ async def test_a_run_says_which_of_its_answers_answered_nothing(serve: Serve) ->
         await answer(client, thread_id, {question["id"]: "yes", unknown: "no"})
         [newest, *_] = await client.runs.list(thread_id)
         assert unknown in newest["metadata"]["warning"]
+
+
+async def test_an_answer_comes_to_a_question_from_inside_after_a_kill_in_between(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    graphs = {"agent": chain(inner=chain(ask=ask), end=says("end"))}
+    storage = FaultyStorage(SqliteStorage(tmp_path / "agents.db"))
+    async with trio.open_nursery() as nursery, Greenroom(graphs, storage=storage) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        await client.runs.wait(thread_id, "agent", input=text("x"))
+        # The graph around it has noted the answer, and that inside has not.
+        storage.crash("after", is_a(AppendLog))
+        run = await client.runs.create(
+            thread_id, "agent", command={"resume": "yes"}, durability="sync"
+        )
+        with trio.fail_after(30):
+            await trio.to_thread.run_sync(storage.crashed.wait, abandon_on_cancel=True)
+        nursery.cancel_scope.cancel()
+
+    async with Greenroom(graphs, storage=SqliteStorage(tmp_path / "agents.db")) as room:
+        values = await room.client.runs.join(thread_id, run["run_id"])
+        assert values["log"][-2:] == ["yes", "end"]
+        assert "__interrupt__" not in values
