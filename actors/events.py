@@ -17,6 +17,7 @@ from greenroom.storage.operations import AppendEvents, Operation, TrimEvents
 from greenroom.storage.records import Event, Run
 
 from .chain_events import NEEDED, ChainEvents
+from .errors import Closed
 from .feeds import MOST_WAITING, Feeds, far_behind
 from .joining import HOST
 from .views import debug_event, interrupt_event, task_event
@@ -168,6 +169,13 @@ class RunStream:
         self.error = error
         self._close()
 
+    async def stopped(self) -> None:
+        """Until the run is over, or gone with its thread. Raises Closed where that is not to be
+        seen in this process."""
+        await self.ended.wait()
+        if isinstance(self.error, Closed):
+            raise self.error
+
     async def wait(self) -> Any:
         """The run's result, once it is over."""
         await self.ended.wait()
@@ -213,8 +221,9 @@ class RunStream:
         )
 
     async def follow(self, start: int) -> AsyncGenerator[list[StreamPart], None]:
-        """Everything from position `start` on, as it comes; ends with the run. Raises Closed where
-        the reader is so far behind that it would miss some."""
+        """Everything from position `start` on, as it comes; ends with the run, or with its thread.
+        Raises Closed where there will be no end in this process, and where the reader is so far
+        behind that it would miss some."""
         self._recording = True
         while True:
             if start < self._gone:
@@ -224,6 +233,7 @@ class RunStream:
                 start += len(batch)
                 yield batch
             elif self.ended.is_set():
+                await self.stopped()
                 return
             else:
                 await self._changed.wait()

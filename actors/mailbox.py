@@ -128,13 +128,13 @@ class Attach:
 @attrs.frozen(eq=False)
 class Cancel:
     """Stop a run that is queued or under way; with `only`, one that is `pending` or `running`. The
-    reply comes once that is decided and certain, with an event that is set when the run has
+    reply comes once that is decided and certain, with the run's stream, which ends when the run has
     stopped."""
 
     run_id: str
     action: Stop
     only: RunStatus | None = None
-    reply: Reply[trio.Event] = attrs.field(factory=Reply)
+    reply: Reply[RunStream] = attrs.field(factory=Reply)
 
 
 @attrs.frozen(eq=False)

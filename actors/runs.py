@@ -305,7 +305,7 @@ class ThreadRuns:
                 await self.ends.remove([run], busy=self.busy)
             else:
                 await self._close([run], "interrupted")
-        message.reply.send(stream.ended)
+        message.reply.send(stream)
 
     async def _roll_back_with(self, host: Run, run_id: str) -> None:
         """Roll a run back that is part of another, which was told to go back, too."""

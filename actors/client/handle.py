@@ -55,7 +55,8 @@ class RunHandle:
     async def events(
         self, *, after: int | None = None, stream_mode: str | Sequence[str] | None = None
     ) -> AsyncGenerator[list[StreamPart], None]:
-        """The run's events, in batches of what had queued up; ends with the run.
+        """The run's events, in batches of what had queued up; ends with the run, or with its
+        thread. Raises Closed where the runtime is left before.
 
         `after`: the id of the last event seen; 0 or -1 for everything kept. Without it, the handle
         of a run just started gives all events, another one those from now on. `stream_mode`: only

@@ -231,9 +231,9 @@ class RunsClient:
         ident = check_uuid("thread_id", thread_id)
         run = check_uuid("run_id", run_id)
         check_choice("action", action, ("interrupt", "rollback"))
-        stopped = await self._house.ask(ident, Cancel(run, action))  # type: ignore[arg-type]
+        stream = await self._house.ask(ident, Cancel(run, action))  # type: ignore[arg-type]
         if wait:
-            await stopped.wait()
+            await stream.stopped()
 
     async def cancel_many(
         self,

@@ -9,7 +9,7 @@ import trio
 from langchain_core.messages import AIMessageChunk
 from trio.testing import wait_all_tasks_blocked
 
-from greenroom.actors import Closed
+from greenroom.actors import Closed, NotFound
 from greenroom.actors.events import MAX_KEPT_EVENTS, SLICE, EventIds, RunStream, StreamPart
 from greenroom.actors.feeds import MOST_WAITING, Feeds
 from greenroom.graph import Interrupt
@@ -205,13 +205,26 @@ async def test_a_reader_that_leaves_disturbs_nobody() -> None:
     assert await followed.wait() == "done"
 
 
-async def test_an_aborted_stream_ends_for_readers_and_fails_for_who_waits() -> None:
+async def test_a_stream_without_an_end_fails_for_readers_and_for_who_waits() -> None:
     aborted = stream()
     aborted.publish("values", 1)
     aborted.abort(Closed("shut down"))
 
-    assert await read(aborted) == [[1]]
+    batches = aborted.follow(0)
+    assert [part.data for part in await anext(batches)] == [1]
     with pytest.raises(Closed, match="shut down"):
+        await anext(batches)
+    with pytest.raises(Closed, match="shut down"):
+        await aborted.wait()
+
+
+async def test_a_stream_ends_for_readers_where_the_thread_was_deleted() -> None:
+    aborted = stream()
+    aborted.publish("values", 1)
+    aborted.abort(NotFound("deleted"))
+
+    assert await read(aborted) == [[1]]
+    with pytest.raises(NotFound, match="deleted"):
         await aborted.wait()
 
 

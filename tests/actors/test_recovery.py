@@ -10,7 +10,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from greenroom.actors import Closed, Greenroom, RunFailed
 from greenroom.graph import CompiledStateGraph, interrupt
-from greenroom.storage import MemoryStorage, SqliteStorage, Storage, StorageHeld
+from greenroom.storage import MemoryStorage, SqliteStorage, Storage, StorageError, StorageHeld
 from greenroom.storage.testing import FaultyStorage
 
 from .conftest import Serve
@@ -317,9 +317,11 @@ async def test_who_waits_when_the_runtime_is_left_is_told(serve: Serve) -> None:
         told.append(name)
 
     async def follow() -> None:
-        async for batch in handle.events():
-            ended.extend(part.event for part in batch)
-        ended.append("end")
+        try:
+            async for batch in handle.events():
+                ended.extend(part.event for part in batch)
+        except Closed:
+            ended.append("told")
 
     async with trio.open_nursery() as nursery, serve(chain(hold=hold.node)) as room:
         client, thread_id = room.client, await new_thread(room.client)
@@ -338,7 +340,7 @@ async def test_who_waits_when_the_runtime_is_left_is_told(serve: Serve) -> None:
             await trio.lowlevel.checkpoint()
 
     assert sorted(told) == sorted(waits)
-    assert ended == ["metadata", "values", "end"]
+    assert ended == ["metadata", "values", "told"]
     for call in (client.runs.wait, client.runs.create):
         with pytest.raises(Closed):
             await call(thread_id, "agent", input=text("x"))
@@ -397,6 +399,67 @@ async def test_who_waits_for_a_run_to_stop_is_told_as_well(serve_in_memory: Serv
         await wait_all_tasks_blocked()
 
     assert sorted(told) == ["delete", "delete"]
+
+
+async def test_who_waits_for_a_cancelled_run_to_stop_is_told_that_it_was_not_seen_to(
+    serve_in_memory: Serve,
+) -> None:
+    hold = Shielded()
+
+    async def cancel() -> None:
+        with pytest.raises(Closed):
+            await client.runs.cancel(thread_id, run["run_id"], wait=True)
+        hold.open()
+
+    async with trio.open_nursery() as nursery, serve_in_memory(chain(hold=hold.node)) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        run = await client.runs.create(thread_id, "agent", input=text("slow"))
+        await hold.reached.wait()
+        nursery.start_soon(cancel)
+        await wait_all_tasks_blocked()
+
+
+async def test_who_waits_for_a_deletion_is_told_where_storage_fails_as_the_runtime_is_left(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    hold, reading = Shielded(), trio.Event()
+    fails = False
+
+    async def run_blocking(function: Any, *args: Any) -> Any:
+        nonlocal fails
+        await trio.lowlevel.checkpoint()
+        if fails:
+            fails = False
+            reading.set()
+            with trio.CancelScope(shield=True):  # as a call in a thread
+                await hold.opened.wait()
+            raise StorageError("the disk is gone")
+        return function(*args)
+
+    async def join() -> None:
+        with pytest.raises(Closed):
+            await client.runs.join(thread_id, run["run_id"])
+        hold.open()
+
+    async def delete(run_id: str) -> None:
+        with pytest.raises((Closed, StorageError)):
+            await client.runs.delete(thread_id, run_id)
+
+    storage = FaultyStorage(MemoryStorage(), blocking=True)
+    room = Greenroom({"agent": chain(hold=hold.node)}, storage=storage, run_blocking=run_blocking)
+    with trio.fail_after(30):
+        async with trio.open_nursery() as nursery, room:
+            client, thread_id = room.client, await new_thread(room.client)
+            over = await client.runs.create(thread_id, "agent", input=text("x"))
+            await client.runs.join(thread_id, over["run_id"])
+            run = await client.runs.create(thread_id, "agent", input=text("slow"))
+            await hold.reached.wait()
+            nursery.start_soon(join)
+            nursery.start_soon(delete, run["run_id"])
+            await wait_all_tasks_blocked()
+            fails = True
+            nursery.start_soon(delete, over["run_id"])
+            await reading.wait()
 
 
 @pytest.mark.parametrize("kind", [Hold, Blocking], ids=["async", "thread"])
