@@ -139,7 +139,7 @@ class ThreadRuns:
         queue: list[Run] = []
         stopped: list[Run] = []
         if admission.stop is not None:
-            stopped = self._active_told_to_stop(admission.stop)
+            stopped = await self._active_told_to_stop(admission.stop)
             queue = [told_to_stop(waits, admission.stop) for waits in self.queue]
             if admission.stop == "rollback":  # else they end as their host does
                 for member in self.members.values():
@@ -294,7 +294,8 @@ class ThreadRuns:
             if run_id in self.members and message.action == "rollback":
                 await self._roll_back_with(active.run, run_id)
             else:
-                await self.state.commit([*map(PutRun, self._active_told_to_stop(message.action))])
+                stopped = await self._active_told_to_stop(message.action)
+                await self.state.commit([*map(PutRun, stopped)])
                 self.stop_active(message.action)
         else:
             run = self.queue.remove(run_id) if message.only != "running" else None
@@ -360,13 +361,16 @@ class ThreadRuns:
         """Deletions that wait for a run to stop."""
         return [message for messages in self._deleting.values() for message in messages]
 
-    def _active_told_to_stop(self, reason: Stop) -> list[Run]:
+    async def _active_told_to_stop(self, reason: Stop) -> list[Run]:
         """The run under way as it is to be committed at once, before it is stopped: a stop that was
         acknowledged outlives the process."""
         if self.active is None:
             return []
         self.active.close()
-        self.state.log.precede()  # its start is stored with this, and not again after it
+        if self.state.log.has_first:
+            # Its start is stored by itself: in the commit of the stop it could be refused, and its
+            # first records, on their way behind it, not.
+            await self.state.log.flush()
         return [told_to_stop(self.active.run, reason)]
 
     # Runs end.

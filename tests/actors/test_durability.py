@@ -383,6 +383,38 @@ async def test_a_stop_that_came_before_the_first_records_of_a_run_outlives_a_kil
         assert await statuses(client, thread_id) == [*stopped, "success"]
 
 
+async def test_a_run_keeps_its_start_where_the_stop_that_came_before_its_first_records_is_refused(
+    storage: FaultyStorage, caplog: pytest.LogCaptureFixture
+) -> None:
+    hold = Hold(texts=("one",))
+    gate = storage.hold("before", put_run(status="pending"))
+    storage.fail("before", put_run(stop="interrupt"))
+    async with (
+        Greenroom({"agent": chain(hold=hold.node)}, storage=storage) as room,
+        trio.open_nursery() as nursery,
+    ):
+        client, thread_id = room.client, await new_thread(room.client)
+
+        async def stop() -> None:
+            with pytest.raises(StorageError):
+                await client.runs.create(
+                    thread_id, "agent", input=text("two"), multitask_strategy="interrupt"
+                )
+
+        async def start() -> None:
+            run = await client.runs.create(thread_id, "agent", input=text("one"))
+            values = await client.runs.join(thread_id, run["run_id"])
+            assert values["log"] == ["one", "did one"]
+
+        nursery.start_soon(start)
+        await gate.reached()
+        nursery.start_soon(stop)
+        await wait_all_tasks_blocked()
+        gate.open()
+        await hold.reached.wait()
+        hold.open()
+
+
 async def test_a_look_at_the_history_does_not_part_a_run_from_its_first_records(
     storage: FaultyStorage, file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
