@@ -11,11 +11,14 @@ CLIENTS := tests/scenarios/clients
 ARGS :=
 PEERS :=
 OUT := build/benchmarks
+# The histories that `make simulate` plays, such as SEEDS=17,100-199; HISTORY=--history shows them.
+SEEDS := 0-9999
+HISTORY :=
 
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help dev test lint typecheck bench bench-double-texting clean javascript
+.PHONY: help dev test simulate lint typecheck bench bench-double-texting clean javascript
 
 help:  ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-25s %s\n", $$1, $$2 }' Makefile
@@ -26,6 +29,9 @@ dev: $(VENV)/.runtime  ## Serve the examples on http://127.0.0.1:2024
 test: $(VENV)/.test javascript  ## Run all tests
 	$(BIN)/python -m pytest -rs
 	$(BIN)/python -m pytest tests/properties
+
+simulate: $(VENV)/.test  ## Play random histories of double-texting, by SEEDS=17,100-199
+	@$(BIN)/python -m tests.simulation $(HISTORY) -- '$(SEEDS)'
 
 lint: $(VENV)/.test  ## Check style, formatting and the direction of imports
 	$(BIN)/ruff check

@@ -407,9 +407,11 @@ async def test_who_waits_for_a_cancelled_run_to_stop_is_told_that_it_was_not_see
     hold = Shielded()
 
     async def cancel() -> None:
-        with pytest.raises(Closed):
-            await client.runs.cancel(thread_id, run["run_id"], wait=True)
-        hold.open()
+        try:
+            with pytest.raises(Closed):
+                await client.runs.cancel(thread_id, run["run_id"], wait=True)
+        finally:
+            hold.open()
 
     async with trio.open_nursery() as nursery, serve_in_memory(chain(hold=hold.node)) as room:
         client, thread_id = room.client, await new_thread(room.client)

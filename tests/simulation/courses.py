@@ -1,0 +1,116 @@
+"""What is known of threads and runs, and how it is read from what is stored."""
+
+from __future__ import annotations
+
+import attrs
+
+from greenroom.graph.resume import waiting
+from greenroom.storage import Operation, Storage, read_saved
+from greenroom.storage.operations import (
+    AppendEvents,
+    AppendLog,
+    DeleteRun,
+    DeleteThread,
+    InsertThread,
+    PutRun,
+    PutThread,
+    TruncateLog,
+)
+from greenroom.storage.records import Run
+
+from .model import Order, Place
+
+__all__ = ["Course", "SeenThread", "described", "order_of", "read", "threads_of"]
+
+
+@attrs.define(eq=False)
+class Course:
+    """What is known of a run. `end`: its last status, or how it went; `log`: of the thread then,
+    None if it never had its turn. `born`, `died`: in which life of an actor it was accepted, and
+    ended. `bound`: the questions that were open when it was accepted, by id."""
+
+    run: Run
+    thread: SeenThread
+    order: Order
+    bound: dict[str, str] = attrs.field(factory=dict)
+    started: bool = False
+    end: str | None = None
+    deleted: bool = False
+    log: tuple[str, ...] | None = None
+    born: int = 0
+    died: int = 0
+
+    @property
+    def delayed(self) -> bool:
+        return "after_seconds" in self.run.kwargs
+
+
+@attrs.define(eq=False)
+class SeenThread:
+    """A thread, as the ends of its runs have left it. `questions`: those that are open, by id."""
+
+    thread_id: str
+    place: Place
+    log: tuple[str, ...] = ()
+    questions: dict[str, str] = attrs.field(factory=dict)
+    head: str | None = None
+    courses: list[Course] = attrs.field(factory=list)
+    at_work: dict[str, int] = attrs.field(factory=dict)  # nodes by run, in this process
+    last_event: int = 0
+    gone: bool = False
+
+    @property
+    def unfinished(self) -> list[Course]:
+        return [course for course in self.courses if course.end is None]
+
+    @property
+    def is_working(self) -> bool:
+        return any(course.run.status == "running" for course in self.unfinished)
+
+
+def order_of(run: Run) -> Order:
+    kwargs = run.kwargs
+    tag = kwargs["config"]["configurable"]["tag"]
+    breaks = bool(kwargs["interrupt_before"] or kwargs["interrupt_after"])
+    if kwargs["command"] is not None:
+        return Order(tag, "resume", breaks)
+    return Order(tag, "go on" if kwargs["input"] is None else "text", breaks)
+
+
+def read(storage: Storage, thread_id: str) -> tuple[str | None, tuple[str, ...], dict[str, str]]:
+    """The newest checkpoint, what is in its log, and the questions that are open."""
+    saved = read_saved(storage, thread_id)
+    if saved is None:
+        return None, (), {}
+    open_ones = {question.id: str(question.value) for question in waiting(saved)}
+    return saved.checkpoint.id, tuple(saved.checkpoint.values.get("log", ())), open_ones
+
+
+def threads_of(operation: Operation) -> list[str]:
+    match operation:
+        case InsertThread(thread):
+            return [thread.thread_id]
+        case PutRun(run):
+            return [run.thread_id]
+        case DeleteThread(thread_id) | DeleteRun(thread_id, _):
+            return [thread_id]
+    return []
+
+
+def described(operation: Operation) -> str:
+    match operation:
+        case PutRun(run):
+            stop = f" to {run.stop}" if run.stop else ""
+            tag = run.kwargs["config"]["configurable"]["tag"]
+            return f"PutRun {tag} {run.status}{stop} seq {run.seq} attempt {run.attempt}"
+        case PutThread(thread):
+            return f"PutThread {thread.thread_id[-4:]} {thread.status}"
+        case AppendLog(rows):
+            return f"AppendLog {[(row.seq, row.kind, row.ns) for row in rows]}"
+        case AppendEvents(events):
+            return f"AppendEvents {[event.event_id & 0xFFFFF for event in events]}"
+        case TruncateLog(_, seq):
+            return f"TruncateLog {seq}"
+        case DeleteRun(_, run_id):
+            return f"DeleteRun {run_id[-4:]}"
+    return type(operation).__name__

@@ -1,0 +1,114 @@
+"""What must be there once everything has come to rest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+
+from greenroom.actors import Client, NotFound
+
+from .courses import Course, SeenThread
+from .readings import Reading
+from .witness import Witness
+
+__all__ = ["look_at_all", "look_at_events"]
+
+
+async def look_at_all(
+    client: Client,
+    witness: Witness,
+    thread_ids: Sequence[str],
+    acknowledged: Sequence[Course],
+) -> None:
+    """Every accepted run has an end, and clients are shown what the witness has seen."""
+    for course in acknowledged:
+        witness.check(course.end is not None, f"{course.order.tag} was accepted, and has no end")
+    for thread_id in thread_ids:
+        thread = witness.threads.get(thread_id)
+        try:
+            shown = await client.threads.get(thread_id)
+        except NotFound:
+            witness.check(thread is None, f"{thread_id} is lost")
+            continue
+        if thread is None:
+            witness.refute(f"{thread_id} was deleted, and is there")
+            continue
+        log = tuple((shown["values"] or {}).get("log", ()))
+        witness.check(log == thread.log, f"in the end there is {log}; it was {thread.log}")
+        witness.check(shown["status"] != "busy", f"{thread_id} is busy for ever")
+        await _look_at_history(client, witness, thread_id)
+        await _look_at_runs(client, witness, thread)
+
+
+async def _look_at_history(client: Client, witness: Witness, thread_id: str) -> None:
+    """There is nothing of runs that were rolled back."""
+    left = [
+        state["checkpoint"]["checkpoint_id"]
+        for state in await client.threads.get_history(thread_id, limit=1000)
+        if (state["metadata"] or {}).get("run_id") in witness.rolled_back
+        or any(
+            entry.split(" ")[-1] in witness.rolled_back for entry in state["values"].get("log", ())
+        )
+    ]
+    witness.check(not left, f"checkpoints {left} are of runs that were rolled back")
+
+
+async def _look_at_runs(client: Client, witness: Witness, thread: SeenThread) -> None:
+    runs = {run["run_id"]: run for run in await client.runs.list(thread.thread_id, limit=1000)}
+    for course in thread.courses:
+        tag, run = course.order.tag, runs.pop(course.run.run_id, None)
+        if course.deleted:
+            witness.check(run is None, f"{tag} was deleted, and is there")
+        elif run is None:
+            witness.refute(f"{tag} is lost, which had ended {course.end}")
+        else:
+            end = run["status"]
+            witness.check(end == course.end, f"{tag} is {end}; it was {course.end}")
+    witness.check(not runs, f"there are runs {list(runs)}, which nobody has seen")
+
+
+async def look_at_events(
+    client: Client, witness: Witness, readings: Sequence[Reading], random: Random
+) -> None:
+    """Whoever comes back is shown what live readers were shown."""
+    kept: dict[str, list[int]] = {}
+    for course in witness.courses.values():
+        run = course.run
+        if course.deleted or not run.kwargs["resumable"]:
+            continue
+        ids = kept[run.run_id] = await _replay(client, witness, course, 0)
+        if ids:
+            at = random.randrange(len(ids))
+            later = await _replay(client, witness, course, ids[at])
+            witness.check(
+                later == ids[at + 1 :],
+                f"after event {at} of {course.order.tag} come {later}, of {ids}",
+            )
+    for reading in readings:
+        _check_reading(witness, reading, kept.get(reading.run_id))
+
+
+async def _replay(client: Client, witness: Witness, course: Course, after: int) -> list[int]:
+    run, ids = course.run, list[int]()
+    parts = client.runs.join_stream(run.thread_id, run.run_id, last_event_id=after)
+    async for part in parts:
+        ids.append(part.id)
+        witness.told(part.id, part.event, part.json)
+    return ids
+
+
+def _check_reading(witness: Witness, reading: Reading, kept: list[int] | None) -> None:
+    ids = [part.id for part in reading.parts]
+    course = witness.courses[reading.run_id]
+    tag = course.order.tag
+    witness.check(ids == sorted(set(ids)), f"a reader of {tag} was shown {ids}")
+    if kept is None or course.born != course.died:
+        return  # what a process had not stored when it died is lost, also of what it has shown
+    if ids:
+        start = kept.index(ids[0]) if ids[0] in kept else 0
+        part = kept[start : start + len(ids)]
+        witness.check(ids == part, f"a reader of {tag} was shown {ids}; kept is {kept}")
+    if reading.after is not None:
+        rest = [ident for ident in kept if ident > reading.after]
+        wanted = rest if reading.whole else rest[: len(ids)]
+        witness.check(ids == wanted, f"after {reading.after} of {tag} came {ids}, not {wanted}")

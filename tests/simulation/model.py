@@ -1,0 +1,148 @@
+"""What is to become of a thread, played out one run after the other. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal
+
+import attrs
+
+from .graphs import GRAPHS, QUESTIONS, fails_at
+
+__all__ = ["RULES", "Answer", "Order", "Place", "Rule", "Wrong", "after_edit", "after_run"]
+
+
+class Wrong(Exception):
+    """It is not as the model has it."""
+
+
+@attrs.frozen
+class Rule:
+    """What a run that arrives on a busy thread does. `stops`: how all unfinished runs are to
+    end."""
+
+    refused: bool = False
+    stops: Literal["interrupt", "rollback"] | None = None
+
+
+# A strategy is played as soon as it is here.
+RULES: Final[Mapping[str, Rule]] = {
+    "enqueue": Rule(),
+    "reject": Rule(refused=True),
+    "interrupt": Rule(stops="interrupt"),
+    "rollback": Rule(stops="rollback"),
+}
+
+
+@attrs.frozen
+class Order:
+    """What a run is asked to do. `breaks`: it may pause where nothing is asked."""
+
+    tag: str
+    kind: Literal["text", "resume", "go on"]
+    breaks: bool = False
+
+
+@attrs.frozen
+class Answer:
+    """One that is in the log: what a node was told, to which question."""
+
+    token: str
+    question: str
+
+
+@attrs.frozen
+class Place:
+    """Where a thread stands. `text`: the newest one, None before the first; `step`: the super-step
+    that is next; `tags`: of the runs that may have worked on it. `failed`: the last run came to an
+    error, and nothing since."""
+
+    graph: str
+    text: str | None = None
+    step: int | None = None
+    tags: frozenset[str] = frozenset()
+    failed: bool = False
+
+    @property
+    def done(self) -> bool:
+        return self.step is None or self.step >= len(GRAPHS[self.graph])
+
+
+def after_run(
+    place: Place, order: Order, added: Sequence[str], status: str, error: str | None
+) -> tuple[Place, list[Answer]]:
+    """Where a thread stands after a run that has added these entries, and what it was answered.
+
+    Raises Wrong where no run could have.
+    """
+    left, answers = list(added), list[Answer]()
+    place = attrs.evolve(place, tags=place.tags | {order.tag})
+    begun = place
+    if order.kind == "text":
+        if left[:1] == [order.tag]:
+            del left[0]
+            place = Place(place.graph, order.tag, 0, frozenset({order.tag}))
+        elif left:
+            raise Wrong(f"{order.tag} added {left} and not its text")
+        elif status != "error" or error == "ValueError":
+            raise Wrong(f"the text of {order.tag} is lost, which ended {status}")
+    place, found = _moved(place, left)
+    answers += found
+    if order.kind != "text" and place.done and added == [] and begun.done:
+        return attrs.evolve(place, failed=bool(error) or place.failed), answers
+    if (fatal := _fatal(place, order)) is not None:
+        if place.step is not None and place.step > fatal:
+            raise Wrong(f"{order.tag} went on after it failed")
+        if error == "ValueError" and place.step != fatal:
+            raise Wrong(f"{order.tag} failed in super-step {place.step}")
+    elif error == "ValueError":
+        raise Wrong(f"{order.tag} failed, which it could not")
+    failed = bool(error) or (place.failed and place.step == begun.step)
+    return attrs.evolve(place, failed=failed), answers
+
+
+def after_edit(place: Place, added: Sequence[str], as_node: str) -> Place:
+    """Where a thread stands after an edit of its state, which had added before what the tasks that
+    were done of a super-step had come to. Raises Wrong."""
+    nodes = GRAPHS[place.graph]
+    done = () if place.done or place.step is None else nodes[place.step]
+    for entry in added:
+        if entry.split(" ")[0] not in done or entry.split(" ")[-1] not in place.tags:
+            raise Wrong(f"an edit added {entry!r}")
+    names = [("inner",) if place.graph == "nested" and len(step) > 1 else step for step in nodes]
+    step = next(at for at, step in enumerate(names) if as_node in step)
+    if added and place.step is not None:
+        step = place.step  # what comes after them is planned as well
+    return Place(place.graph, place.text, step + 1)
+
+
+def _moved(place: Place, entries: list[str]) -> tuple[Place, list[Answer]]:
+    """After the super-steps that these entries are of."""
+    answers: list[Answer] = []
+    steps = GRAPHS[place.graph]
+    while entries:
+        step = len(steps) if place.step is None else place.step
+        if step >= len(steps):
+            raise Wrong(f"{entries} after the end")
+        nodes = steps[step]
+        for node, entry in zip(nodes, entries, strict=False):
+            words = entry.split(" ")
+            told, asked = words[1:-1], QUESTIONS.get(node, 0)
+            if words[0] != node or words[-1] not in place.tags or len(told) != asked:
+                raise Wrong(f"{entry!r} in place of what {node} of {sorted(place.tags)} adds")
+            answers += [
+                Answer(token, f"{node} {number} of {place.text or ''}")
+                for number, token in enumerate(told)
+            ]
+        if len(entries) < len(nodes):
+            raise Wrong(f"{entries} is a part of super-step {nodes}")
+        del entries[: len(nodes)]
+        place = attrs.evolve(place, step=step + 1)
+    return place, answers
+
+
+def _fatal(place: Place, order: Order) -> int | None:
+    """The super-step that this run fails in."""
+    if place.text != order.tag or (node := fails_at(place.text)) is None:
+        return None
+    return next((at for at, step in enumerate(GRAPHS[place.graph]) if node in step), None)

@@ -1,0 +1,221 @@
+"""The runtime, broken on purpose, so that the simulation can show that it would see that."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from typing import Any, Final
+
+import pytest
+
+from greenroom.actors import multitask, runs, state
+from greenroom.actors.active import ActiveRun, Outcome, Stopped
+from greenroom.actors.client.handle import RunHandle
+from greenroom.actors.events import EventIds, StreamPart
+from greenroom.actors.mailbox import Ended
+from greenroom.actors.multitask import Admission
+from greenroom.actors.queue import RunQueue
+from greenroom.actors.runs import ThreadRuns
+from greenroom.actors.state import ThreadState
+from greenroom.graph import position
+from greenroom.graph.resume import answers_of
+from greenroom.storage import Operation
+from greenroom.storage.log import ThreadLog
+from greenroom.storage.operations import TruncateLog
+from greenroom.storage.records import Run, Thread
+
+__all__ = ["MUTANTS"]
+
+Patch = pytest.MonkeyPatch
+
+
+def status_before_stop(patch: Patch) -> None:
+    """A run has ended as soon as it is told to stop, and not when its tasks have."""
+    cut_short = ActiveRun.cut_short
+
+    def at_once(self: ActiveRun, reason: Any, give_up_at: float) -> None:
+        cut_short(self, reason, give_up_at)
+        self.mailbox.put(Ended(self, Stopped()))
+
+    patch.setattr(ActiveRun, "cut_short", at_once)
+
+
+def lost_queue(patch: Patch) -> None:
+    """Runs that wait are forgotten when their thread is woken again."""
+    patch.setattr(RunQueue, "of", classmethod(lambda cls, house, left: cls(house)))
+
+
+def no_fence(patch: Patch) -> None:
+    """A run that was given up on may still write."""
+    patch.setattr(ActiveRun, "check_fence", lambda self: None)
+
+
+def double_start(patch: Patch) -> None:
+    """A run that answers is taken from the queue, and stays in it for another time."""
+    following = RunQueue.next
+    again: set[str] = set()
+
+    def twice(self: RunQueue) -> Run | None:
+        run = following(self)
+        if run is not None and run.bound and run.run_id not in again:
+            again.add(run.run_id)
+            self._runs.insert(0, run)
+        return run
+
+    patch.setattr(RunQueue, "next", twice)
+
+
+def resume_of_a_later_question(patch: Patch) -> None:
+    """A resume answers whatever waits when it runs."""
+
+    def whatever(resume: Any, waiting: Any, bound: Any = None) -> Mapping[str, Any]:
+        ids = [interrupt.id for interrupt in waiting]
+        answer = next(iter(resume.values())) if isinstance(resume, Mapping) else resume
+        return dict.fromkeys(ids, answer)
+
+    patch.setattr(position, "answers_of", whatever)
+
+
+def resume_that_answers_nothing(patch: Patch) -> None:
+    """A resume is taken, and its answer is not given."""
+
+    def nothing(resume: Any, waiting: Any, bound: Any = None) -> Mapping[str, Any]:
+        answers_of(resume, waiting, bound)
+        return {}
+
+    patch.setattr(position, "answers_of", nothing)
+
+
+def rollback_after_start(patch: Patch) -> None:
+    """The next run starts, and then the one before it is rolled back."""
+
+    async def late(self: ThreadRuns, run: ActiveRun, outcome: Outcome) -> None:
+        if run is not self.active:
+            return
+        self.active = None
+        await self.start_next()
+        await self._end(run.run, outcome, run)
+
+    patch.setattr(ThreadRuns, "ended", late)
+
+
+def rollback_of_the_run_alone(patch: Patch) -> None:
+    """What a run that is rolled back had left in the log stays there."""
+
+    async def keep(self: ThreadLog, from_seq: int) -> Operation:
+        await self.flush()
+        return TruncateLog(self.thread_id, self.next_seq)
+
+    patch.setattr(ThreadLog, "truncate", keep)
+
+
+def event_id_reused(patch: Patch) -> None:
+    """Event ids begin anew with every process."""
+    begin = EventIds.__init__
+    patch.setattr(EventIds, "__init__", lambda self, epoch: begin(self, 1))
+
+
+def event_left_out(patch: Patch) -> None:
+    """Who comes back is not shown the event after the last one it saw."""
+    kept = RunHandle._kept
+
+    async def later(
+        self: RunHandle, after: int, before: int | None
+    ) -> AsyncGenerator[list[StreamPart], None]:
+        async for batch in kept(self, after + 1 if after > 0 else after, before):
+            yield batch
+
+    patch.setattr(RunHandle, "_kept", later)
+
+
+def end_before_records(patch: Patch) -> None:
+    """The end of a run is stored first, and then what it came to."""
+    close = ThreadRuns._close
+
+    async def first(
+        self: ThreadRuns, run: Run, status: Any, *, left: Sequence[Operation] = (), **more: Any
+    ) -> None:
+        await close(self, run, status, **more)
+        await self.state.commit(list(left))
+
+    patch.setattr(ThreadRuns, "_close", first)
+
+
+def answered_before_stored(patch: Patch) -> None:
+    """Callers are told what storage may not have yet."""
+
+    async def submit(
+        self: ThreadState, operations: Sequence[Operation], thread: Thread | None = None
+    ) -> None:
+        put = [] if thread is None else [state.PutThread(thread)]
+        self.house.session.submit([*operations, *put])
+        self.thread = thread or self.thread
+
+    patch.setattr(ThreadState, "commit", submit)
+
+
+def message_lost(patch: Patch) -> None:
+    """What a queued run was given is lost with it when it is interrupted."""
+
+    async def drop(self: ThreadState, run: Run) -> None: ...
+
+    patch.setattr(ThreadState, "take_in", drop)
+
+
+def nobody_rejected(patch: Patch) -> None:
+    """`reject` is the same as `enqueue`."""
+    admit = multitask.admit
+
+    def accept(strategy: Any, *, busy: bool) -> Admission:
+        return admit("enqueue" if strategy == "reject" else strategy, busy=busy)
+
+    patch.setattr(runs, "admit", accept)
+
+
+def last_come_first_served(patch: Patch) -> None:
+    """The newest run of the queue is next."""
+
+    def newest(self: RunQueue) -> Run | None:
+        return self._runs.pop() if self._runs else None
+
+    patch.setattr(RunQueue, "next", newest)
+
+
+def stop_not_stored(patch: Patch) -> None:
+    """An order to stop is not stored before it is acknowledged."""
+
+    async def nobody(self: ThreadRuns, reason: Any) -> list[Run]:
+        return []
+
+    patch.setattr(ThreadRuns, "_active_told_to_stop", nobody)
+
+
+def input_taken_in_again(patch: Patch) -> None:
+    """A run that is carried on begins anew."""
+    job = ActiveRun._job
+
+    def anew(self: ActiveRun) -> Any:
+        self.fresh = True
+        return job(self)
+
+    patch.setattr(ActiveRun, "_job", anew)
+
+
+MUTANTS: Final[tuple[Callable[[Patch], None], ...]] = (
+    status_before_stop,
+    lost_queue,
+    no_fence,
+    double_start,
+    resume_of_a_later_question,
+    resume_that_answers_nothing,
+    rollback_after_start,
+    rollback_of_the_run_alone,
+    event_id_reused,
+    event_left_out,
+    end_before_records,
+    answered_before_stored,
+    message_lost,
+    nobody_rejected,
+    last_come_first_served,
+    stop_not_stored,
+    input_taken_in_again,
+)

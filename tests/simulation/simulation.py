@@ -1,0 +1,300 @@
+"""One history: a seed, and what came of it."""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from itertools import count
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+from uuid import UUID
+
+import attrs
+import trio
+from trio.testing import MockClock
+
+from greenroom.actors import Client, Closed, Greenroom, NotFound
+from greenroom.storage import MemoryStorage, SqliteStorage, Storage, StorageError
+
+from .clients import SimulatedClient
+from .courses import Course
+from .determinism import seeded_schedule
+from .endings import look_at_all, look_at_events
+from .faults import Profile, SimulatedStorage, profile_of
+from .graphs import GRAPHS, Stage, StagedWorld, graph
+from .readings import Reading
+from .witness import Witness
+
+__all__ = ["Simulation", "simulate"]
+
+RUN_TIMEOUT: Final = 20.0  # seconds
+GRACE: Final = 1.0  # seconds
+SQLITE_EVERY: Final = 8  # seeds
+PATIENCE: Final = 3000.0  # seconds until what is not over never will be
+
+
+@attrs.frozen
+class Outcome:
+    """`wrong`: what was not as it must be; None if all was. `history`: a line for each thing that
+    happened."""
+
+    seed: int
+    wrong: str | None
+    history: list[str]
+
+
+def simulate(seed: int) -> Outcome:
+    """Play one history, and say what was wrong with it."""
+    simulation = Simulation(seed)
+    witness = simulation.witness
+    collects = gc.isenabled()
+    gc.disable()  # what it finds is finished in the order in which it was found
+    try:
+        with seeded_schedule(f"{seed} schedule"), _log(witness):
+            trio.run(simulation.play, clock=MockClock(autojump_threshold=0))
+    except Exception as error:  # it has left the room
+        witness.wrong = witness.wrong or f"{type(error).__name__}: {error}"
+    finally:
+        if collects:
+            gc.enable()
+    return Outcome(seed, witness.wrong, witness.history)
+
+
+@contextmanager
+def _log(witness: Witness) -> Iterator[None]:
+    """What the runtime logs is seen by the witness and nobody else."""
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            error = record.exc_info[1] if record.exc_info else None
+            witness.say(f"log: {record.getMessage()} {type(error).__name__ if error else ''}")
+            crashed = "crashed" in record.getMessage()
+            witness.lives += crashed
+            if crashed and not isinstance(error, StorageError):
+                witness.refute(f"{record.getMessage()}: {error!r}")
+
+    logger, handler = logging.getLogger("greenroom"), Handler()
+    before = logger.propagate, logger.level
+    logger.propagate = False
+    logger.setLevel(logging.WARNING)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = before[0]
+        logger.setLevel(before[1])
+
+
+@attrs.define(eq=False)
+class Process:
+    """One life of the server. `alive`: its storage is."""
+
+    storage: SimulatedStorage
+    stage: Stage
+    scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    over: trio.Event = attrs.field(factory=trio.Event)
+
+
+@attrs.define(eq=False)
+class _Audience:
+    witness: Witness
+    alive: Callable[[], bool]
+
+    def watched(self, node: str, thread_id: str, run_id: str, tag: str) -> Any:
+        return self.witness.watched(self.alive, node, thread_id, run_id, tag)
+
+
+@attrs.define(eq=False)
+class Simulation:
+    """Everything that one seed decides."""
+
+    seed: int
+    witness: Witness = attrs.field(factory=Witness)
+    readings: list[Reading] = attrs.field(factory=list)
+    acknowledged: list[Course] = attrs.field(factory=list)
+    thread_ids: list[str] = attrs.field(init=False)
+    profile: Profile = attrs.field(init=False)
+    _graphs: dict[str, str] = attrs.field(init=False)
+    _random: Random = attrs.field(init=False)
+    _ids: Iterator[int] = attrs.field(init=False)
+    _room: Greenroom | None = None
+    _process: Process | None = None
+    _opened: trio.Event = attrs.field(factory=trio.Event)
+    _last_tag: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        self._random = self.dice("simulation")
+        self.profile = profile_of(self._random)
+        self._ids = count(1)
+        many = self._random.choice((1, 1, 2, 3))
+        self.thread_ids = [str(UUID(int=(2 << 64) + number)) for number in range(many)]
+        self._graphs = {ident: self._random.choice(list(GRAPHS)) for ident in self.thread_ids}
+
+    def dice(self, name: str) -> Random:
+        return Random(f"{self.seed} {name}")
+
+    def new_tag(self) -> str:
+        self._last_tag += 1
+        return f"t{self._last_tag}"
+
+    def graph_of(self, thread_id: str) -> str:
+        return self._graphs[thread_id]
+
+    async def client(self) -> Client:
+        """Of the process that serves, once there is one."""
+        while self._room is None:
+            await self._opened.wait()
+        return self._room.client
+
+    async def make_thread(self, client: Client, thread_id: str) -> None:
+        await client.threads.create(
+            thread_id=thread_id, graph_id=self.graph_of(thread_id), if_exists="do_nothing"
+        )
+
+    async def play(self) -> None:
+        self.witness.say(f"seed {self.seed}: {self.profile}, {list(self._graphs.values())}")
+        if self.seed % SQLITE_EVERY:
+            memory = MemoryStorage()
+            await self._play(lambda: memory)
+        else:
+            with TemporaryDirectory(prefix="greenroom-") as folder:
+                await self._play(lambda: SqliteStorage(Path(folder) / "agents.db"))
+
+    async def _play(self, open_storage: Callable[[], Storage]) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._leave_when_wrong, nursery.cancel_scope)
+            nursery.start_soon(self._serve, open_storage)
+            with trio.move_on_after(PATIENCE) as scope:
+                await self._session()
+            if scope.cancelled_caught:
+                left = [c.order.tag for c in self.witness.courses.values() if c.end is None]
+                self.witness.refute(f"it does not come to an end: {left}")
+            nursery.cancel_scope.cancel()
+
+    async def _leave_when_wrong(self, scope: trio.CancelScope) -> None:
+        await self.witness.found.wait()
+        scope.cancel()
+
+    async def _serve(self, open_storage: Callable[[], Storage]) -> None:
+        """One process after the other."""
+        dice = self.dice("storage")
+        while True:
+            self._process = process = self._new_process(open_storage(), dice)
+            try:  # it may be left by several errors at once
+                with process.scope:
+                    async with Greenroom(
+                        {name: graph(name) for name in sorted(set(self._graphs.values()))},
+                        storage=process.storage,
+                        world=StagedWorld(
+                            random=process.stage.random, ids=self._ids, stage=process.stage
+                        ),
+                        run_blocking=process.storage.run_blocking,
+                        run_timeout=RUN_TIMEOUT,
+                        grace_period=GRACE,
+                        idle_timeout=self._random.choice((0.05, 10.0)),
+                    ) as room:
+                        self._room = room
+                        self._opened.set()
+                        self.witness.say("process: serves")
+                        await trio.sleep_forever()
+            except* StorageError as errors:
+                self.witness.say(
+                    f"process: {[type(error).__name__ for error in errors.exceptions]}"
+                )
+            if self._room is not None:
+                self._room, self._opened = None, trio.Event()
+            for thread in self.witness.threads.values():
+                thread.at_work.clear()
+            self.witness.say("process: over")
+            self.witness.lives += 1
+            process.over.set()
+            await trio.sleep(0.01)
+
+    def _new_process(self, storage: Storage, dice: Random) -> Process:
+        def died() -> None:
+            if not process.stage.dead.is_set():
+                self.witness.say("process: dies")
+                process.stage.dead.set()
+                process.scope.cancel()
+
+        simulated = SimulatedStorage(storage, dice, self.profile, self.witness.committed, died)
+        audience = _Audience(self.witness, lambda: not simulated.crashed.is_set())
+        process = Process(simulated, Stage(self.dice(f"nodes {self.witness.lives}"), audience))
+        return process
+
+    async def _session(self) -> None:
+        for thread_id in self.thread_ids:
+            await self._insist(lambda client, ident=thread_id: self.make_thread(client, ident))
+        operations = self._random.choice((4, 8, 12, 20))
+        async with trio.open_nursery() as nursery:
+            for number in range(self._random.choice((1, 2, 3, 5))):
+                client = SimulatedClient(f"client {number}", self.dice(f"client {number}"), self)
+                nursery.start_soon(client.play, operations)
+            for _ in range(self.profile.restarts):
+                nursery.start_soon(self._restart)
+        self._calm()
+        await self._come_to_rest()
+        if self._random.random() < 0.3 and self._process is not None:
+            self.witness.say("the process is left, and what is stored is looked at")
+            self._process.scope.cancel()
+            await self._process.over.wait()
+            await self._come_to_rest()
+        await self._insist(self._look)
+
+    async def _restart(self) -> None:
+        await trio.sleep(self._random.choice((0.01, 0.1, 0.5, 1.0, 3.0)))
+        await self.client()
+        if self._process is None:
+            return
+        if self._random.random() < 0.5:
+            self._process.storage.die()
+        else:
+            self.witness.say("process: is stopped")
+            self._process.scope.cancel()
+
+    def _calm(self) -> None:
+        """Nothing goes wrong any more."""
+        self.witness.say("calm")
+        self.profile = Profile()
+        if self._process is not None:
+            self._process.storage.settle()
+
+    async def _insist(self, ask: Callable[[Client], Any]) -> Any:
+        """Ask until there is an answer."""
+        while True:
+            client = await self.client()
+            try:
+                return await ask(client)
+            except (Closed, StorageError) as error:
+                self.witness.say(f"again: {type(error).__name__}")
+                await trio.sleep(0.1)
+
+    async def _come_to_rest(self) -> None:
+        """All that was asked for is done, and all runs end."""
+        for thread_id in self.thread_ids:
+
+            async def ask(client: Client, thread_id: str = thread_id) -> None:
+                with suppress(NotFound):
+                    await client.threads.update(thread_id, metadata={})
+
+            await self._insist(ask)
+        while left := [course for course in self.witness.courses.values() if course.end is None]:
+            course = left[0]
+
+            async def join(client: Client, course: Course = course) -> None:
+                run = course.run
+                try:
+                    await client.runs.join(run.thread_id, run.run_id, raise_error=False)
+                except NotFound:
+                    await trio.sleep(0.1)
+
+            await self._insist(join)
+
+    async def _look(self, client: Client) -> None:
+        await look_at_all(client, self.witness, self.thread_ids, self.acknowledged)
+        await look_at_events(client, self.witness, self.readings, self._random)

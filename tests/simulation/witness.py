@@ -1,0 +1,384 @@
+"""Who sees every commit as it is made and every node as it works, and says what may not be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import blake2b
+from typing import Final
+
+import attrs
+import msgspec
+import trio
+
+from greenroom.storage import UNFINISHED, Operation, Storage
+from greenroom.storage.operations import (
+    AppendEvents,
+    AppendLog,
+    DeleteRun,
+    DeleteThread,
+    InsertThread,
+    PutRun,
+    PutThread,
+    TruncateLog,
+)
+from greenroom.storage.records import Event, Run, Thread
+
+from .courses import Course, SeenThread, described, order_of, read, threads_of
+from .model import RULES, Place, Wrong, after_edit, after_run
+
+__all__ = ["Witness"]
+
+# How a run that is not in storage any more has ended.
+ROLLED_BACK: Final = "rolled back"
+DELETED: Final = "deleted"
+
+
+@attrs.define(eq=False)
+class Witness:
+    """Follows what is committed. `history`: all that has happened, a line each; `wrong`: the first
+    thing that may not be. `cut`: tags of runs that clients have told to stop, and how; `edits`:
+    nodes that they have edited the state as, by tag; `rolled_back`: ids and tags of runs; `lives`:
+    of processes and actors, so far."""
+
+    history: list[str] = attrs.field(factory=list)
+    wrong: str | None = None
+    found: trio.Event = attrs.field(factory=trio.Event)
+    threads: dict[str, SeenThread] = attrs.field(factory=dict)
+    courses: dict[str, Course] = attrs.field(factory=dict)
+    cut: set[tuple[str, str]] = attrs.field(factory=set)
+    edits: dict[str, str] = attrs.field(factory=dict)
+    events: dict[int, tuple[str, bytes]] = attrs.field(factory=dict)
+    changes: dict[str, int] = attrs.field(factory=dict)  # commits by thread
+    rolled_back: set[str] = attrs.field(factory=set)
+    lives: int = 0
+
+    def say(self, text: str) -> None:
+        self.history.append(f"{trio.current_time():9.3f} {text}")
+
+    def refute(self, text: str) -> None:
+        if self.wrong is None:
+            self.wrong = text
+            self.say(f"WRONG: {text}")
+            self.found.set()
+
+    def check(self, holds: bool, text: str) -> None:
+        if not holds:
+            self.refute(text)
+
+    # Commits.
+
+    def committed(self, storage: Storage, group: Sequence[Operation]) -> None:
+        """A group was applied."""
+        digest = blake2b(repr(group).encode(), digest_size=4).hexdigest()
+        self.say(f"commit {digest}: {'; '.join(map(described, group))}")
+        try:
+            self._follow(storage, group)
+        except Wrong as wrong:
+            self.refute(str(wrong))
+        except Exception as error:  # for those who look, and not for the runtime
+            self.refute(f"{type(error).__name__}: {error}")
+
+    def _follow(self, storage: Storage, group: Sequence[Operation]) -> None:
+        ended: list[tuple[Course, Run]] = []
+        for operation in group:
+            match operation:
+                case InsertThread(thread):
+                    graph = str(thread.metadata["graph_id"])
+                    self.threads[thread.thread_id] = SeenThread(thread.thread_id, Place(graph))
+                case DeleteThread(thread_id):
+                    self._thread_gone(thread_id)
+                case PutRun(run):
+                    ended += self._put(storage, run, group)
+                case DeleteRun(_, run_id):
+                    self._run_gone(storage, run_id, group)
+                case AppendEvents(events):
+                    self._kept(events)
+                case AppendLog(rows) if rows:
+                    self._appended(storage, operation, group)
+            for thread_id in threads_of(operation):
+                self.changes[thread_id] = self.changes.get(thread_id, 0) + 1
+        for course, run in ended:
+            self._ended(storage, course, run)
+        for operation in group:
+            if isinstance(operation, PutThread):
+                self._shown(operation.thread)
+
+    def _put(
+        self, storage: Storage, run: Run, group: Sequence[Operation]
+    ) -> list[tuple[Course, Run]]:
+        course = self.courses.get(run.run_id)
+        if course is None:
+            self._accepted(storage, run, group)
+            return []
+        before, course.run = course.run, run
+        tag = course.order.tag
+        if course.end is not None:
+            raise Wrong(f"{tag} is {run.status} after it had ended {course.end}")
+        if run.stop != before.stop:
+            self._told(course, before, group)
+        if run.status == "pending" and course.started:
+            raise Wrong(f"{tag} is pending again")
+        if run.status == "running":
+            course.started = True
+            self._may_work(course)
+            others = [c.order.tag for c in course.thread.unfinished if c.run.status == "running"]
+            self.check(len(others) == 1, f"{others} run at once")
+        return [(course, run)] if run.status not in UNFINISHED else []
+
+    def _accepted(self, storage: Storage, run: Run, group: Sequence[Operation]) -> None:
+        thread = self.threads.get(run.thread_id)
+        if thread is None:
+            raise Wrong(f"a run was accepted on {run.thread_id}, which is not there")
+        order = order_of(run)
+        rule = RULES[run.multitask_strategy]
+        before = thread.unfinished
+        self.check(run.status == "pending", f"{order.tag} is new and {run.status}")
+        self.check(not (before and rule.refused), f"{order.tag} was to be refused")
+        self.check(
+            all(run.seq > course.run.seq for course in thread.courses if not course.deleted),
+            f"{order.tag} did not come last",
+        )
+        if rule.stops is not None:
+            stops = (rule.stops, "rollback")
+            spared = [course.order.tag for course in before if course.run.stop not in stops]
+            self.check(not spared, f"{spared} were not told to stop when {order.tag} came")
+        course = Course(run, thread, order, born=self.lives)
+        if order.kind == "resume":
+            course.bound = self._bound(storage, thread, run)
+        thread.courses.append(course)
+        self.courses[run.run_id] = course
+
+    def _bound(self, storage: Storage, thread: SeenThread, run: Run) -> dict[str, str]:
+        """The questions that a resume may answer: those that are open now."""
+        _, _, questions = read(storage, thread.thread_id)
+        bound = run.bound or ()
+        if not thread.is_working:
+            # Otherwise what a run has asked may not be stored yet.
+            self.check(
+                set(bound) == set(questions),
+                f"{order_of(run).tag} is bound to {bound}; what is open is {questions}",
+            )
+        return {ident: questions.get(ident, "") for ident in bound}
+
+    def _told(self, course: Course, before: Run, group: Sequence[Operation]) -> None:
+        """A run was told to stop: by whom?"""
+        stop, tag = course.run.stop, course.order.tag
+        self.check(before.stop != "rollback", f"{tag} was to be rolled back, and now {stop}")
+        new = [op.run for op in group if isinstance(op, PutRun) and op.run.status == "pending"]
+        by_strategy = any(
+            run.run_id not in self.courses and RULES[run.multitask_strategy].stops == stop
+            for run in new
+        )
+        by_client = (tag, stop) in self.cut or (stop == "interrupt" and (tag, "delete") in self.cut)
+        self.check(
+            stop == "timeout" or by_strategy or by_client,
+            f"{tag} was told to stop ({stop}), and nobody had asked for it",
+        )
+
+    def _may_work(self, course: Course) -> None:
+        """Whether it is its turn."""
+        if course.end is not None:
+            raise Wrong(f"{course.order.tag} works after it has ended {course.end}")
+        earlier = [
+            other.order.tag
+            for other in course.thread.unfinished
+            if other.run.seq < course.run.seq and not (other.delayed or course.delayed)
+        ]
+        self.check(not earlier, f"{course.order.tag} works before {earlier} have ended")
+
+    def _thread_gone(self, thread_id: str) -> None:
+        thread = self.threads.pop(thread_id, None)
+        if thread is None:
+            return
+        thread.gone = True
+        for course in thread.unfinished:
+            course.end = DELETED
+        for course in thread.courses:
+            course.deleted = True
+
+    def _run_gone(self, storage: Storage, run_id: str, group: Sequence[Operation]) -> None:
+        course = self.courses.get(run_id)
+        if course is None or course.deleted:
+            return
+        course.deleted = True
+        if course.end is not None:
+            by_client = (course.order.tag, "delete") in self.cut
+            self.check(by_client, f"{course.order.tag} was deleted, and nobody had asked for it")
+            return
+        tag, thread = course.order.tag, course.thread
+        if course.run.stop == "rollback" or (tag, "rollback") in self.cut:
+            course.end = ROLLED_BACK
+            self.rolled_back |= {run_id, tag}
+        else:
+            course.end = DELETED
+            by_client = (tag, "delete") in self.cut
+            self.check(by_client, f"{tag} was deleted, and nobody had asked for it")
+        if course.run.stop == "rollback" and not thread.is_working:
+            head, log, questions = read(storage, thread.thread_id)
+            self.check(log == thread.log, f"{tag} was rolled back and has left {log}")
+            self.check(questions == thread.questions, f"after {tag} is open {questions}")
+            self.check(head == thread.head, f"{tag} was rolled back and has left a checkpoint")
+        elif course.started:
+            raise Wrong(f"{tag} was deleted while it ran")
+
+    def _appended(self, storage: Storage, append: AppendLog, group: Sequence[Operation]) -> None:
+        thread_id = append.rows[0].thread_id
+        thread = self.threads.get(thread_id)
+        if thread is None:
+            raise Wrong(f"records for {thread_id}, which is not there")
+        if any(isinstance(op, TruncateLog) for op in group):
+            self._pruned(storage, thread)
+            return
+        put = [op.run.run_id for op in group if isinstance(op, PutRun)]
+        writing = [c.run.run_id for c in thread.unfinished if c.run.status == "running"]
+        writing += [run_id for run_id in put if self.courses[run_id].thread is thread]
+        for row in append.rows:
+            if row.kind != "checkpoint":
+                continue
+            run_id = (msgspec.json.decode(row.data).get("metadata") or {}).get("run_id")
+            if run_id is not None and run_id not in writing:
+                raise Wrong(f"{self.courses[run_id].order.tag} wrote when it was not its turn")
+        if not writing:
+            self._edited(storage, thread)
+
+    def _pruned(self, storage: Storage, thread: SeenThread) -> None:
+        busy = [course.order.tag for course in thread.unfinished]
+        self.check(not busy, f"the log was cut while there were {busy}")
+        there, was = read(storage, thread.thread_id), (thread.head, thread.log, thread.questions)
+        self.check(there == was, f"the log was cut, which ended with {was}, and now with {there}")
+
+    def _edited(self, storage: Storage, thread: SeenThread) -> None:
+        busy = [course.order.tag for course in thread.unfinished]
+        self.check(not busy, f"the state was edited while there were {busy}")
+        head, log, questions = read(storage, thread.thread_id)
+        added = log[len(thread.log) :]
+        tag = added[-1].split(" ")[-1] if added else None
+        if log[: len(thread.log)] != thread.log or tag not in self.edits:
+            raise Wrong(f"{log} was {thread.log}, and no run is under way")
+        thread.place = after_edit(thread.place, added[:-1], self.edits[tag])
+        thread.head, thread.log, thread.questions = head, log, questions
+
+    def _ended(self, storage: Storage, course: Course, run: Run) -> None:
+        course.end, course.died = run.status, self.lives
+        thread, tag = course.thread, course.order.tag
+        if run.stop is None and run.status == "interrupted":
+            by_client = {(tag, how) for how in ("interrupt", "delete")} & self.cut
+            self.check(bool(by_client), f"{tag} was cut short, and nobody had asked for it")
+        cut = run.status == "interrupted" and (tag, "interrupt") in self.cut
+        if cut and not course.started and (run.stop is None or thread.is_working):
+            return  # it never had its turn
+        head, log, questions = read(storage, thread.thread_id)
+        added = log[len(thread.log) :]
+        if log[: len(thread.log)] != thread.log:
+            raise Wrong(f"{tag} ended with {log}; before it there was {thread.log}")
+        error = run.error["error"] if run.error else None
+        self.check(
+            (error is not None) == (run.status == "error" or run.status == "timeout"),
+            f"{tag} ended {run.status} with {run.error}",
+        )
+        place, answers = after_run(thread.place, course.order, added, run.status, error)
+        for answer in answers:
+            self._answered(answer.token, answer.question)
+        idle = course.order.kind == "resume" and self._resumed(course, run, head, questions)
+        if run.status == "success" and not idle:
+            paused = bool(questions) or course.order.breaks
+            self.check(place.done or paused, f"{tag} ended before its end, at {place.step}")
+        thread.place, thread.head, thread.log, thread.questions = place, head, log, questions
+        course.log = log
+
+    def _resumed(
+        self, course: Course, run: Run, head: str | None, questions: dict[str, str]
+    ) -> bool:
+        """A resume answers what it is bound to, if that is still open, and nothing else. Returns
+        whether there was nothing."""
+        thread, tag = course.thread, course.order.tag
+        resume = run.kwargs["command"]["resume"]
+        meant = [ident for ident in course.bound if ident in thread.questions]
+        if isinstance(resume, dict):
+            meant = [ident for ident in meant if ident in resume]
+        if run.status == "success" and meant:
+            left = [ident for ident in meant if ident in questions]
+            self.check(not left, f"{tag} was to answer {meant}; {left} are open")
+        elif not course.bound:
+            return True  # nothing was asked: where a run has paused unasked, it says to go on
+        elif run.status == "success":
+            self.check(head == thread.head, f"{tag} answers nothing, and has moved the thread on")
+            self.check(questions == thread.questions, f"{tag} answers nothing; open: {questions}")
+        return not meant
+
+    def _answered(self, token: str, question: str) -> None:
+        """An answer has come to the state."""
+        _, tag, ident = token.split(":")
+        by = next((c for c in self.courses.values() if c.order.tag == tag), None)
+        if by is None:
+            raise Wrong(f"{question} was answered {token}, by nobody")
+        self.check(tag not in self.rolled_back, f"{tag} was rolled back, and answers {question}")
+        asked = [known for known, value in by.bound.items() if value in (question, "")]
+        self.check(bool(asked), f"{tag} answers {question}; it saw {by.bound}")
+        self.check(not ident or ident in asked, f"{tag} answers {question} in place of {ident}")
+
+    def _kept(self, events: Sequence[Event]) -> None:
+        for event in events:
+            course = self.courses.get(event.run_id)
+            if course is None:
+                raise Wrong(f"an event of {event.run_id}, which is not there")
+            if course.end is not None and not course.deleted:
+                raise Wrong(f"{course.order.tag} has told of {event.name} after its end")
+            last, course.thread.last_event = course.thread.last_event, event.event_id
+            self.check(event.event_id > last, f"event {event.event_id} comes after {last}")
+            self.told(event.event_id, event.name, event.data)
+
+    def _shown(self, shown: Thread) -> None:
+        thread = self.threads.get(shown.thread_id)
+        if thread is None:
+            return
+        busy, place = bool(thread.unfinished), thread.place
+        allowed = {"idle"} if place.done else {"interrupted"}
+        if busy:
+            allowed = {"busy"}
+        elif place.failed:
+            allowed = {"error", *allowed}
+        self.check(
+            shown.status in allowed,
+            f"the thread is {shown.status} with {len(thread.unfinished)} runs, at {place.step}",
+        )
+
+    # What is heard from elsewhere.
+
+    def told(self, event_id: int, name: str, data: bytes) -> None:
+        """An event was kept, or read."""
+        before = self.events.setdefault(event_id, (name, data))
+        self.check(before == (name, data), f"event {event_id} is {before} and {(name, data)}")
+
+    @contextmanager
+    def watched(
+        self, alive: Callable[[], bool], node: str, thread_id: str, run_id: str, tag: str
+    ) -> Iterator[None]:
+        """A node works."""
+        course = self.courses.get(run_id)
+        if not alive() or course is None:
+            self.check(not alive(), f"{node} of {tag} works, which was not accepted")
+            yield
+            return
+        self.say(f"{node} of {tag} begins")
+        thread = course.thread
+        try:
+            self._may_work(course)
+        except Wrong as wrong:
+            self.refute(str(wrong))
+        others = [
+            self.courses[other].order.tag
+            for other in thread.at_work
+            if other != run_id and self.courses[other].end is None
+        ]
+        self.check(not others, f"{tag} and {others} work at once")
+        thread.at_work[run_id] = thread.at_work.get(run_id, 0) + 1
+        try:
+            yield
+        finally:
+            if alive():
+                self.say(f"{node} of {tag} ends")
+            thread.at_work[run_id] -= 1
+            if not thread.at_work[run_id]:
+                del thread.at_work[run_id]
