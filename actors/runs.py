@@ -368,9 +368,10 @@ class ThreadRuns:
             return []
         self.active.close()
         if self.state.log.has_first:
-            # Its start is stored by itself: in the commit of the stop it could be refused, and its
-            # first records, on their way behind it, not.
-            await self.state.log.flush()
+            # Its start is stored by itself, and still goes with the first records until that is
+            # certain: nothing that may be refused alone stands between them.
+            await self.state.commit([PutRun(self.active.run)])
+            self.state.log.precede()
         return [told_to_stop(self.active.run, reason)]
 
     # Runs end.

@@ -383,12 +383,13 @@ async def test_a_stop_that_came_before_the_first_records_of_a_run_outlives_a_kil
         assert await statuses(client, thread_id) == [*stopped, "success"]
 
 
+@pytest.mark.parametrize("refused", [{"stop": "interrupt"}, {"status": "running"}], ids=str)
 async def test_a_run_keeps_its_start_where_the_stop_that_came_before_its_first_records_is_refused(
-    storage: FaultyStorage, caplog: pytest.LogCaptureFixture
+    storage: FaultyStorage, caplog: pytest.LogCaptureFixture, refused: dict[str, str]
 ) -> None:
     hold = Hold(texts=("one",))
     gate = storage.hold("before", put_run(status="pending"))
-    storage.fail("before", put_run(stop="interrupt"))
+    storage.fail("before", put_run(**refused))
     async with (
         Greenroom({"agent": chain(hold=hold.node)}, storage=storage) as room,
         trio.open_nursery() as nursery,

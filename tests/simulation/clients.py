@@ -183,7 +183,7 @@ class SimulatedClient:
 
     async def _make_thread(self, thread_id: str) -> str:
         client = await self._client()
-        await self.simulation.make_thread(client, thread_id)
+        await self.simulation.make_thread(thread_id, client)
         return "there"
 
     async def _delete_thread(self, thread_id: str) -> str:

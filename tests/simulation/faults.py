@@ -11,13 +11,14 @@ import trio
 
 from greenroom.storage import Operation, Storage, StorageAway, StorageError
 from greenroom.storage.testing import FaultyStorage
+from greenroom.storage.testing.faults import Point
 
 __all__ = ["Profile", "SimulatedStorage", "profile_of"]
 
 T = TypeVar("T")
 
 DELAYS: Final = (0, 0, 0, 0.001, 0.005, 0.2)  # seconds
-POINTS: Final = ("before", "middle", "after")
+POINTS: Final[tuple[Point, ...]] = ("before", "middle", "after")
 
 
 @attrs.frozen
@@ -84,9 +85,10 @@ class SimulatedStorage(FaultyStorage):
             if function != self.close and self._strikes(self.profile.away):
                 raise StorageAway("the storage is not there")
             try:
-                return function(*args)
+                made = function(*args)
             finally:
                 await self._wait()
+        return made
 
     def commit(
         self, groups: Sequence[Sequence[Operation]], epoch: int
@@ -114,9 +116,9 @@ class SimulatedStorage(FaultyStorage):
 
     def _throw(self) -> None:
         if self._strikes(self.profile.dies):
-            self.crash(self._random.choice(POINTS))  # type: ignore[arg-type]
+            self.crash(self._random.choice(POINTS))
         elif self._strikes(self.profile.fails):
-            self.fail(self._random.choice(POINTS))  # type: ignore[arg-type]
+            self.fail(self._random.choice(POINTS))
 
     def _read(self) -> None:
         if self._strikes(self.profile.read_fails):

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pytest
 
-from greenroom.actors import multitask, runs, state
+from greenroom.actors import multitask, runs
 from greenroom.actors.active import ActiveRun, Outcome, Stopped
 from greenroom.actors.client.handle import RunHandle
 from greenroom.actors.events import EventIds, StreamPart
@@ -20,7 +20,7 @@ from greenroom.graph import position
 from greenroom.graph.resume import answers_of
 from greenroom.storage import Operation
 from greenroom.storage.log import ThreadLog
-from greenroom.storage.operations import TruncateLog
+from greenroom.storage.operations import PutThread, TruncateLog
 from greenroom.storage.records import Run, Thread
 
 __all__ = ["MUTANTS"]
@@ -146,7 +146,7 @@ def answered_before_stored(patch: Patch) -> None:
     async def submit(
         self: ThreadState, operations: Sequence[Operation], thread: Thread | None = None
     ) -> None:
-        put = [] if thread is None else [state.PutThread(thread)]
+        put = [] if thread is None else [PutThread(thread)]
         self.house.session.submit([*operations, *put])
         self.thread = thread or self.thread
 

@@ -6,6 +6,7 @@ import gc
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from itertools import count
 from pathlib import Path
 from random import Random
@@ -151,7 +152,7 @@ class Simulation:
             await self._opened.wait()
         return self._room.client
 
-    async def make_thread(self, client: Client, thread_id: str) -> None:
+    async def make_thread(self, thread_id: str, client: Client) -> None:
         await client.threads.create(
             thread_id=thread_id, graph_id=self.graph_of(thread_id), if_exists="do_nothing"
         )
@@ -229,7 +230,7 @@ class Simulation:
 
     async def _session(self) -> None:
         for thread_id in self.thread_ids:
-            await self._insist(lambda client, ident=thread_id: self.make_thread(client, ident))
+            await self._insist(partial(self.make_thread, thread_id))
         operations = self._random.choice((4, 8, 12, 20))
         async with trio.open_nursery() as nursery:
             for number in range(self._random.choice((1, 2, 3, 5))):
