@@ -127,6 +127,7 @@ class ThreadLog:
         self._unsaved: set[str] = set()  # namespaces with records that may not be durable
         self._first: list[Operation] = []  # to go before the next records
         self._along: list[Operation] = []  # to go with the last ones
+        self._first_alone: Commit | None = None  # with these and no records
         self._failure: Exception | None = None
 
     @classmethod
@@ -176,13 +177,17 @@ class ThreadLog:
     @property
     def has_first(self) -> bool:
         """Whether something is still to precede the next records."""
+        alone = self._first_alone
+        if alone is not None and alone.done and alone.error is None:
+            self._first, self._first_alone = [], None
         return bool(self._first)
 
     def precede(self, *operations: Operation) -> None:
         """Have these committed together with the next records and before them, whoever hands them
-        over: storage has both or neither. They replace those that were given before.
+        over: storage has both or neither. They replace those that were given before. A hand-over
+        without records commits them too, and until that is certain they go with the next ones.
         """
-        self._first = list(operations)
+        self._first, self._first_alone = list(operations), None
 
     def accompany(self, operations: Sequence[Operation]) -> None:
         """Have these committed together with the record that was appended just now, whoever hands
@@ -205,7 +210,8 @@ class ThreadLog:
     def take(self) -> list[Operation]:
         """What was appended and not yet handed over, for the caller to commit with more."""
         self._check()
-        first, self._first, self._along = [*self._first, *self._along], [], []
+        first = [*(self._first if self.has_first else ()), *self._along]
+        self._first, self._first_alone, self._along = [], None, []
         rows, self._rows = self._rows, []
         return [*first, AppendLog(tuple(rows), follows=rows[0].seq - 1)] if rows else first
 
@@ -224,14 +230,27 @@ class ThreadLog:
         """Start to make durable what was appended, in one group with `also`. Raises as `append`
         does.
         """
-        operations = [*also, *self.take()]
+        self._check()
+        last = self._commits[-1] if self._commits else None
+        joins = last is not None and last.gathers and not also
+        if joins and self._rows and last is self._first_alone:
+            self._first, self._first_alone = [], None  # all of it will be one group
+        alone = self.has_first and not self._rows
+        if not alone:
+            operations = [*also, *self.take()]
+        elif self._first_alone is None:
+            operations = [*also, *self._first]
+        else:
+            operations = list(also)
         if not operations:
             return
-        last = self._commits[-1] if self._commits else None
-        if last is not None and last.gathers and not also:
+        if last is not None and joins:
             _extend(last.operations, operations)
         else:
-            self._commits.append(self.session.submit(operations))
+            last = self.session.submit(operations)
+            self._commits.append(last)
+        if alone and self._first_alone is None:
+            self._first_alone = last
 
     async def flush(self) -> None:
         """Wait until everything that was appended is durable. Raises as `append` does."""
@@ -252,7 +271,7 @@ class ThreadLog:
         what was forgotten until the operation is committed. Raises as `append` does.
         """
         self._rows = [row for row in self._rows if row.seq < from_seq]
-        self._first, self._along = [], []
+        self._first, self._first_alone, self._along = [], None, []
         await self.flush()
         head = self._heads.get("")
         if head is not None and head.seq >= from_seq:

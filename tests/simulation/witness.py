@@ -153,8 +153,8 @@ class Witness:
         """The questions that a resume may answer: those that are open now."""
         _, _, questions = read(storage, thread.thread_id)
         bound = run.bound or ()
-        if not thread.is_working:
-            # Otherwise what a run has asked may not be stored yet.
+        if not thread.unfinished:
+            # Otherwise what a run has done may not be stored yet.
             self.check(
                 set(bound) == set(questions),
                 f"{order_of(run).tag} is bound to {bound}; what is open is {questions}",

@@ -508,3 +508,40 @@ async def test_a_log_says_that_its_records_were_refused_however_many_hand_overs_
             await log.flush()
         with pytest.raises(StorageError, match="the disk is full"):
             log.append(make("c3", {"n": 3}, parent="c2"))
+
+
+async def test_what_is_to_precede_records_and_was_refused_alone_goes_with_them():
+    storage = FaultyStorage(MemoryStorage(), blocking=True)
+    async with StorageSession(storage) as session:
+        await session.commit([InsertThread(make_thread())])
+        log = await ThreadLog.open(session, "t")
+        first = PutThread(make_thread(status="busy"))
+        log.precede(first)
+        storage.fail("before", lambda operation: operation is first)
+        log.hand_over()
+        refused = session.submit([])
+        log.append(make("c1", {"n": 1}))
+        log.hand_over([PutThread(make_thread(metadata={"a": 1}))])
+        await refused.wait()
+
+        [*_, (patch, start, records)] = storage.applied
+        assert (patch.thread.metadata, start) == ({"a": 1}, first)
+        assert [row.checkpoint_id for row in records.rows] == ["c1"]
+
+
+async def test_what_is_to_precede_records_is_stored_once_where_nothing_is_refused():
+    storage = FaultyStorage(MemoryStorage(), blocking=True)
+    async with StorageSession(storage) as session:
+        await session.commit([InsertThread(make_thread())])
+        log = await ThreadLog.open(session, "t")
+        first = PutThread(make_thread(status="busy"))
+        for together in (True, False):
+            log.precede(first)
+            log.hand_over()
+            if not together:
+                await session.commit([])
+            log.append(make(f"c{together}", {"n": 1}))
+            await log.flush()
+
+        stored = [operation for group in storage.applied for operation in group]
+        assert stored.count(first) == 2
