@@ -94,7 +94,7 @@ class ActiveRun:
     give_up_at: float = float("inf")
     over: trio.Event = attrs.field(factory=trio.Event)
     _scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
-    _closed: bool = False  # to runs that would become part of it
+    _closed: bool = False
 
     @property
     def stream(self) -> RunStream:
@@ -120,7 +120,7 @@ class ActiveRun:
         return self.members.pop(run_id, None)
 
     def close(self) -> None:
-        """Let no more runs in, as it is about to be told to stop."""
+        """It is about to be told to stop: let no more runs in, and leave its record alone."""
         self._closed = True
 
     def cut_short(self, reason: Reason, give_up_at: float) -> None:
@@ -134,7 +134,7 @@ class ActiveRun:
     def put_off(self) -> None:
         """The runtime is left in good order, and the run goes on at its next start: this one is not
         counted among those that came to nothing."""
-        if self.phase == "running":
+        if self.phase == "running" and not self._closed:
             self.run = attrs.evolve(self.run, stalled=self.run.stalled - 1)
             self.log.precede(PutRun(self.run))
             with suppress(StorageError):
