@@ -12,7 +12,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from greenroom.actors import Client, Conflict, Greenroom, Invalid, NotFound, RunFailed, TooMany
 from greenroom.actors.joining import due_times, merges
-from greenroom.graph import entrypoint, interrupt
+from greenroom.graph import START, StateGraph, entrypoint, interrupt
 from greenroom.storage.testing import make_run
 
 from .conftest import Serve
@@ -324,6 +324,33 @@ async def test_an_interrupt_stops_all_that_were_merged(merged: Any) -> None:
     end = ["new", "read", "did new", "did new"]
     assert values["log"] == [*BEFORE, "one", "two", "three", "read", "did three", *end]
     assert await statuses(client, thread_id) == ["success"] + ["interrupted"] * 3 + ["success"]
+
+
+async def test_what_was_merged_is_in_the_state_once_if_it_is_stopped_before_its_first_node(
+    serve: Serve, hold: Hold
+) -> None:
+    reached, order = trio.Event(), list[str]()
+
+    async def route(state: State) -> str:
+        if state["text"] == "two":
+            reached.set()
+            await trio.sleep_forever()
+        order.append(state["text"])
+        return "hold"
+
+    builder = StateGraph(State).add_node("hold", hold.node)
+    builder.add_conditional_edges(START, route, ["hold"])
+    async with serve(builder.compile()) as room:
+        client, thread_id = room.client, await busy_thread(room.client, hold)
+        for word in ("one", "two"):
+            await send(client, thread_id, word)
+        hold.open()
+        await reached.wait()
+        values = await client.runs.wait(
+            thread_id, "agent", input=text("new"), multitask_strategy="interrupt"
+        )
+        assert values["log"] == ["slow", "did slow", "one", "two", "new", "did new"]
+        assert order == ["slow", "new"]
 
 
 async def test_a_merged_run_is_deleted_by_itself_and_what_it_said_stays(merged: Any) -> None:

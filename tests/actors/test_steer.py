@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
+import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from greenroom.actors import Client, Conflict, NotFound, RunFailed, TooMany
+from greenroom.actors import Client, Conflict, Greenroom, NotFound, RunFailed, TooMany
 from greenroom.graph import START, CompiledStateGraph, Send, StateGraph, entrypoint, interrupt
+from greenroom.storage import PutThread, SqliteStorage
+from greenroom.storage.testing import FaultyStorage
 
 from .conftest import Serve
 from .stage import (
@@ -19,6 +24,7 @@ from .stage import (
     State,
     chain,
     fails,
+    is_a,
     new_thread,
     says,
     status,
@@ -27,6 +33,7 @@ from .stage import (
 )
 
 HOST = "answered_by_run_id"
+INTERRUPT = {"multitask_strategy": "interrupt"}
 
 
 async def repeats(state: State) -> State:
@@ -482,6 +489,30 @@ async def test_nothing_is_lost_with_a_host_that_is_given_up_on(
         assert await statuses(client, thread_id) == ends
 
 
+async def test_a_run_that_is_about_to_be_stopped_takes_nothing_more_in(
+    tmp_path: Path, stage: Stage
+) -> None:
+    storage = FaultyStorage(SqliteStorage(tmp_path / "agents.db"))
+    async with Greenroom({"agent": stage.graph}, storage=storage) as room:
+        client = room.client
+        thread_id, _ = await stage.begin(client, durability="exit")
+        steers = await send(client, thread_id, "more", durability="exit")
+        async with trio.open_nursery() as nursery:
+            gate = storage.hold("before", is_a(PutThread))
+            nursery.start_soon(partial(send, client, thread_id, "new", **INTERRUPT))
+            await gate.reached()
+            stage.first.open()  # it passes a boundary while the order to stop is being stored
+            await stage.last.reached.wait()
+            gate.open()
+        log = (await client.runs.join(thread_id, steers))["log"]
+        assert log.count("more") == 1
+        assert await host_of(client, thread_id, steers) is None
+        new, *_ = await client.runs.list(thread_id)
+        log = (await client.runs.join(thread_id, new["run_id"]))["log"]
+        before = ["slow", "did slow", "next slow", "more"]
+        assert log == [*before, "new", "did new", "next new", "did new"]
+
+
 async def test_what_steers_goes_on_counting_as_waiting(serve: Serve, stage: Stage) -> None:
     async with serve(stage.graph, max_queued_runs=1) as room:
         client = room.client
@@ -502,6 +533,21 @@ async def test_one_that_is_deleted_leaves_its_text(serve: Serve, stage: Stage) -
 
 
 # After the process has ended.
+
+
+async def test_a_run_that_is_carried_on_takes_more_in_after_its_first_super_step(
+    serve: Serve, stage: Stage
+) -> None:
+    async with serve(stage.graph) as room:
+        thread_id, _ = await stage.begin(room.client)
+        steers = await send(room.client, thread_id, "more")
+
+    again = Stage()
+    again.first.open()
+    again.last.open()
+    async with serve(again.graph) as room:
+        values = await room.client.runs.join(thread_id, steers)
+        assert values["log"] == [*TAKEN_IN, "did more"]
 
 
 @pytest.mark.parametrize("durability", ["sync", "async", "exit"])

@@ -82,7 +82,7 @@ async def test_context_and_configurable_are_not_given_together(
             "metadata.multitask_strategy: 'queue' is not one of 'reject', 'enqueue'",
         ),
         (
-            *("/assistants", {"graph_id": "agent", "metadata": {"multitask_strategy": 5}}),
+            *("/assistants", {"graph_id": "abc", "metadata": {"multitask_strategy": 5}}),
             "metadata.multitask_strategy: 5 is not one of 'reject', 'enqueue'",
         ),
         (
