@@ -9,8 +9,21 @@ from typing import Any
 
 import httpx
 
+from greenroom.storage import SqliteStorage
+
 from .server import Server, until
 from .test_kill import everything_done, log_of, new_thread, run_body
+
+
+def stored_status(server: Server, thread: str, run_id: str) -> str:
+    storage = SqliteStorage(server.folder / "greenroom.db")
+    storage.open()
+    try:
+        run = storage.get_run(thread.removeprefix("/threads/"), run_id)
+    finally:
+        storage.close()
+    assert run is not None
+    return run.status
 
 
 def test_a_run_that_ends_in_time_is_answered_and_the_next_one_waits_for_the_next_process(
@@ -33,6 +46,7 @@ def test_a_run_that_ends_in_time_is_answered_and_the_next_one_waits_for_the_next
     gate.touch()
     waiter.join()
     assert server.wait() == 0
+    assert stored_status(server, thread, queued) == "pending"
 
     assert [answer["log"] for answer in answers] == [everything_done("one")]
     server.start()
