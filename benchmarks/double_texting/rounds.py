@@ -120,7 +120,8 @@ async def texted_twice(target: Target, strategy: str, threads: int) -> Round:
                 raise Unexpected(f"the first text was answered {first.status}")
             rest_at = trio.current_time() + (thinking if wanted.waits else 0.0)
             await second.send(target, thread)
-            late = first.ended is not None and first.ended < second.answered
+            over = first.ended is not None and first.ended < second.answered
+            late = wanted.waits and over
             if wanted.second is None:
                 await target.cancel(thread, first.run)
             statuses = await settled(target, thread)
@@ -129,7 +130,7 @@ async def texted_twice(target: Target, strategy: str, threads: int) -> Round:
                 nursery.cancel_scope.cancel()
         log, idle = await target.log(thread), await target.status(thread)
     assert second.ended is not None
-    if late and wanted.waits:
+    if late:
         wanted = STRATEGIES["enqueue"]  # whatever it was: nothing was under way any more
     faults = dict(wrong_state(log, wanted))
     if status := wrong_status(wanted, first, second, statuses, idle):
