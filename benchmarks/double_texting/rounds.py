@@ -1,13 +1,14 @@
 """A round: a thread is texted twice, and what came of it is checked.
 
-The first text thinks; the second one is sent while it does. What came of both must be in the
-state once and in order, and both runs must have ended as their strategy says.
+The first text thinks; the second one is sent while it does, after another one where the strategy is
+to make one of them. What came of all must be in the state once and in order, and all runs must have
+ended as their strategy says.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import aclosing
 
 import attrs
@@ -31,34 +32,55 @@ FAULTS = ("lost", "duplicated", "state", "status", "at once", "failed")
 
 UNDER_WAY = {"pending", "running"}
 H1, A1, H2, A2 = "heard one", "answered one", "heard two", "answered two"
+SAID, HB, AB = "said between", "heard between", "answered between"
 
 
 @attrs.frozen
 class Outcome:
     """What must come of a round. `first`, `second`: how the runs end, None for one that is not
-    there. `waits`: the first text's thought is not cut short."""
+    there. `waits`: the first text's thought is not cut short. `late`: what `log` may be as well, if
+    that was over too early. `between`: a text is sent between the two, like the second.
+    `after_seconds`: when these are to start."""
 
     first: str | None
     second: str | None
     log: tuple[str, ...]
     waits: bool = False
+    late: tuple[str, ...] | None = None
+    between: bool = False
+    after_seconds: float | None = None
 
+
+MERGED = Outcome(
+    "success",
+    "success",
+    (H1, A1, SAID, H2, A2),
+    waits=True,
+    late=(H1, A1, SAID, HB, AB, H2, A2),
+    between=True,
+)
 
 STRATEGIES = {
     "reject": Outcome("interrupted", None, (H1,)),  # the first is cancelled after the refusal
     "enqueue": Outcome("success", "success", (H1, A1, H2, A2), waits=True),
     "interrupt": Outcome("interrupted", "success", (H1, H2, A2)),
     "rollback": Outcome(None, "success", (H2, A2)),
+    "merge": MERGED,
+    "debounce": attrs.evolve(MERGED, after_seconds=SHORT / 2),
+    "steer": Outcome("success", "success", (H1, A2), waits=True, late=(H1, A1, H2, A2)),
 }
 
 
 @attrs.define(eq=False)
 class Text:
-    """A text, and when things happened to it by trio's clock."""
+    """A text, and when things happened to it by trio's clock. `says`: what it leaves in the state
+    itself."""
 
     name: str
     seconds: float
     strategy: str | None = None
+    after_seconds: float | None = None
+    says: tuple[str, ...] = ()
     status: int | None = None
     run: str | None = None
     sent: float = 0.0
@@ -67,14 +89,16 @@ class Text:
     ended: float | None = None
     alone: float | None = None
     at_once: bool = False
+    accepted: trio.Event = attrs.field(factory=trio.Event)
     thinks: trio.Event = attrs.field(factory=trio.Event)
 
     async def send(self, target: Target, thread: str) -> None:
         """Send it and follow its run to the end."""
-        said = {"chat": thread, "text": self.name, "seconds": self.seconds, "log": []}
+        said = {"chat": thread, "text": self.name, "seconds": self.seconds, "log": [*self.says]}
         self.sent = trio.current_time()
-        reply = await target.text(thread, said, self.strategy)
+        reply = await target.text(thread, said, self.strategy, self.after_seconds)
         self.answered, self.status = trio.current_time(), reply.status
+        self.accepted.set()
         async with aclosing(reply.events) as events:
             async for name, data in events:
                 if self.first_event is None:
@@ -110,7 +134,8 @@ async def texted_twice(target: Target, strategy: str, threads: int) -> Round:
     """A round on a new thread. `threads`: how many are texted at the same time."""
     wanted = STRATEGIES[strategy]
     thinking = max(SHORT, SHORT_EACH * threads) if wanted.waits else LONG
-    first, second = Text("one", thinking), Text("two", 0.0, strategy)
+    first, second = Text("one", thinking), Text("two", 0.0, strategy, wanted.after_seconds)
+    texts = [first, second]
     with trio.fail_after(LIMIT):
         thread = await target.new_thread()
         async with trio.open_nursery() as nursery:
@@ -119,6 +144,11 @@ async def texted_twice(target: Target, strategy: str, threads: int) -> Round:
             if first.run is None:
                 raise Unexpected(f"the first text was answered {first.status}")
             rest_at = trio.current_time() + (thinking if wanted.waits else 0.0)
+            if wanted.between:
+                between = Text("between", 0.0, strategy, wanted.after_seconds, (SAID,))
+                texts.insert(1, between)
+                nursery.start_soon(between.send, target, thread)
+                await between.accepted.wait()
             await second.send(target, thread)
             over = first.ended is not None and first.ended < second.answered
             late = wanted.waits and over
@@ -130,10 +160,11 @@ async def texted_twice(target: Target, strategy: str, threads: int) -> Round:
                 nursery.cancel_scope.cancel()
         log, idle = await target.log(thread), await target.status(thread)
     assert second.ended is not None
-    if late:
-        wanted = STRATEGIES["enqueue"]  # whatever it was: nothing was under way any more
+    in_time = second.answered < first.sent + thinking  # else it is not certain
+    if not in_time and tuple(log) == wanted.late:
+        wanted, late = attrs.evolve(wanted, log=wanted.late), True
     faults = dict(wrong_state(log, wanted))
-    if status := wrong_status(wanted, first, second, statuses, idle):
+    if status := wrong_status(wanted, texts, statuses, idle):
         faults["status"] = status
     if second.at_once:
         faults["at once"] = "both runs were at work at once"
@@ -174,14 +205,16 @@ def wrong_state(log: list[str], wanted: Outcome) -> Iterator[tuple[str, str]]:
 
 
 def wrong_status(
-    wanted: Outcome, first: Text, second: Text, statuses: dict[str, str], thread: str
+    wanted: Outcome, texts: Sequence[Text], statuses: dict[str, str], thread: str
 ) -> str | None:
     """What is wrong with the statuses, if anything. A thread whose run was cancelled is not idle:
     the run left nodes to do."""
+    first, *others = texts
     answer = 409 if wanted.second is None else 200
-    if second.status != answer:
-        return f"the second text was answered {second.status}"
-    for text, status in ((first, wanted.first), (second, wanted.second)):
+    for text in others:
+        if text.status != answer:
+            return f"text {text.name} was answered {text.status}"
+    for text, status in [(first, wanted.first), *((text, wanted.second) for text in others)]:
         if (found := statuses.get(text.run or "")) != status:
             return f"run {text.name} is {found}, not {status}"
     if wanted.second is not None and thread != "idle":

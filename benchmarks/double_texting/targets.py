@@ -45,8 +45,15 @@ class Reply:
 class Target(Protocol):
     async def new_thread(self) -> str: ...
 
-    async def text(self, thread: str, text: dict[str, Any], strategy: str | None) -> Reply:
-        """Start a run and follow it. `strategy`: None for the target's default."""
+    async def text(
+        self,
+        thread: str,
+        text: dict[str, Any],
+        strategy: str | None,
+        after_seconds: float | None = None,
+    ) -> Reply:
+        """Start a run and follow it. `strategy`: None for the target's default. `after_seconds`:
+        when it is to start, at once by default."""
         ...
 
     async def cancel(self, thread: str, run: str) -> None:
@@ -77,8 +84,14 @@ class InProcess:
         thread: str = (await self.client.threads.create())["thread_id"]
         return thread
 
-    async def text(self, thread: str, text: dict[str, Any], strategy: str | None) -> Reply:
-        asked = {"multitask_strategy": strategy} if strategy else {}
+    async def text(
+        self,
+        thread: str,
+        text: dict[str, Any],
+        strategy: str | None,
+        after_seconds: float | None = None,
+    ) -> Reply:
+        asked = _asked(strategy, after_seconds)
         try:
             handle = await self.client.runs.start(
                 thread, ASSISTANT, input=text, stream_mode="custom", **asked
@@ -114,15 +127,20 @@ class OverHttp:
         thread: str = (await self._ask("POST", "/threads", {}))["thread_id"]
         return thread
 
-    async def text(self, thread: str, text: dict[str, Any], strategy: str | None) -> Reply:
+    async def text(
+        self,
+        thread: str,
+        text: dict[str, Any],
+        strategy: str | None,
+        after_seconds: float | None = None,
+    ) -> Reply:
         body = {
             "assistant_id": ASSISTANT,
             "input": text,
             "stream_mode": ["custom"],
             "on_disconnect": "continue",
+            **_asked(strategy, after_seconds),
         }
-        if strategy:
-            body["multitask_strategy"] = strategy
         answer = await self.wire.send("POST", f"/threads/{thread}/runs/stream", body)
         if answer.status != 200:
             await answer.read()
@@ -148,6 +166,11 @@ class OverHttp:
         if status != 200:
             raise Unexpected(f"{method} {path.split('/')[-1]}: {status} {str(answer)[:200]}")
         return answer
+
+
+def _asked(strategy: str | None, after_seconds: float | None) -> dict[str, Any]:
+    asked = {"multitask_strategy": strategy, "after_seconds": after_seconds}
+    return {key: value for key, value in asked.items() if value is not None}
 
 
 def _log(state: dict[str, Any]) -> list[str]:

@@ -15,6 +15,7 @@ import trio
 from trio.testing import MockClock
 
 from greenroom.actors import Greenroom
+from greenroom.actors.multitask import STRATEGIES
 from greenroom.storage import MemoryStorage
 
 from .server import PROJECT, free_port
@@ -36,8 +37,7 @@ def test_every_strategy_comes_out_right_in_process_and_served(tmp_path: Path) ->
     assert (done.returncode, done.stderr) == (0, "")
     cells = json.loads(found.read_text())["cells"]
     measured = {(cell["target"], cell["strategy"]): cell["right"] for cell in cells}
-    strategies = {"reject", "enqueue", "interrupt", "rollback"} | {s for _, s in measured}
-    assert measured == {(t, s): 4 for t in ("sqlite", "served-memory") for s in strategies}
+    assert measured == {(t, s): 4 for t in ("sqlite", "served-memory") for s in STRATEGIES}
     assert all(cell["end"]["p50"] > 0 for cell in cells)
 
 
@@ -59,12 +59,14 @@ class Lying:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.target, name)
 
-    async def text(self, thread: str, text: dict[str, Any], strategy: str | None) -> Any:
+    async def text(
+        self, thread: str, text: dict[str, Any], strategy: str | None, after_seconds: float | None
+    ) -> Any:
         if self.how == "runs both" and strategy:
             thread = await self.target.new_thread()
         if self.how == "enqueues":
             strategy = None
-        return await self.target.text(thread, text, strategy)
+        return await self.target.text(thread, text, strategy, after_seconds)
 
     async def log(self, thread: str) -> list[str]:
         log: list[str] = await self.target.log(thread)
@@ -82,13 +84,14 @@ class Lying:
 @pytest.fixture
 async def text_twice(
     monkeypatch: pytest.MonkeyPatch,
-) -> AsyncIterator[Callable[[str], Awaitable[Any]]]:
-    """A round of `interrupt`, on a target that is wrong in the way that is named."""
+) -> AsyncIterator[Callable[..., Awaitable[Any]]]:
+    """A round of a strategy, by default `interrupt`, on a target that is wrong in the way that is
+    named."""
     monkeypatch.syspath_prepend(BENCHMARK)
     rounds, targets, graph = map(importlib.import_module, ("rounds", "targets", "of_greenroom"))
     async with Greenroom({"talk": graph.talk}, storage=MemoryStorage()) as room:
         right = targets.InProcess(room.client)
-        yield lambda how: rounds.texted_twice(Lying(right, how), "interrupt", 1)
+        yield lambda how, strategy="interrupt": rounds.texted_twice(Lying(right, how), strategy, 1)
 
 
 @pytest.mark.parametrize(
@@ -109,6 +112,14 @@ async def test_what_is_wrong_is_counted_by_its_kind(
     faults: set[str],
 ) -> None:
     assert set((await text_twice(how)).faults) == faults
+
+
+@pytest.mark.parametrize("strategy", ["merge", "debounce", "steer"])
+async def test_a_run_that_should_have_become_part_of_another_is_found_to_be_one_of_its_own(
+    autojump_clock: MockClock, text_twice: Callable[..., Awaitable[Any]], strategy: str
+) -> None:
+    assert set((await text_twice("is right", strategy)).faults) == set()
+    assert set((await text_twice("enqueues", strategy)).faults) == {"state"}
 
 
 async def test_a_strategy_that_is_not_followed_fails_the_round(
