@@ -91,6 +91,7 @@ class RunStream:
         feeds: Feeds,
         run: Run,
     ) -> None:
+        self.thread_id = run.thread_id
         self.run_id = run.run_id
         self.subgraphs = subgraphs
         self.resumable = resumable
@@ -113,7 +114,6 @@ class RunStream:
         self._recording = follow or resumable
         self._changed = trio.Event()
         self._feeds = feeds
-        self._thread_id = run.thread_id
 
     @property
     def modes(self) -> Collection[str]:
@@ -157,7 +157,7 @@ class RunStream:
                 self._gone += SLICE
             self._wake()
         if not self.hosted:
-            self._feeds.put(self._thread_id, part)
+            self._feeds.put(self.thread_id, part)
 
     def end(self, result: Any) -> None:
         """The run is over, and its end is durable."""
@@ -207,13 +207,13 @@ class RunStream:
         due = 1 if last else self._max_kept / 10
         if self._untrimmed >= due and (carried_on or self.stored_to > self._max_kept):
             limit = max(self._untrimmed, SLICE)
-            operations.append(TrimEvents(self._thread_id, self.run_id, self._max_kept, limit))
+            operations.append(TrimEvents(self.thread_id, self.run_id, self._max_kept, limit))
             self._untrimmed = 0
         return operations
 
     def _kept(self, part: StreamPart) -> Event:
         return Event(
-            thread_id=self._thread_id,
+            thread_id=self.thread_id,
             event_id=part.id,
             run_id=self.run_id,
             name=part.event,
@@ -239,7 +239,7 @@ class RunStream:
                 await self._changed.wait()
 
     def _is_read(self) -> bool:
-        return self._recording or (not self.hosted and self._feeds.followed(self._thread_id))
+        return self._recording or (not self.hosted and self._feeds.followed(self.thread_id))
 
     def _close(self) -> None:
         self.ended.set()

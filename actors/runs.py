@@ -15,23 +15,22 @@ from greenroom.storage.operations import DeleteRun as DropRun
 from greenroom.storage.records import Run, RunStatus
 
 from .active import ActiveRun, Outcome, Stopped, checkpoint_metadata, told_to_stop
+from .arrivals import busy_with, record_of
 from .ends import RunEnds, end_of
 from .errors import Conflict, GreenroomError, NotFound, TooMany
 from .events import RunStream
 from .handover import Reason
-from .joining import alone, host_of, part_of, without_host
+from .joining import alone, host_of, part_of
 from .mailbox import Accepted, Cancel, DeleteRun, Mailbox, Submit
-from .multitask import Stop, Traffic, admit, strategy_of
+from .multitask import Admission, Stop, Strategy, Traffic, admit, strategy_of
 from .queue import RunQueue
-from .remote import going_on
+from .starts import check_gets_on, find_stored, started_from
 from .state import ThreadState, error_view
 
 if TYPE_CHECKING:
     from .supervisor import Supervisor
 
-__all__ = ["MAX_STALLED_STARTS", "ThreadRuns"]
-
-MAX_STALLED_STARTS = 3  # starts in a row from the same checkpoint
+__all__ = ["ThreadRuns"]
 
 
 @attrs.define(eq=False)
@@ -113,28 +112,8 @@ class ThreadRuns:
         if any(run.kwargs["temporary"] for run in self._unfinished()):
             raise Conflict(f"Thread {state.thread_id!r} is of one run, and is deleted with it")
         strategy = strategy_of(message.strategy, thread.metadata, message.below)
-        admission = admit(strategy, self._traffic)
-        full = self.busy and self.waiting >= self.house.max_queued_runs
-        outcome = "accepted" if admission.accepted and not full else "refused"
-        self.house.meters.admissions[strategy, outcome] += 1
-        if not admission.accepted:
-            raise Conflict(
-                f"Thread {state.thread_id!r} has a run in flight and multitask_strategy is 'reject'"
-            )
-        if full:
-            raise TooMany(
-                f"Thread {state.thread_id!r} has {self.waiting} runs waiting; "
-                f"at most {self.house.max_queued_runs} may"
-            )
-        run = going_on(message.run, message.answers, state.log.head)
-        run = attrs.evolve(
-            run,
-            seq=self.last_seq + 1,
-            bound=state.bound(run),
-            multitask_strategy=strategy,
-            metadata=without_host({**message.below, **thread.metadata, **run.metadata}),
-        )
-        asked = {key: run.metadata[key] for key in ("graph_id", "assistant_id")}
+        admission = self._admit(strategy)
+        run = record_of(message, thread, state, seq=self.last_seq + 1, strategy=strategy)
         insert = [InsertThread(thread)] if state.thread is None else []
         queue: list[Run] = []
         stopped: list[Run] = []
@@ -146,14 +125,10 @@ class ThreadRuns:
                     self.members[member.run_id] = told_to_stop(member, "rollback")
                 stopped += self.members.values()
             stopped += queue
-        busy = attrs.evolve(
-            thread,
-            status="busy",
-            metadata={**thread.metadata, **asked},
-            config={"configurable": {}},
-            updated_at=state.now(),
+        await state.commit(
+            [*insert, *map(PutRun, stopped), PutRun(run), *message.along],
+            busy_with(run, thread, state.now()),
         )
-        await state.commit([*insert, *map(PutRun, stopped), PutRun(run), *message.along], busy)
         self.last_seq = run.seq
         if admission.stop is not None:
             self.stop_active(admission.stop)
@@ -162,6 +137,23 @@ class ThreadRuns:
         stream = self.streams[run.run_id] = self.house.stream(run, follow=message.follow)
         message.reply.send(Accepted(run, stream))
         await self.start_next()
+
+    def _admit(self, strategy: Strategy) -> Admission:
+        """What a run that is let in does to the others. Raises Conflict and TooMany."""
+        thread_id, most = self.state.thread_id, self.house.max_queued_runs
+        admission = admit(strategy, self._traffic)
+        full = self.busy and self.waiting >= most
+        outcome = "accepted" if admission.accepted and not full else "refused"
+        self.house.meters.admissions[strategy, outcome] += 1
+        if not admission.accepted:
+            raise Conflict(
+                f"Thread {thread_id!r} has a run in flight and multitask_strategy is 'reject'"
+            )
+        if full:
+            raise TooMany(
+                f"Thread {thread_id!r} has {self.waiting} runs waiting; at most {most} may"
+            )
+        return admission
 
     # Runs start.
 
@@ -198,8 +190,6 @@ class ThreadRuns:
     async def _start(self, run: Run, taken_in_at: int | None = None) -> None:
         """`taken_in_at`: where the log has its input and those of its members, if it has."""
         log = self.state.log
-        head = log.head.checkpoint.id if log.head is not None else None
-        again = run.attempt > 0
         # The start goes with the run's first records, unless it must be known before: a run that
         # takes the process down is counted first, and `exit` has no records until the end.
         # Whoever is part of it must be known to be, together with what became of its input.
@@ -208,21 +198,10 @@ class ThreadRuns:
             or run.kwargs["durability"] == "exit"
             or taken_in_at is not None
         )
-        started = attrs.evolve(
-            run,
-            status="running",
-            attempt=run.attempt + 1,
-            stalled=run.stalled + 1 if again and run.started_from == head else 1,
-            started_from=head,
-            first_log_seq=run.first_log_seq if again else taken_in_at or log.next_seq,
-            updated_at=self.state.now(),
-        )
+        started = started_from(run, log, taken_in_at, self.state.now())
         try:
             graph = self.house.graph(run.metadata["graph_id"])
-            if started.stalled > MAX_STALLED_STARTS:
-                raise GreenroomError(
-                    f"The run was started {MAX_STALLED_STARTS} times without getting a step further"
-                )
+            check_gets_on(started)
         except GreenroomError as error:
             await self._close([run, *self._let_go(run)], "error", error=error)
             return
@@ -233,7 +212,7 @@ class ThreadRuns:
             log.precede(PutRun(started))
         streams = [self.streams[ident] for ident in (run.run_id, *self.members)]
         for stream in streams:
-            await self._find_stored(stream)
+            await find_stored(self.house.session, stream)
         self.active = ActiveRun(
             run=started,
             graph=graph,
@@ -253,18 +232,6 @@ class ThreadRuns:
         if self._stopped_at is not None:
             self.house.meters.hand_overs.add(trio.current_time() - self._stopped_at)
             self._stopped_at = None
-
-    async def _find_stored(self, stream: RunStream) -> None:
-        """Where in its stream a run goes on storing events: it may have begun with an actor that
-        crashed, and storage has what was handed over before."""
-        if not (stream.resumable and stream.parts):
-            return
-        last = stream.parts[0].id - 1
-        while found := await self.house.session.read(
-            Storage.read_events, self.state.thread_id, stream.run_id, after=last
-        ):
-            last = found[-1].event_id
-        stream.stored_to = stream.position_after(last)
 
     def _steer(self, active: ActiveRun, take_in: TakeIn) -> None:
         """The run under way is between two super-steps: runs that wait to steer it become part of

@@ -1,0 +1,41 @@
+"""Runs as they arrive at a thread: their records, and the thread's with them."""
+
+from __future__ import annotations
+
+import attrs
+
+from greenroom.storage.records import Run, Thread
+
+from .joining import without_host
+from .mailbox import Submit
+from .multitask import Strategy
+from .remote import going_on
+from .state import ThreadState
+
+__all__ = ["busy_with", "record_of"]
+
+
+def record_of(
+    message: Submit, thread: Thread, state: ThreadState, *, seq: int, strategy: Strategy
+) -> Run:
+    """The run as it is let in, bound to what the thread asks now."""
+    run = going_on(message.run, message.answers, state.log.head)
+    return attrs.evolve(
+        run,
+        seq=seq,
+        bound=state.bound(run),
+        multitask_strategy=strategy,
+        metadata=without_host({**message.below, **thread.metadata, **run.metadata}),
+    )
+
+
+def busy_with(run: Run, thread: Thread, now: str) -> Thread:
+    """The thread, with a run to do."""
+    asked = {key: run.metadata[key] for key in ("graph_id", "assistant_id")}
+    return attrs.evolve(
+        thread,
+        status="busy",
+        metadata={**thread.metadata, **asked},
+        config={"configurable": {}},
+        updated_at=now,
+    )
