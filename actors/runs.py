@@ -116,21 +116,21 @@ class ThreadRuns:
         run = record_of(message, thread, state, seq=self.last_seq + 1, strategy=strategy)
         insert = [InsertThread(thread)] if state.thread is None else []
         queue: list[Run] = []
+        members: list[Run] = []
         stopped: list[Run] = []
         if admission.stop is not None:
             stopped = await self._active_told_to_stop(admission.stop)
             queue = [told_to_stop(waits, admission.stop) for waits in self.queue]
             if admission.stop == "rollback":  # else they end as their host does
-                for member in self.members.values():
-                    self.members[member.run_id] = told_to_stop(member, "rollback")
-                stopped += self.members.values()
-            stopped += queue
+                members = [told_to_stop(member, "rollback") for member in self.members.values()]
+            stopped += members + queue
         await state.commit(
             [*insert, *map(PutRun, stopped), PutRun(run), *message.along],
             busy_with(run, thread, state.now()),
         )
         self.last_seq = run.seq
         if admission.stop is not None:
+            self.members.update({member.run_id: member for member in members})
             self.stop_active(admission.stop)
             self.queue.replace(queue)
         self.queue.add(run)
