@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import aclosing
 from random import Random
+
+import trio
 
 from greenroom.actors import Client, NotFound
 
@@ -36,8 +39,24 @@ async def look_at_all(
         log = tuple((shown["values"] or {}).get("log", ()))
         witness.check(log == thread.log, f"in the end there is {log}; it was {thread.log}")
         witness.check(shown["status"] != "busy", f"{thread_id} is busy for ever")
+        await _look_at_questions(client, witness, thread, shown["status"])
         await _look_at_history(client, witness, thread_id)
         await _look_at_runs(client, witness, thread)
+
+
+async def _look_at_questions(
+    client: Client, witness: Witness, thread: SeenThread, status: str
+) -> None:
+    """What is asked is what the last run has asked, and the thread says so."""
+    state = await client.threads.get_state(thread.thread_id)
+    asked = {question["id"]: question["value"] for question in state["interrupts"]}
+    witness.check(asked == thread.questions, f"{asked} is asked; it was {thread.questions}")
+    witness.check(
+        bool(state["next"]) != thread.place.done,
+        f"{state['next']} is next, at {thread.place.step}",
+    )
+    if asked and not thread.place.failed:
+        witness.check(status == "interrupted", f"{asked} is asked, and the thread is {status}")
 
 
 async def _look_at_history(client: Client, witness: Witness, thread_id: str) -> None:
@@ -84,8 +103,30 @@ async def look_at_events(
                 later == ids[at + 1 :],
                 f"after event {at} of {course.order.tag} come {later}, of {ids}",
             )
+    for thread_id in {course.run.thread_id: None for course in witness.courses.values()}:
+        await _look_at_thread_events(client, witness, thread_id, kept, random)
     for reading in readings:
         _check_reading(witness, reading, kept.get(reading.run_id))
+
+
+async def _look_at_thread_events(
+    client: Client, witness: Witness, thread_id: str, kept: dict[str, list[int]], random: Random
+) -> None:
+    """Whoever follows a thread from an event on is shown what all of its runs have kept since."""
+    thread = witness.threads.get(thread_id)
+    if thread is None:
+        return
+    runs = [kept.get(course.run.run_id, []) for course in thread.courses]
+    ids = sorted(ident for some in runs for ident in some)
+    after = random.choice([0, *ids])
+    found: list[int] = []
+    with trio.move_on_after(1):  # there is no end
+        async with aclosing(client.threads.join_stream(thread_id, last_event_id=after)) as parts:
+            async for part in parts:
+                found.append(part.id)
+                witness.told(part.id, part.event, part.json)
+    wanted = [ident for ident in ids if ident > after]
+    witness.check(found == wanted, f"after {after} of a thread come {found}, not {wanted}")
 
 
 async def _replay(client: Client, witness: Witness, course: Course, after: int) -> list[int]:

@@ -23,7 +23,7 @@ from greenroom.storage.log import ThreadLog
 from greenroom.storage.operations import PutThread, TruncateLog
 from greenroom.storage.records import Run, Thread
 
-__all__ = ["MUTANTS"]
+__all__ = ["MUTANTS", "message_lost"]
 
 Patch = pytest.MonkeyPatch
 

@@ -198,6 +198,7 @@ class Simulation:
                         run_timeout=RUN_TIMEOUT,
                         grace_period=GRACE,
                         idle_timeout=self._random.choice((0.05, 10.0)),
+                        max_queued_runs=self._random.choice((2, 1000)),
                     ) as room:
                         self._room = room
                         self._opened.set()

@@ -9,12 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from .mutants import MUTANTS
+from .__main__ import main
+from .mutants import MUTANTS, message_lost
 from .simulation import SQLITE_EVERY, simulate
 
 ROOT = Path(__file__).parents[2]
-MANY = 400  # histories
+MANY = 500  # histories
 AT_ONCE = 50
 ENOUGH = 300  # for a mutant to be seen
 
@@ -39,31 +41,41 @@ def test_a_seed_decides_everything(seed: int) -> None:
 
 
 def test_a_seed_decides_everything_in_any_process() -> None:
-    seeds = f"3-6,{SQLITE_EVERY}"
-    told = {_played(seeds, "--history", hashes=hashes).stdout for hashes in "01"}
-    assert len(told) == 1
+    told = [_history(f"3-6,{SQLITE_EVERY}", hashes) for hashes in "01"]
+    assert told[0] == told[1]
 
 
-@pytest.mark.parametrize("seeds", ["", "x", "1-", "5-3", "-1", "1,,2", "1.5", f"{2**63}"])
-def test_seeds_that_are_none_are_refused_in_one_line(seeds: str) -> None:
-    played = _played("--", seeds)
-    assert (played.returncode, played.stdout) == (2, "")
-    assert len(played.stderr.splitlines()) == 1
-    assert f"SEEDS={seeds}: " in played.stderr
-
-
-def test_the_histories_that_were_played_are_counted() -> None:
-    played = _played("1,3-4")
-    assert (played.returncode, played.stdout) == (0, "3 histories, and nothing wrong\n")
-
-
-def _played(*arguments: str, hashes: str = "0") -> subprocess.CompletedProcess[str]:
+def _history(seeds: str, hashes: str) -> str:
     return subprocess.run(
-        [sys.executable, "-m", "tests.simulation", *arguments],
+        [sys.executable, "-m", "tests.simulation", "--history", seeds],
         cwd=ROOT,
         env={**os.environ, "PYTHONHASHSEED": hashes},
         capture_output=True,
         text=True,
         timeout=120,
-        check=False,
-    )
+        check=True,
+    ).stdout
+
+
+@pytest.mark.parametrize("seeds", ["", "x", "1-", "5-3", "-1", "1,,2", "1.5", f"{2**63}"])
+def test_seeds_that_are_none_are_refused_in_one_line(seeds: str) -> None:
+    played = CliRunner().invoke(main, ["--", seeds])
+    assert (played.exit_code, played.stdout) == (2, "")
+    assert len(played.stderr.splitlines()) == 1
+    assert f"SEEDS={seeds}: " in played.stderr
+
+
+def test_the_histories_that_were_played_are_counted() -> None:
+    played = CliRunner().invoke(main, ["1,3-4"])
+    assert (played.exit_code, played.stdout) == (0, "3 histories, and nothing wrong\n")
+
+
+def test_a_history_with_something_wrong_is_told_with_how_to_see_it_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    message_lost(monkeypatch)
+    played = CliRunner().invoke(main, [f"0-{ENOUGH}"])
+    [wrong, again] = played.stdout.splitlines()
+    assert (played.exit_code, "is lost" in wrong) == (1, True)
+    seed = wrong.removeprefix("seed ").partition(":")[0]
+    assert again == f"To see it again: make simulate SEEDS={seed} HISTORY=--history"
