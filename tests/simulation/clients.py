@@ -64,14 +64,14 @@ class SimulatedClient:
 
     async def _create(self, thread_id: str) -> str:
         request = self._request(thread_id)
-        client, tag = await self._client(), request["config"]["configurable"]["tag"]
+        client, tag = await self._client(), request["metadata"]["tag"]
         async with self._refusals(thread_id, request):
             run = await client.runs.create(thread_id, **request)
         return self._accepted(thread_id, run["run_id"], tag)
 
     async def _wait(self, thread_id: str) -> str:
         request = self._request(thread_id)
-        client, tag = await self._client(), request["config"]["configurable"]["tag"]
+        client, tag = await self._client(), request["metadata"]["tag"]
         leaves = "cancel" if self.random.random() < 0.5 else "continue"
         if leaves == "cancel":
             self._witness.cut.add((tag, "interrupt"))
@@ -95,7 +95,7 @@ class SimulatedClient:
 
     async def _stream(self, thread_id: str) -> str:
         request = self._request(thread_id)
-        client, tag = await self._client(), request["config"]["configurable"]["tag"]
+        client, tag = await self._client(), request["metadata"]["tag"]
         cancels = self.random.random() < 0.5
         if cancels:
             self._witness.cut.add((tag, "interrupt"))
@@ -111,13 +111,15 @@ class SimulatedClient:
         tag = simulation.new_tag()
         request: dict[str, Any] = {
             "assistant_id": simulation.graph_of(thread_id),
-            "config": {"configurable": {"tag": tag}},
+            "metadata": {"tag": tag},
             "multitask_strategy": self.random.choice(list(RULES)),
-            "durability": self.random.choice(("async", "async", "async", "sync", "exit")),
+            "durability": simulation.durability_of(thread_id)
+            if chance() < 0.8
+            else self.random.choice(("async", "sync", "exit")),
             "stream_resumable": chance() < 0.5,
             "stream_mode": self.random.choice(("values", "updates", ["values", "tasks"])),
         }
-        if chance() < 0.1:
+        if chance() < 0.1 or RULES[request["multitask_strategy"]].waits:
             request["after_seconds"] = self.random.choice((0.01, 0.3, 2))
         if chance() < 0.05:
             request["interrupt_before"] = ["b", "sum"]
@@ -137,7 +139,7 @@ class SimulatedClient:
         await trio.sleep(self.random.choice(THOUGHTS))
         client = await self._client()
         request = {**self._request(thread_id), "command": {"resume": answer}}
-        request["config"] = {"configurable": {"tag": tag}}
+        request["metadata"] = {"tag": tag}
         request["input"] = None
         async with self._refusals(thread_id, request):
             run = await client.runs.create(thread_id, **request)
@@ -152,7 +154,11 @@ class SimulatedClient:
         self._witness.cut.add((tag, action))
         before = course.end
         await client.runs.cancel(thread_id, course.run.run_id, wait=wait, action=action)
-        told = course.end is not None or course.run.stop in (action, "rollback", "timeout")
+        told = (
+            course.end is not None
+            or course.joins
+            or course.run.stop in (action, "rollback", "timeout")
+        )
         self._witness.check(told, f"{tag} is not to stop, and its client was told so")
         if wait:
             self._ended(course)

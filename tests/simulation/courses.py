@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 
+from greenroom.actors.joining import HOST
 from greenroom.graph.resume import waiting
 from greenroom.storage import Operation, Storage, read_saved
 from greenroom.storage.operations import (
@@ -18,7 +19,7 @@ from greenroom.storage.operations import (
 )
 from greenroom.storage.records import Run
 
-from .model import Order, Place
+from .model import RULES, Order, Place
 
 __all__ = ["Course", "SeenThread", "described", "order_of", "read", "threads_of"]
 
@@ -37,8 +38,19 @@ class Course:
     end: str | None = None
     deleted: bool = False
     log: tuple[str, ...] | None = None
+    last_event: int = 0
     born: int = 0
     died: int = 0
+
+    @property
+    def host(self) -> str | None:
+        """The id of the run that it is part of."""
+        return self.run.metadata.get(HOST)
+
+    @property
+    def joins(self) -> bool:
+        """Whether it may become part of another."""
+        return RULES[self.run.multitask_strategy].joins
 
     @property
     def delayed(self) -> bool:
@@ -56,7 +68,6 @@ class SeenThread:
     head: str | None = None
     courses: list[Course] = attrs.field(factory=list)
     at_work: dict[str, int] = attrs.field(factory=dict)  # nodes by run, in this process
-    last_event: int = 0
     gone: bool = False
 
     @property
@@ -70,7 +81,7 @@ class SeenThread:
 
 def order_of(run: Run) -> Order:
     kwargs = run.kwargs
-    tag = kwargs["config"]["configurable"]["tag"]
+    tag = str(run.metadata["tag"])
     breaks = bool(kwargs["interrupt_before"] or kwargs["interrupt_after"])
     if kwargs["command"] is not None:
         return Order(tag, "resume", breaks)
@@ -101,8 +112,10 @@ def described(operation: Operation) -> str:
     match operation:
         case PutRun(run):
             stop = f" to {run.stop}" if run.stop else ""
-            tag = run.kwargs["config"]["configurable"]["tag"]
-            return f"PutRun {tag} {run.status}{stop} seq {run.seq} attempt {run.attempt}"
+            host = run.metadata.get(HOST)
+            of = f" of {host[-4:]}" if host else ""
+            about = f"{run.status}{stop}{of} seq {run.seq} attempt {run.attempt}"
+            return f"PutRun {run.metadata['tag']} {about}"
         case PutThread(thread):
             return f"PutThread {thread.thread_id[-4:]} {thread.status}"
         case AppendLog(rows):

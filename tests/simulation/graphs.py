@@ -81,7 +81,7 @@ class Stage:
 
     def watched(self, node: str, config: RunnableConfig) -> AbstractContextManager[None]:
         own = config["configurable"]
-        return self.audience.watched(node, own["thread_id"], own["run_id"], own["tag"])
+        return self.audience.watched(node, own["thread_id"], own["run_id"], _tag(config))
 
 
 @attrs.define
@@ -97,9 +97,13 @@ def _stage() -> Stage:
     return world.stage
 
 
+def _tag(config: RunnableConfig) -> str:
+    return str(config["metadata"]["tag"])
+
+
 def _node(name: str) -> Callable[..., Any]:
     async def node(state: State, config: RunnableConfig) -> State:
-        stage, text, tag = _stage(), state.get("text", ""), config["configurable"]["tag"]
+        stage, text, tag = _stage(), state.get("text", ""), _tag(config)
         with stage.watched(name, config):
             await stage.pause()
             if fails_at(text) == name and tag == text:
@@ -120,12 +124,12 @@ async def _hold(state: State, config: RunnableConfig) -> State:
     with stage.watched("hold", config), trio.CancelScope(shield=True):
         with trio.move_on_after(stage.random.choice(SHIELDED)):
             await stage.dead.wait()
-    return {"log": [f"hold {config['configurable']['tag']}"]}
+    return {"log": [f"hold {_tag(config)}"]}
 
 
 def _plain(state: State, config: RunnableConfig) -> State:
     with _stage().watched("plain", config):
-        return {"log": [f"plain {config['configurable']['tag']}"]}
+        return {"log": [f"plain {_tag(config)}"]}
 
 
 @cache

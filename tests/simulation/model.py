@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, Literal
 
 import attrs
@@ -19,10 +19,12 @@ class Wrong(Exception):
 @attrs.frozen
 class Rule:
     """What a run that arrives on a busy thread does. `stops`: how all unfinished runs are to
-    end."""
+    end. `joins`: it may become part of another; `waits`: it is to be sent with a wait."""
 
     refused: bool = False
     stops: Literal["interrupt", "rollback"] | None = None
+    joins: bool = False
+    waits: bool = False
 
 
 # A strategy is played as soon as it is here.
@@ -31,16 +33,22 @@ RULES: Final[Mapping[str, Rule]] = {
     "reject": Rule(refused=True),
     "interrupt": Rule(stops="interrupt"),
     "rollback": Rule(stops="rollback"),
+    "merge": Rule(joins=True),
+    "debounce": Rule(joins=True, waits=True),
+    "steer": Rule(joins=True),
 }
 
 
 @attrs.frozen
 class Order:
-    """What a run is asked to do. `breaks`: it may pause where nothing is asked."""
+    """What a run is asked to do. `breaks`: it may pause where nothing is asked. `parts`: tags of
+    the runs that have ended as part of it; `others`: of those that may have been part of it."""
 
     tag: str
     kind: Literal["text", "resume", "go on"]
     breaks: bool = False
+    parts: frozenset[str] = frozenset()
+    others: frozenset[str] = frozenset()
 
 
 @attrs.frozen
@@ -78,15 +86,20 @@ def after_run(
     left, answers = list(added), list[Answer]()
     place = attrs.evolve(place, tags=place.tags | {order.tag})
     begun = place
-    if order.kind == "text":
-        if left[:1] == [order.tag]:
-            del left[0]
-            place = Place(place.graph, order.tag, 0, frozenset({order.tag}))
-        elif left:
+    joiners = order.parts | order.others
+    texts = [entry for entry in left if entry in joiners or entry == order.tag]
+    wanted = {*order.parts, *([order.tag] if order.kind == "text" else [])}
+    if len(set(texts)) != len(texts):
+        raise Wrong(f"{order.tag} took {texts} in")
+    if (lost := wanted - set(texts)) and (left or status != "error" or error == "ValueError"):
+        raise Wrong(f"the text of {sorted(lost)} is lost, which ended {status}")
+    if order.kind == "text" and order.tag in left:
+        own = left.index(order.tag)
+        if not joiners.issuperset(left[:own]):
             raise Wrong(f"{order.tag} added {left} and not its text")
-        elif status != "error" or error == "ValueError":
-            raise Wrong(f"the text of {order.tag} is lost, which ended {status}")
-    place, found = _moved(place, left)
+        del left[: own + 1]
+        place = Place(place.graph, order.tag, 0, frozenset({order.tag}))
+    place, found = _moved(place, left, joiners)
     answers += found
     if order.kind != "text" and place.done and added == [] and begun.done:
         return attrs.evolve(place, failed=bool(error) or place.failed), answers
@@ -116,11 +129,16 @@ def after_edit(place: Place, added: Sequence[str], as_node: str) -> Place:
     return Place(place.graph, place.text, step + 1)
 
 
-def _moved(place: Place, entries: list[str]) -> tuple[Place, list[Answer]]:
-    """After the super-steps that these entries are of."""
+def _moved(
+    place: Place, entries: list[str], joiners: Collection[str]
+) -> tuple[Place, list[Answer]]:
+    """After the super-steps that these entries are of; texts may come between them."""
     answers: list[Answer] = []
     steps = GRAPHS[place.graph]
     while entries:
+        if entries[0] in joiners and not place.done:
+            place = attrs.evolve(place, text=entries.pop(0))
+            continue
         step = len(steps) if place.step is None else place.step
         if step >= len(steps):
             raise Wrong(f"{entries} after the end")

@@ -121,6 +121,7 @@ class Simulation:
     thread_ids: list[str] = attrs.field(init=False)
     profile: Profile = attrs.field(init=False)
     _graphs: dict[str, str] = attrs.field(init=False)
+    _durabilities: dict[str, str] = attrs.field(init=False)
     _random: Random = attrs.field(init=False)
     _ids: Iterator[int] = attrs.field(init=False)
     _room: Greenroom | None = None
@@ -135,6 +136,8 @@ class Simulation:
         many = self._random.choice((1, 1, 2, 3))
         self.thread_ids = [str(UUID(int=(2 << 64) + number)) for number in range(many)]
         self._graphs = {ident: self._random.choice(list(GRAPHS)) for ident in self.thread_ids}
+        durabilities = ("async", "async", "async", "sync", "exit")
+        self._durabilities = {ident: self._random.choice(durabilities) for ident in self._graphs}
 
     def dice(self, name: str) -> Random:
         return Random(f"{self.seed} {name}")
@@ -142,6 +145,10 @@ class Simulation:
     def new_tag(self) -> str:
         self._last_tag += 1
         return f"t{self._last_tag}"
+
+    def durability_of(self, thread_id: str) -> str:
+        """That of most of its runs: those that become one have the same."""
+        return self._durabilities[thread_id]
 
     def graph_of(self, thread_id: str) -> str:
         return self._graphs[thread_id]

@@ -99,7 +99,11 @@ class Witness:
             for thread_id in threads_of(operation):
                 self.changes[thread_id] = self.changes.get(thread_id, 0) + 1
         for course, run in ended:
-            self._ended(storage, course, run)
+            parts = [part for part, _ in ended if part.host == run.run_id]
+            if course.host is None or course.host not in {host.run_id for _, host in ended}:
+                self._ended(storage, course, run, parts)
+            for part in parts:
+                self._ended_with(part, course)
         for operation in group:
             if isinstance(operation, PutThread):
                 self._shown(operation.thread)
@@ -141,7 +145,8 @@ class Witness:
         )
         if rule.stops is not None:
             stops = (rule.stops, "rollback")
-            spared = [course.order.tag for course in before if course.run.stop not in stops]
+            alone = [course for course in before if course.host is None]
+            spared = [course.order.tag for course in alone if course.run.stop not in stops]
             self.check(not spared, f"{spared} were not told to stop when {order.tag} came")
         course = Course(run, thread, order, born=self.lives)
         if order.kind == "resume":
@@ -170,11 +175,16 @@ class Witness:
             run.run_id not in self.courses and RULES[run.multitask_strategy].stops == stop
             for run in new
         )
-        by_client = (tag, stop) in self.cut or (stop == "interrupt" and (tag, "delete") in self.cut)
+        by_client = self._asked_for(course, str(stop), *(["delete"] * (stop == "interrupt")))
         self.check(
             stop == "timeout" or by_strategy or by_client,
             f"{tag} was told to stop ({stop}), and nobody had asked for it",
         )
+
+    def _asked_for(self, course: Course, *how: str) -> bool:
+        """Whether a client has had it cut short, or one that is one with it."""
+        alike = [course, *(one for one in course.thread.courses if one.joins or course.joins)]
+        return any((one.order.tag, action) in self.cut for one in alike for action in how)
 
     def _may_work(self, course: Course) -> None:
         """Whether it is its turn."""
@@ -183,7 +193,9 @@ class Witness:
         earlier = [
             other.order.tag
             for other in course.thread.unfinished
-            if other.run.seq < course.run.seq and not (other.delayed or course.delayed)
+            if other.run.seq < course.run.seq
+            and not (other.delayed or course.delayed)
+            and not (other.joins and course.joins)
         ]
         self.check(not earlier, f"{course.order.tag} works before {earlier} have ended")
 
@@ -259,12 +271,19 @@ class Witness:
         thread.place = after_edit(thread.place, added[:-1], self.edits[tag])
         thread.head, thread.log, thread.questions = head, log, questions
 
-    def _ended(self, storage: Storage, course: Course, run: Run) -> None:
+    def _ended_with(self, part: Course, host: Course) -> None:
+        part.end, part.died, part.log = part.run.status, self.lives, host.log
+        self.check(
+            part.run.status == host.run.status,
+            f"{part.order.tag} ended {part.run.status}, and its host {host.run.status}",
+        )
+
+    def _ended(self, storage: Storage, course: Course, run: Run, parts: Sequence[Course]) -> None:
         course.end, course.died = run.status, self.lives
         thread, tag = course.thread, course.order.tag
         if run.stop is None and run.status == "interrupted":
-            by_client = {(tag, how) for how in ("interrupt", "delete")} & self.cut
-            self.check(bool(by_client), f"{tag} was cut short, and nobody had asked for it")
+            by_client = self._asked_for(course, "interrupt", "delete")
+            self.check(by_client, f"{tag} was cut short, and nobody had asked for it")
         cut = run.status == "interrupted" and (tag, "interrupt") in self.cut
         if cut and not course.started and (run.stop is None or thread.is_working):
             return  # it never had its turn
@@ -277,7 +296,16 @@ class Witness:
             (error is not None) == (run.status == "error" or run.status == "timeout"),
             f"{tag} ended {run.status} with {run.error}",
         )
-        place, answers = after_run(thread.place, course.order, added, run.status, error)
+        order = attrs.evolve(
+            course.order,
+            parts=frozenset(part.order.tag for part in parts),
+            others=frozenset(
+                one.order.tag
+                for one in thread.courses
+                if one.joins and one.deleted and one is not course
+            ),
+        )
+        place, answers = after_run(thread.place, order, added, run.status, error)
         for answer in answers:
             self._answered(answer.token, answer.question)
         idle = course.order.kind == "resume" and self._resumed(course, run, head, questions)
@@ -325,7 +353,7 @@ class Witness:
                 raise Wrong(f"an event of {event.run_id}, which is not there")
             if course.end is not None and not course.deleted:
                 raise Wrong(f"{course.order.tag} has told of {event.name} after its end")
-            last, course.thread.last_event = course.thread.last_event, event.event_id
+            last, course.last_event = course.last_event, event.event_id
             self.check(event.event_id > last, f"event {event.event_id} comes after {last}")
             self.told(event.event_id, event.name, event.data)
 
