@@ -68,7 +68,9 @@ class RunQueue:
         if there is none. One that was told to stop comes before all others, and alone; when the
         runtime is to be left, only such."""
         self.let_in_due()
-        stopped = next((run for run in self._runs if run.stop is not None), None)
+        stops = [run for run in self._runs if run.stop is not None]
+        # First the one that was under way in an earlier process: what others bring comes after it.
+        stopped = next((run for run in stops if run.attempt > 0), next(iter(stops), None))
         if stopped is not None:
             self._runs.remove(stopped)
             return [stopped]

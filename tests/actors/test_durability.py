@@ -31,6 +31,7 @@ from greenroom.storage.testing import FaultyStorage
 
 from .stage import (
     Hold,
+    Shielded,
     State,
     chain,
     ends_a_run,
@@ -414,6 +415,31 @@ async def test_a_run_keeps_its_start_where_the_stop_that_came_before_its_first_r
         gate.open()
         await hold.reached.wait()
         hold.open()
+
+
+async def test_a_text_that_was_to_come_later_outlives_the_rollback_of_the_run_under_way_and_a_kill(
+    storage: FaultyStorage, file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    hold, again = Shielded(), Hold(texts=())
+    async with (
+        trio.open_nursery() as nursery,
+        Greenroom({"agent": chain(hold=hold.node)}, storage=storage) as room,
+    ):
+        client, thread_id = room.client, await new_thread(room.client)
+        await client.runs.create(thread_id, "agent", input=text("later"), after_seconds=3600)
+        run = await client.runs.create(thread_id, "agent", input=text("slow"))
+        await hold.reached.wait()
+        new = await client.runs.create(
+            thread_id, "agent", input=text("new"), multitask_strategy="interrupt"
+        )
+        await client.runs.cancel(thread_id, run["run_id"], action="rollback")
+        storage.crash("before", is_a(DeleteRun))
+        hold.open()
+        await killed(storage, nursery)
+
+    async with Greenroom({"agent": chain(hold=again.node)}, storage=SqliteStorage(file)) as room:
+        values = await room.client.runs.join(thread_id, new["run_id"])
+        assert values["log"] == ["later", "new", "did new"]
 
 
 async def test_a_look_at_the_history_does_not_part_a_run_from_its_first_records(
