@@ -15,7 +15,6 @@ round of this project came out wrong, 2 if something cannot be measured.
 from __future__ import annotations
 
 import argparse
-import platform
 import resource
 import sys
 from collections.abc import Callable, Sequence
@@ -89,6 +88,8 @@ async def sitting(args: argparse.Namespace, console: Console) -> list[Cell]:
                         target, strategy, threads, rounds, lambda: progress.advance(bar)
                     )
                     cells.append(tally.cell(name, strategy, threads, wall))
+                    if args.json:  # what there is so far: a sitting may take long
+                        save(cells, args.json)
     return cells
 
 
@@ -153,8 +154,7 @@ def main() -> int:
         return 2
     show(cells, console)
     if args.json:
-        about = {"python": platform.python_version(), "machine": platform.machine()}
-        save(cells, about, args.json)
+        save(cells, args.json)
     if args.plots:
         from plots import draw
 

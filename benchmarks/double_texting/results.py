@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
 
 import attrs
 import msgspec
@@ -83,10 +82,9 @@ class Tally:
         )
 
 
-def save(cells: Sequence[Cell], about: dict[str, Any], path: Path) -> None:
-    """Write cells as JSON. `about`: what else there is to say of the sitting."""
+def save(cells: Sequence[Cell], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    raw = msgspec.json.encode({**about, "cells": cells})
+    raw = msgspec.json.encode({"cells": cells})
     path.write_bytes(msgspec.json.format(raw, indent=1) + b"\n")
 
 
