@@ -121,9 +121,14 @@ class ThreadRuns:
         if admission.stop is not None:
             stopped = await self._active_told_to_stop(admission.stop)
             queue = [told_to_stop(waits, admission.stop) for waits in self.queue]
-            if admission.stop == "rollback":  # else they end as their host does
-                members = [told_to_stop(member, "rollback") for member in self.members.values()]
-            stopped += members + queue
+            # The others end as their host does, and storage knows whose they are.
+            members = [
+                told_to_stop(member, admission.stop)
+                for member in self.members.values()
+                if admission.stop == "rollback" or self._is_unstored(member)
+            ]
+            stopped += [alone(one) if self._is_unstored(one) else one for one in members]
+            stopped += queue
         await state.commit(
             [*insert, *map(PutRun, stopped), PutRun(run), *message.along],
             busy_with(run, thread, state.now()),
@@ -137,6 +142,10 @@ class ThreadRuns:
         stream = self.streams[run.run_id] = self.house.stream(run, follow=message.follow)
         message.reply.send(Accepted(run, stream))
         await self.start_next()
+
+    def _is_unstored(self, member: Run) -> bool:
+        """Whether storage has yet to hear that the run is part of the one under way."""
+        return self.active is not None and member.run_id in self.active.unstored
 
     def _admit(self, strategy: Strategy) -> Admission:
         """What a run that is let in does to the others. Raises Conflict and TooMany."""

@@ -489,6 +489,23 @@ async def test_nothing_is_lost_with_a_host_that_is_given_up_on(
         assert await statuses(client, thread_id) == ends
 
 
+async def test_an_interrupt_stops_what_a_host_had_taken_in_that_is_given_up_on(
+    serve_in_memory: Serve, mock_clock: MockClock
+) -> None:
+    stage = Stage(last=Shielded(texts=("more",)))
+    async with serve_in_memory(stage.graph) as room:
+        client = room.client
+        thread_id, *_ = await stage.take_in(client, durability="exit")
+        new = await send(client, thread_id, "new", **INTERRUPT)
+        await wait_all_tasks_blocked()
+        mock_clock.jump(6)
+        await wait_all_tasks_blocked()
+        stage.last.open()
+        log = (await client.runs.join(thread_id, new))["log"]
+        assert log == ["slow", "more", "new", "did new", "next new", "did new"]
+        assert await statuses(client, thread_id) == ["interrupted", "interrupted", "success"]
+
+
 async def test_a_run_that_is_about_to_be_stopped_takes_nothing_more_in(
     tmp_path: Path, stage: Stage
 ) -> None:
