@@ -128,8 +128,8 @@ async def _look_at_thread_events(
                 found.append(part.id)
                 witness.told(part.id, part.event, part.json)
     wanted = [ident for ident in ids if ident > after]
-    parts = [kept.get(course.run.run_id, []) for course in thread.courses if course.host]
-    of_parts = {ident for some in parts for ident in some}.difference(ids)
+    told = [kept.get(course.run.run_id, []) for course in thread.courses if course.host]
+    of_parts = {ident for some in told for ident in some}.difference(ids)
     witness.check(found == sorted(set(found)), f"a thread's events come as {found}")
     found = [ident for ident in found if ident not in of_parts]
     witness.check(found == wanted, f"after {after} of a thread come {found}, not {wanted}")

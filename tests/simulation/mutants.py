@@ -54,12 +54,13 @@ def double_start(patch: Patch) -> None:
     following = RunQueue.next
     again: set[str] = set()
 
-    def twice(self: RunQueue) -> Run | None:
-        run = following(self)
-        if run is not None and run.bound and run.run_id not in again:
-            again.add(run.run_id)
-            self._runs.insert(0, run)
-        return run
+    def twice(self: RunQueue) -> list[Run]:
+        runs = following(self)
+        for run in runs:
+            if run.bound and run.run_id not in again:
+                again.add(run.run_id)
+                self._runs.insert(0, run)
+        return runs
 
     patch.setattr(RunQueue, "next", twice)
 
@@ -132,9 +133,14 @@ def end_before_records(patch: Patch) -> None:
     close = ThreadRuns._close
 
     async def first(
-        self: ThreadRuns, run: Run, status: Any, *, left: Sequence[Operation] = (), **more: Any
+        self: ThreadRuns,
+        ended: Sequence[Run],
+        status: Any,
+        *,
+        left: Sequence[Operation] = (),
+        **more: Any,
     ) -> None:
-        await close(self, run, status, **more)
+        await close(self, ended, status, **more)
         await self.state.commit(list(left))
 
     patch.setattr(ThreadRuns, "_close", first)
@@ -165,8 +171,8 @@ def nobody_rejected(patch: Patch) -> None:
     """`reject` is the same as `enqueue`."""
     admit = multitask.admit
 
-    def accept(strategy: Any, *, busy: bool) -> Admission:
-        return admit("enqueue" if strategy == "reject" else strategy, busy=busy)
+    def accept(strategy: Any, traffic: Any) -> Admission:
+        return admit("enqueue" if strategy == "reject" else strategy, traffic)
 
     patch.setattr(runs, "admit", accept)
 
@@ -174,8 +180,8 @@ def nobody_rejected(patch: Patch) -> None:
 def last_come_first_served(patch: Patch) -> None:
     """The newest run of the queue is next."""
 
-    def newest(self: RunQueue) -> Run | None:
-        return self._runs.pop() if self._runs else None
+    def newest(self: RunQueue) -> list[Run]:
+        return [self._runs.pop()] if self._runs else []
 
     patch.setattr(RunQueue, "next", newest)
 
