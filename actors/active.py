@@ -16,11 +16,11 @@ from greenroom.graph.checkpoint import Checkpoint, PendingWrites, Saved
 from greenroom.graph.job import Finish, Job, TakeIn
 from greenroom.graph.world import World
 from greenroom.storage import StaleEpoch, StorageError, StorageSession, ThreadLog
-from greenroom.storage.operations import Operation, PutRun
+from greenroom.storage.operations import PutRun
 from greenroom.storage.records import Run
 
 from .errors import Refused
-from .events import RunStream
+from .events import RunStream, unkept
 from .handover import Phase, Reason, after, may_write
 from .logs import current_run
 from .mailbox import Ended, Mailbox
@@ -214,17 +214,7 @@ class ActiveRun:
 
     def hand_over(self) -> None:
         """Start to make durable what it has left so far."""
-        self.log.hand_over(self.unkept_events())
-
-    def unkept_events(self, *, last: bool = False) -> list[Operation]:
-        """What storage has not got yet of the events of resumable runs. `last`: there will be no
-        more."""
-        carried_on = self.run.attempt > 1
-        return [
-            operation
-            for stream in self.streams
-            for operation in stream.unkept(carried_on=carried_on, last=last)
-        ]
+        self.log.hand_over(unkept(self.streams, carried_on=self.run.attempt > 1))
 
     def check_fence(self) -> None:
         if not self.open:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import AsyncGenerator, Collection, Iterable
 from operator import attrgetter
 from typing import Any, Final
 
@@ -23,7 +23,15 @@ from .joining import HOST
 from .views import debug_event, interrupt_event, task_event
 from .wire_messages import MessageEvents
 
-__all__ = ["CLIENT_MODES", "MAX_KEPT_EVENTS", "SLICE", "EventIds", "RunStream", "StreamPart"]
+__all__ = [
+    "CLIENT_MODES",
+    "MAX_KEPT_EVENTS",
+    "SLICE",
+    "EventIds",
+    "RunStream",
+    "StreamPart",
+    "unkept",
+]
 
 CLIENT_MODES: Final = (*STREAM_MODES, "messages-tuple", "events")  # what a client may ask for
 
@@ -193,9 +201,7 @@ class RunStream:
         return self._gone + bisect_right(self.parts, event_id, key=attrgetter("id"))
 
     def unkept(self, *, carried_on: bool, last: bool) -> list[Operation]:
-        """What stores the events that storage has not got yet, of a resumable run, and from time to
-        time deletes those beyond its maximum. `carried_on`: an earlier process may have left some.
-        `last`: there will be no more."""
+        """As the function, for one."""
         if not self.resumable:
             return []
         new = self.parts[max(self.stored_to - self._gone, 0) :][-self._max_kept :]
@@ -258,3 +264,16 @@ def _for_readers(mode: str, data: Any) -> Any:
     if isinstance(data, dict) and "__interrupt__" in data:
         return {**data, "__interrupt__": [interrupt_event(i) for i in data["__interrupt__"]]}
     return data
+
+
+def unkept(
+    streams: Iterable[RunStream], *, carried_on: bool, last: bool = False
+) -> list[Operation]:
+    """What stores the events that storage has not got yet, of resumable runs, and from time to time
+    deletes those beyond their maximum. `carried_on`: an earlier process may have left some. `last`:
+    there will be no more."""
+    return [
+        operation
+        for stream in streams
+        for operation in stream.unkept(carried_on=carried_on, last=last)
+    ]

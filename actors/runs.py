@@ -18,7 +18,7 @@ from .active import ActiveRun, Outcome, Stopped, checkpoint_metadata, told_to_st
 from .arrivals import busy_with, record_of
 from .ends import RunEnds, end_of
 from .errors import Conflict, GreenroomError, NotFound, TooMany
-from .events import RunStream
+from .events import RunStream, unkept
 from .handover import Reason
 from .joining import alone, host_of, part_of
 from .mailbox import Accepted, Cancel, DeleteRun, Mailbox, Submit
@@ -374,7 +374,7 @@ class ThreadRuns:
         if run.stop == "rollback":
             undo = [] if run.first_log_seq is None else [await log.truncate(run.first_log_seq)]
             gone = [run, *(one for one in members if one.stop == "rollback")]
-            back = [alone(one) for one in members if one.stop is None]
+            back = [alone(one) for one in members if one.stop != "rollback"]
             self.queue.put_back(back)
             await self.ends.remove(gone, *undo, *map(PutRun, back), busy=self.busy)
             self.house.meters.ended["rolled back"] += len(gone)
@@ -391,7 +391,8 @@ class ThreadRuns:
             self.state.record_failure(failure)
             for one in ended:
                 self.streams[one.run_id].publish("error", error_view(failure))
-        events = active.unkept_events(last=True) if active is not None else []
+        streams = [self.streams[one.run_id] for one in ended]
+        events = unkept(streams, carried_on=run.attempt > 1, last=True)
         left = [*events, *log.take(), *log.packs()]
         if not any(isinstance(operation, AppendLog) for operation in left):
             # Nothing in this commit would be refused if records on their way were: they go first.

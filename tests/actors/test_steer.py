@@ -429,6 +429,46 @@ async def test_the_events_of_one_whose_host_is_rolled_back_are_kept_once(
         assert [part.id async for part in kept] == [part.id for part in seen]
 
 
+async def test_all_events_are_kept_of_one_that_never_starts_after_its_host_is_rolled_back(
+    serve: Serve,
+) -> None:
+    stage = Stage(last=Hold(texts=("more", "slow", "other")))
+    async with serve(stage.graph) as room:
+        client = room.client
+        thread_id, host = await stage.begin(client)
+        await send(client, thread_id, "other", multitask_strategy="enqueue")
+        how = {"stream_mode": "custom", "stream_resumable": True}
+        steers = await send(client, thread_id, "more", **how)
+        handle = await client.runs.attach(thread_id, steers)
+        stage.first.open()
+        await stage.last.reached.wait()
+        await client.runs.cancel(thread_id, host, action="rollback", wait=True)
+        new = await send(client, thread_id, "new", **INTERRUPT)
+        await client.runs.join(thread_id, new)
+        assert await statuses(client, thread_id) == ["interrupted", "interrupted", "success"]
+        seen = [part.id async for part in handle.parts(after=0)]
+        assert len(seen) == 1
+        kept = client.runs.join_stream(thread_id, steers, last_event_id=0)
+        assert [part.id async for part in kept] == seen
+
+
+async def test_one_that_was_to_be_interrupted_is_so_also_if_its_host_is_rolled_back(
+    serve_in_memory: Serve, mock_clock: MockClock
+) -> None:
+    stage = Stage(last=Shielded(texts=("more",)))
+    async with serve_in_memory(stage.graph) as room:
+        client = room.client
+        thread_id, host, steers = await stage.take_in(client, durability="exit")
+        new = await send(client, thread_id, "new", **INTERRUPT)
+        await client.runs.cancel(thread_id, host, action="rollback")
+        mock_clock.jump(6)
+        await client.runs.join(thread_id, steers)
+        stage.last.open()
+        log = (await client.runs.join(thread_id, new))["log"]
+        assert log == ["more", "new", "did new", "next new", "did new"]
+        assert await statuses(client, thread_id) == ["interrupted", "success"]
+
+
 async def test_a_rollback_removes_both(serve: Serve, stage: Stage) -> None:
     async with serve(stage.graph) as room:
         client = room.client
