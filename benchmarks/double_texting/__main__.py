@@ -52,7 +52,7 @@ async def measured(
 
     began = trio.current_time()
     async with trio.open_nursery() as nursery:
-        for _ in range(min(threads, rounds)):
+        for _ in range(threads):
             nursery.start_soon(work)
     return tally, trio.current_time() - began
 
@@ -67,7 +67,9 @@ async def sitting(args: argparse.Namespace, console: Console) -> list[Cell]:
     """Measure every target with every strategy and number of threads. Raises Unexpected for a
     target that cannot be measured."""
     cells = []
-    sizes = [(threads, args.rounds or max(40, 2 * threads)) for threads in args.threads]
+    sizes = [
+        (threads, max(threads, args.rounds or max(40, 2 * threads))) for threads in args.threads
+    ]
     each = len(args.targets) * len(args.strategies)
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     async with AsyncExitStack() as stack:
@@ -114,7 +116,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     add("targets", nargs="*", type=target, help="what to measure; by default all of this project")
     add("--threads", nargs="+", type=number, default=THREADS, help="at a time (1 16 256 1024)")
     add("--strategies", nargs="+", choices=STRATEGIES, default=list(STRATEGIES))
-    add("--rounds", type=number, help="of each strategy; by default 2 a thread, but at least 40")
+    add("--rounds", type=number, help="of each strategy, at least 1 a thread (2, but 40 in all)")
     add("--json", type=Path, metavar="FILE", help="where to write the results")
     add("--plots", type=Path, metavar="FOLDER", help="where to draw them")
     add("--from", dest="kept", nargs="+", type=Path, metavar="FILE", help="show what these have")

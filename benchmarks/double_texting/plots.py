@@ -81,7 +81,7 @@ def _value(cell: Cell, quantity: str) -> float | None:
 def _shares(pyplot: Any, cells: Sequence[Cell]) -> Any:
     """The share of right rounds of each target, all sizes together."""
     strategies, targets = _each(cells, "strategy"), _each(cells, "target")
-    figure, axis = pyplot.subplots(figsize=(8, 3.5), layout="constrained")
+    figure, axis = pyplot.subplots(figsize=(12.8, 3.5), layout="constrained")
     width = 0.8 / len(targets)
     for number, target in enumerate(targets):
         shares = []
