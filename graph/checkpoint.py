@@ -13,7 +13,6 @@ from .failure import TaskError
 
 __all__ = [
     "PAUSE_TASK",
-    "PLACE",
     "RETURN",
     "RUN_TASK",
     "Checkpoint",
@@ -32,16 +31,6 @@ __all__ = [
 RUN_TASK: Final = "__run__"  # it failed
 PAUSE_TASK: Final = "__pause__"  # it paused here at a breakpoint
 RETURN: Final = "__return__"  # what a call of a task wrote its result to; no channel
-# What the metadata of an inner graph's checkpoint and of a task's config say of where they are.
-PLACE: Final = frozenset(
-    (
-        "langgraph_checkpoint_ns",
-        "langgraph_node",
-        "langgraph_path",
-        "langgraph_step",
-        "langgraph_triggers",
-    )
-)
 
 
 @attrs.define(unsafe_hash=True)

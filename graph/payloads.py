@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, Literal
 
-from .checkpoint import PLACE, Planned, StateSnapshot, StateTask
+from .checkpoint import Planned, StateSnapshot, StateTask
 from .context import RunnableConfig
 from .control import PREVIOUS, START, Interrupt
 from .parts import CheckpointPayload, CheckpointTask, DebugPayload, TaskPayload, TaskResultPayload
@@ -13,7 +13,19 @@ from .parts import CheckpointPayload, CheckpointTask, DebugPayload, TaskPayload,
 __all__ = ["checkpoint_payload", "result_payload", "task_payload", "triggers", "wrapped"]
 
 # What a task's metadata repeats of its own fields and of where it is.
-_OF_PLACE: Final = PLACE.union(("checkpoint_id", "checkpoint_map", "checkpoint_ns", "thread_id"))
+_OF_PLACE: Final = frozenset(
+    (
+        "checkpoint_id",
+        "checkpoint_map",
+        "checkpoint_ns",
+        "langgraph_checkpoint_ns",
+        "langgraph_node",
+        "langgraph_path",
+        "langgraph_step",
+        "langgraph_triggers",
+        "thread_id",
+    )
+)
 
 
 def task_payload(planned: Planned, given: Any, config: RunnableConfig) -> TaskPayload:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .checkpoint import PLACE, Checkpoint, Planned, Saved, StateSnapshot, StateTask, as_shown
+from .checkpoint import Checkpoint, Planned, Saved, StateSnapshot, StateTask, as_shown
 from .context import RunnableConfig
 from .control import START
 from .isolation import isolated
@@ -40,7 +40,7 @@ def snapshot(
         next=tuple(open_tasks),
         config=config_of(checkpoint, thread_id),
         metadata={
-            **{key: told for key, told in checkpoint.metadata.items() if key not in PLACE},
+            **checkpoint.metadata,
             "source": checkpoint.source,
             "step": checkpoint.step,
             "parents": parents,

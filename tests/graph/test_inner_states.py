@@ -99,16 +99,6 @@ async def test_its_history_is_read_by_its_namespace(graph: Any, thread: Any) -> 
     assert (older.next, older.values["log"][-1]) == (("one",), "x")
 
 
-async def test_its_metadata_is_that_of_the_run_and_names_those_around_it(
-    graph: Any, thread: Any
-) -> None:
-    await ask(graph, {"log": []}, {**thread, "metadata": {"user": "u"}})
-    metadata = (await deepest(graph, thread)).metadata
-    around = (await graph.aget_state(thread)).config["configurable"]["checkpoint_id"]
-    assert metadata.pop("parents")[""] == around
-    assert metadata == {"user": "u", "source": "loop", "step": metadata["step"]}
-
-
 async def test_a_past_checkpoint_shows_what_the_graph_inside_came_to_then(
     graph: Any, thread: Any
 ) -> None:

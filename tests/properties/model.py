@@ -30,13 +30,15 @@ Writes = list[tuple[str, Any]]
 
 @attrs.define
 class Told:
-    """How a run goes. `steps`: the nodes of each super-step, in task order; `states`: after the
-    input and after each of them. `asked`, `attempts`: how many questions, and how often each node
-    is tried. `waited`: seconds. `errors`: what the run may end with, after the states that are
-    there; `within` a task, or when the writes of several come together.
+    """How a run goes. `steps`: the nodes of each super-step, in task order; `shown`: as states have
+    them, those of `Send`s first; `states`: after the input and after each of them. `asked`,
+    `attempts`: how many questions, and how often each node is tried. `waited`: seconds. `errors`:
+    what the run may end with, after the states that are there; `within` a task, or when the writes
+    of several come together.
     """
 
     steps: list[tuple[str, ...]] = attrs.field(factory=list)
+    shown: list[tuple[str, ...]] = attrs.field(factory=list)
     states: list[State] = attrs.field(factory=list)
     updates: list[dict[str, Any]] = attrs.field(factory=list)
     values: list[State] = attrs.field(factory=list)
@@ -87,6 +89,8 @@ def play(
                 told.errors = {GraphRecursionError}
                 break
             told.steps.append(tuple(name for name, _ in tasks))
+            sends_first = sorted(tasks, key=lambda task: task[1] is None)
+            told.shown.append(tuple(name for name, _ in sends_first))
         try:
             done = _perform(shape, tasks, state, told)
             for (name, _), (writes, _, handled) in zip(tasks, done, strict=True):

@@ -106,7 +106,7 @@ async def test_a_graph_of_spoilers_does_what_a_graph_of_others_does(
         for _ in range(2):  # what was shown and spoilt is shown again as it was
             history = [state async for state in graph.aget_state_history(THREAD)][::-1]
             assert [state.values for state in history[1:]] == told.states
-            for state, step in zip(history[1:], told.steps, strict=False):
+            for state, step in zip(history[1:], told.shown, strict=False):
                 assert tuple(task.name for task in state.tasks) == step
             results = [task.result for state in history for task in state.tasks]
             assert "spoilt" not in repr(results)

@@ -84,9 +84,9 @@ async def check_log(graph: Any, told: Told, durability: str) -> None:
         return
     assert states[1:] == told.states
     planned = [tuple(task.name for task in state.tasks) for state in history[1:]]
-    assert planned[: len(told.steps)] == told.steps
+    assert planned[: len(told.shown)] == told.shown
     over = len(told.steps) - told.within  # of a super-step that failed, `next` has what is left
-    assert [state.next for state in history[1 : 1 + over]] == told.steps[:over]
+    assert [state.next for state in history[1 : 1 + over]] == told.shown[:over]
     assert [state.metadata["step"] for state in history] == list(range(-1, len(told.states)))
     assert history[0].next == (START,)
 
