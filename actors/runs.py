@@ -10,7 +10,7 @@ import trio
 
 from greenroom.graph.job import TakeIn
 from greenroom.storage import Storage
-from greenroom.storage.operations import AppendLog, InsertThread, PutRun
+from greenroom.storage.operations import AppendLog, InsertThread, Operation, PutRun
 from greenroom.storage.operations import DeleteRun as DropRun
 from greenroom.storage.records import Run, RunStatus
 
@@ -116,18 +116,11 @@ class ThreadRuns:
         run = record_of(message, thread, state, seq=self.last_seq + 1, strategy=strategy)
         insert = [InsertThread(thread)] if state.thread is None else []
         queue: list[Run] = []
-        members: list[Run] = []
         stopped: list[Run] = []
         if admission.stop is not None:
             stopped = await self._active_told_to_stop(admission.stop)
+            stopped += await self._members_told_to_stop(list(self.members), admission.stop)
             queue = [told_to_stop(waits, admission.stop) for waits in self.queue]
-            # The others end as their host does, and storage knows whose they are.
-            members = [
-                told_to_stop(member, admission.stop)
-                for member in self.members.values()
-                if admission.stop == "rollback" or self._is_unstored(member)
-            ]
-            stopped += [alone(one) if self._is_unstored(one) else one for one in members]
             stopped += queue
         await state.commit(
             [*insert, *map(PutRun, stopped), PutRun(run), *message.along],
@@ -135,17 +128,12 @@ class ThreadRuns:
         )
         self.last_seq = run.seq
         if admission.stop is not None:
-            self.members.update({member.run_id: member for member in members})
             self.stop_active(admission.stop)
             self.queue.replace(queue)
         self.queue.add(run)
         stream = self.streams[run.run_id] = self.house.stream(run, follow=message.follow)
         message.reply.send(Accepted(run, stream))
         await self.start_next()
-
-    def _is_unstored(self, member: Run) -> bool:
-        """Whether storage has yet to hear that the run is part of the one under way."""
-        return self.active is not None and member.run_id in self.active.unstored
 
     def _admit(self, strategy: Strategy) -> Admission:
         """What a run that is let in does to the others. Raises Conflict and TooMany."""
@@ -263,26 +251,38 @@ class ThreadRuns:
     async def cancel(self, message: Cancel) -> None:
         """Stop a run that is under way or queued; NotFound for any other. One that is part of
         another cannot be stopped without it."""
-        run: Run | None
         active, run_id = self.active, message.run_id
+        stream = self.streams.get(run_id)
         if active is not None and message.only != "pending" and active.has(run_id):
-            stream = self.streams[run_id]
             if run_id in self.members and message.action == "rollback":
                 await self._roll_back_with(active.run, run_id)
             else:
                 stopped = await self._active_told_to_stop(message.action)
+                if run_id in self.members:
+                    stopped += await self._members_told_to_stop([run_id], message.action)
                 await self.state.commit([*map(PutRun, stopped)])
                 self.stop_active(message.action)
         else:
-            run = self.queue.remove(run_id) if message.only != "running" else None
-            if run is None:
-                raise NotFound(f"Run {run_id!r} is neither queued nor running")
-            stream = self.streams[run.run_id]
-            if message.action == "rollback":
-                await self.ends.remove([run], busy=self.busy)
-            else:
-                await self._close([run], "interrupted")
-        message.reply.send(stream)
+            await self._cancel_queued(message)
+        if stream is not None:
+            message.reply.send(stream)
+
+    async def _cancel_queued(self, message: Cancel) -> None:
+        run_id, action = message.run_id, message.action
+        member = self.members.get(run_id)
+        host_id = run_id if member is None else host_of(member)
+        run = next((one for one in self.queue if one.run_id == host_id), None)
+        if run is None or message.only == ("running" if run.attempt == 0 else "pending"):
+            raise NotFound(f"Run {run_id!r} is neither queued nor running")
+        if member is not None and action == "rollback":
+            await self._roll_back_with(run, run_id)
+        self.queue.remove(run.run_id)
+        if run.attempt > 0:  # it would have gone on, were the runtime not about to be left
+            await self._end(told_to_stop(run, action), Stopped())
+        elif action == "rollback":
+            await self.ends.remove([run], busy=self.busy)
+        else:
+            await self._close([run], "interrupted")
 
     async def _roll_back_with(self, host: Run, run_id: str) -> None:
         """Roll a run back that is part of another, which was told to go back, too."""
@@ -303,8 +303,14 @@ class ThreadRuns:
             self.stop_active("interrupt")
             return
         run = self.queue.remove(run_id)
-        if run is None and self.active is not None:
-            run = self.active.let_out(run_id)
+        if run is not None and run.attempt > 0:  # as in `_cancel_queued`
+            self._deleting[run_id] = [message]
+            await self._end(told_to_stop(run, "interrupt"), Stopped())
+            await self._delete_ended(run_id)
+            return
+        if run is None:
+            active = self.active
+            run = self.members.pop(run_id, None) if active is None else active.let_out(run_id)
         if run is not None:
             await self.ends.remove([run], busy=self.busy)
         elif await self.house.session.read(Storage.get_run, thread_id, run_id) is None:
@@ -350,6 +356,21 @@ class ThreadRuns:
             self.state.log.precede()
         return [told_to_stop(self.active.run, reason)]
 
+    async def _members_told_to_stop(self, run_ids: Sequence[str], reason: Stop) -> list[Run]:
+        """Members of the run under way, as they are to be committed with its stop: they end with
+        it, and where they cannot, they are not started again."""
+        active, taken_in = self.active, False
+        while active is not None and run_ids and not taken_in:
+            # What they brought is not said to be there before it is.
+            unstored = set(active.unstored)
+            await self.state.log.flush()
+            taken_in = unstored == active.unstored
+        told: list[Run] = []
+        for run_id in run_ids:
+            run = self.members[run_id] = told_to_stop(self.members[run_id], reason)
+            told.append(alone(run) if active is not None and run_id in active.unstored else run)
+        return told
+
     # Runs end.
 
     async def ended(self, active: ActiveRun, outcome: Outcome) -> None:
@@ -360,19 +381,24 @@ class ThreadRuns:
         await self._end(active.run, outcome, active)
         if active.stream.resumable:
             self.house.event_sweeper.loop.heed()
-        for message in self._deleting.get(active.run.run_id, ()):
-            await self.state.commit([DropRun(self.state.thread_id, active.run.run_id)])
-            message.reply.send(None)
-        self._deleting.pop(active.run.run_id, None)
+        await self._delete_ended(active.run.run_id)
         await self.start_next()
+
+    async def _delete_ended(self, run_id: str) -> None:
+        for message in self._deleting.get(run_id, ()):
+            await self.state.commit([DropRun(self.state.thread_id, run_id)])
+            message.reply.send(None)
+        self._deleting.pop(run_id, None)
 
     async def _end(self, run: Run, outcome: Outcome, active: ActiveRun | None = None) -> None:
         """Commit the end of a run and of those that are part of it; `active` if it was under way in
         this process."""
         log = self.state.log
+        undo: list[Operation] = []
+        if run.stop == "rollback" and run.first_log_seq is not None:
+            undo = [await log.truncate(run.first_log_seq)]
         members = self._let_go(run)
         if run.stop == "rollback":
-            undo = [] if run.first_log_seq is None else [await log.truncate(run.first_log_seq)]
             gone = [run, *(one for one in members if one.stop == "rollback")]
             back = [alone(one) for one in members if one.stop != "rollback"]
             self.queue.put_back(back)

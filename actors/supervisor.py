@@ -168,7 +168,7 @@ class Supervisor:
 
     def stream(self, run: Run, *, follow: bool) -> RunStream:
         """A stream for a run. `follow`: its events are read from the first."""
-        return RunStream(
+        stream = RunStream(
             self.event_ids,
             run.kwargs["stream_mode"],
             subgraphs=run.kwargs["subgraphs"],
@@ -178,6 +178,9 @@ class Supervisor:
             feeds=self.feeds,
             run=run,
         )
+        if self._closed:  # it was accepted at the last moment
+            stream.abort(Closed())
+        return stream
 
     def start_run(self, active: ActiveRun) -> None:
         """Start a run's task: the supervisor's, so that its actor can give up on it."""
@@ -189,7 +192,8 @@ class Supervisor:
         for seat in list(self._seats.values()):
             actor = seat.actor
             if actor is not None and actor.loaded:
-                waiting = {run.run_id for run in actor.runs.queue}
+                # Those that are part of another end with it, or wait again.
+                waiting = {*actor.runs.members, *(run.run_id for run in actor.runs.queue)}
                 for run_id, stream in list(seat.streams.items()):
                     if run_id not in waiting:
                         await stream.ended.wait()

@@ -7,14 +7,15 @@ from typing import Any
 
 import pytest
 import trio
-from trio.testing import wait_all_tasks_blocked
+from trio.testing import MockClock, wait_all_tasks_blocked
 
-from greenroom.actors import Greenroom
-from greenroom.storage import Storage
+from greenroom.actors import Closed, Greenroom
+from greenroom.storage import MemoryStorage, Storage
+from greenroom.storage.operations import AppendLog
 from greenroom.storage.testing import FaultyStorage
 
 from .conftest import Serve
-from .stage import Hold, chain, log_of, new_thread, status, statuses, text
+from .stage import Hold, chain, is_a, log_of, new_thread, status, statuses, text
 
 
 @pytest.mark.parametrize("durability", ["sync", "async", "exit"])
@@ -110,3 +111,63 @@ async def test_a_run_is_still_stopped_during_a_drain_and_the_new_one_waits_for_t
         [last, *_] = await room.client.runs.list(thread_id)
         values = await room.client.runs.join(thread_id, last["run_id"])
         assert values["log"][-2:] == ["new", "did new"]
+
+
+@pytest.mark.parametrize("how", ["interrupt", "rollback", "delete"])
+async def test_a_run_whose_actor_crashes_during_a_drain_is_stopped_with_what_it_had_done(
+    mock_clock: MockClock, how: str
+) -> None:
+    hold, storage = Hold(), FaultyStorage(MemoryStorage())
+    async with Greenroom({"agent": chain(hold=hold.node)}, storage=storage) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        how_sent = {"multitask_strategy": "merge"}
+        await client.runs.create(thread_id, "agent", input=text("slow"))
+        await hold.reached.wait()
+        sent = [
+            await client.runs.create(thread_id, "agent", input=text(word), **how_sent)
+            for word in ("one", "slow")
+        ]
+        hold.reached = trio.Event()
+        hold.open()
+        hold.opened = trio.Event()
+        await hold.reached.wait()
+        member, host = (run["run_id"] for run in sent)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(room.drain)
+            await wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+        storage.fail("before", is_a(AppendLog))
+        hold.open()
+        await wait_all_tasks_blocked()
+        mock_clock.jump(1)
+        await wait_all_tasks_blocked()
+        assert await statuses(client, thread_id) == ["success", "pending", "running"]
+        if how == "delete":
+            await client.runs.delete(thread_id, host)
+        else:
+            await client.runs.cancel(thread_id, host, action=how, wait=True)
+        left = {
+            "interrupt": ["success", "interrupted", "interrupted"],
+            "rollback": ["success", "pending"],
+            "delete": ["success", "interrupted"],
+        }
+        assert await statuses(client, thread_id) == left[how]
+        log = ["slow", "did slow", *(["one", "slow"] if how != "rollback" else [])]
+        assert await log_of(client, thread_id) == log
+        if how == "rollback":
+            await client.runs.cancel(thread_id, member)
+            assert await statuses(client, thread_id) == ["success", "interrupted"]
+
+
+async def test_a_reader_of_a_run_accepted_at_the_last_moment_is_told_that_it_is_closed(
+    serve: Serve,
+) -> None:
+    async with serve(chain(hold=Hold(texts=()).node)) as room:
+        thread_id = await new_thread(room.client)
+        handle = await room.client.runs.start(thread_id, "agent", input=text("one"))
+        await handle.result()
+        [run] = await room._house.session.read(
+            lambda storage: [storage.get_run(thread_id, handle.run_id)]
+        )
+    with pytest.raises(Closed), trio.fail_after(10):
+        await room._house.stream(run, follow=True).wait()
