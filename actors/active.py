@@ -242,7 +242,7 @@ class RunLog:
         active.log.append(record)
         if active.unstored:
             # What was taken in is in this record: storage has both or neither.
-            taken = [active.members[ident] for ident in active.unstored if ident in active.members]
+            taken = [run for ident, run in active.members.items() if ident in active.unstored]
             active.log.accompany([PutRun(run) for run in taken])
             active.unstored.clear()
 

@@ -54,6 +54,8 @@ class RunQueue:
 
     def put_back(self, runs: Sequence[Run]) -> None:
         """Runs that wait again, among the others as if they had never been away."""
+        if not runs:
+            return
         self._runs = sorted([*self._runs, *runs], key=_seq)
         self._runs = in_turn(self._runs, self._due())
         self._look()

@@ -10,7 +10,7 @@ import trio
 
 from greenroom.graph.job import TakeIn
 from greenroom.storage import Storage
-from greenroom.storage.operations import AppendLog, InsertThread, Operation, PutRun
+from greenroom.storage.operations import AppendLog, InsertThread, PutRun
 from greenroom.storage.operations import DeleteRun as DropRun
 from greenroom.storage.records import Run, RunStatus
 
@@ -264,8 +264,8 @@ class ThreadRuns:
                 self.stop_active(message.action)
         else:
             await self._cancel_queued(message)
-        if stream is not None:
-            message.reply.send(stream)
+        assert stream is not None, "a run that is not over has a stream"
+        message.reply.send(stream)
 
     async def _cancel_queued(self, message: Cancel) -> None:
         run_id, action = message.run_id, message.action
@@ -394,17 +394,16 @@ class ThreadRuns:
         """Commit the end of a run and of those that are part of it; `active` if it was under way in
         this process."""
         log = self.state.log
-        undo: list[Operation] = []
-        if run.stop == "rollback" and run.first_log_seq is not None:
-            undo = [await log.truncate(run.first_log_seq)]
-        members = self._let_go(run)
         if run.stop == "rollback":
+            undo = [] if run.first_log_seq is None else [await log.truncate(run.first_log_seq)]
+            members = self._let_go(run)
             gone = [run, *(one for one in members if one.stop == "rollback")]
             back = [alone(one) for one in members if one.stop != "rollback"]
             self.queue.put_back(back)
             await self.ends.remove(gone, *undo, *map(PutRun, back), busy=self.busy)
             self.house.meters.ended["rolled back"] += len(gone)
             return
+        members = self._let_go(run)
         status, failure, warning = end_of(outcome, run, self.house.run_timeout)
         if isinstance(outcome, Stopped) and (misfit := await self.state.take_in(run)) is not None:
             status, failure = "error", misfit

@@ -111,7 +111,7 @@ async def take_in(compiled: CompiledStateGraph, job: Job) -> Checkpoint:
     position, channels = Position(compiled.topology, job), compiled.topology.channels
     saved = await job.log.load(position.ns)
     given = input_values(compiled.topology, job.input)
-    if START in given:  # an entrypoint has nothing that the input could become part of
+    if compiled.topology.is_function:  # it has nothing that the input could become part of
         position.begin_turn(given, saved)
         return position.at
     if saved is not None:
@@ -179,6 +179,6 @@ def _writer(ran: Sequence[str], *, in_the_middle: bool) -> str | None:
 
 def _first(graph: Topology) -> tuple[str, ...]:
     """Whose update it is where nothing ran: of an entrypoint, what it might have returned."""
-    if START not in graph.inputs:
+    if not graph.is_function:
         return (START,)
     return tuple(node for node in graph.nodes if node != START)

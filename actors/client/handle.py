@@ -56,11 +56,12 @@ class RunHandle:
         self, *, after: int | None = None, stream_mode: str | Sequence[str] | None = None
     ) -> AsyncGenerator[list[StreamPart], None]:
         """The run's events, in batches of what had queued up; ends with the run, or with its
-        thread. Raises Closed where the runtime is left before.
+        thread. Raises Closed where the runtime is left before, and where the reader is too far
+        behind.
 
         `after`: the id of the last event seen; 0 or -1 for everything kept. Without it, the handle
         of a run just started gives all events, another one those from now on. `stream_mode`: only
-        these. Raises Closed where the reader is too far behind, as `RunStream.follow` does.
+        these.
         """
         modes = None if stream_mode is None else {"metadata", "error", *check_modes(stream_mode)}
         stream = self._stream

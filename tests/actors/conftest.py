@@ -12,6 +12,8 @@ from greenroom.actors import Greenroom
 from greenroom.graph import CompiledStateGraph
 from greenroom.storage import MemoryStorage, SqliteStorage, Storage
 
+from .stage import Hold
+
 Serve = Callable[..., Greenroom]
 
 
@@ -46,3 +48,8 @@ def serve_in_memory() -> Serve:
         return Greenroom({"agent": graph}, **{"storage": memory, **options})
 
     return serve
+
+
+@pytest.fixture
+def hold() -> Hold:
+    return Hold()

@@ -17,11 +17,6 @@ KEY = "multitask_strategy"
 
 
 @pytest.fixture
-def hold() -> Hold:
-    return Hold()
-
-
-@pytest.fixture
 def room(serve: Serve, hold: Hold) -> Greenroom:
     """Not entered yet."""
     return serve(chain(hold=hold.node))

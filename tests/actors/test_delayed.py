@@ -22,11 +22,6 @@ DAY = 24 * 3600.0
 
 
 @pytest.fixture
-def hold() -> Hold:
-    return Hold()
-
-
-@pytest.fixture
 def room(serve_in_memory: Serve, hold: Hold) -> Greenroom:
     """Not entered yet."""
     return serve_in_memory(chain(hold=hold.node))

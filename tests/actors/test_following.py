@@ -22,11 +22,6 @@ NIL = "00000000-0000-0000-0000-000000000000"
 
 
 @pytest.fixture
-def hold() -> Hold:
-    return Hold()
-
-
-@pytest.fixture
 def room(serve: Serve, hold: Hold) -> Greenroom:
     """Not entered yet."""
     return serve(

@@ -28,11 +28,6 @@ async def ask(state: Any) -> Any:
 
 
 @pytest.fixture
-def hold() -> Hold:
-    return Hold()
-
-
-@pytest.fixture
 def room(tmp_path: Path, hold: Hold) -> Greenroom:
     """Not entered yet."""
     graphs = {

@@ -22,11 +22,6 @@ HOST = "answered_by_run_id"
 
 
 @pytest.fixture
-def hold() -> Hold:
-    return Hold()
-
-
-@pytest.fixture
 def room(serve: Serve, hold: Hold) -> Greenroom:
     """Not entered yet."""
     return serve(chain(hold=hold.node))

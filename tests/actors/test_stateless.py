@@ -18,11 +18,6 @@ from .stage import Hold, chain, fails, log_of, new_thread, says, status, text
 
 
 @pytest.fixture
-def hold() -> Hold:
-    return Hold()
-
-
-@pytest.fixture
 def room(serve: Serve, hold: Hold) -> Greenroom:
     """Not entered yet."""
     return serve(chain(read=says("read"), hold=hold.node, end=says("end")))

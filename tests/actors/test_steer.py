@@ -452,23 +452,6 @@ async def test_all_events_are_kept_of_one_that_never_starts_after_its_host_is_ro
         assert [part.id async for part in kept] == seen
 
 
-async def test_one_that_was_to_be_interrupted_is_so_also_if_its_host_is_rolled_back(
-    serve_in_memory: Serve, mock_clock: MockClock
-) -> None:
-    stage = Stage(last=Shielded(texts=("more",)))
-    async with serve_in_memory(stage.graph) as room:
-        client = room.client
-        thread_id, host, steers = await stage.take_in(client, durability="exit")
-        new = await send(client, thread_id, "new", **INTERRUPT)
-        await client.runs.cancel(thread_id, host, action="rollback")
-        mock_clock.jump(6)
-        await client.runs.join(thread_id, steers)
-        stage.last.open()
-        log = (await client.runs.join(thread_id, new))["log"]
-        assert log == ["more", "new", "did new", "next new", "did new"]
-        assert await statuses(client, thread_id) == ["interrupted", "success"]
-
-
 async def test_a_rollback_removes_both(serve: Serve, stage: Stage) -> None:
     async with serve(stage.graph) as room:
         client = room.client
@@ -527,23 +510,6 @@ async def test_nothing_is_lost_with_a_host_that_is_given_up_on(
         stage.last.open()
         assert (await client.runs.join(thread_id, steers))["log"] == log
         assert await statuses(client, thread_id) == ends
-
-
-async def test_an_interrupt_stops_what_a_host_had_taken_in_that_is_given_up_on(
-    serve_in_memory: Serve, mock_clock: MockClock
-) -> None:
-    stage = Stage(last=Shielded(texts=("more",)))
-    async with serve_in_memory(stage.graph) as room:
-        client = room.client
-        thread_id, *_ = await stage.take_in(client, durability="exit")
-        new = await send(client, thread_id, "new", **INTERRUPT)
-        await wait_all_tasks_blocked()
-        mock_clock.jump(6)
-        await wait_all_tasks_blocked()
-        stage.last.open()
-        log = (await client.runs.join(thread_id, new))["log"]
-        assert log == ["slow", "more", "new", "did new", "next new", "did new"]
-        assert await statuses(client, thread_id) == ["interrupted", "interrupted", "success"]
 
 
 async def test_a_run_that_is_about_to_be_stopped_takes_nothing_more_in(

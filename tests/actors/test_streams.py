@@ -31,11 +31,6 @@ async def ask(state: Any) -> Any:
 
 
 @pytest.fixture
-def hold() -> Hold:
-    return Hold()
-
-
-@pytest.fixture
 def room(serve: Serve, hold: Hold) -> Greenroom:
     """Not entered yet."""
     return serve(

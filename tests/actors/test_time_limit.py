@@ -17,11 +17,6 @@ TOO_LONG = r"TimeoutError: The run was stopped: it took longer than 60 s"
 
 
 @pytest.fixture
-def hold() -> Hold:
-    return Hold()
-
-
-@pytest.fixture
 def room(serve_in_memory: Serve, hold: Hold) -> Greenroom:
     """Not entered yet."""
     graph = chain(read=says("read"), hold=hold.node, end=says("end"))
