@@ -10,9 +10,10 @@ from typing import Any, cast
 import attrs
 import trio
 
-from greenroom.graph import BaseStore, Command, CompiledStateGraph, RunnableConfig, Send
+from greenroom.graph import BaseStore, Command, RunnableConfig, Send
 from greenroom.graph.address import Address
 from greenroom.graph.checkpoint import Checkpoint, PendingWrites, Saved
+from greenroom.graph.contract import Graph
 from greenroom.graph.job import Finish, Job, TakeIn
 from greenroom.graph.world import World
 from greenroom.storage import StaleEpoch, StorageError, StorageSession, ThreadLog
@@ -77,7 +78,7 @@ class ActiveRun:
     """
 
     run: Run
-    graph: CompiledStateGraph
+    graph: Graph
     session: StorageSession
     store: BaseStore
     log: ThreadLog
@@ -202,7 +203,7 @@ class ActiveRun:
             durability=kwargs["durability"],
             bound=self.run.bound,
             metadata=checkpoint_metadata(self.run),
-            store=self.store if self.graph.store is None else None,
+            store=None if self.graph.has_own_store else self.store,
             boundary=self._at_boundary,
         )
 

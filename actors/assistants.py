@@ -9,7 +9,7 @@ from uuid import UUID, uuid5
 import attrs
 import trio
 
-from greenroom.graph import CompiledStateGraph
+from greenroom.graph.contract import Graph
 from greenroom.graph.world import World
 from greenroom.storage import Storage, StorageSession
 from greenroom.storage.codec import INT_MAX
@@ -45,7 +45,7 @@ class Assistants:
     """
 
     session: StorageSession
-    graphs: Mapping[str, CompiledStateGraph]
+    graphs: Mapping[str, Graph]
     nursery: trio.Nursery
     world: World
     _at_hand: dict[str, Row] = attrs.field(init=False, factory=dict)

@@ -134,7 +134,7 @@ class RunQueue:
     def _has_turns(self, run: Run) -> bool:
         """Whether the run's graph has a state that an input becomes part of."""
         graph = self.house.graphs.get(run.metadata["graph_id"])
-        return graph is not None and not graph.topology.is_function
+        return graph is not None and graph.has_turns
 
 
 def in_turn(runs: Sequence[Run], due: Mapping[str, str]) -> list[Run]:

@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 import attrs
 import trio
 
-from greenroom.graph import CompiledStateGraph
+from greenroom.graph.contract import Graph
 from greenroom.graph.world import World
 from greenroom.storage import StaleEpoch, Storage, StorageError, StorageSession, StorageStore
 from greenroom.storage.records import Run
@@ -70,7 +70,7 @@ class Supervisor:
 
     session: StorageSession
     store: StorageStore
-    graphs: Mapping[str, CompiledStateGraph]
+    graphs: Mapping[str, Graph]
     nursery: trio.Nursery
     world: World
     ttl: ThreadTTLConfig
@@ -160,7 +160,7 @@ class Supervisor:
             followers=len(self.feeds),
         )
 
-    def graph(self, graph_id: str) -> CompiledStateGraph:
+    def graph(self, graph_id: str) -> Graph:
         """Raises NotFound for a graph that is not served."""
         if graph_id not in self.graphs:
             raise NotFound(f"Graph {graph_id!r} is not served here")

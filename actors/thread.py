@@ -10,15 +10,14 @@ import attrs
 import trio
 
 from greenroom.graph import (
-    CompiledStateGraph,
     InvalidUpdateError,
     NodeNotFoundError,
     StateUpdate,
 )
 from greenroom.graph.checkpoint import Checkpoint
+from greenroom.graph.contract import Graph
 from greenroom.graph.job import Job
 from greenroom.graph.snapshot import config_of
-from greenroom.graph.states import locate, read_checkpoint
 from greenroom.storage import Storage, StorageError, ThreadLog, Unstorable
 from greenroom.storage.copying import copied_log, latest_only
 from greenroom.storage.log import LogEnd, read_end
@@ -318,19 +317,12 @@ class ThreadActor:
         if graph_id is None:
             raise Refused(f"Thread {self.thread_id!r} has no graph yet, so it has no state to edit")
         graph, log = self.house.graph(str(graph_id)), self.state.log
-        try:
-            place = locate(graph, message.ns)
-        except NodeNotFoundError as error:
-            raise Refused(str(error)) from error
-        saved = await read_checkpoint(log, place, message.checkpoint_id)
         job = attrs.evolve(
             self._job(thread),
-            checkpoint_id=message.checkpoint_id if saved is None else saved.checkpoint.id,
-            ns=tuple(filter(None, place.ns.split("|"))),
+            checkpoint_id=message.checkpoint_id,
+            ns=tuple(filter(None, message.ns.split("|"))),
         )
-        made = await self._update(
-            place.graph, job, [[StateUpdate(message.values, message.as_node)]]
-        )
+        made = await self._update(graph, job, [[StateUpdate(message.values, message.as_node)]])
         await self.state.commit(log.take(), self.state.settled(busy=False))
         made_at = config_of(made, self.thread_id)["configurable"]
         self.state.tell("state_update", {"checkpoint": made_at, "values": made.values})
@@ -342,7 +334,7 @@ class ThreadActor:
         return Job(log=self.state.log, world=self.house.world, metadata=metadata)
 
     async def _update(
-        self, graph: CompiledStateGraph, job: Job, supersteps: Sequence[Sequence[StateUpdate]]
+        self, graph: Graph, job: Job, supersteps: Sequence[Sequence[StateUpdate]]
     ) -> Checkpoint:
         """Edit the state in the job's log. Raises Invalid and Refused."""
         try:

@@ -14,24 +14,21 @@ from typing_extensions import TypeVar
 from .address import Address
 from .batch import batch
 from .cache import BaseCache
-from .checkpoint import Checkpoint, Checkpointer, CheckpointLog, StateSnapshot
+from .checkpoint import Checkpointer, CheckpointLog, StateSnapshot
 from .context import RunnableConfig, coerced, merged_config, running_task
 from .control import StateUpdate
-from .execute import Execution
-from .exitlog import ExitLog
 from .inner import Call, names_thread
-from .inspection import Inspection
 from .isolation import isolated, isolated_state
 from .job import Breakpoints, Durability, Finish, Job
 from .parts import GraphOutput, stream_part
+from .performing import Performing
 from .plan import Topology
 from .root import asking
 from .snapshot import config_of
-from .states import locate, read_checkpoint, read_state
+from .states import locate
 from .store import BaseStore
 from .stream import SILENT, Sink, Stream, StreamMode, Version, check_version
 from .twins import BlockingTwins
-from .update import check_updates, take_in, update_state
 from .validation import check_breakpoints
 from .world import world_of_program
 
@@ -51,7 +48,7 @@ _ROOT = "checkpointer=True is for graphs inside others; this one has none around
 
 
 @attrs.define(eq=False, kw_only=True)
-class CompiledStateGraph(BlockingTwins, Inspection, Generic[StateT, ContextT, InputT, OutputT]):
+class CompiledStateGraph(BlockingTwins, Performing, Generic[StateT, ContextT, InputT, OutputT]):
     """A graph that runs, made by `StateGraph.compile`.
 
     The methods with an `a` are for trio; those without are for programs without an event loop. A
@@ -190,8 +187,8 @@ class CompiledStateGraph(BlockingTwins, Inspection, Generic[StateT, ContextT, In
         """
         at = self._address(config)
         log = self._log(at.thread_id)
-        return await read_state(
-            log, self, at.thread_id, at.ns, at.checkpoint_id, subgraphs=subgraphs
+        return await self.read_state(
+            log, at.thread_id, at.ns, at.checkpoint_id, subgraphs=subgraphs
         )
 
     async def aget_state_history(
@@ -239,40 +236,12 @@ class CompiledStateGraph(BlockingTwins, Inspection, Generic[StateT, ContextT, In
         if not supersteps or not all(supersteps):
             raise ValueError("Updates are given as super-steps of at least one update each")
         at = self._address(config)
-        log, place = self._log(at.thread_id), locate(self, at.ns)
-        for updates in supersteps:
-            check_updates(updates, place.graph.topology)
-        ns = tuple(filter(None, place.ns.split("|")))
-        job = attrs.evolve(self._job(config, None), log=log, ns=ns)
-        saved = await read_checkpoint(log, place, at.checkpoint_id)
-        wanted = at.checkpoint_id if saved is None else saved.checkpoint.id
-        made = await place.graph.update(attrs.evolve(job, checkpoint_id=wanted), supersteps)
+        log = self._log(at.thread_id)
+        ns = tuple(filter(None, at.ns.split("|")))
+        job = attrs.evolve(self._job(config, None), log=log, ns=ns, checkpoint_id=at.checkpoint_id)
+        made = await self.update(job, supersteps)
         await log.flush()
         return config_of(made, at.thread_id)
-
-    # What a runtime asks of a graph.
-
-    async def perform(self, job: Job) -> Finish:
-        """Do a job; see `ainvoke` for what it raises."""
-        if job.durability != "exit" or job.log is None:
-            return await Execution(self, job).run()
-        log = ExitLog(job.log)
-        try:
-            return await Execution(self, attrs.evolve(job, log=log)).run()
-        finally:
-            log.settle()
-
-    async def update(self, job: Job, supersteps: Sequence[Sequence[StateUpdate]]) -> Checkpoint:
-        """Edit the state in the job's log, with a checkpoint for each super-step of updates, of
-        which there is at least one. Returns the last; see `update.update_state`."""
-        for updates in supersteps:
-            made = await update_state(self, job, updates)
-            job = attrs.evolve(job, checkpoint_id=made.id)
-        return made
-
-    async def take_in(self, job: Job) -> Checkpoint:
-        """Apply the job's input without running a node; see `update.take_in`."""
-        return await take_in(self, job)
 
     def _run(
         self,

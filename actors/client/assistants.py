@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
-from greenroom.graph import CompiledStateGraph
+from greenroom.graph.contract import Graph, Schemas
 from greenroom.storage import Storage
 from greenroom.storage.queries import AssistantQuery, AssistantSort, ThreadQuery
 from greenroom.storage.records import Assistant
@@ -210,7 +210,7 @@ class AssistantsClient:
         """
         if not isinstance(xray, int) or (xray < 1 and xray is not False):
             raise Invalid(f"xray: {xray!r} is neither a flag nor a whole number of at least 1")
-        return (await self._graph_of(assistant_id)).get_graph(xray=xray).to_json()
+        return await (await self._graph_of(assistant_id)).drawing(xray)
 
     async def get_schemas(self, assistant_id: str) -> dict[str, Any]:
         """The JSON Schemas of what an assistant's graph takes and gives: `input_schema`,
@@ -219,7 +219,8 @@ class AssistantsClient:
         Raises NotFound.
         """
         assistant = await self.resolve(assistant_id)
-        return {"graph_id": assistant.graph_id, **_schemas(self._graph(assistant.graph_id))}
+        schemas = await self._graph(assistant.graph_id).schemas()
+        return {"graph_id": assistant.graph_id, **_schemas_view(schemas)}
 
     async def get_subgraphs(
         self, assistant_id: str, namespace: str | None = None, recurse: bool = False
@@ -231,17 +232,17 @@ class AssistantsClient:
         several names needs. Raises NotFound for the assistant.
         """
         graph = await self._graph_of(assistant_id)
-        found = graph.get_subgraphs(namespace=namespace, recurse=recurse)
-        return {place: _schemas(inner) for place, inner in found}
+        found = await graph.subgraph_schemas(namespace, recurse=recurse)
+        return {place: _schemas_view(schemas) for place, schemas in found.items()}
 
     async def resolve(self, assistant_id: str) -> Assistant:
         """The assistant of an id, or of a graph's name."""
         return await self._house.assistants.find(assistant_id)
 
-    async def _graph_of(self, assistant_id: str) -> CompiledStateGraph:
+    async def _graph_of(self, assistant_id: str) -> Graph:
         return self._graph((await self.resolve(assistant_id)).graph_id)
 
-    def _graph(self, graph_id: str) -> CompiledStateGraph:
+    def _graph(self, graph_id: str) -> Graph:
         if not isinstance(graph_id, str):
             raise Invalid(f"graph_id: {graph_id!r} is not a text")
         return self._house.graph(graph_id)
@@ -278,12 +279,11 @@ def _mirrored(config: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str
     return {"config": settings, "context": dict(context)}
 
 
-def _schemas(graph: CompiledStateGraph) -> dict[str, Any]:
-    context = graph.get_context_jsonschema()
+def _schemas_view(schemas: Schemas) -> dict[str, Any]:
     return {
-        "input_schema": graph.get_input_jsonschema(),
-        "output_schema": graph.get_output_jsonschema(),
-        "state_schema": graph.get_state_jsonschema(),
-        "config_schema": context or {},
-        "context_schema": context,
+        "input_schema": schemas["input"],
+        "output_schema": schemas["output"],
+        "state_schema": schemas["state"],
+        "config_schema": schemas["context"] or {},
+        "context_schema": schemas["context"],
     }

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any, Final, get_args
 from uuid import UUID
 
-from greenroom.graph import CompiledStateGraph
+from greenroom.graph.contract import Graph
 from greenroom.graph.isolation import isolated
 from greenroom.graph.job import Durability
 from greenroom.storage import Unstorable
@@ -203,8 +203,8 @@ def _checkpoint(checkpoint: Mapping[str, Any] | None, checkpoint_id: str | None)
     return own
 
 
-def _input(given: Any, graph: CompiledStateGraph) -> Any:
-    return isolated(given) if graph.topology.whole else _object("input", given)
+def _input(given: Any, graph: Graph) -> Any:
+    return isolated(given) if graph.takes_any else _object("input", given)
 
 
 def _object(name: str, given: Any) -> dict[str, Any]:

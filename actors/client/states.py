@@ -7,11 +7,10 @@ from typing import Any
 
 import attrs
 
-from greenroom.graph import CompiledStateGraph, NodeNotFoundError
+from greenroom.graph import NodeNotFoundError
 from greenroom.graph.checkpoint import CheckpointReader, Saved
+from greenroom.graph.contract import Graph
 from greenroom.graph.snapshot import config_of, empty_snapshot
-from greenroom.graph.states import Place as GraphPlace
-from greenroom.graph.states import locate, read_state
 from greenroom.storage import Storage, StorageSession
 from greenroom.storage.log import read_history, read_saved
 from greenroom.storage.records import Thread
@@ -73,8 +72,8 @@ class ThreadStates:
         else:
             graph = self._graph(thread)
             try:
-                state = await read_state(
-                    log, graph, thread.thread_id, ns, wanted, subgraphs=subgraphs
+                state = await graph.read_state(
+                    log, thread.thread_id, ns, wanted, subgraphs=subgraphs
                 )
             except NodeNotFoundError as error:
                 raise Invalid(f"checkpoint.checkpoint_ns: {error}") from error
@@ -126,20 +125,21 @@ class ThreadStates:
         start = _before(before)
         if await log.load() is None:
             return []
-        place = self._locate(thread, ns)
+        graph = self._graph(thread)
         found: list[dict[str, Any]] = []
         while len(found) < limit:
             wanted = limit - len(found)
-            page = await log.history(place.ns, before=start, limit=wanted)
-            for saved in page:
-                state = state_view(
-                    place.snapshot(saved, thread.thread_id, is_past=True, is_own=True)
+            try:
+                page = await graph.read_history(
+                    log, thread.thread_id, ns, before=start, limit=wanted
                 )
-                if contains(state["metadata"], dict(metadata or {})):
-                    found.append(state)
+            except NodeNotFoundError as error:
+                raise Invalid(f"checkpoint.checkpoint_ns: {error}") from error
+            states = map(state_view, page)
+            found += [one for one in states if contains(one["metadata"], dict(metadata or {}))]
             if len(page) < wanted:
                 break
-            start = page[-1].checkpoint.id
+            start = page[-1].config["configurable"]["checkpoint_id"]
         return found
 
     async def _open(
@@ -165,14 +165,8 @@ class ThreadStates:
         thread, log = await self._open(thread_id)
         return thread, await log.load()
 
-    def _graph(self, thread: Thread) -> CompiledStateGraph:
+    def _graph(self, thread: Thread) -> Graph:
         return self._house.graph(str(thread.metadata.get("graph_id")))
-
-    def _locate(self, thread: Thread, ns: str) -> GraphPlace:
-        try:
-            return locate(self._graph(thread), ns)
-        except NodeNotFoundError as error:
-            raise Invalid(f"checkpoint.checkpoint_ns: {error}") from error
 
 
 def _place(checkpoint: Mapping[str, Any] | None, checkpoint_id: str | None) -> Place:

@@ -65,7 +65,6 @@ from greenroom.gateway.jsonrpc import (
 from greenroom.gateway.operation import Operations
 from greenroom.gateway.responses import client, json_response, room
 from greenroom.gateway.sse import RunResult
-from greenroom.graph import CompiledStateGraph
 from greenroom.storage.codec import to_json
 
 __all__ = ["routes"]
@@ -155,14 +154,14 @@ async def _answer(request: Request, call: Call, spoken: str) -> Response | RunRe
         case ListToolsRequest():
             if asked.params is not None and asked.params.cursor is not None:
                 raise RpcError(INVALID_PARAMS, "params.cursor: there is one page of tools")
-            tools = [_tool(request, *item) for item in (await _assistants(request)).items()]
+            tools = [await _tool(request, *item) for item in (await _assistants(request)).items()]
             result = ListToolsResult(tools=tools)
         case CallToolRequest():
             name = asked.params.name
             assistant = (await _assistants(request)).get(name)
             if assistant is None:
                 raise RpcError(INVALID_PARAMS, f"params.name: there is no tool {shown(name)}")
-            return _run(request, call, spoken, assistant, asked.params.arguments or {})
+            return await _run(request, call, spoken, assistant, asked.params.arguments or {})
         case _:
             raise _unknown(call, spoken)
     return json_response(answered(call, _wire(call, spoken, result)))
@@ -227,21 +226,21 @@ async def _assistants(request: Request) -> dict[str, Assistant]:
     }
 
 
-def _tool(request: Request, name: str, assistant: Assistant) -> Tool:
+async def _tool(request: Request, name: str, assistant: Assistant) -> Tool:
     return Tool(
         name=name,
         title=assistant["name"],
         description=assistant["description"],
-        input_schema=_input_schema(_graph(request, assistant)),
+        input_schema=_wrapped(await _takes(request, assistant)),
     )
 
 
-def _graph(request: Request, assistant: Assistant) -> CompiledStateGraph:
-    return room(request).graphs[assistant["graph_id"]]
+async def _takes(request: Request, assistant: Assistant) -> dict[str, Any]:
+    """The schema of the assistant's input."""
+    return (await room(request).graphs[assistant["graph_id"]].schemas())["input"]
 
 
-def _input_schema(graph: CompiledStateGraph) -> dict[str, Any]:
-    schema = graph.get_input_jsonschema()
+def _wrapped(schema: dict[str, Any]) -> dict[str, Any]:
     if not _is_wrapped(schema):
         return schema
     wrapped = {"type": "object", "required": ["input"]}
@@ -255,11 +254,11 @@ def _is_wrapped(schema: Mapping[str, Any]) -> bool:
     return schema.get("type") != "object"
 
 
-def _run(
+async def _run(
     request: Request, call: Call, spoken: str, assistant: Assistant, arguments: Mapping[str, Any]
 ) -> RunResult:
-    graph = _graph(request, assistant)
-    given = arguments.get("input") if _is_wrapped(graph.get_input_jsonschema()) else arguments
+    wrapped = _is_wrapped(await _takes(request, assistant))
+    given = arguments.get("input") if wrapped else arguments
 
     async def result() -> dict[str, Any]:
         try:

@@ -1,0 +1,127 @@
+"""A compiled graph of this engine as actors see it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import attrs
+
+from .checkpoint import Checkpoint, CheckpointReader, StateSnapshot
+from .contract import Schemas
+from .control import StateUpdate
+from .execute import Execution
+from .exitlog import ExitLog
+from .inspection import Inspection
+from .job import Finish, Job
+from .states import locate, read_checkpoint, read_state
+from .update import check_updates, take_in, update_state
+
+if TYPE_CHECKING:
+    from .compiled import CompiledStateGraph
+    from .store import BaseStore
+
+__all__ = ["Performing"]
+
+
+class Performing(Inspection):
+    """What a runtime asks of a graph: see `contract.Graph`."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+        store: BaseStore | None
+
+    @property
+    def has_own_store(self) -> bool:
+        return self.store is not None
+
+    @property
+    def takes_any(self) -> bool:
+        return self.topology.whole
+
+    @property
+    def has_turns(self) -> bool:
+        return not self.topology.is_function
+
+    @property
+    def steerable(self) -> bool:
+        return self.has_turns
+
+    async def perform(self, job: Job) -> Finish:
+        """Do a job; see `ainvoke` for what it raises."""
+        if job.durability != "exit" or job.log is None:
+            return await Execution(self._compiled, job).run()
+        log = ExitLog(job.log)
+        try:
+            return await Execution(self._compiled, attrs.evolve(job, log=log)).run()
+        finally:
+            log.settle()
+
+    async def update(self, job: Job, supersteps: Sequence[Sequence[StateUpdate]]) -> Checkpoint:
+        """See `update.update_state`."""
+        assert job.log is not None
+        place = locate(self._compiled, "|".join(job.ns))
+        for updates in supersteps:
+            check_updates(updates, place.graph.topology)
+        saved = await read_checkpoint(job.log, place, job.checkpoint_id)
+        job = attrs.evolve(
+            job,
+            ns=tuple(filter(None, place.ns.split("|"))),
+            checkpoint_id=job.checkpoint_id if saved is None else saved.checkpoint.id,
+        )
+        for updates in supersteps:
+            made = await update_state(place.graph, job, updates)
+            job = attrs.evolve(job, checkpoint_id=made.id)
+        return made
+
+    async def take_in(self, job: Job) -> Checkpoint:
+        """See `update.take_in`."""
+        return await take_in(self._compiled, job)
+
+    async def read_state(
+        self,
+        log: CheckpointReader,
+        thread_id: str,
+        ns: str = "",
+        checkpoint_id: str | None = None,
+        *,
+        subgraphs: bool = False,
+    ) -> StateSnapshot:
+        return await read_state(
+            log, self._compiled, thread_id, ns, checkpoint_id, subgraphs=subgraphs
+        )
+
+    async def read_history(
+        self,
+        log: CheckpointReader,
+        thread_id: str,
+        ns: str = "",
+        *,
+        before: str | None = None,
+        limit: int | None = None,
+    ) -> list[StateSnapshot]:
+        place = locate(self._compiled, ns)
+        page = await log.history(place.ns, before=before, limit=limit)
+        return [place.snapshot(saved, thread_id, is_past=True, is_own=True) for saved in page]
+
+    async def drawing(self, xray: int | bool = False) -> dict[str, Any]:
+        return self.get_graph(xray=xray).to_json()
+
+    async def schemas(self) -> Schemas:
+        return {
+            "input": self.get_input_jsonschema(),
+            "output": self.get_output_jsonschema(),
+            "state": self.get_state_jsonschema(),
+            "context": self.get_context_jsonschema(),
+        }
+
+    async def subgraph_schemas(
+        self, namespace: str | None = None, *, recurse: bool = False
+    ) -> Mapping[str, Schemas]:
+        found = self.get_subgraphs(namespace=namespace, recurse=recurse)
+        return {place: await graph.schemas() for place, graph in found}
+
+    @property
+    def _compiled(self) -> CompiledStateGraph:
+        return cast("CompiledStateGraph", self)
