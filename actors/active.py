@@ -74,7 +74,7 @@ class ActiveRun:
     as it has taken too long. `members`: the runs that are part of it, by id; `unstored`: those
     whose input is in no record of the log yet. `streams`: its own, and then theirs. `boundary`:
     called at each super-step boundary while it may take runs in, with itself and with what takes an
-    input in.
+    input in. `grace`: seconds that it may take to stop.
     """
 
     run: Run
@@ -86,6 +86,7 @@ class ActiveRun:
     world: World
     mailbox: Mailbox
     meters: Meters
+    grace: float
     fresh: bool
     boundary: Callable[[ActiveRun, TakeIn], None]
     members: dict[str, Run]
@@ -204,6 +205,7 @@ class ActiveRun:
             bound=self.run.bound,
             metadata=checkpoint_metadata(self.run),
             store=None if self.graph.has_own_store else self.store,
+            grace=self.grace,
             boundary=self._at_boundary,
         )
 

@@ -221,6 +221,7 @@ class ThreadRuns:
             world=self.house.world,
             mailbox=self.mailbox,
             meters=self.house.meters,
+            grace=self.house.grace_period,
             fresh=started.first_log_seq == log.next_seq,
             boundary=self._steer,
             ends_at=trio.current_time() + self.house.run_timeout,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import inf
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import trio
 
-from greenroom.graph import CompiledStateGraph
+from greenroom.graph.adoption import adopted
 from greenroom.graph.store import StoreConfig
 from greenroom.graph.world import World
 from greenroom.storage import (
@@ -42,20 +42,20 @@ RUN_TIMEOUT: Final = 3600.0  # seconds
 class Greenroom:
     """Serves graphs to threads: `async with Greenroom({"agent": graph}, storage=…) as room:`.
 
-    `graphs`: compiled graphs by the name they are called by. `storage`: where threads are kept, and
-    the items of the store; in memory by default. `store`: how the store is to be, see
-    `StoreConfig`; nodes are given it unless their graph has one of its own, and `client.store` is
-    the same. `checkpointer`: how threads are kept, see `CheckpointerConfig`. `run_timeout`:
-    seconds that a run may take, counted anew when it is taken up after a restart; None for no
-    limit. One that takes longer is stopped, and ends `timeout`. `event_ttl`: seconds that the
-    events of resumable runs are kept; None for as long as their thread. `max_kept_events`: how many
-    of a run are kept; then the oldest go. `grace_period`: seconds that a run may take to stop
-    before it is given up on.
-    `idle_timeout`: seconds that a thread with nothing to do stays in memory. `max_queued_runs`: how
-    many runs of a thread may wait; one more is refused with TooMany. `poster`: what posts to the
-    webhooks of runs, as `greenroom.gateway.WebhookPoster` does; without one they are refused.
-    `world`: clock, ids, randomness and the threads of plain nodes. `run_blocking`: how calls of the
-    storage are run, see `StorageSession`; by default in threads.
+    `graphs`: compiled graphs by the name they are called by, of this engine or of `langgraph`.
+    `storage`: where threads are kept, and the items of the store; in memory by default. `store`:
+    how the store is to be, see `StoreConfig`; nodes are given it unless their graph has one of its
+    own, and `client.store` is the same. `checkpointer`: how threads are kept, see
+    `CheckpointerConfig`. `run_timeout`: seconds that a run may take, counted anew when it is taken
+    up after a restart; None for no limit. One that takes longer is stopped, and ends `timeout`.
+    `event_ttl`: seconds that the events of resumable runs are kept; None for as long as their
+    thread. `max_kept_events`: how many of a run are kept; then the oldest go. `grace_period`:
+    seconds that a run may take to stop before it is given up on. `idle_timeout`: seconds that a
+    thread with nothing to do stays in memory. `max_queued_runs`: how many runs of a thread may
+    wait; one more is refused with TooMany. `poster`: what posts to the webhooks of runs, as
+    `greenroom.gateway.WebhookPoster` does; without one they are refused. `world`: clock, ids,
+    randomness and the threads of plain nodes. `run_blocking`: how calls of the storage are run, see
+    `StorageSession`; by default in threads.
 
     Entering takes the storage, raising StorageHeld if another process has it and StorageError if it
     cannot be used, and carries on with the runs that an earlier process left. Leaving stops the
@@ -69,7 +69,7 @@ class Greenroom:
 
     def __init__(
         self,
-        graphs: Mapping[str, CompiledStateGraph],
+        graphs: Mapping[str, Any],
         *,
         storage: Storage | None = None,
         store: StoreConfig | None = None,
@@ -84,13 +84,7 @@ class Greenroom:
         world: World | None = None,
         run_blocking: RunBlocking | None = None,
     ) -> None:
-        for name, graph in graphs.items():
-            if not isinstance(graph, CompiledStateGraph):
-                raise TypeError(
-                    f"Graph {name!r} is a {type(graph).__name__}; expected a compiled graph "
-                    f"(StateGraph(...).compile())"
-                )
-        self.graphs = dict(graphs)
+        self.graphs = {name: adopted(name, graph) for name, graph in graphs.items()}
         self.storage = storage if storage is not None else MemoryStorage()
         self._store_config = store or StoreConfig()
         self._checkpointer = checkpointer or CheckpointerConfig()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import logging
 import os
 import re
@@ -21,7 +22,9 @@ from dotenv.parser import parse_stream
 from starlette.applications import Starlette
 
 from greenroom.actors import CheckpointerConfig
-from greenroom.graph import CompiledStateGraph, StateGraph
+from greenroom.graph import StateGraph
+from greenroom.graph.adoption import adopted, made_by
+from greenroom.graph.contract import Graph
 from greenroom.graph.store import StoreConfig
 
 from .app import HttpConfig
@@ -123,7 +126,7 @@ def read_config(path: Path) -> Config:
     )
 
 
-def load_graphs(config: Config) -> dict[str, CompiledStateGraph]:
+def load_graphs(config: Config) -> dict[str, Graph]:
     """Import the graphs, by the paths in the user's own configuration.
 
     First sets the environment variables that are not set yet, and puts the dependencies on
@@ -135,7 +138,7 @@ def load_graphs(config: Config) -> dict[str, CompiledStateGraph]:
         if str(folder) not in sys.path:
             sys.path.insert(0, str(folder))
     return {
-        name: _graph(*_named(config, f"graphs.{name}", source))
+        name: _graph(name, *_named(config, f"graphs.{name}", source))
         for name, source in config.graphs.items()
     }
 
@@ -293,13 +296,15 @@ def _last_frame(error: BaseException) -> str:
     return f"{problem} at {frames[-1].filename}, line {frames[-1].lineno}: {frames[-1].line}"
 
 
-def _graph(value: object, shown: str) -> CompiledStateGraph:
-    if isinstance(value, StateGraph):
-        try:
+def _graph(name: str, value: object, shown: str) -> Graph:
+    try:
+        if isinstance(value, StateGraph):
             return value.compile()
-        except Exception as error:
-            raise ConfigError(f"{shown} does not compile: {error}") from error
-    if not isinstance(value, CompiledStateGraph):
+        if inspect.isroutine(value):
+            return made_by(name, value)
+        return adopted(name, value)
+    except TypeError:
         kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
-        raise ConfigError(f"{shown} is a {kind}, no compiled graph")
-    return value
+        raise ConfigError(f"{shown} is a {kind}, no compiled graph") from None
+    except Exception as error:
+        raise ConfigError(f"{shown} does not compile: {error}") from error

@@ -23,7 +23,7 @@ from hypercorn.trio.worker_context import WorkerContext
 from starlette.applications import Starlette
 
 from greenroom.actors import MAX_QUEUED_RUNS, CheckpointerConfig, Greenroom
-from greenroom.graph import CompiledStateGraph
+from greenroom.graph.contract import Graph
 from greenroom.graph.store import StoreConfig
 from greenroom.storage import Storage
 
@@ -72,7 +72,7 @@ async def listen(host: str, port: int) -> list[trio.SocketListener]:
 
 
 async def serve(
-    graphs: Mapping[str, CompiledStateGraph],
+    graphs: Mapping[str, Graph],
     *,
     storage: Storage,
     store: StoreConfig | None = None,

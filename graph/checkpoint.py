@@ -39,18 +39,22 @@ class Planned:
 
     A node reached by an edge reads the state; one reached by `Send` reads `arg`; `START` takes
     `arg`, the input, in. `index` tells the `Send`s of one super-step apart. `origin`: the id of
-    the checkpoint that planned it first; empty until one has.
+    the checkpoint that planned it first; empty until one has. `given_id`: the task's id, where
+    another engine has given it.
     """
 
     node: str
     index: int | None = None
     arg: Any = attrs.field(default=None, eq=False)  # node and index tell the tasks of a step apart
     origin: str = attrs.field(default="", eq=False)
+    given_id: str = attrs.field(default="", eq=False, kw_only=True)
     _id: str = attrs.field(init=False, default="", eq=False)
 
     @property
     def id(self) -> str:
         """Shaped like a UUID: the same for the same task of the same checkpoint, always."""
+        if self.given_id:
+            return self.given_id
         if not self._id:  # few are asked for theirs
             name = f"{self.origin}\0{self.node}\0{self.index}".encode()
             h = blake2b(name, digest_size=16).hexdigest()
@@ -92,6 +96,7 @@ class Checkpoint:
     channels whose value is not the parent's. `next`: the tasks of the next super-step. `joins`: for
     each edge from several nodes (named `a+b:target`) the nodes that have arrived so far. `ran`: the
     nodes whose writes made this checkpoint. `metadata`: of the run and thread that made it.
+    `engine`: what another engine that made it needs to go on, which nobody else looks at.
     """
 
     id: str
@@ -106,6 +111,7 @@ class Checkpoint:
     joins: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
     ran: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = attrs.field(factory=dict)
+    engine: Mapping[str, Any] = attrs.field(factory=dict)
 
 
 @attrs.frozen(kw_only=True)

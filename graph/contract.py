@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Protocol, TypedDict
+from typing import Any, Protocol, TypedDict, runtime_checkable
 
 from .checkpoint import Checkpoint, CheckpointReader, StateSnapshot
 from .control import StateUpdate
@@ -24,6 +24,7 @@ class Schemas(TypedDict):
     context: dict[str, Any] | None
 
 
+@runtime_checkable
 class Graph(Protocol):
     """A graph as actors see it. Its log is handed in with each call."""
 
@@ -103,7 +104,7 @@ class Graph(Protocol):
         ...
 
     async def schemas(self) -> Schemas:
-        """Made anew at each call."""
+        """Perhaps the same at each call: not to be changed."""
         ...
 
     async def subgraph_schemas(

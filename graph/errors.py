@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsyncioNodeError",
+    "AsyncioThreadDied",
     "EmptyInputError",
     "GraphBubbleUp",
     "GraphError",
@@ -110,6 +111,10 @@ class NodeError:
 
 class AsyncioNodeError(GraphError):
     """An async node awaited something of asyncio; async nodes run on trio."""
+
+
+class AsyncioThreadDied(GraphError):
+    """The asyncio loop that something ran on, or waited for, has come to an end."""
 
 
 class GraphBubbleUp(Exception):

@@ -57,8 +57,9 @@ class Job:
     only the last one. `ns`, `inner`: for a graph inside another: where it is, and what it knows of
     the run around it. `travels`: the checkpoints of inner graphs to go on from, by namespace, with
     `checkpoint_id`. `store`: in place of the graph's own. `cache`: for a graph that has
-    none. `progress`: called after each super-step. `boundary`: called between two super-steps of
-    the outermost graph, with what takes more input in there. `seen`: the ids of messages that
+    none. `grace`: seconds that a cancelled task which is not trio's may take to stop. `progress`:
+    called after each super-step. `boundary`: called between two super-steps of the outermost graph,
+    with what takes more input in there. `seen`: the ids of messages that
     stream mode `messages` has no need to show again.
     """
 
@@ -81,6 +82,7 @@ class Job:
     seen: set[str] = attrs.field(factory=set)
     store: BaseStore | None = None
     cache: BaseCache | None = None
+    grace: float = 5.0
     progress: Callable[[], None] = lambda: None
     boundary: Callable[[TakeIn], None] = lambda _: None
 

@@ -214,8 +214,10 @@ def _about(
             else:
                 arg = msgspec.Raw(raw)
         # Only a task that an earlier checkpoint had planned says so.
-        origin = () if task.origin == checkpoint.id else (task.origin,)
-        planned.append((task.node, task.index, arg, *origin))
+        more: tuple[str, ...] = () if task.origin == checkpoint.id else (task.origin,)
+        if task.given_id:
+            more = (checkpoint.id, task.given_id)
+        planned.append((task.node, task.index, arg, *more))
     about: dict[str, Any] = {
         "step": checkpoint.step,
         "source": checkpoint.source,
@@ -233,6 +235,10 @@ def _about(
         )
         if part
     }
+    if checkpoint.engine:
+        raw, unknown = kept(dict(checkpoint.engine), "checkpoint.engine", types)
+        types.tell(unknown, "what the graph's engine keeps for itself")
+        about["engine"] = msgspec.Raw(raw)
     return about, given, plain
 
 
@@ -241,10 +247,12 @@ def planned_by(
 ) -> tuple[Planned, ...]:
     """The tasks that a checkpoint has to do next. `given`: what START is given."""
     planned = []
-    for node, index, arg, *origin in about.get("next", ()):
+    for node, index, arg, *more in about.get("next", ()):
         if node == START and given is not None:
             arg = decode(given, types)
-        planned.append(Planned(node, index, arg, *(origin or (checkpoint_id,))))
+        origin = more[0] if more else checkpoint_id
+        given_id = more[1] if len(more) > 1 else ""
+        planned.append(Planned(node, index, arg, origin, given_id=given_id))
     return tuple(planned)
 
 

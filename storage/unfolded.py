@@ -78,6 +78,7 @@ class Unfolded:
             joins={name: tuple(arrived) for name, arrived in about.get("joins", {}).items()},
             ran=tuple(about.get("ran", ())),
             metadata=decoded(self.row, "metadata", self.metadata, types),
+            engine=about.get("engine", {}),
         )
         pending = [decode_writes(row, types) for row in self.pending]
         saved = Saved(checkpoint, {writes.task_id: writes for writes in pending})

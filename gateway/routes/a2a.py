@@ -164,7 +164,7 @@ async def _start(
         raise RpcError(PushNotificationNotSupportedError().code, "tasks are not pushed")
     if message.task_id is None:
         graph = room(request).graphs.get(assistant["graph_id"])
-        keys = None if graph is None else graph.get_input_jsonschema().get("properties")
+        keys = None if graph is None else (await graph.schemas())["input"].get("properties")
         options |= {"input": input_of(message, keys), "if_not_exists": "create"}
         thread_id = message.context_id or str(uuid4())
     else:

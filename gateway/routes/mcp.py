@@ -243,10 +243,9 @@ async def _takes(request: Request, assistant: Assistant) -> dict[str, Any]:
 def _wrapped(schema: dict[str, Any]) -> dict[str, Any]:
     if not _is_wrapped(schema):
         return schema
-    wrapped = {"type": "object", "required": ["input"]}
-    if "$defs" in schema:
-        wrapped["$defs"] = schema.pop("$defs")
-    return {**wrapped, "properties": {"input": schema}}
+    inner = {key: part for key, part in schema.items() if key != "$defs"}
+    named = {"$defs": schema["$defs"]} if "$defs" in schema else {}
+    return {"type": "object", "required": ["input"], **named, "properties": {"input": inner}}
 
 
 def _is_wrapped(schema: Mapping[str, Any]) -> bool:

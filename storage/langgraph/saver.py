@@ -26,10 +26,12 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.checkpoint.serde.types import _DeltaSnapshot
 
+from greenroom.graph.langgraph.records import OWN_TYPES
+
 from ..blocking import BlockingSession
 from ..codec import decode
 from ..unfolded import Unfolded
-from .stored import OWN_TYPES, config_of, metadata_of, to_tuple
+from .stored import config_of, metadata_of, to_tuple
 from .threads import PAGE, SavedThreads, is_of_runs
 
 __all__ = ["GreenroomSaver"]

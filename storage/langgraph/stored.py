@@ -13,7 +13,6 @@ from typing import Any, Final
 
 import attrs
 import msgspec
-from langchain_core.documents import Document
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
     WRITES_IDX_MAP,
@@ -25,10 +24,7 @@ from langgraph.checkpoint.base import (
     writes_sort_key,
 )
 from langgraph.checkpoint.serde.types import _DeltaSnapshot
-from langgraph.types import Command, Interrupt, Overwrite, Send, TimeoutPolicy
-
-from greenroom.graph.declared import Messages
-from greenroom.graph.objects import adopt
+from langgraph.types import Send
 
 from ..codec import MAX_DEPTH, Types, Unstorable, kept
 from ..codec.types import PLAIN
@@ -44,7 +40,6 @@ from ..unfolded import Unfolded
 
 __all__ = [
     "HISTORY",
-    "OWN_TYPES",
     "SEEN",
     "VERSION",
     "Head",
@@ -64,9 +59,6 @@ VERSION: Final = "~version/"  # of a channel
 SEEN: Final = "~seen/"  # the versions that a node has seen
 HISTORY: Final = "~history/"  # of a delta channel whose ancestors are gone
 RESERVED: Final = (VERSION, SEEN, HISTORY)
-
-OWN_TYPES: Final = (Send, Interrupt, Command, Overwrite, TimeoutPolicy, Document, Messages)
-adopt(Send, {"node": None, "arg": None, "timeout": lambda _: None})
 
 _KNOWN: Final = frozenset(Checkpoint.__annotations__)
 

@@ -1,0 +1,408 @@
+"""An asyncio loop in a thread of its own, beside trio's, for code that only asyncio can run.
+
+Each trio run has one at most. The two loops tell each other to call functions, and neither waits
+for the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import functools
+import logging
+import threading
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar
+
+import attrs
+import sniffio
+import trio
+
+from .errors import AsyncioThreadDied
+from .nodes import name_of
+from .stall import StallWatch
+
+__all__ = ["AsyncioThread", "asyncio_thread", "tell_trio", "to_trio", "wait_for_trio"]
+
+T = TypeVar("T")
+Told = tuple[contextvars.Context, Callable[..., object], tuple[Any, ...]]
+
+GRACE: Final = 5.0  # seconds
+STOP_TIME: Final = 5.0  # seconds that what is left on the loop has to stop, when its thread ends
+
+logger = logging.getLogger(__name__)
+
+
+@attrs.define(eq=False)
+class _Call:
+    """A coroutine function that trio has run on the loop. `over`: its outcome is here, or will not
+    come."""
+
+    function: Callable[..., Awaitable[Any]]
+    args: tuple[Any, ...]
+    name: str
+    context: contextvars.Context = attrs.field(factory=contextvars.copy_context)
+    task: asyncio.Task[Any] | None = None
+    cancelled: bool = False
+    abandoned: bool = False
+    over: trio.Event = attrs.field(factory=trio.Event)
+    value: Any = None
+    error: Exception | None = None
+
+    async def carry_out(self) -> Any:
+        return await self.function(*self.args)
+
+
+@attrs.define(eq=False)
+class _Visit:
+    """An async function that is run on trio for somebody else, who is told by `over`."""
+
+    function: Callable[..., Awaitable[Any]]
+    args: tuple[Any, ...]
+    over: Callable[[], object]
+    scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    value: Any = None
+    error: Exception | None = None
+
+    async def carry_out(self) -> None:
+        try:
+            with self.scope:
+                if not self.scope.cancel_called:
+                    self.value = await self.function(*self.args)
+        except trio.Cancelled:
+            self.error = AsyncioThreadDied("What ran on trio was cut short with its asyncio loop")
+            raise
+        except BaseException as error:
+            self.error = _as_exception(error, f"{name_of(self.function)!r}, run on trio,")
+        finally:
+            self.over()
+
+    def outcome(self) -> Any:
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
+class AsyncioThread:
+    """The asyncio loop of a trio run; see `asyncio_thread`.
+
+    `dead`: why it runs no more, None while it does.
+    """
+
+    def __init__(self) -> None:
+        self.dead: str | None = None
+        self._token = trio.lowlevel.current_trio_token()
+        self._loop = asyncio.new_event_loop()
+        self._executor = ThreadPoolExecutor(
+            thread_name_prefix="greenroom-asyncio", initializer=self._settle_thread
+        )
+        self._thread = threading.Thread(target=self._run, name="greenroom-asyncio", daemon=True)
+        self._watch = StallWatch(self._loop, self._thread, self._soon)
+        self._calls: set[_Call] = set()  # those in flight
+        self._ended = trio.Event()
+        self._visitors: trio.Nursery | None = None
+        # Of both sides.
+        self._lock = threading.Lock()
+        self._told: list[Told] = []
+        # Of the asyncio side, but for `_stopping`.
+        self._stopping = False
+        self._closing = False
+
+    # On trio.
+
+    async def run(
+        self,
+        function: Callable[..., Awaitable[T]],
+        *args: Any,
+        grace: float = GRACE,
+        name: str | None = None,
+    ) -> T:
+        """What `function(*args)` comes to, awaited as an asyncio task in a copy of this context.
+
+        Where this is cancelled the asyncio task is too, and is waited for: for `grace` seconds of
+        trio's clock, then it is left behind. What it told trio (`tell_trio`) is done when this
+        returns. `name`: of the asyncio task, by default the function's.
+
+        Raises what the function raises; RuntimeError for what is no Exception, such as the
+        CancelledError of a task that nobody here has cancelled; AsyncioThreadDied where the loop
+        comes to an end before.
+        """
+        if not grace >= 0:
+            raise ValueError(f"grace must be 0 or more seconds; got {grace!r}")
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if self.dead is not None:
+            raise AsyncioThreadDied(self.dead)
+        call = _Call(function, args, name or name_of(function))
+        self._calls.add(call)
+        self._watch.begin()
+        self._soon(self._start, call)
+        try:
+            await call.over.wait()
+        except BaseException:
+            await self._cancel(call, grace)
+            raise
+        finally:
+            self._calls.discard(call)
+            self._watch.end()
+        if call.error is not None:
+            try:
+                raise call.error
+            finally:
+                del call  # the error has this frame in its traceback
+        return call.value  # type: ignore[no-any-return]
+
+    async def _cancel(self, call: _Call, grace: float) -> None:
+        call.cancelled = True
+        self._soon(self._cancel_task, call)
+        with trio.move_on_after(grace, shield=True):
+            await call.over.wait()
+        if not call.over.is_set():
+            call.abandoned = True
+            logger.warning(
+                "asyncio task %r did not stop within %g s of being cancelled, and is left behind",
+                call.name,
+                grace,
+            )
+
+    def _finish(self, call: _Call, value: Any, error: Exception | None) -> None:
+        if call.abandoned:
+            logger.warning("asyncio task %r ended after it was left behind", call.name)
+        elif not call.over.is_set():
+            call.value, call.error = value, error
+            call.over.set()
+
+    def start(self) -> None:
+        """Start the thread; its owner is a system task of trio's."""
+        self._thread.start()
+        try:
+            trio.lowlevel.spawn_system_task(self._own, name="greenroom-asyncio")
+        except RuntimeError:  # the trio run is about to end
+            self._stop()
+            raise
+
+    def _stop(self) -> None:
+        self._stopping = True
+        self._soon(self._loop.stop)
+
+    async def _own(self) -> None:
+        try:
+            async with trio.open_nursery() as self._visitors:
+                self._visitors.start_soon(self._watch.keep)
+                try:
+                    await self._ended.wait()
+                except trio.Cancelled:
+                    self._die("The trio run is over")
+                    raise
+                finally:
+                    self._visitors.cancel_scope.cancel()
+        finally:
+            self._visitors = None
+            self._stop()
+            # By the machine's clock: it is a thread that is waited for.
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(self._thread.join, 2 * STOP_TIME)
+            if self._thread.is_alive():
+                logger.warning("the asyncio thread did not stop: it is in %s", self._watch.place())
+
+    def _die(self, why: str, cause: BaseException | None = None) -> None:
+        self.dead = why
+        for call in self._calls:
+            died = AsyncioThreadDied(why)
+            died.__cause__ = cause
+            self._finish(call, None, died)
+        self._ended.set()
+
+    def _deliver(self) -> None:
+        with self._lock:
+            told, self._told = self._told, []
+        for context, function, args in told:
+            try:
+                context.run(function, *args)
+            except Exception:
+                logger.exception("%r, called for asyncio, failed", name_of(function))
+
+    def _begin(self, visit: _Visit) -> None:
+        if self._visitors is None or self.dead is not None:
+            visit.error = AsyncioThreadDied(self.dead or "The asyncio loop is over")
+            visit.over()
+        else:
+            self._visitors.start_soon(visit.carry_out)  # in the context that this is called in
+
+    # On the asyncio loop and in plain threads.
+
+    def tell_trio(self, function: Callable[..., object], *args: Any) -> None:
+        """Have a plain function called on trio, in this context, after those told before.
+
+        Does not wait; what the function raises is logged. Nothing is called once trio is over.
+        """
+        told = (contextvars.copy_context(), function, args)
+        with self._lock:
+            self._told.append(told)
+            if len(self._told) > 1:
+                return  # trio has been woken for those before it
+        try:
+            self._token.run_sync_soon(self._deliver)
+        except trio.RunFinishedError:
+            with self._lock:
+                told_late, self._told = self._told, []
+            for _, late, given in told_late:
+                if late == self._begin:  # somebody waits for an answer
+                    late(*given)
+
+    async def to_trio(self, function: Callable[..., Awaitable[T]], *args: Any) -> T:
+        """What an async function comes to on trio, awaited on this loop.
+
+        Cancelling this cancels the function, and waits for it. Raises what the function raises;
+        RuntimeError for what is no Exception, and on another loop; AsyncioThreadDied where trio is
+        over.
+        """
+        if asyncio.get_running_loop() is not self._loop:
+            raise RuntimeError("to_trio() is for the asyncio loop that belongs to the trio run")
+        over = asyncio.Event()
+        visit = _Visit(function, args, functools.partial(self._soon, over.set))
+        self.tell_trio(self._begin, visit)
+        cancelled: asyncio.CancelledError | None = None
+        while not over.is_set():
+            try:
+                await over.wait()
+            except asyncio.CancelledError as error:
+                if self._closing:
+                    raise
+                cancelled = error
+                self.tell_trio(visit.scope.cancel)
+        if cancelled is not None:
+            raise cancelled
+        return visit.outcome()  # type: ignore[no-any-return]
+
+    def wait_for_trio(self, function: Callable[..., Awaitable[T]], *args: Any) -> T:
+        """The same for plain threads: blocks until the function is done.
+
+        Raises RuntimeError in a loop, trio's or asyncio's, which it would stall.
+        """
+        if trio.lowlevel.in_trio_run() or threading.current_thread() is self._thread:
+            raise RuntimeError("wait_for_trio() blocks, and was called in a running loop: await it")
+        over = threading.Event()
+        visit = _Visit(function, args, over.set)
+        self.tell_trio(self._begin, visit)
+        over.wait()
+        return visit.outcome()  # type: ignore[no-any-return]
+
+    # The asyncio side.
+
+    def _soon(self, function: Callable[..., object], *args: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # it is closed, which trio has been told or will be
+            self._loop.call_soon_threadsafe(function, *args)
+
+    def _start(self, call: _Call) -> None:
+        if call.cancelled:
+            self.tell_trio(self._finish, call, None, None)
+        elif not self._closing:
+            call.context.run(sniffio.current_async_library_cvar.set, None)  # anyio may have set it
+            call.task = self._loop.create_task(
+                call.carry_out(), name=call.name, context=call.context
+            )
+            call.task.add_done_callback(functools.partial(self._stopped, call))
+
+    def _cancel_task(self, call: _Call) -> None:
+        if call.task is not None:
+            call.task.cancel()
+
+    def _stopped(self, call: _Call, task: asyncio.Task[Any]) -> None:
+        call.task = None
+        if task.cancelled():
+            cut = (
+                None
+                if call.cancelled
+                else RuntimeError(f"asyncio task {call.name!r} was cancelled")
+            )
+            self.tell_trio(self._finish, call, None, cut)
+        elif (error := task.exception()) is not None:
+            error = _as_exception(error, f"asyncio task {call.name!r}")
+            self.tell_trio(self._finish, call, None, error)
+        else:
+            self.tell_trio(self._finish, call, task.result(), None)
+
+    def _settle_thread(self) -> None:
+        _here.thread = self
+
+    def _run(self) -> None:
+        self._settle_thread()
+        asyncio.set_event_loop(self._loop)
+        self._loop.set_default_executor(self._executor)
+        died: tuple[Any, ...] = ("The asyncio loop was stopped by what ran on it",)
+        try:
+            self._loop.run_forever()
+        except BaseException as error:  # SystemExit, KeyboardInterrupt
+            died = (f"The asyncio loop was ended by {error!r}", error)
+        self._closing = True
+        if not self._stopping:
+            self.tell_trio(self._die, *died)
+        try:
+            self._loop.run_until_complete(self._cancel_all())
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        except BaseException:
+            logger.exception("the asyncio loop could not be tidied up")
+        finally:
+            self._executor.shutdown(wait=False, cancel_futures=True)
+            asyncio.set_event_loop(None)
+            self._loop.close()
+
+    async def _cancel_all(self) -> None:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            _, left = await asyncio.wait(tasks, timeout=STOP_TIME)
+            for task in left:
+                logger.warning("asyncio task %r did not stop with its loop", task.get_name())
+
+
+def _as_exception(error: BaseException, who: str) -> Exception:
+    """For another loop, where what is no Exception would do harm."""
+    if isinstance(error, Exception):
+        return error
+    wrapped = RuntimeError(f"{who} raised {error!r}")
+    wrapped.__cause__ = error
+    return wrapped
+
+
+_of_run: trio.lowlevel.RunVar[AsyncioThread] = trio.lowlevel.RunVar("greenroom_asyncio_thread")
+_here = threading.local()  # in threads of an AsyncioThread, that one
+
+
+def asyncio_thread() -> AsyncioThread:
+    """The one of this trio run, which is started where there is none or it has died."""
+    thread = _of_run.get(None)  # type: ignore[arg-type]
+    if thread is None or thread.dead is not None:
+        thread = AsyncioThread()
+        thread.start()
+        _of_run.set(thread)
+    return thread
+
+
+async def to_trio(function: Callable[..., Awaitable[T]], *args: Any) -> T:
+    """`AsyncioThread.to_trio` of the loop that this is called on."""
+    return await _thread_here("to_trio").to_trio(function, *args)
+
+
+def wait_for_trio(function: Callable[..., Awaitable[T]], *args: Any) -> T:
+    """`AsyncioThread.wait_for_trio`, in threads of the loop's default executor."""
+    return _thread_here("wait_for_trio").wait_for_trio(function, *args)
+
+
+def tell_trio(function: Callable[..., object], *args: Any) -> None:
+    """`AsyncioThread.tell_trio`, on the loop and in threads of its default executor."""
+    _thread_here("tell_trio").tell_trio(function, *args)
+
+
+def _thread_here(what: str) -> AsyncioThread:
+    """Raises RuntimeError in other threads than those of an AsyncioThread."""
+    thread: AsyncioThread | None = getattr(_here, "thread", None)
+    if thread is None:
+        raise RuntimeError(
+            f"{what}() was called neither on the asyncio loop of a trio run nor in a thread of its "
+            f"default executor; elsewhere use the method of AsyncioThread"
+        )
+    return thread

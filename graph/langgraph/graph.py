@@ -1,0 +1,250 @@
+"""`LangGraphGraph`: a graph of the `langgraph` library as actors see graphs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Any, TypeVar, cast
+
+from langgraph.channels.base import BaseChannel
+from langgraph.graph import StateGraph
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.types import Command as LangGraphCommand
+from langgraph.types import Send as LangGraphSend
+from langgraph.types import StateUpdate as LangGraphUpdate
+from pydantic import create_model
+from pydantic.errors import PydanticUserError
+
+from ..asyncio_thread import asyncio_thread
+from ..checkpoint import Checkpoint, CheckpointReader, StateSnapshot
+from ..contract import Schemas
+from ..control import START, Command, Send, StateUpdate
+from ..declared import declared_types
+from ..errors import NodeNotFoundError
+from ..job import Finish, Job
+from .factories import AnyPregel, Factory
+from .performance import NOTHING, Performance, finish_of, given_to, prepared, translated
+from .records import OWN_TYPES, config_of
+from .saver import LogReader, LogWriter
+from .states import snapshot
+from .store import LentStore
+
+__all__ = ["LangGraphGraph"]
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+
+class LangGraphGraph:
+    """Runs a graph of LangGraph's own, on the asyncio loop beside trio, with its records in the log
+    of the thread. See `contract.Graph` and `docs/langgraph.md`.
+    """
+
+    has_own_store = False
+    steerable = False
+
+    def __init__(self, name: str, source: AnyPregel | StateGraph[Any] | Callable[..., Any]) -> None:
+        self.name = name
+        if isinstance(source, StateGraph):
+            source = source.compile()
+        self._factory = Factory(source)
+        self._seen: Schemas | None = None
+        graph = self._factory.graph
+        if graph is not None:
+            for what, given in (("checkpointer", graph.checkpointer), ("store", graph.store)):
+                if given not in (None, False, True):
+                    logger.info(
+                        "graph %r was compiled with a %s of its own, %s: the runtime's is used",
+                        name,
+                        what,
+                        type(given).__name__,
+                    )
+        self.takes_any = graph is not None and not isinstance(graph, CompiledStateGraph)
+        self.has_turns = not self.takes_any
+        self.declared: Collection[type] = (*OWN_TYPES, *_declared(graph))
+
+    async def perform(self, job: Job) -> Finish:
+        assert job.log is not None
+        head = await job.log.load()
+        saved = head
+        if job.checkpoint_id is not None:
+            saved = await job.log.load("", job.checkpoint_id)
+            if saved is None:
+                raise ValueError(f"There is no checkpoint {job.checkpoint_id!r} on this thread")
+        given, warning = given_to(job, saved)
+        if warning is not None:
+            logger.warning("%s", warning)
+        if given is NOTHING:
+            assert saved is not None
+            return finish_of(head, dict(saved.checkpoint.values), warning)
+        config = _config(job)
+        thread_id = config["configurable"]["thread_id"]
+        saver = LogWriter(job, thread_id)
+        saver.remember("", saved)
+        store = None if job.store is None else LentStore(job.store)
+        performance = Performance(self._factory, job, config, given, saver, store)
+        saver.failed = performance.fail
+        await asyncio_thread().run(performance.run, grace=job.grace, name=self.name)
+        return finish_of(await job.log.load(), performance.output, warning)
+
+    async def update(self, job: Job, supersteps: Sequence[Sequence[StateUpdate]]) -> Checkpoint:
+        assert job.log is not None
+        thread_id = job.metadata["thread_id"]
+        saver = LogWriter(job, thread_id)
+        config = config_of(thread_id, "|".join(job.ns), job.checkpoint_id)
+        updates = [[_update(one) for one in updates] for updates in supersteps]
+
+        async def edit(graph: AnyPregel) -> None:
+            await saver.serve(graph).abulk_update_state(config, updates)
+
+        await self._on_loop(edit, saver)
+        assert saver.made is not None
+        return saver.made
+
+    async def take_in(self, job: Job) -> Checkpoint:
+        return await self.update(job, [[StateUpdate(job.input, START)]])
+
+    async def read_state(
+        self,
+        log: CheckpointReader,
+        thread_id: str,
+        ns: str = "",
+        checkpoint_id: str | None = None,
+        *,
+        subgraphs: bool = False,
+    ) -> StateSnapshot:
+        saver = LogReader(log, thread_id)
+        config = config_of(thread_id, ns, checkpoint_id)
+
+        async def read(graph: AnyPregel) -> StateSnapshot:
+            return snapshot(await graph.aget_state(config, subgraphs=subgraphs))
+
+        return await self._on_loop(read, saver)
+
+    async def read_history(
+        self,
+        log: CheckpointReader,
+        thread_id: str,
+        ns: str = "",
+        *,
+        before: str | None = None,
+        limit: int | None = None,
+    ) -> list[StateSnapshot]:
+        saver = LogReader(log, thread_id)
+        config = config_of(thread_id, ns)
+        start = None if before is None else config_of(thread_id, ns, before)
+
+        async def read(graph: AnyPregel) -> list[StateSnapshot]:
+            states = graph.aget_state_history(config, before=start, limit=limit)
+            return [snapshot(state) async for state in states]
+
+        return await self._on_loop(read, saver)
+
+    async def drawing(self, xray: int | bool = False) -> dict[str, Any]:
+        async def draw(graph: AnyPregel) -> dict[str, Any]:
+            return (await graph.aget_graph(xray=xray)).to_json()
+
+        return await self._on_loop(draw)
+
+    async def schemas(self) -> Schemas:
+        if self._seen is not None:
+            return self._seen
+
+        async def look(graph: AnyPregel) -> Schemas:
+            return _schemas(graph)
+
+        schemas = await self._on_loop(look)
+        if self._factory.graph is not None:
+            self._seen = schemas
+        return schemas
+
+    async def subgraph_schemas(
+        self, namespace: str | None = None, *, recurse: bool = False
+    ) -> Mapping[str, Schemas]:
+        async def look(graph: AnyPregel) -> Mapping[str, Schemas]:
+            found = graph.aget_subgraphs(namespace=namespace, recurse=recurse)
+            return {ns: _schemas(cast(AnyPregel, inner)) async for ns, inner in found}
+
+        return await self._on_loop(look)
+
+    async def _on_loop(
+        self, function: Callable[[AnyPregel], Awaitable[T]], saver: LogReader | None = None
+    ) -> T:
+        """Ask the graph something on the asyncio loop. Raises what this engine raises for what
+        cannot be."""
+
+        async def ask() -> T:
+            async with self._factory.made({"configurable": {}}) as graph:
+                return await function(graph if saver is None else prepared(graph, saver))
+
+        try:
+            return await asyncio_thread().run(ask, name=self.name)
+        except Exception as error:
+            if isinstance(error, ValueError) and "ubgraph" in str(error):
+                raise NodeNotFoundError(str(error)) from error
+            if (ours := translated(error)) is not error:
+                raise ours from error
+            raise
+
+
+def _config(job: Job) -> dict[str, Any]:
+    own = {**job.config.get("configurable", {}), "checkpoint_ns": ""}
+    if job.checkpoint_id is not None:
+        own["checkpoint_id"] = job.checkpoint_id
+        if job.travels:
+            own["checkpoint_map"] = {"": job.checkpoint_id, **job.travels}
+    metadata = {**job.metadata, **job.config.get("metadata", {})}
+    return {**job.config, "configurable": own, "metadata": metadata}
+
+
+def _update(update: StateUpdate) -> LangGraphUpdate:
+    values = update.values
+    if isinstance(values, Command):
+        goto = [
+            LangGraphSend(to.node, to.arg) if isinstance(to, Send) else to
+            for to in values.targets()
+        ]
+        values = LangGraphCommand(update=values.update, goto=cast(Any, goto))
+    return LangGraphUpdate(values, update.as_node)
+
+
+def _declared(graph: AnyPregel | None) -> Collection[type]:
+    """The classes that the schemas of a graph and of those inside it name."""
+    if graph is None:
+        return ()
+    annotations = [
+        schema
+        for one in (graph, *(inner for _, inner in graph.get_subgraphs(recurse=True)))
+        if (builder := getattr(one, "builder", None)) is not None
+        for schema in builder.schemas
+    ]
+    return declared_types(annotations)
+
+
+def _schemas(graph: AnyPregel) -> Schemas:
+    own = _of_channels(graph)
+    return {
+        "input": _schema(graph.get_input_jsonschema) or own,
+        "output": _schema(graph.get_output_jsonschema) or own,
+        "state": own,
+        "context": _schema(graph.get_context_jsonschema),
+    }
+
+
+def _schema(make: Callable[[], dict[str, Any] | None]) -> dict[str, Any] | None:
+    try:
+        return make()
+    except PydanticUserError as error:  # a TypedDict of `typing` on Python 3.11, for one
+        logger.info("a graph has a schema that pydantic does not read: %s", error)
+        return None
+
+
+def _of_channels(graph: AnyPregel) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        name: (channel.UpdateType, None)
+        for name in graph.stream_channels_list
+        if isinstance(channel := graph.channels.get(name), BaseChannel)
+    }
+    schema: dict[str, Any] = create_model(graph.get_name("State"), **fields).model_json_schema()
+    return schema

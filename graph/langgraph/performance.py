@@ -1,0 +1,190 @@
+"""One run of a graph of LangGraph's: on the asyncio loop, told to trio as it goes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import copy
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+import attrs
+from langgraph.channels import DeltaChannel
+from langgraph.store.base import BaseStore as LangGraphStore
+from langgraph.types import Command as LangGraphCommand
+from langgraph.types import Interrupt as LangGraphInterrupt
+from langgraph.types import Send as LangGraphSend
+
+from .. import errors
+from ..asyncio_thread import tell_trio
+from ..checkpoint import Saved
+from ..control import Command, Send
+from ..isolation import isolated
+from ..job import Finish, Job
+from ..resume import answers_of, idle_answers, waiting
+from .factories import AnyPregel, Factory
+from .records import interrupts_of
+from .saver import LogReader, LogWriter
+
+__all__ = ["NOTHING", "Performance", "given_to", "prepared", "translated"]
+
+NOTHING: Final = object()  # an input that asks for no run
+_MODES: Final = ("values", "updates", "messages", "custom", "tasks", "checkpoints", "debug")
+
+
+def prepared(graph: AnyPregel, saver: LogReader, store: LangGraphStore | None = None) -> AnyPregel:
+    """The graph with our checkpointer and store, whatever it was compiled with."""
+    own = copy.copy(graph)
+    own.checkpointer = saver
+    if store is not None:
+        own.store = store
+    if any(isinstance(channel, DeltaChannel) for channel in graph.channels.values()):
+        # The log stores what changed by itself, so that each checkpoint may have the whole value.
+        own.channels = {name: _whole(channel) for name, channel in graph.channels.items()}
+    return own
+
+
+def _whole(channel: Any) -> Any:
+    if not isinstance(channel, DeltaChannel):
+        return channel
+    channel = copy.copy(channel)
+    channel.snapshot_frequency = 1
+    return channel
+
+
+def given_to(job: Job, saved: Saved | None) -> tuple[Any, str | None]:
+    """What LangGraph is given as its input, and a warning of what in it answers nothing.
+
+    `saved`: the checkpoint that the run goes on from. Raises InvalidResumeError.
+    """
+    given = job.input
+    if not isinstance(given, Command):
+        return (None if job.carried_on and saved is not None else isolated(given)), None
+    answers: Mapping[str, Any] = {}
+    warning = None
+    if given.resume is not None and saved is not None:
+        answers = answers_of(isolated(given.resume), waiting(saved), job.bound)
+        warning = idle_answers(given.resume, answers)
+    if job.carried_on and saved is not None:  # the rest of it is in the log
+        return LangGraphCommand(resume=answers) if answers else None, None
+    goto = [
+        LangGraphSend(to.node, isolated(to.arg)) if isinstance(to, Send) else to
+        for to in given.targets()
+    ]
+    if not answers and not given.update and not goto:
+        if saved is None or given.resume is None:
+            raise errors.EmptyInputError("There is nothing on the thread that the Command answers")
+        if job.bound or waiting(saved) or not saved.checkpoint.next:
+            return NOTHING, warning
+        return None, None  # nothing was asked: it says to go on
+    return (
+        LangGraphCommand(
+            update=isolated(given.update), resume=dict(answers) or None, goto=cast(Any, goto)
+        ),
+        warning,
+    )
+
+
+def translated(error: BaseException) -> BaseException:
+    """An error of LangGraph's as ours of the same name; others as they are."""
+    kind = type(error)
+    ours = getattr(errors, kind.__name__, None)
+    if not kind.__module__.startswith("langgraph.") or not isinstance(ours, type):
+        return error
+    if not issubclass(ours, errors.GraphError):
+        return error
+    made = ours.__new__(ours)
+    made.args = error.args
+    made.__cause__ = error
+    return cast(BaseException, made)
+
+
+@attrs.define(eq=False)
+class Performance:
+    """A run. `config`: as LangGraph's nodes see it. `given`: its input."""
+
+    factory: Factory
+    job: Job
+    config: dict[str, Any]
+    given: Any
+    saver: LogWriter
+    store: LangGraphStore | None
+    output: Any = None
+    _failure: Exception | None = None
+    _loop: asyncio.AbstractEventLoop | None = None
+    _task: asyncio.Task[Any] | None = None
+
+    async def run(self) -> None:
+        """On the asyncio loop. Raises what the graph does, and what the log did for a record."""
+        self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
+        try:
+            async with self.factory.made(self.config) as graph:
+                await self._stream(self.saver.serve(prepared(graph, self.saver, self.store)))
+        except asyncio.CancelledError:
+            if self._failure is not None:
+                raise self._failure from None
+            raise
+        except Exception as error:
+            if self._failure is not None:
+                raise self._failure from None
+            if (ours := translated(error)) is not error:
+                raise ours from error
+            raise
+
+    def fail(self, error: Exception) -> None:
+        """On trio: the log has refused a record, so that the run is to come to an end."""
+        self._failure = self._failure or error
+        if self._loop is not None and self._task is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(self._task.cancel)
+
+    async def _stream(self, graph: AnyPregel) -> None:
+        job, wanted = self.job, set(self.job.sink.modes)
+        modes: Any = [mode for mode in _MODES if mode in wanted or mode == "values"]
+        async for ns, mode, data in graph.astream(
+            self.given,
+            cast(Any, self.config),
+            context=job.context,
+            stream_mode=modes,
+            subgraphs=True,
+            interrupt_before=cast(Any, job.interrupt_before or None),
+            interrupt_after=cast(Any, job.interrupt_after or None),
+            durability=job.durability,
+        ):
+            if mode == "values" and not ns:
+                self.output = data
+            if mode in wanted and (not ns or job.sink.subgraphs):
+                tell_trio(job.sink.emit, mode, ns, _shown(mode, data))
+
+
+def _shown(mode: str, data: Any) -> Any:
+    """An event as our engine gives it: with our questions, and the reader's own."""
+    if mode == "messages":
+        return data
+    data = isolated(data)
+    if mode in ("values", "updates") and isinstance(data, dict) and "__interrupt__" in data:
+        data["__interrupt__"] = interrupts_of(data["__interrupt__"])
+    elif mode in ("tasks", "checkpoints", "debug") and isinstance(data, dict):
+        _ask(data["payload"] if mode == "debug" else data)
+    return data
+
+
+def _ask(payload: dict[str, Any]) -> None:
+    for one in (payload, *payload.get("tasks", ())):
+        if one.get("interrupts"):
+            one["interrupts"] = tuple(
+                interrupts_of(asked)[0] if isinstance(asked, LangGraphInterrupt) else asked
+                for asked in one["interrupts"]
+            )
+
+
+def finish_of(head: Saved | None, output: Any, warning: str | None) -> Finish:
+    """How a run came out. `head`: the newest checkpoint then."""
+    if isinstance(output, dict) and "__interrupt__" in output:
+        output = {key: value for key, value in output.items() if key != "__interrupt__"}
+    return Finish(
+        values=output,
+        interrupts=() if head is None else waiting(head),
+        paused=head is not None and bool(head.checkpoint.next),
+        warning=warning,
+    )

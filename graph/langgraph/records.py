@@ -1,0 +1,256 @@
+"""LangGraph's checkpoints and writes as records of a thread's log, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import attrs
+from langchain_core.documents import Document
+from langchain_core.runnables import RunnableConfig
+from langgraph._internal._constants import ERROR_SOURCE_NODE, NULL_TASK_ID
+from langgraph.checkpoint.base import Checkpoint as LangGraphCheckpoint
+from langgraph.checkpoint.base import CheckpointMetadata, CheckpointTuple, PendingWrite
+from langgraph.checkpoint.serde.types import ERROR, INTERRUPT, RESUME, _DeltaSnapshot
+from langgraph.types import Command, Overwrite, Send, TimeoutPolicy
+from langgraph.types import Interrupt as LangGraphInterrupt
+
+from ..checkpoint import Checkpoint, PendingWrites, Planned, Saved
+from ..control import START, Interrupt
+from ..declared import Messages
+from ..failure import TaskError
+from ..isolation import isolated
+from ..objects import adopt
+
+__all__ = [
+    "OWN_TYPES",
+    "Kept",
+    "Written",
+    "config_of",
+    "filled",
+    "interrupts_of",
+    "to_record",
+    "to_tuple",
+]
+
+# What comes back from storage as itself, whatever the schemas declare.
+OWN_TYPES: Final = (
+    Send,
+    LangGraphInterrupt,
+    Command,
+    Overwrite,
+    TimeoutPolicy,
+    Document,
+    Messages,
+)
+adopt(Send, {"node": None, "arg": None, "timeout": lambda _: None})
+
+
+@attrs.frozen
+class Kept:
+    """What LangGraph needs to go on from a checkpoint and nobody else looks at.
+
+    `channels`: those that are not of the state. `snapshots`: the delta channels.
+    """
+
+    v: int
+    versions: Mapping[str, Any]
+    seen: Mapping[str, Mapping[str, Any]]
+    updated: Sequence[str] | None
+    channels: Mapping[str, Any]
+    snapshots: Sequence[str]
+
+
+def filled(checkpoint: LangGraphCheckpoint, parent: Checkpoint | None) -> LangGraphCheckpoint:
+    """With the delta channels that LangGraph leaves out where they have not changed."""
+    if parent is None or not parent.engine["snapshots"]:
+        return checkpoint
+    values = dict(checkpoint["channel_values"])
+    for channel in parent.engine["snapshots"]:
+        if channel not in values and channel in checkpoint["channel_versions"]:
+            values[channel] = _DeltaSnapshot(parent.values[channel])
+    return {**checkpoint, "channel_values": values}
+
+
+def to_record(
+    checkpoint: LangGraphCheckpoint,
+    metadata: CheckpointMetadata,
+    *,
+    ns: str,
+    parent_id: str | None,
+    parent: Checkpoint | None,
+    changed: Container[str],
+    keys: Sequence[str] | None,
+    planned: Sequence[Planned],
+    about: Mapping[str, Any],
+) -> Checkpoint:
+    """A checkpoint that LangGraph puts. `parent`: where it is at hand. `changed`: the channels that
+    have a new version. `keys`: those of the state, None for all. `about`: the metadata of the run.
+    """
+    before = {} if parent is None else parent.values
+    values: dict[str, Any] = {}
+    own: dict[str, Any] = {}
+    snapshots = []
+    for channel, value in checkpoint["channel_values"].items():
+        if type(value) is _DeltaSnapshot:
+            snapshots.append(channel)
+            value = value.value
+        if keys is not None and channel not in keys:
+            if channel != START:  # the task that takes it in has it
+                own[channel] = isolated(value)
+        elif channel in before and channel not in changed:
+            values[channel] = before[channel]
+        else:
+            values[channel] = isolated(value)
+    updated = checkpoint.get("updated_channels")
+    kept = Kept(
+        v=checkpoint["v"],
+        versions=checkpoint["channel_versions"],
+        seen=checkpoint["versions_seen"],
+        updated=None if updated is None else list(updated),
+        channels=own,
+        snapshots=snapshots,
+    )
+    more = {key: value for key, value in metadata.items() if key not in ("source", "step")}
+    return Checkpoint(
+        id=checkpoint["id"],
+        ns=ns,
+        parent_id=parent_id,
+        step=metadata.get("step", -1),
+        source=metadata.get("source", "loop"),
+        created_at=checkpoint["ts"],
+        values=values,
+        changed=tuple(key for key in values if key not in before or key in changed),
+        next=tuple(planned),
+        metadata={**about, **more},
+        engine=attrs.asdict(kept, recurse=False),
+    )
+
+
+def to_tuple(saved: Saved, thread_id: str) -> CheckpointTuple:
+    """A record as LangGraph put it: its own, to change as it likes."""
+    record = saved.checkpoint
+    kept = Kept(**isolated(record.engine))
+    values = {**isolated(record.values), **kept.channels}
+    for planned in record.next:
+        if planned.node == START and planned.arg is not None:
+            values[START] = isolated(planned.arg)
+    for channel in kept.snapshots:
+        values[channel] = _DeltaSnapshot(values[channel])
+    checkpoint: LangGraphCheckpoint = {
+        "v": kept.v,
+        "id": record.id,
+        "ts": record.created_at,
+        "channel_values": values,
+        "channel_versions": dict(kept.versions),
+        "versions_seen": {node: dict(seen) for node, seen in kept.seen.items()},
+        "updated_channels": None if kept.updated is None else list(kept.updated),
+    }
+    metadata: Any = {
+        "parents": {},
+        **isolated(dict(record.metadata)),
+        "source": record.source,
+        "step": record.step,
+    }
+    return CheckpointTuple(
+        config=config_of(thread_id, record.ns, record.id),
+        checkpoint=checkpoint,
+        metadata=metadata,
+        parent_config=(
+            config_of(thread_id, record.ns, record.parent_id) if record.parent_id else None
+        ),
+        pending_writes=[write for one in saved.pending.values() for write in _writes_of(one)],
+    )
+
+
+def config_of(thread_id: str, ns: str, checkpoint_id: str | None = None) -> RunnableConfig:
+    """What LangGraph calls a checkpoint by."""
+    own = {"thread_id": thread_id, "checkpoint_ns": ns}
+    if checkpoint_id is not None:
+        own["checkpoint_id"] = checkpoint_id
+    return {"configurable": own}
+
+
+def interrupts_of(asked: Any, ns: tuple[str, ...] = ()) -> tuple[Interrupt, ...]:
+    """Questions of LangGraph's. `ns`: of the task that asks."""
+    several = asked if isinstance(asked, (list, tuple)) else (asked,)
+    return tuple(
+        Interrupt(
+            value=one.value,
+            id=one.id,
+            ns=ns,
+            response_schema=one.response_schema if isinstance(one.response_schema, dict) else None,
+        )
+        for one in several
+    )
+
+
+@attrs.define
+class Written:
+    """What a task of a checkpoint has written so far."""
+
+    ns: str
+    checkpoint_id: str
+    task_id: str
+    node: str
+    _output: dict[tuple[str, int], tuple[str, Any]] = attrs.field(factory=dict)
+    _control: dict[str, Any] = attrs.field(factory=dict)
+
+    @classmethod
+    def of(cls, record: PendingWrites) -> Written:
+        """As a log has it."""
+        written = cls(record.ns, record.checkpoint_id, record.task_id, record.node)
+        written.add([(channel, value) for _, channel, value in _writes_of(record)])
+        return written
+
+    def add(self, writes: Sequence[tuple[str, Any]]) -> None:
+        """Of output that was given before, the first counts; of anything else, the last."""
+        for at, (channel, value) in enumerate(writes):
+            if channel in (ERROR, ERROR_SOURCE_NODE, INTERRUPT, RESUME):
+                self._control[channel] = value
+            elif self.task_id == NULL_TASK_ID:
+                self._output["", at] = (channel, value)  # it is given whole each time
+            else:
+                self._output.setdefault(("", at), (channel, isolated(value)))
+
+    def record(self) -> PendingWrites:
+        control = self._control
+        answers = control.get(RESUME, ())
+        failure = TaskError.of(control[ERROR]) if ERROR in control else None
+        own_ns = (*filter(None, self.ns.split("|")), f"{self.node}:{self.task_id}")
+        asks = INTERRUPT in control and not self._output
+        return PendingWrites(
+            checkpoint_id=self.checkpoint_id,
+            ns=self.ns,
+            task_id=self.task_id,
+            node=self.node,
+            writes=tuple(self._output.values()) if self._output else None,
+            resumes=tuple(answers) if isinstance(answers, (list, tuple)) else (answers,),
+            interrupts=interrupts_of(control[INTERRUPT], own_ns) if asks else (),
+            error=None if ERROR_SOURCE_NODE in control else failure,
+            handles=failure if ERROR_SOURCE_NODE in control else None,
+        )
+
+
+def _writes_of(record: PendingWrites) -> Iterator[PendingWrite]:
+    ident = record.task_id
+    for channel, value in record.writes or ():
+        yield ident, channel, isolated(value)
+    if record.interrupts:
+        asked = [
+            LangGraphInterrupt(one.value, one.id, response_schema=_plain(one.response_schema))
+            for one in record.interrupts
+        ]
+        yield ident, INTERRUPT, asked
+    if record.resumes:
+        answers = [isolated(answer) for answer in record.resumes]
+        yield ident, RESUME, answers[0] if ident == NULL_TASK_ID else answers
+    if record.error is not None:
+        yield ident, ERROR, record.error.exception()
+    if record.handles is not None:
+        yield ident, ERROR, record.handles.exception()
+        yield ident, ERROR_SOURCE_NODE, record.node
+
+
+def _plain(schema: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return None if schema is None else dict(schema)

@@ -1,0 +1,314 @@
+"""The checkpointer that LangGraph's graphs are given: it writes to the log of one thread.
+
+LangGraph calls it on the asyncio loop, or from threads of its own; the log is trio's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import Any, Final
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import (
+    BaseCheckpointSaver,
+    ChannelVersions,
+    CheckpointMetadata,
+    CheckpointTuple,
+)
+from langgraph.checkpoint.base import Checkpoint as LangGraphCheckpoint
+from langgraph.pregel._algo import prepare_next_tasks
+from langgraph.pregel._checkpoint import channels_from_checkpoint
+
+from ..asyncio_thread import tell_trio, to_trio, wait_for_trio
+from ..checkpoint import Checkpoint, CheckpointReader, PendingWrites, Planned, Saved
+from ..control import START
+from ..job import Job
+from .factories import AnyPregel
+from .records import Written, config_of, filled, to_record, to_tuple
+
+__all__ = ["LogReader", "LogWriter"]
+
+_PAGE: Final = 20  # checkpoints read at a time
+
+
+class LogReader(BaseCheckpointSaver[int]):
+    """Reads the log of a thread. What it reads it remembers, for what follows it to be compared
+    with."""
+
+    def __init__(self, log: CheckpointReader, thread_id: str) -> None:
+        super().__init__()
+        self.log = log
+        self.thread_id = thread_id
+        self._known: dict[str, Saved] = {}  # by namespace, the one at hand
+
+    def remember(self, ns: str, saved: Saved | None) -> None:
+        """Have a checkpoint at hand that was read before."""
+        if saved is not None:
+            self._known[ns] = saved
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        ns, ident = _place(config)
+        return self._tuple(ns, ident, await self._load(ns, ident))
+
+    def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        ns, ident = _place(config)
+        saved = self._at_hand(ns, ident) or wait_for_trio(self.log.load, ns, ident)
+        return self._tuple(ns, ident, saved)
+
+    async def alist(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[CheckpointTuple]:
+        assert config is not None, "there is one thread"
+        ns, ident = _place(config)
+        if ident is not None:
+            saved = await self._load(ns, ident)
+            if saved is not None:
+                yield to_tuple(saved, self.thread_id)
+            return
+        start = None if before is None else _place(before)[1]
+        found = 0
+        while limit is None or found < limit:
+            page = await to_trio(self._page, ns, start, None if filter else limit)
+            for saved in page:
+                one = to_tuple(saved, self.thread_id)
+                if all(one.metadata.get(key) == value for key, value in (filter or {}).items()):
+                    found += 1
+                    yield one
+                if found == limit:
+                    return
+            if not page:
+                return
+            start = page[-1].checkpoint.id
+
+    def list(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> Iterator[CheckpointTuple]:
+        async def gathered() -> list[CheckpointTuple]:
+            assert config is not None, "there is one thread"
+            ns, _ = _place(config)
+            start = None if before is None else _place(before)[1]
+            return [to_tuple(one, self.thread_id) for one in await self._page(ns, start, limit)]
+
+        yield from wait_for_trio(gathered)
+
+    async def _page(self, ns: str, before: str | None, limit: int | None) -> Sequence[Saved]:
+        return await self.log.history(ns, before=before, limit=limit or _PAGE)
+
+    async def _load(self, ns: str, ident: str | None) -> Saved | None:
+        return self._at_hand(ns, ident) or await to_trio(self.log.load, ns, ident)
+
+    def _at_hand(self, ns: str, ident: str | None) -> Saved | None:
+        """A checkpoint that nothing has followed yet."""
+        saved = self._known.get(ns)
+        return saved if saved is not None and ident in (None, saved.checkpoint.id) else None
+
+    def _tuple(self, ns: str, ident: str | None, saved: Saved | None) -> CheckpointTuple | None:
+        if saved is None:
+            return None
+        self._known[ns] = saved
+        return to_tuple(saved, self.thread_id)
+
+
+class LogWriter(LogReader):
+    """Writes to the log of a job too.
+
+    `failed`: called, on trio, with what the log raises for a record that nobody waits for. `made`:
+    the last checkpoint of the job's namespace.
+    """
+
+    def __init__(self, job: Job, thread_id: str) -> None:
+        assert job.log is not None
+        super().__init__(job.log, thread_id)
+        self.made: Checkpoint | None = None
+        self.failed: Callable[[Exception], None] | None = None
+        self._writes_to = job.log
+        self._job = job
+        self._graph: AnyPregel | None = None
+        self._written: dict[tuple[str, str, str], Written] = {}
+
+    def serve(self, graph: AnyPregel) -> AnyPregel:
+        """The outermost graph whose checkpoints are to come."""
+        self._graph = graph
+        return graph
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: LangGraphCheckpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        record = self._record(config, checkpoint, metadata, new_versions)
+        if self._job.durability == "sync":
+            await to_trio(self._append_durably, record)
+        else:
+            tell_trio(self._append, record)
+        return config_of(self.thread_id, record.ns, record.id)
+
+    def put(
+        self,
+        config: RunnableConfig,
+        checkpoint: LangGraphCheckpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        record = self._record(config, checkpoint, metadata, new_versions)
+        wait_for_trio(self._append_durably, record)
+        return config_of(self.thread_id, record.ns, record.id)
+
+    async def aput_writes(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str = "",
+    ) -> None:
+        record = self._pending(config, writes, task_id)
+        if record is None:
+            return
+        if self._job.durability == "sync":
+            await to_trio(self._append_durably, record)
+        else:
+            tell_trio(self._append, record)
+
+    def put_writes(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str = "",
+    ) -> None:
+        record = self._pending(config, writes, task_id)
+        if record is not None:
+            wait_for_trio(self._append_durably, record)
+
+    def _append(self, record: Checkpoint | PendingWrites) -> None:
+        try:
+            self._writes_to.append(record)
+            self._writes_to.hand_over()
+        except Exception as error:
+            if self.failed is None:
+                raise
+            self.failed(error)
+        else:
+            self._moved_on(record)
+
+    async def _append_durably(self, record: Checkpoint | PendingWrites) -> None:
+        self._writes_to.append(record)
+        await self._writes_to.flush()
+        self._moved_on(record)
+
+    def _moved_on(self, record: Checkpoint | PendingWrites) -> None:
+        if isinstance(record, Checkpoint) and not record.ns and record.source == "loop":
+            self._job.progress()
+
+    def _record(
+        self,
+        config: RunnableConfig,
+        checkpoint: LangGraphCheckpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> Checkpoint:
+        ns, parent_id = _place(config)
+        known = self._known.get(ns)
+        is_child = known is not None and known.checkpoint.id == parent_id
+        parent = known.checkpoint if known is not None and is_child else None
+        checkpoint = filled(checkpoint, parent)
+        graph = None if ns else self._graph
+        record = to_record(
+            checkpoint,
+            metadata,
+            ns=ns,
+            parent_id=parent_id,
+            parent=parent,
+            changed=new_versions,
+            # Of graphs inside it nobody but LangGraph reads the records.
+            keys=None if graph is None else graph.stream_channels_list,
+            planned=() if graph is None else _planned(graph, checkpoint, config, metadata),
+            about={**self._job.metadata, **_caller(config)} if ns else self._job.metadata,
+        )
+        self._known[ns] = Saved(record)
+        self._written = {key: one for key, one in self._written.items() if key[0] != ns}
+        if ns == "|".join(self._job.ns):
+            self.made = record
+        return record
+
+    def _pending(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str
+    ) -> PendingWrites | None:
+        # A task that was told to stop has not failed.
+        writes = [one for one in writes if not isinstance(one[1], asyncio.CancelledError)]
+        if not writes:
+            return None
+        ns, ident = _place(config)
+        assert ident is not None
+        key = (ns, ident, task_id)
+        written = self._written.get(key)
+        if written is None:
+            known = self._known.get(ns)
+            saved = known if known is not None and known.checkpoint.id == ident else None
+            so_far = None if saved is None else saved.pending.get(task_id)
+            if so_far is not None:
+                written = Written.of(so_far)
+            else:
+                planned = () if saved is None else saved.checkpoint.next
+                node = next((task.node for task in planned if task.id == task_id), "")
+                written = Written(ns, ident, task_id, node)
+            self._written[key] = written
+        written.add(writes)
+        return written.record()
+
+
+def _place(config: RunnableConfig) -> tuple[str, str | None]:
+    own = config["configurable"]
+    return own.get("checkpoint_ns", ""), own.get("checkpoint_id")
+
+
+def _caller(config: RunnableConfig) -> dict[str, Any]:
+    """What a checkpoint of a graph inside says of the task that calls it."""
+    about = config.get("metadata") or {}
+    return {key: value for key, value in about.items() if key.startswith("langgraph_")}
+
+
+def _planned(
+    graph: AnyPregel,
+    checkpoint: LangGraphCheckpoint,
+    config: RunnableConfig,
+    metadata: CheckpointMetadata,
+) -> list[Planned]:
+    """The tasks that a checkpoint has to do next."""
+    channels, managed = channels_from_checkpoint(graph.channels, checkpoint)
+    step = metadata.get("step", -1) + 1
+    tasks = prepare_next_tasks(
+        checkpoint,
+        [],
+        graph.nodes,
+        channels,
+        managed,
+        config,
+        step,
+        step,
+        for_execution=False,
+        trigger_to_nodes=graph.trigger_to_nodes,
+        updated_channels=set(checkpoint.get("updated_channels") or ()) or None,
+    )
+    return [
+        Planned(
+            task.name,
+            task.path[1] if isinstance(task.path[1], int) else None,
+            checkpoint["channel_values"].get(START) if task.name == START else None,
+            given_id=task.id,
+        )
+        for task in tasks.values()
+    ]

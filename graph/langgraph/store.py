@@ -1,0 +1,79 @@
+"""A store of ours as LangGraph's nodes are given it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import attrs
+from langgraph.store.base import BaseStore as LangGraphBaseStore
+from langgraph.store.base import (
+    GetOp,
+    Item,
+    ListNamespacesOp,
+    NotProvided,
+    Op,
+    PutOp,
+    Result,
+    SearchItem,
+    SearchOp,
+)
+
+from .. import store as ours
+from ..asyncio_thread import to_trio, wait_for_trio
+
+__all__ = ["LentStore"]
+
+
+class LentStore(LangGraphBaseStore):
+    """Items are kept by a store that lives on trio."""
+
+    supports_ttl = True
+
+    def __init__(self, store: ours.BaseStore) -> None:
+        self._store = store
+
+    async def abatch(self, ops: Iterable[Op]) -> list[Result]:
+        return await to_trio(self._perform, list(ops))
+
+    def batch(self, ops: Iterable[Op]) -> list[Result]:
+        return wait_for_trio(self._perform, list(ops))
+
+    async def _perform(self, ops: list[Op]) -> list[Result]:
+        return [await self._one(op) for op in ops]
+
+    async def _one(self, op: Op) -> Any:
+        store = self._store
+        match op:
+            case GetOp():
+                found = await store.aget(op.namespace, op.key, refresh_ttl=op.refresh_ttl)
+                return None if found is None else Item(**_fields(found))
+            case PutOp(value=None):
+                await store.adelete(op.namespace, op.key)
+            case PutOp():
+                ttl = ours.UNSET if isinstance(op.ttl, NotProvided) else op.ttl
+                await store.aput(op.namespace, op.key, op.value or {}, op.index, ttl=ttl)
+            case SearchOp():
+                items = await store.asearch(
+                    op.namespace_prefix,
+                    query=op.query,
+                    filter=op.filter,
+                    limit=op.limit,
+                    offset=op.offset,
+                    refresh_ttl=op.refresh_ttl,
+                )
+                return [SearchItem(**_fields(item)) for item in items]
+            case ListNamespacesOp():
+                ends = {one.match_type: tuple(one.path) for one in op.match_conditions or ()}
+                return await store.alist_namespaces(
+                    prefix=ends.get("prefix"),
+                    suffix=ends.get("suffix"),
+                    max_depth=op.max_depth,
+                    limit=op.limit,
+                    offset=op.offset,
+                )
+        return None
+
+
+def _fields(item: ours.Item) -> dict[str, Any]:
+    return attrs.asdict(item, recurse=False)
