@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar, cast
+from uuid import UUID
 
 from langgraph.channels.base import BaseChannel
 from langgraph.graph import StateGraph
@@ -21,7 +23,9 @@ from ..contract import Schemas
 from ..control import START, Command, Send, StateUpdate
 from ..declared import declared_types
 from ..errors import NodeNotFoundError
+from ..isolation import isolated
 from ..job import Finish, Job
+from ..root import shown
 from .factories import AnyPregel, Factory
 from .performance import NOTHING, Performance, finish_of, given_to, prepared, translated
 from .records import OWN_TYPES, config_of
@@ -77,11 +81,10 @@ class LangGraphGraph:
             logger.warning("%s", warning)
         if given is NOTHING:
             assert saved is not None
-            return finish_of(head, dict(saved.checkpoint.values), warning)
+            return finish_of(head, isolated(shown(saved.checkpoint.values)), warning)
         config = _config(job)
         thread_id = config["configurable"]["thread_id"]
-        saver = LogWriter(job, thread_id)
-        saver.remember("", saved)
+        saver = LogWriter(job, thread_id, head)
         store = None if job.store is None else LentStore(job.store)
         performance = Performance(self._factory, job, config, given, saver, store)
         saver.failed = performance.fail
@@ -181,7 +184,7 @@ class LangGraphGraph:
         try:
             return await asyncio_thread().run(ask, name=self.name)
         except Exception as error:
-            if isinstance(error, ValueError) and "ubgraph" in str(error):
+            if isinstance(error, ValueError) and str(error).startswith("Subgraph "):
                 raise NodeNotFoundError(str(error)) from error
             if (ours := translated(error)) is not error:
                 raise ours from error
@@ -195,7 +198,10 @@ def _config(job: Job) -> dict[str, Any]:
         if job.travels:
             own["checkpoint_map"] = {"": job.checkpoint_id, **job.travels}
     metadata = {**job.metadata, **job.config.get("metadata", {})}
-    return {**job.config, "configurable": own, "metadata": metadata}
+    config = {**job.config, "configurable": own, "metadata": metadata}
+    with suppress(ValueError, TypeError):  # tracers know the run by it
+        config["run_id"] = UUID(own.get("run_id"))
+    return config
 
 
 def _update(update: StateUpdate) -> LangGraphUpdate:

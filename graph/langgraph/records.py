@@ -193,7 +193,7 @@ class Written:
     checkpoint_id: str
     task_id: str
     node: str
-    _output: dict[tuple[str, int], tuple[str, Any]] = attrs.field(factory=dict)
+    _output: dict[int, tuple[str, Any]] = attrs.field(factory=dict)  # by place
     _control: dict[str, Any] = attrs.field(factory=dict)
 
     @classmethod
@@ -204,14 +204,14 @@ class Written:
         return written
 
     def add(self, writes: Sequence[tuple[str, Any]]) -> None:
-        """Of output that was given before, the first counts; of anything else, the last."""
+        """Of output in one place the first counts, of anything else the last."""
+        if self.task_id == NULL_TASK_ID:  # it is given whole each time
+            self._output.clear()
         for at, (channel, value) in enumerate(writes):
             if channel in (ERROR, ERROR_SOURCE_NODE, INTERRUPT, RESUME):
                 self._control[channel] = value
-            elif self.task_id == NULL_TASK_ID:
-                self._output["", at] = (channel, value)  # it is given whole each time
             else:
-                self._output.setdefault(("", at), (channel, isolated(value)))
+                self._output.setdefault(at, (channel, isolated(value)))
 
     def record(self) -> PendingWrites:
         control = self._control

@@ -33,28 +33,20 @@ _PAGE: Final = 20  # checkpoints read at a time
 
 
 class LogReader(BaseCheckpointSaver[int]):
-    """Reads the log of a thread. What it reads it remembers, for what follows it to be compared
-    with."""
+    """Reads the log of a thread."""
 
     def __init__(self, log: CheckpointReader, thread_id: str) -> None:
-        super().__init__()
+        # Not the base's, which gets a serializer ready: records have their own form.
         self.log = log
         self.thread_id = thread_id
-        self._known: dict[str, Saved] = {}  # by namespace, the one at hand
-
-    def remember(self, ns: str, saved: Saved | None) -> None:
-        """Have a checkpoint at hand that was read before."""
-        if saved is not None:
-            self._known[ns] = saved
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        ns, ident = _place(config)
-        return self._tuple(ns, ident, await self._load(ns, ident))
+        saved = await self._load(*_place(config))
+        return None if saved is None else to_tuple(saved, self.thread_id)
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        ns, ident = _place(config)
-        saved = self._at_hand(ns, ident) or wait_for_trio(self.log.load, ns, ident)
-        return self._tuple(ns, ident, saved)
+        saved = wait_for_trio(self.log.load, *_place(config))
+        return None if saved is None else to_tuple(saved, self.thread_id)
 
     async def alist(
         self,
@@ -106,18 +98,7 @@ class LogReader(BaseCheckpointSaver[int]):
         return await self.log.history(ns, before=before, limit=limit or _PAGE)
 
     async def _load(self, ns: str, ident: str | None) -> Saved | None:
-        return self._at_hand(ns, ident) or await to_trio(self.log.load, ns, ident)
-
-    def _at_hand(self, ns: str, ident: str | None) -> Saved | None:
-        """A checkpoint that nothing has followed yet."""
-        saved = self._known.get(ns)
-        return saved if saved is not None and ident in (None, saved.checkpoint.id) else None
-
-    def _tuple(self, ns: str, ident: str | None, saved: Saved | None) -> CheckpointTuple | None:
-        if saved is None:
-            return None
-        self._known[ns] = saved
-        return to_tuple(saved, self.thread_id)
+        return await to_trio(self.log.load, ns, ident)
 
 
 class LogWriter(LogReader):
@@ -127,20 +108,42 @@ class LogWriter(LogReader):
     the last checkpoint of the job's namespace.
     """
 
-    def __init__(self, job: Job, thread_id: str) -> None:
+    def __init__(self, job: Job, thread_id: str, *head: Saved | None) -> None:
+        """`head`: the newest checkpoint, where it has been read."""
         assert job.log is not None
         super().__init__(job.log, thread_id)
         self.made: Checkpoint | None = None
         self.failed: Callable[[Exception], None] | None = None
         self._writes_to = job.log
         self._job = job
+        self._heads: dict[str, Saved] = {}  # by namespace, for what follows to be compared with
         self._graph: AnyPregel | None = None
+        self._keys: Sequence[str] = ()
+        self._read = head
         self._written: dict[tuple[str, str, str], Written] = {}
 
     def serve(self, graph: AnyPregel) -> AnyPregel:
         """The outermost graph whose checkpoints are to come."""
-        self._graph = graph
+        self._graph, self._keys = graph, graph.stream_channels_list
         return graph
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        return self._tuple(await self._load(*_place(config)))
+
+    def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        return self._tuple(wait_for_trio(self.log.load, *_place(config)))
+
+    def _tuple(self, saved: Saved | None) -> CheckpointTuple | None:
+        if saved is None:
+            return None
+        self._heads[saved.checkpoint.ns] = saved
+        return to_tuple(saved, self.thread_id)
+
+    async def _load(self, ns: str, ident: str | None) -> Saved | None:
+        read, self._read = self._read, ()
+        if read and not ns and ident is None:
+            return read[0]
+        return await super()._load(ns, ident)
 
     async def aput(
         self,
@@ -221,7 +224,7 @@ class LogWriter(LogReader):
         new_versions: ChannelVersions,
     ) -> Checkpoint:
         ns, parent_id = _place(config)
-        known = self._known.get(ns)
+        known = self._heads.get(ns)
         is_child = known is not None and known.checkpoint.id == parent_id
         parent = known.checkpoint if known is not None and is_child else None
         checkpoint = filled(checkpoint, parent)
@@ -234,11 +237,11 @@ class LogWriter(LogReader):
             parent=parent,
             changed=new_versions,
             # Of graphs inside it nobody but LangGraph reads the records.
-            keys=None if graph is None else graph.stream_channels_list,
+            keys=None if graph is None else self._keys,
             planned=() if graph is None else _planned(graph, checkpoint, config, metadata),
             about={**self._job.metadata, **_caller(config)} if ns else self._job.metadata,
         )
-        self._known[ns] = Saved(record)
+        self._heads[ns] = Saved(record)
         self._written = {key: one for key, one in self._written.items() if key[0] != ns}
         if ns == "|".join(self._job.ns):
             self.made = record
@@ -256,7 +259,7 @@ class LogWriter(LogReader):
         key = (ns, ident, task_id)
         written = self._written.get(key)
         if written is None:
-            known = self._known.get(ns)
+            known = self._heads.get(ns)
             saved = known if known is not None and known.checkpoint.id == ident else None
             so_far = None if saved is None else saved.pending.get(task_id)
             if so_far is not None:
