@@ -44,6 +44,7 @@ typecheck: $(VENV)/.test  ## Check types
 bench: $(VENV)/.test  ## Measure double-texting, the engine and the storage
 	$(BIN)/python benchmarks/double_texting memory sqlite --threads 4 --rounds 100
 	$(BIN)/python benchmarks/engine.py
+	$(BIN)/python benchmarks/langgraph_bridge.py
 	$(BIN)/python benchmarks/storage.py
 	$(BIN)/python benchmarks/log_growth.py
 	$(BIN)/python benchmarks/pages.py
