@@ -46,6 +46,7 @@ from .control import (
 from .declared import register_type
 from .errors import (
     AsyncioNodeError,
+    AsyncioThreadDied,
     EmptyInputError,
     GraphBubbleUp,
     GraphError,
@@ -121,6 +122,7 @@ __all__ = [
     "AnyUIMessage",
     "AnyValue",
     "AsyncioNodeError",
+    "AsyncioThreadDied",
     "BaseCache",
     "BaseStore",
     "BinaryOperatorAggregate",

@@ -16,10 +16,10 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
-import attrs
 import sniffio
 import trio
 
+from .crossings import Call, Visit, as_exception
 from .errors import AsyncioThreadDied
 from .nodes import name_of
 from .stall import StallWatch
@@ -33,56 +33,6 @@ GRACE: Final = 5.0  # seconds
 STOP_TIME: Final = 5.0  # seconds that what is left on the loop has to stop, when its thread ends
 
 logger = logging.getLogger(__name__)
-
-
-@attrs.define(eq=False)
-class _Call:
-    """A coroutine function that trio has run on the loop. `over`: its outcome is here, or will not
-    come."""
-
-    function: Callable[..., Awaitable[Any]]
-    args: tuple[Any, ...]
-    name: str
-    context: contextvars.Context = attrs.field(factory=contextvars.copy_context)
-    task: asyncio.Task[Any] | None = None
-    cancelled: bool = False
-    abandoned: bool = False
-    over: trio.Event = attrs.field(factory=trio.Event)
-    value: Any = None
-    error: Exception | None = None
-
-    async def carry_out(self) -> Any:
-        return await self.function(*self.args)
-
-
-@attrs.define(eq=False)
-class _Visit:
-    """An async function that is run on trio for somebody else, who is told by `over`."""
-
-    function: Callable[..., Awaitable[Any]]
-    args: tuple[Any, ...]
-    over: Callable[[], object]
-    scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
-    value: Any = None
-    error: Exception | None = None
-
-    async def carry_out(self) -> None:
-        try:
-            with self.scope:
-                if not self.scope.cancel_called:
-                    self.value = await self.function(*self.args)
-        except trio.Cancelled:
-            self.error = AsyncioThreadDied("What ran on trio was cut short with its asyncio loop")
-            raise
-        except BaseException as error:
-            self.error = _as_exception(error, f"{name_of(self.function)!r}, run on trio,")
-        finally:
-            self.over()
-
-    def outcome(self) -> Any:
-        if self.error is not None:
-            raise self.error
-        return self.value
 
 
 class AsyncioThread:
@@ -100,15 +50,17 @@ class AsyncioThread:
         )
         self._thread = threading.Thread(target=self._run, name="greenroom-asyncio", daemon=True)
         self._watch = StallWatch(self._loop, self._thread, self._soon)
-        self._calls: set[_Call] = set()  # those in flight
+        self._calls: set[Call] = set()  # those in flight
         self._ended = trio.Event()
-        self._visitors: trio.Nursery | None = None
+        self._visits: set[Visit] = set()
         # Of both sides.
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a finaliser may tell trio something at any time
         self._told: list[Told] = []
+        self._waking = False  # trio has been told to look
         # Of the asyncio side, but for `_stopping`.
         self._stopping = False
         self._closing = False
+        self._tasks: set[asyncio.Task[Any]] = set()  # asyncio itself does not hold those that wait
 
     # On trio.
 
@@ -134,7 +86,7 @@ class AsyncioThread:
         await trio.lowlevel.checkpoint_if_cancelled()
         if self.dead is not None:
             raise AsyncioThreadDied(self.dead)
-        call = _Call(function, args, name or name_of(function))
+        call = Call(function, args, name or name_of(function))
         self._calls.add(call)
         self._watch.begin()
         self._soon(self._start, call)
@@ -153,7 +105,7 @@ class AsyncioThread:
                 del call  # the error has this frame in its traceback
         return call.value  # type: ignore[no-any-return]
 
-    async def _cancel(self, call: _Call, grace: float) -> None:
+    async def _cancel(self, call: Call, grace: float) -> None:
         call.cancelled = True
         self._soon(self._cancel_task, call)
         with trio.move_on_after(grace, shield=True):
@@ -166,7 +118,7 @@ class AsyncioThread:
                 grace,
             )
 
-    def _finish(self, call: _Call, value: Any, error: Exception | None) -> None:
+    def _finish(self, call: Call, value: Any, error: Exception | None) -> None:
         if call.abandoned:
             logger.warning("asyncio task %r ended after it was left behind", call.name)
         elif not call.over.is_set():
@@ -174,7 +126,7 @@ class AsyncioThread:
             call.over.set()
 
     def start(self) -> None:
-        """Start the thread; its owner is a system task of trio's."""
+        """Start the thread. Its owner is a system task of trio's."""
         self._thread.start()
         try:
             trio.lowlevel.spawn_system_task(self._own, name="greenroom-asyncio")
@@ -184,21 +136,19 @@ class AsyncioThread:
 
     def _stop(self) -> None:
         self._stopping = True
-        self._soon(self._loop.stop)
+        self._soon(self._halt)
 
     async def _own(self) -> None:
         try:
-            async with trio.open_nursery() as self._visitors:
-                self._visitors.start_soon(self._watch.keep)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._watch.keep)
                 try:
                     await self._ended.wait()
                 except trio.Cancelled:
                     self._die("The trio run is over")
                     raise
-                finally:
-                    self._visitors.cancel_scope.cancel()
+                nursery.cancel_scope.cancel()
         finally:
-            self._visitors = None
             self._stop()
             # By the machine's clock: it is a thread that is waited for.
             with trio.CancelScope(shield=True):
@@ -212,10 +162,13 @@ class AsyncioThread:
             died = AsyncioThreadDied(why)
             died.__cause__ = cause
             self._finish(call, None, died)
+        for visit in self._visits:
+            visit.scope.cancel()
         self._ended.set()
 
     def _deliver(self) -> None:
         with self._lock:
+            self._waking = False
             told, self._told = self._told, []
         for context, function, args in told:
             try:
@@ -223,12 +176,23 @@ class AsyncioThread:
             except Exception:
                 logger.exception("%r, called for asyncio, failed", name_of(function))
 
-    def _begin(self, visit: _Visit) -> None:
-        if self._visitors is None or self.dead is not None:
-            visit.error = AsyncioThreadDied(self.dead or "The asyncio loop is over")
+    def _begin(self, visit: Visit) -> None:
+        if self.dead is not None:
+            visit.over()
+            return
+        context = contextvars.copy_context()  # that of whoever told trio to call this
+        try:
+            trio.lowlevel.spawn_system_task(self._carry_out, visit, context=context)
+        except RuntimeError:  # trio takes no tasks any more
             visit.over()
         else:
-            self._visitors.start_soon(visit.carry_out)  # in the context that this is called in
+            self._visits.add(visit)
+
+    async def _carry_out(self, visit: Visit) -> None:
+        try:
+            await visit.carry_out()
+        finally:
+            self._visits.discard(visit)
 
     # On the asyncio loop and in plain threads.
 
@@ -240,12 +204,14 @@ class AsyncioThread:
         told = (contextvars.copy_context(), function, args)
         with self._lock:
             self._told.append(told)
-            if len(self._told) > 1:
-                return  # trio has been woken for those before it
+            if self._waking:
+                return
+            self._waking = True
         try:
             self._token.run_sync_soon(self._deliver)
         except trio.RunFinishedError:
             with self._lock:
+                self._waking = False
                 told_late, self._told = self._told, []
             for _, late, given in told_late:
                 if late == self._begin:  # somebody waits for an answer
@@ -261,7 +227,7 @@ class AsyncioThread:
         if asyncio.get_running_loop() is not self._loop:
             raise RuntimeError("to_trio() is for the asyncio loop that belongs to the trio run")
         over = asyncio.Event()
-        visit = _Visit(function, args, functools.partial(self._soon, over.set))
+        visit = Visit(function, args, functools.partial(self._soon, over.set))
         self.tell_trio(self._begin, visit)
         cancelled: asyncio.CancelledError | None = None
         while not over.is_set():
@@ -284,7 +250,7 @@ class AsyncioThread:
         if trio.lowlevel.in_trio_run() or threading.current_thread() is self._thread:
             raise RuntimeError("wait_for_trio() blocks, and was called in a running loop: await it")
         over = threading.Event()
-        visit = _Visit(function, args, over.set)
+        visit = Visit(function, args, over.set)
         self.tell_trio(self._begin, visit)
         over.wait()
         return visit.outcome()  # type: ignore[no-any-return]
@@ -295,7 +261,11 @@ class AsyncioThread:
         with contextlib.suppress(RuntimeError):  # it is closed, which trio has been told or will be
             self._loop.call_soon_threadsafe(function, *args)
 
-    def _start(self, call: _Call) -> None:
+    def _halt(self) -> None:
+        if not self._closing:  # or what tidies up would be
+            self._loop.stop()
+
+    def _start(self, call: Call) -> None:
         if call.cancelled:
             self.tell_trio(self._finish, call, None, None)
         elif not self._closing:
@@ -303,23 +273,21 @@ class AsyncioThread:
             call.task = self._loop.create_task(
                 call.carry_out(), name=call.name, context=call.context
             )
+            self._tasks.add(call.task)
             call.task.add_done_callback(functools.partial(self._stopped, call))
 
-    def _cancel_task(self, call: _Call) -> None:
+    def _cancel_task(self, call: Call) -> None:
         if call.task is not None:
             call.task.cancel()
 
-    def _stopped(self, call: _Call, task: asyncio.Task[Any]) -> None:
+    def _stopped(self, call: Call, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
         call.task = None
         if task.cancelled():
-            cut = (
-                None
-                if call.cancelled
-                else RuntimeError(f"asyncio task {call.name!r} was cancelled")
-            )
+            cut = RuntimeError(f"asyncio task {call.name!r} was cancelled on its own loop")
             self.tell_trio(self._finish, call, None, cut)
         elif (error := task.exception()) is not None:
-            error = _as_exception(error, f"asyncio task {call.name!r}")
+            error = as_exception(error, f"asyncio task {call.name!r}")
             self.tell_trio(self._finish, call, None, error)
         else:
             self.tell_trio(self._finish, call, task.result(), None)
@@ -357,15 +325,6 @@ class AsyncioThread:
             _, left = await asyncio.wait(tasks, timeout=STOP_TIME)
             for task in left:
                 logger.warning("asyncio task %r did not stop with its loop", task.get_name())
-
-
-def _as_exception(error: BaseException, who: str) -> Exception:
-    """For another loop, where what is no Exception would do harm."""
-    if isinstance(error, Exception):
-        return error
-    wrapped = RuntimeError(f"{who} raised {error!r}")
-    wrapped.__cause__ = error
-    return wrapped
 
 
 _of_run: trio.lowlevel.RunVar[AsyncioThread] = trio.lowlevel.RunVar("greenroom_asyncio_thread")
