@@ -226,11 +226,18 @@ class RunStream:
             data=part.json,
         )
 
-    async def follow(self, start: int) -> AsyncGenerator[list[StreamPart], None]:
+    async def follow(
+        self, start: int, *, gather: float = 0.0
+    ) -> AsyncGenerator[list[StreamPart], None]:
         """Everything from position `start` on, as it comes; ends with the run, or with its thread.
         Raises Closed where there will be no end in this process, and where the reader is so far
-        behind that it would miss some."""
+        behind that it would miss some.
+
+        `gather`: seconds that a batch takes to fill, if there was more as soon as the one before
+        had been taken. The first two, with the first token, are not waited for.
+        """
         self._recording = True
+        batches = 0
         while True:
             if start < self._gone:
                 raise far_behind(self._most)
@@ -238,6 +245,10 @@ class RunStream:
                 batch = self.parts[start - self._gone :]
                 start += len(batch)
                 yield batch
+                batches += 1
+                if gather and batches > 1 and start < self.position:
+                    with trio.move_on_after(gather):
+                        await self.ended.wait()
             elif self.ended.is_set():
                 await self.stopped()
                 return

@@ -19,6 +19,7 @@ from greenroom.storage.codec import to_json
 from .errors import for_clients, gone
 
 __all__ = [
+    "GATHER",
     "HEARTBEAT",
     "MAX_OPEN_STREAMS",
     "STREAM_HEADERS",
@@ -32,6 +33,7 @@ __all__ = [
 
 HEARTBEAT: Final = b": heartbeat\r\n\r\n"
 KEEP_ALIVE: Final = 5.0  # seconds of silence
+GATHER: Final = 0.005  # seconds: a write costs as much as ten events
 MAX_OPEN_STREAMS: Final = 5000
 MOST_AT_ONCE: Final = 1024 * 1024  # bytes of events, but for one that is longer by itself
 

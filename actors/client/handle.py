@@ -53,7 +53,11 @@ class RunHandle:
         return await self._past_result()
 
     async def events(
-        self, *, after: int | None = None, stream_mode: str | Sequence[str] | None = None
+        self,
+        *,
+        after: int | None = None,
+        stream_mode: str | Sequence[str] | None = None,
+        gather: float = 0.0,
     ) -> AsyncGenerator[list[StreamPart], None]:
         """The run's events, in batches of what had queued up; ends with the run, or with its
         thread. Raises Closed where the runtime is left before, and where the reader is too far
@@ -61,7 +65,8 @@ class RunHandle:
 
         `after`: the id of the last event seen; 0 or -1 for everything kept. Without it, the handle
         of a run just started gives all events, another one those from now on. `stream_mode`: only
-        these.
+        these. `gather`: seconds (default 0) that a batch takes to fill while events come faster
+        than they are read; neither the first ones nor the last ones wait.
         """
         modes = None if stream_mode is None else {"metadata", "error", *check_modes(stream_mode)}
         stream = self._stream
@@ -77,7 +82,7 @@ class RunHandle:
             start = 0 if stream is None else stream.position_after(after)
         if stream is None:
             return
-        async with aclosing(stream.follow(start)) as followed:
+        async with aclosing(stream.follow(start, gather=gather)) as followed:
             async for batch in followed:
                 if batch := _only(batch, modes):
                     yield batch

@@ -25,7 +25,7 @@ from greenroom.gateway.requests import (
     RunsCancel,
 )
 from greenroom.gateway.responses import client, json_response
-from greenroom.gateway.sse import STREAM_HEADERS, EventStream, RunResult, frame
+from greenroom.gateway.sse import GATHER, STREAM_HEADERS, EventStream, RunResult, frame
 from greenroom.storage.codec import INT_MAX
 
 __all__ = ["routes"]
@@ -277,6 +277,6 @@ def _events(request: Request, run: RunHandle, *, cancel: bool, **options: Any) -
             "content-location": url,
         },
         on_leave=_cancel(request, run) if cancel else None,
-        events=run.events(**options),
+        events=run.events(gather=GATHER, **options),
         with_ids=run.resumable,
     )

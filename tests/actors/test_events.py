@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import trio
 from langchain_core.messages import AIMessageChunk
-from trio.testing import wait_all_tasks_blocked
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from greenroom.actors import Closed, NotFound
 from greenroom.actors.events import MAX_KEPT_EVENTS, SLICE, EventIds, RunStream, StreamPart
@@ -189,6 +189,50 @@ async def test_a_reader_who_would_miss_events_is_told_that_it_is_too_far_behind(
 
     with pytest.raises(Closed, match=f"{MOST_WAITING} events behind"):
         await anext(behind)
+
+
+async def test_events_that_come_faster_than_they_are_read_gather_but_for_the_first_and_the_last(
+    mock_clock: MockClock,
+) -> None:
+    flood, seen = stream(), []
+
+    async def reader() -> None:
+        async for batch in flood.follow(0, gather=5):
+            seen.append([part.data for part in batch])
+            if len(seen) < 4:
+                flood.publish("values", f"while {len(seen)} was read")
+
+    async with trio.open_nursery() as nursery:
+        flood.publish("values", "first")
+        nursery.start_soon(reader)
+        await wait_all_tasks_blocked()
+        assert seen == [["first"], ["while 1 was read"]]
+
+        flood.publish("values", "later")
+        mock_clock.jump(5)
+        await wait_all_tasks_blocked()
+        assert seen[2:] == [["while 2 was read", "later"]]
+
+        flood.publish("values", "last")
+        flood.end(None)
+
+    assert seen[3:] == [["while 3 was read", "last"]]
+
+
+async def test_a_reader_who_keeps_up_is_given_each_event_at_once(mock_clock: MockClock) -> None:
+    calm, seen = stream(), []
+
+    async def reader() -> None:
+        async for batch in calm.follow(0, gather=5):
+            seen.append([part.data for part in batch])
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(reader)
+        for n in range(4):
+            calm.publish("values", n)
+            await wait_all_tasks_blocked()
+        assert seen == [[0], [1], [2], [3]]
+        calm.end(None)
 
 
 async def test_a_reader_that_leaves_disturbs_nobody() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from collections.abc import AsyncIterator
 from typing import Any
@@ -17,6 +18,7 @@ from greenroom.gateway import connection, create_app
 from greenroom.gateway import server as server_module
 from greenroom.gateway.app import HttpConfig
 from greenroom.gateway.connection import Connection, Http1
+from greenroom.gateway.routes import runs
 from greenroom.gateway.server import ListenError, listen, serve_connections
 
 from .conftest import NIL, Gate
@@ -261,6 +263,19 @@ async def test_a_client_that_takes_nothing_is_cut_off_and_the_run_goes_on(
     (run,) = await room.client.runs.list(NIL)
     assert await room.client.runs.join(NIL, run["run_id"]) == {"log": []}
     assert await server.answers()
+
+
+async def test_tokens_that_come_in_a_flood_are_written_many_at_a_time(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "GATHER", PATIENCE)  # the end of the run ends it
+    stream = await server.connect(stream_of("chatters", "custom"))
+    received = await until(stream, b"\r\n0\r\n")
+    await stream.aclose()
+
+    chunks = re.findall(rb"\r\n[0-9a-f]+\r\nevent", received)
+    assert received.count(b"event: custom") == 100
+    assert len(chunks) < 40
 
 
 @pytest.mark.parametrize("most", [2])
