@@ -179,14 +179,8 @@ class StorageSession:
         committed together. Neither the operations nor what their records hold may be changed
         afterwards.
         """
-        self._check_open()
-        commit = Commit(list(operations), self._hurry)
-        if not self.storage.blocking:
-            self._settle([commit], self._apply([commit]))
-            return commit
-        commit.gathers = True
-        self._gathering.append(commit)
-        if self._gatherer is None:
+        commit = self._taken(operations)
+        if self._gathering and self._gatherer is None:
             self._gatherer = trio.CancelScope()
             self._nursery.start_soon(self._gather, self._gatherer)
         return commit
@@ -196,7 +190,7 @@ class StorageSession:
 
         Raises the StorageError that refused it.
         """
-        await self.submit(operations).wait()
+        await self._taken(operations).wait()
 
     async def read(
         self, function: Callable[Concatenate[Storage, P], T], *args: P.args, **kwargs: P.kwargs
@@ -225,6 +219,17 @@ class StorageSession:
         if self.away is not None:
             raise self.away
         await self._read(lambda: self.storage.get_assistant(""))
+
+    def _taken(self, operations: Sequence[Operation]) -> Commit:
+        """A commit that waits to be written, or has been where storage does not block."""
+        self._check_open()
+        commit = Commit(list(operations), self._hurry)
+        if self.storage.blocking:
+            commit.gathers = True
+            self._gathering.append(commit)
+        else:
+            self._settle([commit], self._apply([commit]))
+        return commit
 
     def _check_open(self) -> None:
         if self._closed or self._lease is None:
