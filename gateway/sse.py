@@ -132,11 +132,15 @@ class LiveAnswer(ABC):
             await send({"type": "http.response.body", "body": data, "more_body": True})
             self._last_sent = trio.current_time()
 
-        async def watch_client() -> None:
+        async def attend() -> None:
             nonlocal left
-            while (await receive())["type"] != "http.disconnect":
-                pass
-            left = True
+            while not left:
+                due = self._last_sent + KEEP_ALIVE
+                if trio.current_time() >= due:
+                    await send_chunk(self.silence)
+                    continue
+                with trio.move_on_at(due):
+                    left = (await receive())["type"] == "http.disconnect"
             nursery.cancel_scope.cancel()
 
         headers = [(name.encode(), value.encode()) for name, value in self.headers.items()]
@@ -145,8 +149,7 @@ class LiveAnswer(ABC):
         async with trio.open_nursery() as nursery:
             self.live.add(nursery.cancel_scope)
             try:
-                nursery.start_soon(watch_client)
-                nursery.start_soon(self._keep_alive, send_chunk)
+                nursery.start_soon(attend)
                 with contextlib.suppress(Closed):
                     await self._write(send_chunk)
                     ended = True
@@ -157,14 +160,6 @@ class LiveAnswer(ABC):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         elif left and self.on_leave is not None:
             await self.on_leave()
-
-    async def _keep_alive(self, send: Callable[[bytes], Awaitable[None]]) -> None:
-        while True:
-            due = self._last_sent + KEEP_ALIVE
-            if trio.current_time() >= due:
-                await send(self.silence)
-            else:
-                await trio.sleep_until(due)
 
 
 @attrs.define(kw_only=True)
