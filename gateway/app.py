@@ -21,7 +21,7 @@ from .access import OPEN_PATH, ApiKey
 from .body import WholeBody
 from .errors import HANDLERS, InternalErrors, not_installed
 from .openapi import openapi
-from .operation import Operation, resources
+from .operation import Operation, Resources
 from .own import OwnRoutes
 from .routes import assistants, crons, documentation, runs, store, system, threads
 from .sse import MAX_OPEN_STREAMS, LiveAnswers
@@ -113,7 +113,7 @@ def create_app(
         for route in routes
         if isinstance(route, Operation) and not (own and own.takes(route.method, route.path))
     ]
-    served: list[BaseRoute] = [*([] if own is None else [own]), *resources(routes)]
+    served: list[BaseRoute] = [*([] if own is None else [own]), Resources(routes)]
     given: Mapping[str, Any] = http.get("cors", CorsConfig())
     cors = {"allow_methods": ["*"], "allow_headers": ["*"], **given}
     cors["expose_headers"] = [*EXPOSED, *given.get("expose_headers", ())]

@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute, Host, Route
 from greenroom.actors import Greenroom
 from greenroom.gateway import create_app
 from greenroom.gateway.app import _ROUTES
+from greenroom.gateway.operation import Resources
 from greenroom.gateway.own import OwnRoutes
 
 from .conftest import NIL, Gate, refusal
@@ -47,7 +48,9 @@ def served(routes: list[BaseRoute]) -> set[tuple[str, str]]:
 
 
 async def test_what_is_served_is_in_the_document_and_nothing_else(room: Greenroom) -> None:
-    routes = create_app(room).routes
+    [resources] = create_app(room).routes
+    assert isinstance(resources, Resources)
+    routes: list[BaseRoute] = [*resources.routes]
     found = await document_of(room)
     assert served(routes) == set(found.operations)
     hidden = {route.path for route in routes if isinstance(route, Route)} - set(
