@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import attrs
 
+from greenroom.graph.contract import Graph
 from greenroom.storage.records import Run, Thread
 
+from .errors import Invalid
 from .joining import without_host
 from .mailbox import Submit
 from .multitask import Strategy
 from .remote import going_on
 from .state import ThreadState
 
-__all__ = ["busy_with", "record_of"]
+__all__ = ["busy_with", "check_strategy", "record_of"]
+
+
+def check_strategy(strategy: Strategy, graph_id: str, graph: Graph) -> None:
+    """Raises Invalid for one that runs of the graph cannot have."""
+    if strategy == "steer" and not graph.steerable:
+        raise Invalid(
+            f"multitask_strategy: 'steer' is not possible with graph {graph_id!r}, whose runs take "
+            "nothing in between super-steps"
+        )
 
 
 def record_of(

@@ -15,7 +15,7 @@ from greenroom.storage.operations import DeleteRun as DropRun
 from greenroom.storage.records import Run, RunStatus
 
 from .active import ActiveRun, Outcome, Stopped, checkpoint_metadata, told_to_stop
-from .arrivals import busy_with, record_of
+from .arrivals import busy_with, check_strategy, record_of
 from .ends import RunEnds, end_of
 from .errors import Conflict, GreenroomError, NotFound, TooMany
 from .events import RunStream, unkept
@@ -112,6 +112,8 @@ class ThreadRuns:
         if any(run.kwargs["temporary"] for run in self._unfinished()):
             raise Conflict(f"Thread {state.thread_id!r} is of one run, and is deleted with it")
         strategy = strategy_of(message.strategy, thread.metadata, message.below)
+        graph_id = message.run.metadata["graph_id"]
+        check_strategy(strategy, graph_id, self.house.graph(graph_id))
         admission = self._admit(strategy)
         run = record_of(message, thread, state, seq=self.last_seq + 1, strategy=strategy)
         insert = [InsertThread(thread)] if state.thread is None else []

@@ -16,6 +16,7 @@ from greenroom.storage.codec import decode, kept
 from greenroom.storage.records import Assistant, Run
 
 from ..active import command_of
+from ..arrivals import check_strategy
 from ..errors import Invalid, Refused
 from ..mailbox import Submit
 from ..multitask import DEFAULT_STRATEGY, STRATEGIES
@@ -73,6 +74,7 @@ async def submission(
     strategy: Any = multitask_strategy or None
     if strategy is not None:
         check_choice("multitask_strategy", strategy, STRATEGIES)
+        check_strategy(strategy, assistant.graph_id, graph)
     if durability is None and checkpoint_during is False:
         durability = "exit"  # as it was called before
     check_choice("durability", durability or "async", get_args(Durability))

@@ -12,7 +12,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from greenroom.actors import Client, Conflict, Greenroom, NotFound, RunFailed, TooMany
+from greenroom.actors import Client, Conflict, Greenroom, Invalid, NotFound, RunFailed, TooMany
 from greenroom.graph import START, CompiledStateGraph, Send, StateGraph, entrypoint, interrupt
 from greenroom.storage import PutThread, SqliteStorage
 from greenroom.storage.testing import FaultyStorage
@@ -211,24 +211,16 @@ async def test_a_delayed_one_steers_once_it_is_due(
         assert await host_of(client, thread_id, steers) == host
 
 
-async def test_functions_have_no_super_steps_and_are_not_steered(serve: Serve) -> None:
-    hold, seen = Hold(), list[Any]()
-
+async def test_functions_have_no_super_steps_and_cannot_be_steered(serve: Serve) -> None:
     @entrypoint()
     async def function(given: Any) -> Any:
-        seen.append(given)
-        await hold.node({"text": given})
         return given
 
     async with serve(function) as room:
         client, thread_id = room.client, await new_thread(room.client)
-        for word in ("slow", "two"):
-            run = await client.runs.create(
-                thread_id, "agent", input=word, multitask_strategy="steer"
-            )
-        hold.open()
-        assert await client.runs.join(thread_id, run["run_id"]) == "two"
-        assert seen == ["slow", "two"]
+        with pytest.raises(Invalid, match=r"multitask_strategy: 'steer'.*graph 'agent'"):
+            await client.runs.wait(thread_id, "agent", input="one", multitask_strategy="steer")
+        assert await client.runs.list(thread_id) == []
 
 
 async def test_a_run_that_pauses_is_over_and_the_new_one_starts_normally(

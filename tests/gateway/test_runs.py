@@ -66,6 +66,16 @@ async def test_an_entrypoint_takes_and_answers_any_json(
     assert (await http.get(thread)).json()["values"] == ["yes", 2, 4]
 
 
+async def test_what_cannot_be_steered_refuses_a_run_that_steers(
+    http: httpx.AsyncClient, thread: str
+) -> None:
+    start = {"assistant_id": "program", "input": [1], "multitask_strategy": "steer"}
+    status, detail = refusal(await http.post(f"{thread}/runs", json=start))
+    assert status == 422
+    assert "'steer' is not possible with graph 'program'" in detail
+    assert (await http.get(f"{thread}/runs")).json() == []
+
+
 async def test_a_breakpoint_is_gone_on_from_with_input_null_or_left_out(
     http: httpx.AsyncClient, thread: str
 ) -> None:
