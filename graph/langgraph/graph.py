@@ -89,6 +89,8 @@ class LangGraphGraph:
         performance = Performance(self._factory, job, config, given, saver, store)
         saver.failed = performance.fail
         await asyncio_thread().run(performance.run, grace=job.grace, name=self.name)
+        if saver.error is not None:  # it was at its end by then
+            raise saver.error
         return finish_of(await job.log.load(), performance.output, warning)
 
     async def update(self, job: Job, supersteps: Sequence[Sequence[StateUpdate]]) -> Checkpoint:
@@ -102,6 +104,8 @@ class LangGraphGraph:
             await saver.serve(graph).abulk_update_state(config, updates)
 
         await self._on_loop(edit, saver)
+        if saver.error is not None:
+            raise saver.error
         assert saver.made is not None
         return saver.made
 

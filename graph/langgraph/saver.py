@@ -104,7 +104,7 @@ class LogReader(BaseCheckpointSaver[int]):
 class LogWriter(LogReader):
     """Writes to the log of a job too.
 
-    `failed`: called, on trio, with what the log raises for a record that nobody waits for. `made`:
+    `error`: what the log has raised for a record. `failed`: called with it then, on trio. `made`:
     the last checkpoint of the job's namespace.
     """
 
@@ -113,7 +113,8 @@ class LogWriter(LogReader):
         assert job.log is not None
         super().__init__(job.log, thread_id)
         self.made: Checkpoint | None = None
-        self.failed: Callable[[Exception], None] | None = None
+        self.error: Exception | None = None
+        self.failed: Callable[[Exception], None] = lambda _: None
         self._writes_to = job.log
         self._job = job
         self._heads: dict[str, Saved] = {}  # by namespace, for what follows to be compared with
@@ -153,10 +154,7 @@ class LogWriter(LogReader):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         record = self._record(config, checkpoint, metadata, new_versions)
-        if self._job.durability == "sync":
-            await to_trio(self._append_durably, record)
-        else:
-            tell_trio(self._append, record)
+        await self._hand_over(record)
         return config_of(self.thread_id, record.ns, record.id)
 
     def put(
@@ -167,7 +165,8 @@ class LogWriter(LogReader):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         record = self._record(config, checkpoint, metadata, new_versions)
-        wait_for_trio(self._append_durably, record)
+        tell_trio(self._append, record)
+        wait_for_trio(self._writes_to.flush)
         return config_of(self.thread_id, record.ns, record.id)
 
     async def aput_writes(
@@ -178,12 +177,8 @@ class LogWriter(LogReader):
         task_path: str = "",
     ) -> None:
         record = self._pending(config, writes, task_id)
-        if record is None:
-            return
-        if self._job.durability == "sync":
-            await to_trio(self._append_durably, record)
-        else:
-            tell_trio(self._append, record)
+        if record is not None:
+            await self._hand_over(record)
 
     def put_writes(
         self,
@@ -194,23 +189,24 @@ class LogWriter(LogReader):
     ) -> None:
         record = self._pending(config, writes, task_id)
         if record is not None:
-            wait_for_trio(self._append_durably, record)
+            tell_trio(self._append, record)
+            wait_for_trio(self._writes_to.flush)
+
+    async def _hand_over(self, record: Checkpoint | PendingWrites) -> None:
+        # What is told comes in order: LangGraph puts writes while their checkpoint is on its way.
+        tell_trio(self._append, record)
+        if self._job.durability == "sync":
+            await to_trio(self._writes_to.flush)
 
     def _append(self, record: Checkpoint | PendingWrites) -> None:
         try:
             self._writes_to.append(record)
             self._writes_to.hand_over()
         except Exception as error:
-            if self.failed is None:
-                raise
+            self.error = error
             self.failed(error)
         else:
             self._moved_on(record)
-
-    async def _append_durably(self, record: Checkpoint | PendingWrites) -> None:
-        self._writes_to.append(record)
-        await self._writes_to.flush()
-        self._moved_on(record)
 
     def _moved_on(self, record: Checkpoint | PendingWrites) -> None:
         if isinstance(record, Checkpoint) and not record.ns and record.source == "loop":

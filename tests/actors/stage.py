@@ -25,10 +25,11 @@ class State(TypedDict, total=False):
 Node = Callable[..., Any]
 
 
-def chain(*, state: Any = State, **nodes: Any) -> CompiledStateGraph:
-    """A graph of nodes in a row. Options of `compile` are given as `compile={…}`."""
+def chain(*, state: Any = State, of: Any = StateGraph, **nodes: Any) -> Any:
+    """A graph of nodes in a row. Options of `compile` are given as `compile={…}`. `of`: the class
+    of the builder."""
     options = nodes.pop("compile", {})
-    builder = StateGraph(state)
+    builder = of(state)
     names = [START, *nodes, END]
     for name, node in nodes.items():
         builder.add_node(name, node)

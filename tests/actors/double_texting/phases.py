@@ -5,25 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypedDict
 
+import attrs
 import trio
-from trio.testing import wait_all_tasks_blocked
 
-from greenroom.graph import (
-    START,
-    CachePolicy,
-    CompiledStateGraph,
-    InMemoryCache,
-    StateGraph,
-    interrupt,
-)
-from greenroom.storage import AppendLog, Operation, PutRun
+from greenroom.actors import Greenroom
+from greenroom.graph import START, CachePolicy, InMemoryCache, StateGraph, interrupt
+from greenroom.storage import AppendLog, Operation, PutRun, Storage
+from greenroom.storage.checking import check
 from greenroom.storage.operations import DeleteRun
-from greenroom.storage.testing import Gate
+from greenroom.storage.testing import FaultyStorage, Gate
 
 from ..stage import Blocking, Hold, Node, Shielded, State, chain, ends_a_run
-from .scene import Scene
+from .scene import Cell, Scene, SendingWorld
 
-__all__ = ["PHASES", "Phase"]
+__all__ = ["PHASES", "Engine", "Phase", "played"]
+
+
+@attrs.frozen
+class Engine:
+    """What graphs are made of. `holds`: by what `Phase.kind` may be."""
+
+    state_graph: Any
+    interrupt: Callable[[Any], Any]
+    holds: Mapping[type[Any], type[Any]]
+
+
+GREENROOM = Engine(StateGraph, interrupt, {kind: kind for kind in (Hold, Blocking, Shielded)})
 
 
 def says(verb: str) -> Node:
@@ -50,11 +57,15 @@ class Phase:
     kind: ClassVar[type[Any]] = Hold
     texts: ClassVar[Sequence[str]] = ("one",)
 
-    def __init__(self) -> None:
-        self.hold = self.kind(texts=self.texts)
+    def __init__(self, engine: Engine = GREENROOM) -> None:
+        self.engine = engine
+        self.hold = engine.holds[self.kind](texts=self.texts)
 
-    def graph(self) -> CompiledStateGraph:
-        return chain(read=says("read"), work=self.work(), answer=says("answered"))
+    def graph(self) -> Any:
+        return self.chain(read=says("read"), work=self.work(), answer=says("answered"))
+
+    def chain(self, **nodes: Any) -> Any:
+        return chain(of=self.engine.state_graph, **nodes)
 
     def work(self) -> Any:
         return self.hold.node
@@ -96,12 +107,12 @@ class Starting(Phase):
     name = "starting"
     whole = ("answered",)
 
-    def graph(self) -> CompiledStateGraph:
+    def graph(self) -> Any:
         async def route(state: State) -> str:
             await self.hold.node(state)
             return "answer"
 
-        builder = StateGraph(State).add_node("answer", says("answered"))
+        builder = self.engine.state_graph(State).add_node("answer", says("answered"))
         return builder.add_conditional_edges(START, route, ["answer"]).compile()
 
 
@@ -136,7 +147,7 @@ class BetweenSteps(Phase):
 
     name = "between super-steps"
 
-    def graph(self) -> CompiledStateGraph:
+    def graph(self) -> Any:
         hold = self.hold
 
         class Cache(InMemoryCache):
@@ -145,7 +156,7 @@ class BetweenSteps(Phase):
                 await hold.node({"text": word})
                 return {}
 
-        builder = StateGraph(State).add_node("read", says("read"))
+        builder = self.engine.state_graph(State).add_node("read", says("read"))
         policy = CachePolicy(key_func=lambda state: state["text"])
         builder.add_node("work", says("did"), cache_policy=policy)
         builder.add_node("answer", says("answered")).add_edge(START, "read")
@@ -159,18 +170,14 @@ class InSeveralNodes(Phase):
     name = "in several nodes at once"
     whole = ("read", "looked", "did", "answered")
 
-    def graph(self) -> CompiledStateGraph:
-        builder = StateGraph(State).add_node("read", says("read")).add_edge(START, "read")
+    def graph(self) -> Any:
+        builder = (
+            self.engine.state_graph(State).add_node("read", says("read")).add_edge(START, "read")
+        )
         builder.add_node("look", says("looked")).add_edge("read", "look")
         builder.add_node("work", self.hold.node).add_edge("read", "work")
         builder.add_node("answer", says("answered"))
         return builder.add_edge(["look", "work"], "answer").compile()
-
-
-def asks_one(state: State) -> State:
-    if state["text"] == "one":
-        interrupt("sure?")
-    return {"log": [f"did {state['text']}"]}
 
 
 class Asking(Phase):
@@ -182,7 +189,9 @@ class Asking(Phase):
     def work(self) -> Node:
         async def node(state: State) -> State:
             await self.hold.node(state)
-            return asks_one(state)
+            if state["text"] == "one":
+                self.engine.interrupt("sure?")
+            return {"log": [f"did {state['text']}"]}
 
         return node
 
@@ -190,21 +199,21 @@ class Asking(Phase):
         gate = scene.storage.hold("before", is_run("new"))
         await scene.send_new()
         self.hold.open()
-        await wait_all_tasks_blocked()
+        await scene.over()
         gate.open()
         await scene.hear("new")
 
 
-class Paused(Phase):
+class Paused(Asking):
     name = "paused"
-    ended = True
-
-    def work(self) -> Node:
-        return asks_one
+    texts = ()
 
     async def bring(self, scene: Scene) -> None:
         await scene.text("one")
         await scene.runs["one"].result()
+
+    async def text_again(self, scene: Scene) -> None:
+        await scene.text_again()
 
 
 class Writing(Phase):
@@ -213,23 +222,23 @@ class Writing(Phase):
     name = "writing a checkpoint"
     texts = ("one", "two")
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = Hold(texts=("one",))
+    def __init__(self, engine: Engine = GREENROOM) -> None:
+        super().__init__(engine)
+        self.first = engine.holds[Hold](texts=("one",))
 
-    def graph(self) -> CompiledStateGraph:
+    def graph(self) -> Any:
         async def read(state: State) -> State:
             await self.first.node(state)
             return await says("read")(state)
 
-        return chain(read=read, work=self.hold.node, answer=says("answered"))
+        return self.chain(read=read, work=self.hold.node, answer=says("answered"))
 
     async def bring(self, scene: Scene) -> None:
         scene.options["durability"] = "sync"
         await scene.text("one")
         await self.first.reached.wait()
         await scene.text("two", **scene.like_new)
-        self.gate = scene.storage.hold("before", lambda one: isinstance(one, AppendLog))
+        self.gate = scene.storage.hold("before", has_checkpoint)
         self.first.open()
         await self.gate.reached()
 
@@ -301,8 +310,8 @@ class InSubgraph(Phase):
     name = "in a subgraph"
     whole = ("read", "began", "did", "answered")
 
-    def work(self) -> CompiledStateGraph:
-        builder = StateGraph(State, input_schema=Texted)
+    def work(self) -> Any:
+        builder = self.engine.state_graph(State, input_schema=Texted)
         builder.add_node("begin", says("began")).add_node("hold", self.hold.node)
         return builder.add_edge(START, "begin").add_edge("begin", "hold").compile()
 
@@ -310,6 +319,12 @@ class InSubgraph(Phase):
 def is_run(word: str) -> Callable[[Operation], bool]:
     """Whether it stores the run with that text."""
     return lambda one: isinstance(one, PutRun) and one.run.kwargs["input"]["text"] == word
+
+
+def has_checkpoint(operation: Operation) -> bool:
+    if not isinstance(operation, AppendLog):
+        return False
+    return any(row.kind == "checkpoint" for row in operation.rows)
 
 
 async def through(gate: Gate, hold: Hold, scene: Scene) -> None:
@@ -341,3 +356,21 @@ PHASES = (
     Finishing,
     InSubgraph,
 )
+
+
+async def played(phase: Phase, strategy: str, kept_in: Storage) -> Cell:
+    """What becomes of a thread that is texted in a phase."""
+    storage, world = FaultyStorage(kept_in, blocking=True), SendingWorld()
+    options = {"storage": storage, "world": world, **phase.options}
+    async with Greenroom({"agent": phase.graph()}, **options) as room, trio.open_nursery() as tasks:
+        scene = Scene(room, storage, world, tasks, phase.whole, strategy)
+        await scene.set_up()
+        await phase.bring(scene)
+        await phase.text_again(scene)
+        if phase.lasts and strategy in ("interrupt", "rollback"):
+            await scene.runs["new"].result()
+        await phase.let_go()
+        await scene.rest()
+        cell = await scene.cell(begun=phase.begun, ended=phase.ended, order=phase.hold.order)
+        assert list(check(storage, lambda _: None)) == []
+    return cell

@@ -111,6 +111,13 @@ class Scene:
             assert word == "new"
         self._answered[word].set()
 
+    async def over(self) -> None:
+        """Until the task of the run under way is over."""
+        actor = self.room._supervisor.awake(self.thread_id)
+        assert actor is not None
+        assert actor.runs.active is not None
+        await actor.runs.active.over.wait()
+
     # What has become of them.
 
     async def rest(self) -> None:
