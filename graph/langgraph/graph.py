@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
+import attrs
 from langgraph.channels.base import BaseChannel
 from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
@@ -29,7 +30,7 @@ from ..root import shown
 from .factories import AnyPregel, Factory
 from .performance import NOTHING, Performance, finish_of, given_to, prepared, translated
 from .records import OWN_TYPES, config_of
-from .saver import LogReader, LogWriter
+from .saver import Draft, LogReader, LogWriter
 from .states import snapshot
 from .store import LentStore
 
@@ -96,7 +97,8 @@ class LangGraphGraph:
     async def update(self, job: Job, supersteps: Sequence[Sequence[StateUpdate]]) -> Checkpoint:
         assert job.log is not None
         thread_id = job.metadata["thread_id"]
-        saver = LogWriter(job, thread_id)
+        draft = Draft(job.log)
+        saver = LogWriter(attrs.evolve(job, log=draft), thread_id)
         config = config_of(thread_id, "|".join(job.ns), job.checkpoint_id)
         updates = [[_update(one) for one in updates] for updates in supersteps]
 
@@ -104,8 +106,8 @@ class LangGraphGraph:
             await saver.serve(graph).abulk_update_state(config, updates)
 
         await self._on_loop(edit, saver)
-        if saver.error is not None:
-            raise saver.error
+        for record in draft.records:
+            job.log.append(record)
         assert saver.made is not None
         return saver.made
 

@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any, Final
 
+import attrs
+import trio
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
     BaseCheckpointSaver,
@@ -27,7 +29,7 @@ from ..job import Job
 from .factories import AnyPregel
 from .records import Written, config_of, filled, to_record, to_tuple
 
-__all__ = ["LogReader", "LogWriter"]
+__all__ = ["Draft", "LogReader", "LogWriter"]
 
 _PAGE: Final = 20  # checkpoints read at a time
 
@@ -267,6 +269,32 @@ class LogWriter(LogReader):
             self._written[key] = written
         written.add(writes)
         return written.record()
+
+
+@attrs.frozen
+class Draft:
+    """A log whose new records are kept, in order, for somebody to append once all of them are
+    there."""
+
+    log: CheckpointReader
+    records: list[Checkpoint | PendingWrites] = attrs.field(factory=list)
+
+    async def load(self, ns: str = "", checkpoint_id: str | None = None) -> Saved | None:
+        return await self.log.load(ns, checkpoint_id)
+
+    async def history(
+        self, ns: str = "", *, before: str | None = None, limit: int | None = None
+    ) -> Sequence[Saved]:
+        return await self.log.history(ns, before=before, limit=limit)
+
+    def append(self, record: Checkpoint | PendingWrites) -> None:
+        self.records.append(record)
+
+    def hand_over(self) -> None:
+        """They are not in storage before all are there."""
+
+    async def flush(self) -> None:
+        await trio.lowlevel.checkpoint()
 
 
 def _place(config: RunnableConfig) -> tuple[str, str | None]:

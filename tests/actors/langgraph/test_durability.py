@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import trio
 
 from greenroom.actors import Invalid, RunFailed
-from greenroom.storage import AppendLog, Storage
+from greenroom.storage import AppendLog, PutRun, Storage
 from greenroom.storage.checking import check
 from greenroom.storage.testing import FaultyStorage
 
@@ -119,3 +120,43 @@ async def test_a_disk_that_refuses_a_checkpoint_makes_the_run_start_again(
         [run] = await client.runs.list(thread_id)
         assert run["status"] == "success"
         assert list(check(storage, lambda _: None)) == []
+
+
+def together(storage: FaultyStorage, source: str) -> list[list[str]]:
+    """The status of the runs that are stored in one commit with a checkpoint of a source."""
+    groups = [
+        group
+        for group in storage.applied
+        for one in group
+        if isinstance(one, AppendLog)
+        if any(
+            row.kind == "checkpoint" and b'"' + source.encode() + b'"' in row.data
+            for row in one.rows
+        )
+    ]
+    return [[one.run.status for one in group if isinstance(one, PutRun)] for group in groups]
+
+
+async def test_what_is_taken_in_of_a_run_is_stored_together_with_what_becomes_of_it(
+    serve: Serve, open_storage: Callable[[], Storage]
+) -> None:
+    storage, hold = FaultyStorage(open_storage(), blocking=True), AsyncioHold()
+    async with serve(chain(hold=hold.node), storage=storage) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        for word, strategy in (
+            ("slow", "enqueue"),
+            ("stopped", "enqueue"),
+            ("slow", "interrupt"),
+            ("one", "merge"),
+            ("two", "merge"),
+        ):
+            hold.reached = trio.Event()
+            run = await client.runs.create(
+                thread_id, "agent", input=text(word), multitask_strategy=strategy
+            )
+            if word == "slow":
+                await hold.reached.wait()
+        hold.open()
+        await client.runs.join(thread_id, run["run_id"])
+        # "stopped" with its end, "one" and "two" with the start of both.
+        assert together(storage, "update") == [["interrupted"], ["running", "pending"]]
