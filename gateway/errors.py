@@ -25,6 +25,7 @@ from greenroom.actors import (
 from greenroom.actors import errors as actor_errors
 from greenroom.graph import GraphError
 from greenroom.graph import errors as graph_errors
+from greenroom.graph.errors import GraphFactoryError
 from greenroom.storage import StaleEpoch, StorageAway, StorageError, Unstorable
 
 __all__ = [
@@ -113,6 +114,11 @@ async def _on_storage_away(request: Request, error: Exception) -> Response:
     return detail(503, "The storage cannot be reached at the moment")
 
 
+async def _on_graph_factory_error(request: Request, error: Exception) -> Response:
+    logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return detail(500, str(error))
+
+
 async def _on_storage_error(request: Request, error: Exception) -> Response:
     # Why is the operator's to know: it may name a path or an address.
     logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
@@ -122,6 +128,7 @@ async def _on_storage_error(request: Request, error: Exception) -> Response:
 HANDLERS: Final = {
     GreenroomError: _on_greenroom_error,
     HTTPException: _on_http_exception,
+    GraphFactoryError: _on_graph_factory_error,
     StorageError: _on_storage_error,
     StaleEpoch: _on_storage_away,
     StorageAway: _on_storage_away,

@@ -7,7 +7,7 @@ from typing import Any
 
 from .contract import Graph
 
-__all__ = ["adopted", "is_langgraph", "made_by"]
+__all__ = ["adopted", "is_langgraph", "made_by", "not_a_graph"]
 
 
 def is_langgraph(value: object) -> bool:
@@ -26,7 +26,11 @@ def adopted(name: str, value: Any) -> Graph:
         from .langgraph import LangGraphGraph
 
         return LangGraphGraph(name, value)
-    raise TypeError(
+    raise not_a_graph(name, value)
+
+
+def not_a_graph(name: str, value: object) -> TypeError:
+    return TypeError(
         f"Graph {name!r} is a {type(value).__name__}; expected a compiled graph "
         f"(StateGraph(...).compile())"
     )
@@ -35,7 +39,8 @@ def adopted(name: str, value: Any) -> Graph:
 def made_by(name: str, factory: Callable[..., Any]) -> Graph:
     """A graph of LangGraph's that a function makes for each run; see `langgraph.Factory`.
 
-    Raises ModuleNotFoundError where `langgraph` is not installed.
+    Raises ModuleNotFoundError where `langgraph` is not installed, ValueError for a function that
+    wants other arguments, TypeError for what makes no graph.
     """
     from .langgraph import LangGraphGraph
 

@@ -16,6 +16,7 @@ __all__ = [
     "EmptyInputError",
     "GraphBubbleUp",
     "GraphError",
+    "GraphFactoryError",
     "GraphInterrupt",
     "GraphRecursionError",
     "InvalidAnswerError",
@@ -115,6 +116,10 @@ class AsyncioNodeError(GraphError):
 
 class AsyncioThreadDied(GraphError):
     """The asyncio loop that something ran on, or waited for, has come to an end."""
+
+
+class GraphFactoryError(GraphError):
+    """The function that makes a graph for each run failed, or returned something else."""
 
 
 class GraphBubbleUp(Exception):

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+)
 from typing import Any
 
 import attrs
 from langgraph.graph import StateGraph
 from langgraph.pregel import Pregel
+
+from ..errors import GraphFactoryError
 
 __all__ = ["AnyPregel", "Factory"]
 
@@ -18,12 +25,17 @@ AnyPregel = Pregel[Any, Any, Any, Any]
 
 @attrs.frozen
 class Factory:
-    """Where a graph comes from. `source`: it itself; or what is called for each run, with the run's
-    config if it takes an argument, and returns a graph, a builder, or a context manager or an
-    awaitable of one.
+    """Where the graph `name` comes from. `source`: it itself; or what is called for each run, with
+    the run's config if it takes an argument, and returns a graph, a builder, or a context manager
+    or an awaitable of one.
     """
 
+    name: str
     source: AnyPregel | Callable[..., Any]
+
+    def __attrs_post_init__(self) -> None:
+        if not isinstance(self.source, Pregel):
+            _check(self.source)
 
     @property
     def graph(self) -> AnyPregel | None:
@@ -32,22 +44,40 @@ class Factory:
 
     @asynccontextmanager
     async def made(self, config: Any) -> AsyncIterator[AnyPregel]:
-        """The graph, on the asyncio loop, for as long as it is used. Raises TypeError where there
-        comes out something else."""
+        """The graph, on the asyncio loop, for as long as it is used. Raises GraphFactoryError where
+        the function fails, or there comes out something else."""
         if isinstance(self.source, Pregel):
             yield self.source
             return
-        made = self.source(config) if _takes_config(self.source) else self.source()
-        if inspect.isawaitable(made):
-            made = await made
-        if isinstance(made, AbstractAsyncContextManager):
-            async with made as graph:
-                yield _compiled(graph)
-        elif isinstance(made, AbstractContextManager):
-            with made as graph:
-                yield _compiled(graph)
-        else:
-            yield _compiled(made)
+        async with AsyncExitStack() as opened:
+            try:
+                made = await _called(self.source, config, opened)
+                if isinstance(made, StateGraph):
+                    made = made.compile()
+            except Exception as error:
+                # What it says is for the log: it may be a secret of the server's.
+                kind = type(error).__name__
+                raise GraphFactoryError(
+                    f"Graph {self.name!r} could not be made: its function raised {kind}"
+                ) from error
+            if not isinstance(made, Pregel):
+                kind = f"{type(made).__module__}.{type(made).__qualname__}"
+                raise GraphFactoryError(
+                    f"Graph {self.name!r} could not be made: expected that its function returns a "
+                    f"graph of langgraph, got {kind.removeprefix('builtins.')}"
+                )
+            yield made
+
+
+async def _called(source: Callable[..., Any], config: Any, opened: AsyncExitStack) -> Any:
+    made = source(config) if _takes_config(source) else source()
+    if inspect.isawaitable(made):
+        made = await made
+    if isinstance(made, AbstractAsyncContextManager):
+        return await opened.enter_async_context(made)
+    if isinstance(made, AbstractContextManager):
+        return opened.enter_context(made)
+    return made
 
 
 def _takes_config(source: Callable[..., Any]) -> bool:
@@ -57,10 +87,12 @@ def _takes_config(source: Callable[..., Any]) -> bool:
     )
 
 
-def _compiled(made: Any) -> AnyPregel:
-    if isinstance(made, StateGraph):
-        made = made.compile()
-    if not isinstance(made, Pregel):
-        kind = type(made)
-        raise TypeError(f"Expected a graph of langgraph, got {kind.__module__}.{kind.__qualname__}")
-    return made
+def _check(source: Callable[..., Any]) -> None:
+    """Raises ValueError for what cannot be called with a config or with nothing."""
+    signature = inspect.signature(source)
+    try:
+        signature.bind(*([{}] if _takes_config(source) else []))
+    except TypeError:
+        raise ValueError(
+            f"a function that makes a graph takes nothing or the run's config, not {signature}"
+        ) from None

@@ -12,12 +12,14 @@ import attrs
 from langgraph.channels.base import BaseChannel
 from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
+from langgraph.pregel import Pregel
 from langgraph.types import Command as LangGraphCommand
 from langgraph.types import Send as LangGraphSend
 from langgraph.types import StateUpdate as LangGraphUpdate
 from pydantic import create_model
 from pydantic.errors import PydanticUserError
 
+from ..adoption import is_langgraph, not_a_graph
 from ..asyncio_thread import asyncio_thread
 from ..checkpoint import Checkpoint, CheckpointReader, StateSnapshot
 from ..contract import Schemas
@@ -53,7 +55,9 @@ class LangGraphGraph:
         self.name = name
         if isinstance(source, StateGraph):
             source = source.compile()
-        self._factory = Factory(source)
+        if not isinstance(source, Pregel) and (is_langgraph(source) or not callable(source)):
+            raise not_a_graph(name, source)
+        self._factory = Factory(name, source)
         self._seen: Schemas | None = None
         graph = self._factory.graph
         if graph is not None:
