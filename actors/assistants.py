@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, Final, TypeVar
 from uuid import UUID, uuid5
 
@@ -42,19 +43,23 @@ class Assistants:
     Nothing but this writes assistants, one change after the other, each in a task of `nursery`: the
     next one sees what the one before has stored, also where nobody waits for that any more. Those
     of the graphs are kept at hand, as they are stored, so that their runs need not read them.
+    `descriptions`: what theirs are to be, by graph.
     """
 
     session: StorageSession
     graphs: Mapping[str, Graph]
+    descriptions: Mapping[str, str]
     nursery: trio.Nursery
     world: World
     _at_hand: dict[str, Row] = attrs.field(init=False, factory=dict)
     _changing: trio.Lock = attrs.field(init=False, factory=trio.Lock)
 
     async def register(self) -> None:
-        """Give every graph its assistant, unless it has one."""
+        """Give every graph its assistant, unless it has one. One that is described otherwise is
+        changed, which makes a new version of it."""
         for graph_id in self.graphs:
             ident = system_assistant_id(graph_id)
+            description = self.descriptions.get(graph_id)
             assistant = await self.session.read(Storage.get_assistant, ident)
             if assistant is None:
                 now = self.world.timestamp()
@@ -64,9 +69,13 @@ class Assistants:
                     created_at=now,
                     updated_at=now,
                     name=graph_id,
+                    description=description,
                     metadata={"created_by": "system"},
                 )
                 await self.session.commit([PutAssistant(assistant)])
+            elif description not in (None, assistant.description):
+                described = {"description": description}
+                assistant = await self.change(ident, partial(_same, described))
             self._at_hand[ident] = to_row(assistant)
 
     def known(self, assistant_id: str) -> str:
@@ -185,6 +194,10 @@ class Assistants:
             raise Closed
         self.nursery.start_soon(perform)
         return await reply.wait()
+
+
+def _same(changes: Mapping[str, Any], assistant: Assistant) -> Mapping[str, Any]:
+    return changes
 
 
 def _found(assistant: Assistant | None, ident: str) -> Assistant:

@@ -43,6 +43,7 @@ class Greenroom:
     """Serves graphs to threads: `async with Greenroom({"agent": graph}, storage=…) as room:`.
 
     `graphs`: compiled graphs by the name they are called by, of this engine or of `langgraph`.
+    `descriptions`: what they are for, by the same names; see `Assistants`.
     `storage`: where threads are kept, and the items of the store; in memory by default. `store`:
     how the store is to be, see `StoreConfig`; nodes are given it unless their graph has one of its
     own, and `client.store` is the same. `checkpointer`: how threads are kept, see
@@ -71,6 +72,7 @@ class Greenroom:
         self,
         graphs: Mapping[str, Any],
         *,
+        descriptions: Mapping[str, str] | None = None,
         storage: Storage | None = None,
         store: StoreConfig | None = None,
         checkpointer: CheckpointerConfig | None = None,
@@ -85,6 +87,7 @@ class Greenroom:
         run_blocking: RunBlocking | None = None,
     ) -> None:
         self.graphs = {name: adopted(name, graph) for name, graph in graphs.items()}
+        self._descriptions = descriptions or {}
         self.storage = storage if storage is not None else MemoryStorage()
         self._store_config = store or StoreConfig()
         self._checkpointer = checkpointer or CheckpointerConfig()
@@ -122,6 +125,7 @@ class Greenroom:
                 session=self._session,
                 store=store,
                 graphs=self.graphs,
+                descriptions=self._descriptions,
                 nursery=nursery,
                 world=self._world,
                 ttl=self._checkpointer.get("ttl") or {},

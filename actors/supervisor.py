@@ -71,6 +71,7 @@ class Supervisor:
     session: StorageSession
     store: StorageStore
     graphs: Mapping[str, Graph]
+    descriptions: Mapping[str, str]
     nursery: trio.Nursery
     world: World
     ttl: ThreadTTLConfig
@@ -97,7 +98,11 @@ class Supervisor:
     def __attrs_post_init__(self) -> None:
         self.event_ids = EventIds(self.session.epoch)
         self.assistants = Assistants(
-            session=self.session, graphs=self.graphs, nursery=self.nursery, world=self.world
+            session=self.session,
+            graphs=self.graphs,
+            descriptions=self.descriptions,
+            nursery=self.nursery,
+            world=self.world,
         )
         self.sweeper = Sweeper.of(self, self.ttl)
         self.event_sweeper = EventSweeper(self, self.event_ttl)

@@ -188,6 +188,7 @@ def _run(
         async def run() -> None:
             await serve(
                 graphs,
+                descriptions=read.descriptions,
                 storage=kept_in,
                 store=store,
                 checkpointer=read.checkpointer,

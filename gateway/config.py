@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
-import inspect
 import logging
 import os
 import re
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from io import StringIO
 from ipaddress import ip_network
 from pathlib import Path
@@ -28,7 +29,7 @@ from greenroom.graph.contract import Graph
 from greenroom.graph.store import StoreConfig
 
 from .app import HttpConfig
-from .config_keys import Keys, Webhooks, WebhookURL
+from .config_keys import Keys, NamedGraph, Webhooks, WebhookURL
 from .decoding import DecodingError, decode
 from .own import OwnRoutes
 from .webhooks import URLPolicy
@@ -50,6 +51,9 @@ PREFIX: Final = "greenroom_graphs_"  # of the names of modules that hold graphs
 
 HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 OWN_HEADERS: Final = ("connection", "content-length", "content-type", "host", "transfer-encoding")
+# An editor's, which a server has no use for.
+SILENT: Final = ("$schema",)
+BROUGHT: Final = ("langchain_core", "langgraph")  # by the extra `langgraph`
 VARIABLE: Final = re.compile(r"\$\{\{\s*env\.(\w+)\s*\}\}")
 
 
@@ -61,18 +65,20 @@ class ConfigError(Exception):
 class Config:
     """What a configuration file says.
 
-    `graphs`: name to `./file.py:attribute`. `dependencies`: folders to import from. `env`:
-    environment variables. `store`: as `StoreConfig`, but for `embed`, which is
-    `./file.py:function`. `checkpointer`: how threads are kept. `run_timeout`: seconds that a run
+    `graphs`: name to `./file.py:attribute` or `module:attribute`. `descriptions`: what the graphs
+    are for, by name, of those that say it. `dependencies`: folders to import from. `env`:
+    environment variables. `store`: as `StoreConfig`, but for `embed`, which is named as graphs
+    are. `checkpointer`: how threads are kept. `run_timeout`: seconds that a run
     may take, `event_ttl`: seconds that events are kept; None for no limit. `max_kept_events`: how
     many events of a run are kept. `max_queued_runs`: how many runs of a thread may wait.
     `webhooks`: where runs may be posted to, `webhook_headers`: with which headers. `http`: how the
-    server answers. `app`: the user's own routes, as `./file.py:app`. Relative paths are relative to
-    the file's folder.
+    server answers. `app`: the user's own routes, named as graphs are. Relative paths are relative
+    to the file's folder.
     """
 
     path: Path
     graphs: Mapping[str, str]
+    descriptions: Mapping[str, str]
     dependencies: tuple[Path, ...]
     env: Mapping[str, str]
     store: Mapping[str, Mapping[str, Any]]
@@ -107,10 +113,23 @@ def read_config(path: Path) -> Config:
     if unknown := sorted(_unknown(msgspec.json.decode(data), keys)):
         logger.warning("%s: these keys have no effect: %s", path, ", ".join(unknown))
     folder = path.resolve().parent
-    http, env = _given(keys.http), _env(path, folder, keys.env)
+    http, env, webhooks = (
+        _given(keys.http),
+        _env(path, folder, keys.env),
+        keys.webhooks or Webhooks(),
+    )
+    graphs = {
+        name: NamedGraph(path=given) if isinstance(given, str) else given
+        for name, given in keys.graphs.items()
+    }
     return Config(
         path=path,
-        graphs=keys.graphs,
+        graphs={name: graph.path for name, graph in graphs.items()},
+        descriptions={
+            name: graph.description
+            for name, graph in graphs.items()
+            if graph.description is not None
+        },
         dependencies=tuple(_dependencies(path, folder, keys.dependencies)),
         env=env,
         store=_given(keys.store),
@@ -118,8 +137,8 @@ def read_config(path: Path) -> Config:
         run_timeout=keys.run_timeout,
         event_ttl=keys.event_ttl,
         max_kept_events=keys.max_kept_events,
-        webhooks=_policy(path, keys.webhooks.url),
-        webhook_headers=_headers(path, keys.webhooks, {**env, **os.environ}),
+        webhooks=_policy(path, webhooks.url),
+        webhook_headers=_headers(path, webhooks, {**env, **os.environ}),
         app=http.pop("app", None),
         http=cast(HttpConfig, http),
         max_queued_runs=keys.max_queued_runs,
@@ -193,16 +212,24 @@ def load_own(config: Config) -> OwnRoutes | None:
 
 
 def _given(keys: Any) -> dict[str, Any]:
+    if keys is None:
+        return {}
     return attrs.asdict(keys, filter=lambda _, value: value is not None)
 
 
 def _unknown(given: Mapping[str, Any], keys: Any, prefix: str = "") -> Iterator[str]:
     known = {field.name: getattr(keys, field.name) for field in attrs.fields(type(keys))}
     for name, value in given.items():
+        inner = known.get(name)
         if name not in known:
-            yield prefix + name
-        elif isinstance(value, dict) and attrs.has(type(known[name])):
-            yield from _unknown(value, known[name], f"{prefix}{name}.")
+            if name not in SILENT:
+                yield prefix + name
+        elif isinstance(value, dict) and attrs.has(type(inner)):
+            yield from _unknown(value, inner, f"{prefix}{name}.")
+        elif isinstance(inner, dict):
+            for key, one in inner.items():
+                if attrs.has(type(one)):
+                    yield from _unknown(value[key], one, f"{prefix}{name}.{key}.")
 
 
 def _read(path: Path) -> bytes:
@@ -227,6 +254,9 @@ def _env(path: Path, folder: Path, env: dict[str, str] | str) -> Mapping[str, st
     if isinstance(env, dict):
         return env
     file = folder / env
+    if not file.exists():  # it is kept out of repositories, and its variables come from outside
+        logger.warning("%s: env: there is no file %s, which sets no variables", path, file)
+        return {}
     try:
         lines = list(parse_stream(StringIO(_read(file).decode())))
     except ValueError as error:
@@ -239,20 +269,27 @@ def _env(path: Path, folder: Path, env: dict[str, str] | str) -> Mapping[str, st
 
 
 def _named(config: Config, key: str, source: str) -> tuple[Any, str]:
-    """What `./file.py:attribute` names, and how it is called in errors."""
+    """What `./file.py:attribute` or `module:attribute` names, and how it is called in errors."""
     where = f"{config.path}: {key}"
-    file, colon, attribute = source.rpartition(":")
-    if not (file.endswith(".py") and colon and attribute.isidentifier()):
-        raise ConfigError(f"{where}: expected './file.py:attribute', got {source!r}")
-    path = (config.path.resolve().parent / file).resolve()
-    module = _import(path, file, where)
+    place, colon, attribute = source.rpartition(":")
+    is_file = place.endswith(".py")
+    is_module = all(part.isidentifier() for part in place.split("."))
+    if not ((is_file or is_module) and colon and attribute.isidentifier()):
+        raise ConfigError(
+            f"{where}: expected './file.py:attribute' or 'module:attribute', got {source!r}"
+        )
+    if is_file:
+        path = (config.path.resolve().parent / place).resolve()
+        module, shown = _of_file(path, place, where), str(path)
+    else:
+        module, shown = _imported(place, where, partial(importlib.import_module, place)), place
     try:
-        return getattr(module, attribute), f"{where}: {attribute!r} in {path}"
+        return getattr(module, attribute), f"{where}: {attribute!r} in {shown}"
     except AttributeError:
-        raise ConfigError(f"{where}: {path} has no attribute {attribute!r}") from None
+        raise ConfigError(f"{where}: {shown} has no attribute {attribute!r}") from None
 
 
-def _import(path: Path, file: str, where: str) -> ModuleType:
+def _of_file(path: Path, file: str, where: str) -> ModuleType:
     if not path.is_file():
         raise ConfigError(f"{where}: there is no file {path}")
     for name, known in sys.modules.items():
@@ -266,15 +303,37 @@ def _import(path: Path, file: str, where: str) -> ModuleType:
         name += _identifier(str(path))
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
-    assert spec.loader is not None
+    loader = spec.loader
+    assert loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
+
+    def load() -> ModuleType:
+        sys.modules[name] = module
+        try:
+            loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
+        return module
+
+    return _imported(str(path), where, load)
+
+
+def _imported(shown: str, where: str, load: Callable[[], ModuleType]) -> ModuleType:
     try:
-        spec.loader.exec_module(module)
+        return load()
     except (Exception, SystemExit) as error:
-        del sys.modules[name]
-        raise ConfigError(f"{where}: importing {path} failed: {_last_frame(error)}") from error
-    return module
+        if _wants_extra(error):
+            raise ConfigError(_needs_extra(f"{where}: {shown}")) from error
+        raise ConfigError(f"{where}: importing {shown} failed: {_last_frame(error)}") from error
+
+
+def _wants_extra(error: BaseException) -> bool:
+    return isinstance(error, ModuleNotFoundError) and error.name in BROUGHT
+
+
+def _needs_extra(shown: str) -> str:
+    return f"{shown} needs the extra: pip install greenroom[langgraph]"
 
 
 def _identifier(path: str) -> str:
@@ -300,11 +359,13 @@ def _graph(name: str, value: object, shown: str) -> Graph:
     try:
         if isinstance(value, StateGraph):
             return value.compile()
-        if inspect.isroutine(value):
+        if callable(value) and not isinstance(value, type):
             return made_by(name, value)
         return adopted(name, value)
     except TypeError:
         kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
         raise ConfigError(f"{shown} is a {kind}, no compiled graph") from None
     except Exception as error:
+        if _wants_extra(error):
+            raise ConfigError(_needs_extra(shown)) from error
         raise ConfigError(f"{shown} does not compile: {error}") from error

@@ -13,7 +13,13 @@ from greenroom.actors.events import MAX_KEPT_EVENTS
 from greenroom.actors.runtime import RUN_TIMEOUT
 from greenroom.actors.ttl import LONGEST
 
-__all__ = ["Keys", "WebhookURL", "Webhooks"]
+__all__ = ["Keys", "NamedGraph", "WebhookURL", "Webhooks"]
+
+
+@attrs.frozen(kw_only=True)
+class NamedGraph:
+    path: str
+    description: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -97,14 +103,14 @@ class Http:
 
 @attrs.frozen(kw_only=True)
 class Keys:
-    graphs: dict[str, str]
+    graphs: dict[str, str | NamedGraph]
     dependencies: list[str] = attrs.field(factory=list)
     env: dict[str, str] | str = attrs.field(factory=dict)
-    store: Store = attrs.field(factory=Store)
-    checkpointer: Checkpointer = attrs.field(factory=Checkpointer)
+    store: Store | None = None
+    checkpointer: Checkpointer | None = None
     run_timeout: Annotated[float, Meta(gt=0)] | None = RUN_TIMEOUT
     event_ttl: Annotated[float, Meta(gt=0)] | None = EVENT_TTL
     max_kept_events: Annotated[int, Meta(ge=1)] = MAX_KEPT_EVENTS
-    webhooks: Webhooks = attrs.field(factory=Webhooks)
-    http: Http = attrs.field(factory=Http)
+    webhooks: Webhooks | None = None
+    http: Http | None = None
     max_queued_runs: Annotated[int, Meta(ge=1)] = MAX_QUEUED_RUNS

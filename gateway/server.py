@@ -74,6 +74,7 @@ async def listen(host: str, port: int) -> list[trio.SocketListener]:
 async def serve(
     graphs: Mapping[str, Graph],
     *,
+    descriptions: Mapping[str, str] | None = None,
     storage: Storage,
     store: StoreConfig | None = None,
     checkpointer: CheckpointerConfig | None = None,
@@ -102,6 +103,7 @@ async def serve(
     async with (
         Greenroom(
             graphs,
+            descriptions=descriptions,
             storage=storage,
             store=store,
             checkpointer=checkpointer,

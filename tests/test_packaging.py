@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -62,11 +63,17 @@ def test_the_wheel_holds_each_room_with_its_types_and_nothing_else(wheel: Path) 
     assert [name for name in outside if not name.endswith(".dist-info")] == []
 
 
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs of an environment that has the wheel and what it needs, and no extra."""
+    made = tmp_path_factory.mktemp("installed")
+    run(sys.executable, "-m", "venv", made / "venv", cwd=made)
+    run(made / "venv/bin/python", "-m", "pip", "install", "--quiet", wheel, cwd=made)
+    return made / "venv/bin"
+
+
 @pytest.fixture
-def served(wheel: Path, tmp_path: Path) -> Iterator[str]:
-    run(sys.executable, "-m", "venv", tmp_path / "venv", cwd=tmp_path)
-    installed = tmp_path / "venv/bin"
-    run(installed / "python", "-m", "pip", "install", "--quiet", wheel, cwd=tmp_path)
+def served(installed: Path, tmp_path: Path) -> Iterator[str]:
     (tmp_path / "agent.py").write_text(AGENT)
     (tmp_path / "greenroom.json").write_text('{"graphs": {"agent": "./agent.py:graph"}}')
     port = free_port()
@@ -89,3 +96,37 @@ def test_the_wheel_installed_alone_serves_a_run(served: str) -> None:
         thread_id = http.post("/threads", json={}).json()["thread_id"]
         body = {"assistant_id": "agent", "input": {"word": "hello"}}
         assert http.post(f"/threads/{thread_id}/runs/wait", json=body).json() == {"word": "HELLO"}
+
+
+IMPORTED = "from langchain_core.messages import AIMessage\nfrom langgraph.graph import StateGraph\n"
+MADE = "def make():\n    from langgraph.graph import StateGraph\n"
+
+
+@pytest.mark.parametrize(("source", "attribute"), [(IMPORTED, "graph"), (MADE, "make")])
+def test_without_the_extra_a_graph_of_langgraphs_says_in_a_line_what_to_install(
+    source: str, attribute: str, installed: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "agent.py").write_text(source)
+    (tmp_path / "langgraph.json").write_text(
+        json.dumps({"dependencies": ["."], "graphs": {"agent": f"./agent.py:{attribute}"}})
+    )
+    done = subprocess.run(
+        [installed / "greenroom", "dev", "--port", "0"],
+        cwd=tmp_path,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 2
+    [line] = done.stderr.splitlines()
+    assert f"{tmp_path}/langgraph.json: graphs.agent: " in line
+    assert line.endswith("needs the extra: pip install greenroom[langgraph]")
+
+
+def test_the_extra_brings_what_graphs_of_langgraphs_need(installed: Path, wheel: Path) -> None:
+    pip = [installed / "python", "-m", "pip", "install", "--quiet", "--dry-run", "--report", "-"]
+    report = json.loads(run(*pip, f"{wheel}[langgraph]", cwd=wheel.parent))
+    brought = {package["metadata"]["name"] for package in report["install"]}
+
+    assert {"langgraph", "langchain-core", "pydantic"} <= brought

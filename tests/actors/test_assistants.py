@@ -79,6 +79,25 @@ async def test_assistants_outlive_a_restart_unchanged(serve: Serve) -> None:
         assert await room.client.assistants.search() == [before]
 
 
+async def test_a_graph_that_is_described_otherwise_gives_its_assistant_a_new_version(
+    serve: Serve,
+) -> None:
+    found = []
+    for description in (None, "Chats", "Chats", None, "Chats well"):
+        descriptions = {"agent": description} if description else None
+        async with serve(chain(a=says("a")), descriptions=descriptions) as room:
+            agent = await room.client.assistants.get("agent")
+            versions = await room.client.assistants.get_versions(AGENT)
+            found.append((agent["description"], agent["version"], len(versions)))
+    assert found == [
+        (None, 1, 1),
+        ("Chats", 2, 2),
+        ("Chats", 2, 2),
+        ("Chats", 2, 2),
+        ("Chats well", 3, 3),
+    ]
+
+
 async def test_a_run_takes_an_assistants_id_or_a_graphs_name(room: Greenroom) -> None:
     async with room:
         thread_id = await new_thread(room.client)

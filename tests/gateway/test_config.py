@@ -9,6 +9,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from greenroom.gateway import URLPolicy
@@ -147,12 +148,57 @@ def test_what_the_process_was_given_outweighs_the_file(folder: Path) -> None:
 def test_keys_without_effect_are_named_once(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         store = {"ttl": {"typo": 1}, "x": {}}
-        loaded(folder, webhooks={"url": {"x": 1}}, python_version="3.12", store=store)
+        graphs = {"agent": {"path": "./agent.py:graph", "icon": "?"}}
+        loaded(folder, graphs=graphs, webhooks={"url": {"x": 1}}, auth={"path": "x"}, store=store)
 
     (record,) = caplog.records
     assert record.getMessage().endswith(
-        "these keys have no effect: python_version, store.ttl.typo, store.x, webhooks.url.x"
+        "these keys have no effect: "
+        "auth, graphs.agent.icon, store.ttl.typo, store.x, webhooks.url.x"
     )
+
+
+def test_what_is_for_an_editor_is_not_named(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    read_config(written(folder, **{"$schema": "https://langgra.ph/schema.json"}))
+
+    assert not caplog.records
+
+
+def test_keys_may_be_null(folder: Path) -> None:
+    config = read_config(written(folder, store=None, checkpointer=None, http=None, webhooks=None))
+
+    assert attrs.evolve(config, path=folder) == attrs.evolve(
+        read_config(written(folder)), path=folder
+    )
+
+
+def test_a_graph_may_be_named_by_its_module(folder: Path) -> None:
+    (folder / "lib" / "an_agent").mkdir(parents=True)
+    (folder / "lib" / "an_agent" / "main.py").write_text(GRAPH)
+    graphs = loaded(folder, graphs={"a": "an_agent.main:graph"}, dependencies=["./lib"])
+
+    assert graphs["a"].invoke({}) == {"text": ""}
+
+
+def test_a_graph_may_say_what_it_is_for(folder: Path) -> None:
+    graphs = {
+        "plain": "./agent.py:graph",
+        "agent": {"path": "./agent.py:graph", "description": "Shouts"},
+        "other": {"path": "./agent.py:graph"},
+    }
+    config = read_config(written(folder, graphs=graphs))
+
+    assert config.descriptions == {"agent": "Shouts"}
+    assert load_graphs(config).keys() == graphs.keys()
+
+
+def test_a_file_of_variables_that_is_not_there_is_named_and_passed_over(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert loaded(folder, env=".env")["agent"].invoke({}) == {"text": ""}
+
+    (record,) = caplog.records
+    assert record.getMessage().endswith(f"there is no file {folder}/.env, which sets no variables")
 
 
 def test_threads_live_as_long_as_the_file_says(folder: Path) -> None:
@@ -260,8 +306,19 @@ def test_files_whose_paths_are_nearly_the_same_are_two(folder: Path) -> None:
     [
         ({"graphs": {}}, "graphs: names no graph"),
         ({"graphs": {"a": 5}}, "graphs[...]: expected string"),
-        ({"graphs": {"a": "agent.py"}}, "graphs.a: expected './file.py:attribute', got 'agent.py'"),
-        ({"graphs": {"a": "agent:graph"}}, "graphs.a: expected './file.py:attribute'"),
+        (
+            {"graphs": {"a": "agent.py"}},
+            "graphs.a: expected './file.py:attribute' or 'module:attribute', got 'agent.py'",
+        ),
+        ({"graphs": {"a": "./agent.ts:graph"}}, "graphs.a: expected './file.py:attribute' or"),
+        (
+            {"graphs": {"a": "nobodys.module:graph"}},
+            "graphs.a: importing nobodys.module failed: ModuleNotFoundError: No module named 'nobo",
+        ),
+        ({"graphs": {"a": "json:graph"}}, "graphs.a: json has no attribute 'graph'"),
+        ({"graphs": {"a": {"path": 5}}}, "graphs[...].path: expected string"),
+        ({"graphs": {"a": {}}}, "graphs[...].path: required, and missing"),
+        ({"graphs": {"a": "./bad.py:State"}}, "'State' in {folder}/bad.py is a typing._TypedDict"),
         ({"graphs": {"a": "./no.py:graph"}}, "graphs.a: there is no file {folder}/no.py"),
         ({"graphs": {"a": "./agent.py:no"}}, "graphs.a: {folder}/agent.py has no attribute 'no'"),
         ({"graphs": {"a": "./agent.py:os"}}, "'os' in {folder}/agent.py is a module, no compiled"),
@@ -269,9 +326,9 @@ def test_files_whose_paths_are_nearly_the_same_are_two(folder: Path) -> None:
         ({"graphs": {"a": "./bad.py:builder"}}, "'builder' in {folder}/bad.py does not compile: "),
         ({"dependencies": ["./nowhere"]}, "dependencies: there is no folder {folder}/nowhere"),
         ({"dependencies": "."}, 'dependencies: expected array, got "."'),
-        ({"env": ".env"}, "cannot read {folder}/.env: No such file or directory"),
+        ({"env": "."}, "cannot read {folder}: Is a directory"),
         ({"env": 5}, "env: expected string or object, got 5"),
-        ({"store": 5}, "store: expected object, got 5"),
+        ({"store": 5}, "store: expected object or null, got 5"),
         ({"store": {"index": {"dims": 3}}}, "store.index.embed: required, and missing"),
         (
             {"store": {"index": {"embed": "x.py:f", "dims": 0}}},
@@ -316,7 +373,7 @@ def test_files_whose_paths_are_nearly_the_same_are_two(folder: Path) -> None:
         ({"max_queued_runs": 0}, "max_queued_runs: expected integer >= 1, got 0"),
         (
             {"store": {"index": {"embed": "openai:text-embedding-3-small"}}},
-            "store.index.embed: expected './file.py:attribute', got 'openai:text",
+            "store.index.embed: expected './file.py:attribute' or 'module:attribute', got 'openai",
         ),
         (
             {"store": {"index": {"embed": "./agent.py:no"}}},

@@ -1,0 +1,236 @@
+"""What a `langgraph.json` names is served as it is."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from greenroom.actors import Greenroom
+from greenroom.gateway.app import create_app
+from greenroom.gateway.config import ConfigError, find_config, load_graphs, read_config
+
+AGENT = """
+from contextlib import asynccontextmanager, contextmanager
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.func import entrypoint
+from langgraph.graph import START, StateGraph
+from typing_extensions import TypedDict
+
+from my_agent.utils import shouted  # the package that this file is part of
+
+
+class State(TypedDict):
+    text: str
+
+
+def built(word: str) -> StateGraph:
+    def shout(state: State) -> State:
+        return {"text": f"{shouted(state['text'])} {word}"}
+
+    return StateGraph(State).add_node(shout).add_edge(START, "shout")
+
+
+builder = built("built")
+graph = builder.compile(name="someone")
+
+
+@entrypoint()
+def program(given: dict) -> dict:
+    return {"text": f"{shouted(given['text'])} program"}
+
+
+def made():
+    return built("made").compile()
+
+
+def made_builder():
+    return built("made builder")
+
+
+def configured(config: RunnableConfig):
+    return built(f"for {config['configurable'].get('user')}").compile()
+
+
+async def awaited(config: RunnableConfig):
+    return built(f"awaited for {config['configurable'].get('user')}").compile()
+
+
+@asynccontextmanager
+async def opened(config: RunnableConfig):
+    yield built(f"opened for {config['configurable'].get('user')}").compile()
+
+
+@contextmanager
+def opened_plainly():
+    yield built("opened plainly").compile()
+
+
+class Maker:
+    def __call__(self):
+        return built("made by an object").compile()
+
+
+maker = Maker()
+"""
+
+ODD = """
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.func import task
+from langgraph.graph import StateGraph
+
+from greenroom.graph import START, MessagesState
+from greenroom.graph import StateGraph as OurGraph
+
+saver = InMemorySaver()
+unfinished = StateGraph(dict)
+
+
+@task
+def step(x):
+    return x
+
+
+def ours():
+    return OurGraph(MessagesState).add_node("a", lambda state: {}).add_edge(START, "a").compile()
+
+
+def nothing():
+    pass
+
+
+def raises():
+    raise KeyError("a secret key")
+
+
+def greedy(config, store, model):
+    pass
+"""
+
+
+@pytest.fixture(autouse=True)
+def surroundings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Loading changes the process; the test puts it back."""
+    modules = set(sys.modules)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    yield
+    for name in set(sys.modules) - modules:
+        if name.startswith(("greenroom_graphs_", "my_agent")):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    package = tmp_path / "my_agent"
+    package.mkdir()
+    (package / "utils.py").write_text("def shouted(text):\n    return text.upper()\n")
+    (package / "agent.py").write_text(AGENT)
+    (package / "odd.py").write_text(ODD)
+    return tmp_path
+
+
+def room_of(folder: Path, **graphs: Any) -> Greenroom:
+    path = folder / "langgraph.json"
+    path.write_text(json.dumps({"dependencies": ["."], "graphs": graphs}))
+    config = read_config(find_config(folder))
+    return Greenroom(load_graphs(config), descriptions=config.descriptions)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "said"),
+    [
+        ("graph", "HEY built"),
+        ("builder", "HEY built"),
+        ("program", "HEY program"),
+        ("made", "HEY made"),
+        ("made_builder", "HEY made builder"),
+        ("configured", "HEY for ada"),
+        ("awaited", "HEY awaited for ada"),
+        ("opened", "HEY opened for ada"),
+        ("opened_plainly", "HEY opened plainly"),
+        ("maker", "HEY made by an object"),
+    ],
+)
+@pytest.mark.parametrize("place", ["./my_agent/agent.py", "my_agent.agent"])
+async def test_what_it_names_is_served(place: str, attribute: str, said: str, folder: Path) -> None:
+    graph = {"path": f"{place}:{attribute}", "description": "Shouts"}
+    async with room_of(folder, agent=graph) as room:
+        thread_id = (await room.client.threads.create())["thread_id"]
+        values = await room.client.runs.wait(
+            thread_id,
+            "agent",
+            input={"text": "hey"},
+            config={"configurable": {"user": "ada"}},
+        )
+        assert values == {"text": said}
+        state = await room.client.threads.get_state(thread_id)
+        assert state["values"] == {"text": said}
+        assert (await room.client.assistants.get("agent"))["description"] == "Shouts"
+        schemas = await room.client.assistants.get_schemas("agent")
+        assert schemas["input_schema"]
+
+
+@pytest.mark.parametrize(
+    ("attribute", "text"),
+    [
+        ("saver", "'saver' in {file} is a langgraph.checkpoint.memory.InMemorySaver, no compiled"),
+        ("step", "'step' in {file} is a langgraph.func._TaskFunction, no compiled graph"),
+        ("unfinished", "'unfinished' in {file} does not compile: Graph must have an entrypoint"),
+        (
+            "greedy",
+            "'greedy' in {file} does not compile: a function that makes a graph takes nothing or "
+            "the run's config, not (config, store, model)",
+        ),
+    ],
+)
+def test_what_can_be_no_graph_is_refused_at_the_start(
+    attribute: str, text: str, folder: Path
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        room_of(folder, agent=f"./my_agent/odd.py:{attribute}")
+
+    assert text.format(file=folder / "my_agent/odd.py") in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "text"),
+    [
+        (
+            "ours",
+            "expected that its function returns a graph of langgraph, "
+            "got greenroom.graph.compiled.CompiledStateGraph",
+        ),
+        ("nothing", "expected that its function returns a graph of langgraph, got NoneType"),
+        ("raises", "its function raised KeyError"),
+    ],
+)
+async def test_a_function_that_makes_no_graph_fails_its_runs_and_reads_and_nothing_else(
+    attribute: str, text: str, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    graphs = {"odd": f"./my_agent/odd.py:{attribute}", "agent": "./my_agent/agent.py:graph"}
+    async with room_of(folder, **graphs) as room:
+        transport = httpx.ASGITransport(create_app(room))
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+            thread_id = (await room.client.threads.create())["thread_id"]
+            with caplog.at_level(logging.ERROR):
+                body = {"assistant_id": "odd", "input": {"text": "hey"}}
+                answer = await http.post(f"/threads/{thread_id}/runs/wait", json=body)
+                assert answer.json()["__error__"] == {
+                    "error": "GraphFactoryError",
+                    "message": f"Graph 'odd' could not be made: {text}",
+                }
+                answer = await http.get(f"/threads/{thread_id}/state")
+                assert answer.status_code == 500
+                assert answer.json() == {"detail": f"Graph 'odd' could not be made: {text}"}
+            assert ("a secret key" in caplog.text) == (attribute == "raises")
+            values = await room.client.runs.wait(None, "agent", input={"text": "hey"})
+            assert values == {"text": "HEY built"}
