@@ -42,15 +42,18 @@ def until(
 @attrs.define(kw_only=True)
 class Server:
     """Serves `graphs` (name to `path:attribute`) from `folder`; the data file lies there too, where
-    no other `storage` is given. `options`: more of the command line. `http`: that of the
+    no other `storage` is given. `app`: a folder that is served with the configuration file that it
+    has, instead. `options`: more of the command line. `http` and `dependencies`: those of the
     configuration file."""
 
     folder: Path
-    graphs: Mapping[str, str]
+    graphs: Mapping[str, str] = attrs.field(factory=dict)
+    app: Path | None = None
     env: Mapping[str, str] = attrs.field(factory=dict)
     storage: str | None = None
     options: Sequence[str] = ()
     http: Mapping[str, Any] = attrs.field(factory=dict)
+    dependencies: Sequence[str] = ()
     port: int = attrs.field(init=False, factory=lambda: free_port())
     process: subprocess.Popen[bytes] | None = attrs.field(init=False, default=None)
 
@@ -64,24 +67,29 @@ class Server:
 
     def start(self) -> Server:
         """Starts the process, on the same port and file as before, and waits until it answers."""
-        config = self.folder / "greenroom.json"
-        config.write_text(json.dumps({"graphs": dict(self.graphs), "http": self.http}))
         command = [
-            *(str(Path(sys.executable).with_name("greenroom")), "serve", "--config", str(config)),
-            *(
-                "--port",
-                str(self.port),
-                "--storage",
-                self.storage or str(self.folder / "greenroom.db"),
-            ),
+            str(Path(sys.executable).with_name("greenroom")),
+            *(("dev",) if self.app else ("serve", "--config", self.configured())),
+            *("--port", str(self.port)),
+            *("--storage", self.storage or str(self.folder / "greenroom.db")),
             *self.options,
         ]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                command, cwd=self.folder, env={**os.environ, **self.env}, stdout=log, stderr=log
+                command,
+                cwd=self.app or self.folder,
+                env={**os.environ, **self.env},
+                stdout=log,
+                stderr=log,
             )
         until(self.answers, f"{self.url}/ok", check=self.check_alive)
         return self
+
+    def configured(self) -> str:
+        path = self.folder / "greenroom.json"
+        keys = {"graphs": self.graphs, "http": self.http, "dependencies": self.dependencies}
+        path.write_text(json.dumps(keys))
+        return str(path)
 
     def answers(self) -> bool:
         try:
