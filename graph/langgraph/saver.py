@@ -274,17 +274,32 @@ class LogWriter(LogReader):
 @attrs.frozen
 class Draft:
     """A log whose new records are kept, in order, for somebody to append once all of them are
-    there."""
+    there. It reads its own."""
 
     log: CheckpointReader
     records: list[Checkpoint | PendingWrites] = attrs.field(factory=list)
 
     async def load(self, ns: str = "", checkpoint_id: str | None = None) -> Saved | None:
-        return await self.log.load(ns, checkpoint_id)
+        for record in reversed(self.records):
+            if not isinstance(record, Checkpoint) or record.ns != ns:
+                continue
+            if checkpoint_id in (None, record.id):
+                return Saved(record, self._pending(record.id))
+        saved = await self.log.load(ns, checkpoint_id)
+        if saved is None:
+            return None
+        return Saved(saved.checkpoint, {**saved.pending, **self._pending(saved.checkpoint.id)})
+
+    def _pending(self, checkpoint_id: str) -> dict[str, PendingWrites]:
+        return {
+            record.task_id: record
+            for record in self.records
+            if isinstance(record, PendingWrites) and record.checkpoint_id == checkpoint_id
+        }
 
     async def history(
         self, ns: str = "", *, before: str | None = None, limit: int | None = None
-    ) -> Sequence[Saved]:
+    ) -> list[Saved]:
         return await self.log.history(ns, before=before, limit=limit)
 
     def append(self, record: Checkpoint | PendingWrites) -> None:
