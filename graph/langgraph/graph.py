@@ -28,6 +28,7 @@ from ..declared import declared_types
 from ..errors import NodeNotFoundError
 from ..isolation import isolated
 from ..job import Finish, Job
+from ..nodes import INPUT
 from ..root import shown
 from .factories import AnyPregel, Factory
 from .performance import NOTHING, Performance, finish_of, given_to, prepared, translated
@@ -116,7 +117,8 @@ class LangGraphGraph:
         return saver.made
 
     async def take_in(self, job: Job) -> Checkpoint:
-        return await self.update(job, [[StateUpdate(job.input, START)]])
+        as_node = START if self.has_turns else INPUT
+        return await self.update(job, [[StateUpdate(job.input, as_node)]])
 
     async def read_state(
         self,

@@ -91,12 +91,13 @@ def to_record(
     values: dict[str, Any] = {}
     own: dict[str, Any] = {}
     snapshots = []
+    takes_in = any(task.node == START for task in planned)
     for channel, value in checkpoint["channel_values"].items():
         if type(value) is _DeltaSnapshot:
             snapshots.append(channel)
             value = value.value
         if keys is not None and channel not in keys:
-            if channel != START:  # the task that takes it in has it
+            if channel != START or not takes_in:  # that task has it
                 own[channel] = isolated(value)
         elif channel in before and channel not in changed:
             values[channel] = before[channel]
