@@ -73,6 +73,7 @@ from .messages import (
     TAG_NOSTREAM,
     emit_message,
 )
+from .nodes import asyncio_node
 from .parts import (
     CheckpointPayload,
     CheckpointStreamPart,
@@ -190,6 +191,7 @@ __all__ = [
     "UpdatesStreamPart",
     "ValuesStreamPart",
     "add_messages",
+    "asyncio_node",
     "delete_ui_message",
     "emit_message",
     "entrypoint",

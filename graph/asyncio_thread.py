@@ -12,20 +12,30 @@ import contextvars
 import functools
 import logging
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 import sniffio
 import trio
 
-from .crossings import Call, Visit, as_exception
+from .crossings import Call, Visit, as_exception, name_of
 from .errors import AsyncioThreadDied
-from .nodes import name_of
 from .stall import StallWatch
 
-__all__ = ["AsyncioThread", "asyncio_thread", "tell_trio", "to_trio", "wait_for_trio"]
+__all__ = [
+    "AsyncioThread",
+    "asyncio_thread",
+    "call_on_trio",
+    "on_asyncio",
+    "on_trio",
+    "tell_trio",
+    "thread_here",
+    "to_trio",
+    "wait_for_trio",
+]
 
+P = ParamSpec("P")
 T = TypeVar("T")
 Told = tuple[contextvars.Context, Callable[..., object], tuple[Any, ...]]
 
@@ -196,6 +206,10 @@ class AsyncioThread:
 
     # On the asyncio loop and in plain threads.
 
+    def is_current(self) -> bool:
+        """Whether this is called in its own thread."""
+        return threading.current_thread() is self._thread
+
     def tell_trio(self, function: Callable[..., object], *args: Any) -> None:
         """Have a plain function called on trio, in this context, after those told before.
 
@@ -247,7 +261,7 @@ class AsyncioThread:
 
         Raises RuntimeError in a loop, trio's or asyncio's, which it would stall.
         """
-        if trio.lowlevel.in_trio_run() or threading.current_thread() is self._thread:
+        if trio.lowlevel.in_trio_run() or self.is_current():
             raise RuntimeError("wait_for_trio() blocks, and was called in a running loop: await it")
         over = threading.Event()
         visit = Visit(function, args, over.set)
@@ -343,22 +357,57 @@ def asyncio_thread() -> AsyncioThread:
 
 async def to_trio(function: Callable[..., Awaitable[T]], *args: Any) -> T:
     """`AsyncioThread.to_trio` of the loop that this is called on."""
-    return await _thread_here("to_trio").to_trio(function, *args)
+    return await _needed("to_trio").to_trio(function, *args)
 
 
 def wait_for_trio(function: Callable[..., Awaitable[T]], *args: Any) -> T:
     """`AsyncioThread.wait_for_trio`, in threads of the loop's default executor."""
-    return _thread_here("wait_for_trio").wait_for_trio(function, *args)
+    return _needed("wait_for_trio").wait_for_trio(function, *args)
 
 
 def tell_trio(function: Callable[..., object], *args: Any) -> None:
     """`AsyncioThread.tell_trio`, on the loop and in threads of its default executor."""
-    _thread_here("tell_trio").tell_trio(function, *args)
+    _needed("tell_trio").tell_trio(function, *args)
 
 
-def _thread_here(what: str) -> AsyncioThread:
+def thread_here() -> AsyncioThread | None:
+    """The one whose loop, or default executor, this thread belongs to."""
+    return getattr(_here, "thread", None)
+
+
+def on_asyncio() -> bool:
+    """Whether this is called on the loop of an AsyncioThread."""
+    thread = thread_here()
+    return thread is not None and thread.is_current()
+
+
+def on_trio(method: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Makes an async function run on trio wherever it is called: there, or on asyncio."""
+
+    @functools.wraps(method)
+    async def carried_out(*args: P.args, **kwargs: P.kwargs) -> T:
+        if on_asyncio():
+            return await to_trio(functools.partial(method, *args, **kwargs))
+        return await method(*args, **kwargs)
+
+    return carried_out
+
+
+def call_on_trio(
+    token: trio.lowlevel.TrioToken, function: Callable[..., object], *args: Any
+) -> None:
+    """Call a plain function on trio: at once where this is it, else soon, in order."""
+    if trio.lowlevel.in_trio_run():
+        function(*args)
+    elif (thread := thread_here()) is not None:
+        thread.tell_trio(function, *args)
+    else:
+        token.run_sync_soon(function, *args)
+
+
+def _needed(what: str) -> AsyncioThread:
     """Raises RuntimeError in other threads than those of an AsyncioThread."""
-    thread: AsyncioThread | None = getattr(_here, "thread", None)
+    thread = thread_here()
     if thread is None:
         raise RuntimeError(
             f"{what}() was called neither on the asyncio loop of a trio run nor in a thread of its "

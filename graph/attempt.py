@@ -125,6 +125,8 @@ class Task:
 
     def calling(self, node: Node, planned: Planned) -> Task:
         """A call that this task makes, with the answers that it has had."""
+        if self.run.compiled.async_library == "asyncio":
+            node = node.on_asyncio()
         answers = self.run.position.answers_to(planned.id)
         return Task(self.run, planned, self.values, answers, self.resumed, node=node, caller=self)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 import attrs
 import trio
 
+from .asyncio_thread import call_on_trio, on_asyncio, to_trio
 from .channels import MISSING, Missing
 from .checkpoint import Planned
 from .errors import GraphBubbleUp, GraphInterrupt
@@ -43,6 +44,8 @@ class TaskFuture(Generic[T]):
     _asked: bool = False
 
     def __await__(self) -> Generator[Any, None, T]:
+        if on_asyncio():
+            return to_trio(self._wait).__await__()
         return self._wait().__await__()
 
     def result(self) -> T:
@@ -52,7 +55,7 @@ class TaskFuture(Generic[T]):
         """
         if self.done():
             return self._outcome()
-        if trio.lowlevel.in_trio_run():
+        if trio.lowlevel.in_trio_run() or on_asyncio():
             raise RuntimeError(f"Task {self.name!r} is at work: in an async function, await it")
         return wait_from_thread(self._wait)
 
@@ -128,14 +131,24 @@ class Calls:
             future._done.set()
             return future
         call = self.task.calling(node, planned)
-        self.task.run.reports.started([call])
+        self._on_trio(self.task.run.reports.started, [call])
         return self.start(node.name, lambda: self._perform(call))
 
     def start(self, name: str, work: Callable[[], Awaitable[T]]) -> TaskFuture[T]:
+        """Carry something out beside the task; on trio, or in a thread of asyncio's."""
         future = TaskFuture[T](name)
         self._started.append(future)
-        self.nursery.start_soon(future.carry_out, work, name=name)
+        self._on_trio(self._begin, future, work)
         return future
+
+    def _begin(self, future: TaskFuture[T], work: Callable[[], Awaitable[T]]) -> None:
+        if self.task.over:  # left behind on asyncio, it still calls
+            future._done.set()
+        else:
+            self.nursery.start_soon(future.carry_out, work, name=future.name)
+
+    def _on_trio(self, function: Callable[..., object], *args: Any) -> None:
+        call_on_trio(self.task.run.token, function, *args)
 
     async def _perform(self, call: Task) -> Any:
         if self._places is None:

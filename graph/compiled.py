@@ -12,6 +12,7 @@ import trio
 from typing_extensions import TypeVar
 
 from .address import Address
+from .asyncio_thread import on_trio
 from .batch import batch
 from .cache import BaseCache
 from .checkpoint import Checkpointer, CheckpointLog, StateSnapshot
@@ -20,6 +21,7 @@ from .control import StateUpdate
 from .inner import Call, names_thread
 from .isolation import isolated, isolated_state
 from .job import Breakpoints, Durability, Finish, Job
+from .nodes import AsyncLibrary
 from .parts import GraphOutput, stream_part
 from .performing import Performing
 from .plan import Topology
@@ -51,13 +53,13 @@ _ROOT = "checkpointer=True is for graphs inside others; this one has none around
 class CompiledStateGraph(BlockingTwins, Performing, Generic[StateT, ContextT, InputT, OutputT]):
     """A graph that runs, made by `StateGraph.compile`.
 
-    The methods with an `a` are for trio; those without are for programs without an event loop. A
-    config names the thread in `configurable.thread_id` and, to go on from an older checkpoint, that
-    in
-    `configurable.checkpoint_id`. `declared`: the classes whose objects come back from storage as
-    themselves. `step_timeout`: seconds a super-step may take; it may be set on a compiled graph,
-    and a run that exceeds it fails with TimeoutError. `config`: of all its runs, below what each is
-    given.
+    The methods with an `a` are for trio, and for asyncio nodes; those without are for programs
+    without an event loop. A config names the thread in `configurable.thread_id` and, to go on from
+    an older checkpoint, that in `configurable.checkpoint_id`. `declared`: the classes whose objects
+    come back from storage as themselves. `async_library`: what its async nodes run on, where they
+    are not marked with `asyncio_node`. `step_timeout`: seconds a super-step may take; it may be set
+    on a compiled graph, and a run that exceeds it fails with TimeoutError. `config`: of all its
+    runs, below what each is given.
     """
 
     name: str
@@ -73,7 +75,9 @@ class CompiledStateGraph(BlockingTwins, Performing, Generic[StateT, ContextT, In
     step_timeout: float | None = None
     interrupt_before: Breakpoints = ()
     interrupt_after: Breakpoints = ()
+    async_library: AsyncLibrary = "trio"
 
+    @on_trio
     async def ainvoke(
         self,
         input: Any,
@@ -155,6 +159,7 @@ class CompiledStateGraph(BlockingTwins, Performing, Generic[StateT, ContextT, In
         shape = partial(stream_part, output_of=self._output) if version == "v2" else None
         return Stream(run, "updates" if stream_mode is None else stream_mode, subgraphs, shape)
 
+    @on_trio
     async def abatch(
         self,
         inputs: Sequence[Any],
@@ -179,6 +184,7 @@ class CompiledStateGraph(BlockingTwins, Performing, Generic[StateT, ContextT, In
         given = merged_config(config, cast(RunnableConfig, parts))
         return attrs.evolve(self, config=merged_config(self.config, given))
 
+    @on_trio
     async def aget_state(self, config: RunnableConfig, *, subgraphs: bool = False) -> StateSnapshot:
         """The state of a thread: now, or at `configurable.checkpoint_id`. Empty for a new thread.
 
@@ -205,7 +211,7 @@ class CompiledStateGraph(BlockingTwins, Performing, Generic[StateT, ContextT, In
         at = self._address(config)
         start = self._address({**config, **before}).checkpoint_id if before is not None else None
         found, place = 0, locate(self, at.ns)
-        for saved in await self._log(at.thread_id).history(place.ns, before=start):
+        for saved in await on_trio(self._log(at.thread_id).history)(place.ns, before=start):
             state = place.snapshot(saved, at.thread_id, is_past=True)
             if not (filter or {}).items() <= (state.metadata or {}).items():
                 continue
@@ -224,6 +230,7 @@ class CompiledStateGraph(BlockingTwins, Performing, Generic[StateT, ContextT, In
         """
         return await self.abulk_update_state(config, [[StateUpdate(values, as_node)]])
 
+    @on_trio
     async def abulk_update_state(
         self, config: RunnableConfig, supersteps: Sequence[Sequence[StateUpdate]]
     ) -> RunnableConfig:

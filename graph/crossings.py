@@ -11,9 +11,8 @@ import attrs
 import trio
 
 from .errors import AsyncioThreadDied
-from .nodes import name_of
 
-__all__ = ["Call", "Visit", "as_exception"]
+__all__ = ["Call", "Visit", "as_exception", "name_of"]
 
 _CUT_SHORT: Final = "What was to run on trio was cut short: trio or its asyncio loop came to an end"
 
@@ -78,3 +77,7 @@ def as_exception(error: BaseException, who: str) -> Exception:
     wrapped = RuntimeError(f"{who} raised {error!r}")
     wrapped.__cause__ = error
     return wrapped
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    return getattr(function, "__name__", type(function).__name__)

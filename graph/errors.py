@@ -111,7 +111,7 @@ class NodeError:
 
 
 class AsyncioNodeError(GraphError):
-    """An async node awaited something of asyncio; async nodes run on trio."""
+    """An async node on trio awaited something of asyncio; see `asyncio_node`."""
 
 
 class AsyncioThreadDied(GraphError):

@@ -17,13 +17,13 @@ from .control import END, PREVIOUS, START, RetryPolicy
 from .declared import declared_types
 from .injection import hints_of
 from .isolation import isolated
-from .nodes import Call, Node, Pairs, check_function, name_of
+from .nodes import AsyncLibrary, Call, Node, Pairs, check_function, name_of
 from .plan import Topology
 from .policies import CachePolicy, TimeoutPolicy
 from .references import declared_inside, with_references
 from .schema import Schema
 from .store import BaseStore
-from .validation import check_name
+from .validation import check_async_library, check_name
 
 __all__ = ["Signature", "entrypoint"]
 
@@ -63,8 +63,9 @@ class entrypoint:  # noqa: N801 - a decorator
 
     The function's first parameter is the run's input, what it returns the run's result; both may be
     anything that can be stored. Other parameters are given as to nodes; `previous` is what the last
-    run on the thread returned, or saved: see `final`. An async function runs on trio, a plain one
-    in a worker thread. The function starts again from its top when the run is resumed or goes on:
+    run on the thread returned, or saved: see `final`. An async function runs on trio, or with
+    `async_library="asyncio"` on an asyncio loop, as do the tasks that it calls; a plain one in a
+    worker thread. The function starts again from its top when the run is resumed or goes on:
     what it must not do twice belongs in tasks and steps.
 
     `name`: of the graph and its one node, by default the function's. The rest is as in
@@ -82,12 +83,15 @@ class entrypoint:  # noqa: N801 - a decorator
         timeout: float | timedelta | TimeoutPolicy | None = None,
         *,
         name: str | None = None,
+        async_library: AsyncLibrary = "trio",
     ) -> None:
+        check_async_library(async_library)
         self._compiled: Any = {
             "checkpointer": checkpointer,
             "store": store,
             "cache": cache,
             "context_schema": context_schema,
+            "async_library": async_library,
         }
         self._policies: Any = {
             "cache": cache_policy,
@@ -123,6 +127,8 @@ class entrypoint:  # noqa: N801 - a decorator
                 **self._policies,
             )
         )
+        if self._compiled["async_library"] == "asyncio":
+            node = node.on_asyncio()
         own = [signature.input_schema, signature.output_schema, self._compiled["context_schema"]]
         topology = Topology(
             channels={START: taken, END: LastValue(), PREVIOUS: LastValue()},

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import attrs
 import trio
 
+from .asyncio_thread import on_trio
 from .filters import check_filter, fits
 from .isolation import isolated
 from .store import (
@@ -169,6 +170,7 @@ class InMemoryStore(BaseStore):
             }
         return sorted(found)[offset : offset + limit]
 
+    @on_trio
     async def aget(
         self, namespace: Namespace, key: str, *, refresh_ttl: bool | None = None
     ) -> Item | None:
@@ -176,6 +178,7 @@ class InMemoryStore(BaseStore):
         await trio.lowlevel.checkpoint()
         return self.get(namespace, key, refresh_ttl=refresh_ttl)
 
+    @on_trio
     async def aput(
         self,
         namespace: Namespace,
@@ -196,11 +199,13 @@ class InMemoryStore(BaseStore):
             found_by = IndexedText(text_of(value, index))
         self._put(namespace, key, value, found_by, lifetime)
 
+    @on_trio
     async def adelete(self, namespace: Namespace, key: str) -> None:
         """`delete` for async nodes."""
         await trio.lowlevel.checkpoint()
         self.delete(namespace, key)
 
+    @on_trio
     async def asearch(
         self,
         namespace_prefix: Namespace,
@@ -222,6 +227,7 @@ class InMemoryStore(BaseStore):
             rank = partial(score, words_of(query))
         return self._search(prefix, rank, filter, limit, offset, refresh_ttl)
 
+    @on_trio
     async def alist_namespaces(
         self,
         *,

@@ -7,7 +7,7 @@ import inspect
 import sys
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from types import NoneType
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar, cast
 
 import attrs
 
@@ -25,13 +25,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "INPUT",
+    "AsyncLibrary",
     "Branch",
     "Call",
     "Node",
     "Pairs",
+    "asyncio_node",
     "check_function",
     "check_targets",
     "is_async",
+    "is_marked",
     "is_runnable",
     "name_of",
     "read_update",
@@ -45,17 +48,21 @@ _UNNAMED = (
     inspect.Parameter.VAR_KEYWORD,
 )
 INPUT: Final = "__input__"  # who writes what a Command given as input brings
+AsyncLibrary = Literal["trio", "asyncio"]
+F = TypeVar("F", bound=Callable[..., Any])
 Pairs = tuple[tuple[str, Any], ...]
 Update = tuple[Pairs, tuple[str | Send, ...], list[Command[Any]]]
 
 
 @attrs.frozen
 class Call:
-    """A user's function, whether it is async, and what it asks for beside the state."""
+    """A user's function, whether it is async, and what it asks for beside the state. `on_asyncio`:
+    it is async, and is to run on an asyncio loop."""
 
     function: Callable[..., Any]
     is_async: bool
     asks: tuple[tuple[str, str], ...]  # (parameter, key of GIVEN)
+    on_asyncio: bool = attrs.field(kw_only=True, default=False)
 
     @classmethod
     def of(cls, function: Callable[..., Any], what: str) -> Call:
@@ -67,7 +74,12 @@ class Call:
             return cls(cast(Any, function).invoke, False, (("config", "config"),))
         if not callable(function):
             raise TypeError(f"{what} must be a function; got {function!r}")
-        return cls(function, is_async(function), _asks(function, what))
+        asks = _asks(function, what)
+        return cls(function, is_async(function), asks, on_asyncio=is_marked(function))
+
+    def moved(self) -> Self:
+        """The same on an asyncio loop, where it is async."""
+        return attrs.evolve(self, on_asyncio=self.is_async)
 
     def arguments(self, given: Any) -> tuple[Sequence[Any], Mapping[str, Any]]:
         """What the function is called with, beside what it asks for."""
@@ -146,6 +158,16 @@ class Node:
         """The graph inside it that keeps checkpoints, as far as is known."""
         graphs = self.calls if self.subgraph is None else (self.subgraph,)
         return next((graph for graph in graphs if graph.checkpointer is not False), None)
+
+    def on_asyncio(self) -> Node:
+        """The same with all that is async in it on an asyncio loop."""
+        handler = self.error_handler
+        return attrs.evolve(
+            self,
+            call=None if self.call is None else self.call.moved(),
+            error_handler=None if handler is None else handler.on_asyncio(),
+            branches=tuple(attrs.evolve(one, call=one.call.moved()) for one in self.branches),
+        )
 
     def read(self, returned: Any, channels: Mapping[str, Any]) -> Update:
         """What the node returned, as `read_update` gives it, which it raises as."""
@@ -295,6 +317,37 @@ def is_async(function: Any) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
         getattr(function, "__call__", None)  # noqa: B004 - a callable object may be async
     )
+
+
+def asyncio_node(function: F) -> F:
+    """Have an async node run on an asyncio loop, in a thread beside trio's: for libraries that know
+    asyncio alone.
+
+        @asyncio_node
+        async def ask_model(state: MessagesState) -> dict: ...
+
+    It can do there all that a node can. For conditional edges, error handlers, functions of steps,
+    `@task` and `@entrypoint` functions too, under their decorators; for whole graphs see
+    `StateGraph.compile`. Takes functions and callable objects, or their class.
+
+    Raises TypeError for what is not async: plain functions run in threads of their own.
+    """
+    if not is_async(function):
+        raise TypeError(f"asyncio_node is for async functions; got {function!r}")
+    try:
+        function.__greenroom_asyncio__ = True  # type: ignore[attr-defined]
+    except AttributeError:  # a method, or an object with slots
+        return asyncio_node(cast("F", functools.partial(function)))
+    return function
+
+
+def is_marked(function: Any) -> bool:
+    """Whether it, or what it is a partial or a method of, is an `asyncio_node`."""
+    while not getattr(function, "__greenroom_asyncio__", False):
+        if not isinstance(function, functools.partial):
+            return False
+        function = function.func
+    return True
 
 
 def _asks(function: Callable[..., Any], what: str) -> tuple[tuple[str, str], ...]:

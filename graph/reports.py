@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
-import trio
 
 from . import messages
+from .asyncio_thread import call_on_trio
 from .checkpoint import Planned, Saved
 from .control import START, Interrupt
 from .payloads import checkpoint_payload, result_payload, task_payload, wrapped
@@ -164,11 +164,8 @@ class Reports:
             self.emit("debug", wrapped(kind, step, timestamp, payload))
 
     def _live(self, emit: Callable[..., None], *args: Any) -> None:
-        """Plain nodes call from their threads."""
-        if trio.lowlevel.in_trio_run():
-            emit(*args)
-        else:
-            self.run.token.run_sync_soon(emit, *args)
+        """Plain nodes call from their threads, and those on asyncio from its."""
+        call_on_trio(self.run.token, emit, *args)
 
     @property
     def _step(self) -> int:

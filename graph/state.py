@@ -18,13 +18,14 @@ from .control import END, START, RetryPolicy
 from .declared import declared_types
 from .job import Breakpoints
 from .managed import ManagedValue
-from .nodes import Branch, Call, Node, is_runnable
+from .nodes import AsyncLibrary, Branch, Call, Node, is_runnable
 from .plan import Join, Topology, handler_of
 from .policies import CachePolicy, TimeoutPolicy, retry_policies
 from .references import declared_inside, with_references
 from .schema import Schema, declared_state
 from .store import BaseStore
 from .validation import (
+    check_async_library,
     check_breakpoints,
     check_cache_policy,
     check_edges,
@@ -260,6 +261,7 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
         interrupt_before: Breakpoints | None = None,
         interrupt_after: Breakpoints | None = None,
         name: str | None = None,
+        async_library: AsyncLibrary = "trio",
     ) -> CompiledStateGraph:
         """Check the graph and make it runnable.
 
@@ -268,17 +270,23 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
         afresh for each task that calls it, True goes on from where it was left on the thread, and
         False keeps nothing: resumed, it starts anew. `cache`: for nodes with a `CachePolicy`.
         `store`: what nodes are given; a server gives its own where there is none.
-        `interrupt_before`, `interrupt_after`: nodes to pause at, or "*" for all.
+        `interrupt_before`, `interrupt_after`: nodes to pause at, or "*" for all. `async_library`:
+        with "asyncio" all that is async in the graph runs as `asyncio_node` says: its nodes, their
+        conditional edges and error handlers, and the tasks that they call.
 
         Raises ValueError for edges from or to unknown nodes, a graph with no way in, and
-        breakpoints at unknown nodes; TypeError for a checkpointer, cache or store that is none.
+        breakpoints at unknown nodes, and for another `async_library`; TypeError for a checkpointer,
+        cache or store that is none.
         """
         self.validate()
         check_breakpoints(
             self._nodes, interrupt_before=interrupt_before, interrupt_after=interrupt_after
         )
         check_parts(checkpointer, store, cache)
+        check_async_library(async_library)
         nodes = {name: self._wired(node) for name, node in self._nodes.items()}
+        if async_library == "asyncio":
+            nodes = {name: node.on_asyncio() for name, node in nodes.items()}
         return CompiledStateGraph(
             name=name or "LangGraph",
             topology=Topology(
@@ -297,6 +305,7 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
             store=store,
             interrupt_before=interrupt_before or (),
             interrupt_after=interrupt_after or (),
+            async_library=async_library,
         )
 
     def _declared(self, nodes: Iterable[Node]) -> frozenset[type]:

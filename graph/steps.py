@@ -6,11 +6,12 @@ import functools
 import inspect
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, cast
 
 import attrs
 import trio
 
+from .asyncio_thread import asyncio_thread, on_asyncio, thread_here, to_trio
 from .channels import MISSING
 from .checkpoint import RETURN, Planned
 from .context import (
@@ -24,7 +25,7 @@ from .context import (
 from .errors import NodeError
 from .injection import register_result
 from .isolation import isolated
-from .nodes import is_async
+from .nodes import is_async, is_marked
 from .world import current_world, wait_from_thread
 
 if TYPE_CHECKING:
@@ -62,7 +63,9 @@ def step(name: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any) 
     task = current_task(f"step({name!r})")
     _declare(function)
     made = _Step(task, task.calls, name, functools.partial(function, *args, **kwargs))
-    return made.carry_out() if trio.lowlevel.in_trio_run() else made.carry_out_in_thread()
+    if trio.lowlevel.in_trio_run():
+        return made.carry_out()
+    return made.carry_out_on_asyncio() if on_asyncio() else made.carry_out_in_thread()
 
 
 def _declare(function: Any) -> None:
@@ -90,14 +93,36 @@ class _Step:
             call = self._with_key(planned)
             with self._inside():
                 if is_async(call):
-                    returned = await call()
+                    returned = await self._awaited(call)
                 else:
                     returned = await current_world().run_blocking(self._call, call)
             return await self._keep(planned, returned)
 
+    def _awaited(self, call: functools.partial[Any]) -> Awaitable[Any]:
+        """What an async function comes to that a plain node makes a step of, or one on trio."""
+        if is_marked(call) or self.calls.task.run.compiled.async_library == "asyncio":
+            return asyncio_thread().run(call, name=self.name)
+        return cast("Awaitable[Any]", call())
+
+    async def carry_out_on_asyncio(self) -> Any:
+        """For a node on asyncio, on whose loop an async function runs."""
+        with self._alone():
+            planned, known = await to_trio(self._begin)
+            if known is not MISSING:
+                return known
+            call = self._with_key(planned)
+            with self._inside():
+                if is_async(call):
+                    returned = await call()
+                else:
+                    returned = await to_trio(current_world().run_blocking, self._call, call)
+            return await to_trio(self._keep, planned, returned)
+
     def carry_out_in_thread(self) -> Any:
         """For a plain node, in whose thread a plain function runs."""
         if is_async(self.function):
+            if thread_here() is not None:
+                return self.calls.start(self.name, self.carry_out).result()
             begun = trio.from_thread.run_sync(self.calls.start, self.name, self.carry_out)
             return begun.result()
         with self._alone():

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Final, Literal, Protocol, get_args
 
 import attrs
 import trio
 
+from .asyncio_thread import on_asyncio, on_trio, to_trio
 from .isolation import isolated
 
 __all__ = [
@@ -115,7 +118,7 @@ class Chunks:
 
     async def __anext__(self) -> Any:
         try:
-            event = await self._receive.receive()
+            event = await on_trio(self._receive.receive)()
         except trio.EndOfChannel:
             if self._error is not None:
                 error, self._error = self._error, None
@@ -140,10 +143,15 @@ class Stream:
         self._run = run
         shape = shape or _pairs(subgraphs, single=isinstance(stream_mode, str))
         self._chunks = Chunks(stream_modes(stream_mode), subgraphs, shape)
-        self._nurseries = trio.open_nursery()
+        self._nurseries: AbstractAsyncContextManager[trio.Nursery] | None = None
         self._nursery: trio.Nursery | None = None
+        self._followed: asyncio.Task[None] | None = None  # in a node on asyncio
 
     async def __aenter__(self) -> Chunks:
+        if on_asyncio():
+            self._followed = asyncio.create_task(to_trio(self._chunks.follow, self._run))
+            return self._chunks
+        self._nurseries = trio.open_nursery()
         self._nursery = await self._nurseries.__aenter__()
         self._nursery.start_soon(self._chunks.follow, self._run)
         return self._chunks
@@ -154,7 +162,12 @@ class Stream:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if self._followed is not None:
+            self._followed.cancel()
+            await asyncio.gather(self._followed, return_exceptions=True)
+            return
         assert self._nursery is not None
+        assert self._nurseries is not None
         self._nursery.cancel_scope.cancel()
         try:
             await self._nurseries.__aexit__(kind, error, traceback)

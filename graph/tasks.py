@@ -11,6 +11,7 @@ from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
 import attrs
 import trio
 
+from .asyncio_thread import thread_here
 from .cache import BaseCache, cache_namespace
 from .calls import TaskFuture
 from .channels import LastValue
@@ -19,7 +20,7 @@ from .context import TaskContext, current_task
 from .control import RetryPolicy
 from .injection import GIVEN, register_result, wanted
 from .isolation import isolated
-from .nodes import Call, Node, check_function, is_async, name_of
+from .nodes import Call, Node, check_function, is_async, is_marked, name_of
 from .policies import CachePolicy, TimeoutPolicy
 from .schema import Schema
 from .validation import check_name
@@ -45,7 +46,8 @@ class _TaskCall(Call):
         parameters = list(signature.parameters.values())
         given = wanted(function, parameters).items()
         asks = tuple((name, key) for name, key in given if key is not None)
-        return cls(function, is_async(function), asks, signature)
+        marked = is_marked(function)
+        return cls(function, is_async(function), asks, signature, on_asyncio=marked)
 
     def arguments(self, given: Any) -> tuple[Sequence[Any], Mapping[str, Any]]:
         args, kwargs = given
@@ -75,7 +77,7 @@ class TaskFunction(Generic[P, T]):
         Raises RuntimeError outside a node of a running graph.
         """
         calls = current_task(f"Task {self.name!r}").calls
-        if trio.lowlevel.in_trio_run():
+        if trio.lowlevel.in_trio_run() or thread_here() is not None:
             return calls.call(self.node, (args, kwargs))
         return trio.from_thread.run_sync(calls.call, self.node, (args, kwargs))
 

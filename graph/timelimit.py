@@ -10,6 +10,7 @@ from typing import Any, cast
 import attrs
 import trio
 
+from .asyncio_thread import call_on_trio
 from .errors import NodeTimeoutError
 from .policies import TimeoutPolicy
 
@@ -53,10 +54,7 @@ class TimeLimit:
         """Start the idle timeout anew."""
         if self.idle_timeout is None:
             return
-        if trio.lowlevel.in_trio_run():
-            self._start_idle()
-        else:
-            self._token.run_sync_soon(self._start_idle)
+        call_on_trio(self._token, self._start_idle)
 
     def refresh_on_progress(self) -> None:
         """`refresh`, where the policy takes more than heartbeats for progress."""

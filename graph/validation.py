@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from .cache import BaseCache
 from .control import END, START
-from .nodes import INPUT, Branch, Node
+from .nodes import INPUT, AsyncLibrary, Branch, Node
 from .plan import handler_of
 from .policies import CachePolicy
 from .store import BaseStore
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .job import Breakpoints
 
 __all__ = [
+    "check_async_library",
     "check_breakpoints",
     "check_cache_policy",
     "check_edges",
@@ -96,6 +97,12 @@ def check_breakpoints(nodes: Collection[str] | None, **given: Breakpoints | None
         for node in breaks:
             if nodes is not None and (node not in nodes or node == START):
                 raise ValueError(f"{name} names {node!r}, which is no node of the graph")
+
+
+def check_async_library(given: Any) -> None:
+    """Raises ValueError for what is no library that async nodes can run on."""
+    if given not in get_args(AsyncLibrary):
+        raise ValueError(f"async_library must be 'trio' or 'asyncio'; got {given!r}")
 
 
 def check_parts(checkpointer: Any, store: Any, cache: Any) -> None:

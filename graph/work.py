@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from .asyncio_thread import asyncio_thread
 from .context import reset_current_task, set_current_task
 from .control import Send
 from .errors import AsyncioNodeError, InvalidUpdateError, ParentCommand
@@ -41,7 +42,7 @@ async def handled(task: Task) -> Outcome:
     assert handler is not None
     state = _own(task, task.planned.arg if task.planned.takes_arg else task.values)
     if handler.is_async:
-        work = _on_trio(task.node, handler(state, task))
+        work = _awaited(task, handler, state)
     else:
         work = task.run.job.world.run_blocking(handler, state, task)
     try:
@@ -72,7 +73,7 @@ async def _run(task: Task) -> Outcome:
     elif node.call is None:  # START: the input is what it writes
         returned = task.planned.arg
     elif node.call.is_async:
-        returned = await _on_trio(node, node.call(_given(task), task))
+        returned = await _awaited(task, node.call, _given(task))
     elif all(not branch.call.is_async for branch in node.branches):
         # Node and edges in one go: each trip to a worker thread costs as much as a small node.
         return await task.run.job.world.run_blocking(_run_in_thread, task, node.call)
@@ -158,7 +159,7 @@ async def _leave(task: Task, writes: Writes, returned: Any) -> Targets:
 
 async def _ask_branch(task: Task, branch: Branch, view: Any) -> Any:
     if branch.call.is_async:
-        return await _on_trio(task.node, branch.call(view, task))
+        return await _awaited(task, branch.call, view)
     return await task.run.job.world.run_blocking(branch.call, view, task)
 
 
@@ -180,6 +181,13 @@ def _view(task: Task, writes: Writes) -> Mapping[str, Any]:
     return values
 
 
+def _awaited(task: Task, call: Call, given: Any) -> Awaitable[Any]:
+    """What an async function of a task's comes to."""
+    if call.on_asyncio:
+        return asyncio_thread().run(call, given, task, name=task.name)
+    return _on_trio(task.node, call(given, task))
+
+
 async def _on_trio(node: Node, awaitable: Any) -> Any:
     try:
         return await awaitable
@@ -187,8 +195,9 @@ async def _on_trio(node: Node, awaitable: Any) -> Any:
         if not _of_asyncio(error):
             raise
         raise AsyncioNodeError(
-            f"Node {node.name!r} awaited something of asyncio. Async nodes run on trio: use trio "
-            f"or anyio in them, or make this one a plain 'def' node, which runs in a thread"
+            f"Node {node.name!r} awaited something of asyncio. Async nodes run on trio: mark this "
+            f"one with '@asyncio_node', which has it run on an asyncio loop; or use trio or anyio "
+            f"in it; or make it a plain 'def' node, which runs in a thread"
         ) from error
 
 

@@ -17,6 +17,8 @@ import attrs
 import trio
 import uuid_utils
 
+from .asyncio_thread import thread_here
+
 __all__ = ["World", "current_world", "entered_world", "wait_from_thread", "world_of_program"]
 
 T = TypeVar("T")
@@ -149,8 +151,12 @@ def wait_from_thread(
 ) -> T:
     """Await something on the loop, from a thread of `run_blocking`.
 
-    The thread's place is free from then on: what it waits for may need one itself.
+    The thread's place is free from then on: what it waits for may need one itself. A thread that
+    asyncio has started for a node has none, and waits in the same way.
     """
+    asyncio_thread = thread_here()
+    if asyncio_thread is not None:
+        return asyncio_thread.wait_for_trio(function, *args)
 
     async def wait() -> T:
         if place is not None:

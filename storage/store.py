@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, NoReturn, TypeVar
 
 import trio
 
+from greenroom.graph.asyncio_thread import on_asyncio, on_trio
 from greenroom.graph.filters import check_filter
 from greenroom.graph.store import (
     UNSET,
@@ -75,6 +76,7 @@ class StorageStore(BaseStore):
             "store items",
         )
 
+    @on_trio
     async def aget(
         self, namespace: Namespace, key: str, *, refresh_ttl: bool | None = None
     ) -> Item | None:
@@ -87,6 +89,7 @@ class StorageStore(BaseStore):
         await self._prolong([row], now, refresh_ttl)
         return Item(**fields_of(row))
 
+    @on_trio
     async def aput(
         self,
         namespace: Namespace,
@@ -111,10 +114,12 @@ class StorageStore(BaseStore):
         if lifetime is not None:
             self._sweeps.heed()
 
+    @on_trio
     async def adelete(self, namespace: Namespace, key: str) -> None:
         """Forget an item; nothing happens where there is none."""
         await self._session.commit([DeleteItem(checked_namespace(namespace), checked_key(key))])
 
+    @on_trio
     async def asearch(
         self,
         namespace_prefix: Namespace,
@@ -150,6 +155,7 @@ class StorageStore(BaseStore):
         await self._prolong([one.item for one in found], now, refresh_ttl)
         return [SearchItem(**fields_of(one.item), score=one.score) for one in found]
 
+    @on_trio
     async def alist_namespaces(
         self,
         *,
@@ -260,7 +266,7 @@ class StorageStore(BaseStore):
             await self._session.commit(longer)
 
     def _in_loop(self, name: str, method: Callable[[], Awaitable[T]]) -> T:
-        if trio.lowlevel.in_trio_run():
+        if trio.lowlevel.in_trio_run() or on_asyncio():
             raise RuntimeError(
                 f"store.{name}() blocks and was called on the event loop; "
                 f"use 'await store.a{name}(…)'"
