@@ -14,6 +14,7 @@ from greenroom.graph import BaseStore, Command, RunnableConfig, Send
 from greenroom.graph.address import Address
 from greenroom.graph.checkpoint import Checkpoint, PendingWrites, Saved
 from greenroom.graph.contract import Graph
+from greenroom.graph.errors import AsyncioThreadDied
 from greenroom.graph.job import Finish, Job, TakeIn
 from greenroom.graph.world import World
 from greenroom.storage import StaleEpoch, StorageError, StorageSession, ThreadLog
@@ -31,6 +32,7 @@ __all__ = [
     "ActiveRun",
     "Failed",
     "Finished",
+    "Lost",
     "Outcome",
     "Stopped",
     "command_of",
@@ -60,6 +62,13 @@ class Stopped:
 
 
 Outcome = Finished | Failed | Stopped
+
+
+@attrs.frozen
+class Lost:
+    """It has come to no outcome: what it ran on has ended beneath it."""
+
+    error: Exception
 
 
 class Fenced(Exception):
@@ -153,7 +162,7 @@ class ActiveRun:
 
     async def perform(self) -> None:
         """Carry the run out, in a task of its own, and tell the mailbox how it ended."""
-        outcome: Outcome = Stopped()
+        outcome: Outcome | Lost = Stopped()
         current_run.set(self.run.run_id)
         try:
             with self._scope:
@@ -167,6 +176,11 @@ class ActiveRun:
         except StaleEpoch:
             # The run is another process's now, and the runtime is about to be left.
             await trio.sleep_forever()
+        except AsyncioThreadDied as error:
+            if self.open:
+                with suppress(StorageError):
+                    self.hand_over()
+            outcome = Lost(error)
         except Exception as error:
             if self.open:
                 logger.error("run %s failed", self.run.run_id, exc_info=error)

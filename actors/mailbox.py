@@ -17,7 +17,7 @@ from greenroom.storage.records import Run, RunStatus, Thread
 from .multitask import Stop, Strategy
 
 if TYPE_CHECKING:
-    from .active import ActiveRun, Outcome
+    from .active import ActiveRun, Lost, Outcome
     from .events import RunStream
 
 __all__ = [
@@ -201,7 +201,7 @@ class Ended:
     """From the run under way: its task is over."""
 
     active: ActiveRun
-    outcome: Outcome
+    outcome: Outcome | Lost
 
 
 Message = (

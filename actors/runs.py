@@ -14,7 +14,7 @@ from greenroom.storage.operations import AppendLog, InsertThread, PutRun
 from greenroom.storage.operations import DeleteRun as DropRun
 from greenroom.storage.records import Run, RunStatus
 
-from .active import ActiveRun, Outcome, Stopped, checkpoint_metadata, told_to_stop
+from .active import ActiveRun, Lost, Outcome, Stopped, checkpoint_metadata, told_to_stop
 from .arrivals import busy_with, check_strategy, record_of
 from .ends import RunEnds, end_of
 from .errors import Conflict, GreenroomError, NotFound, TooMany
@@ -376,10 +376,15 @@ class ThreadRuns:
 
     # Runs end.
 
-    async def ended(self, active: ActiveRun, outcome: Outcome) -> None:
-        """The task of the run under way is over or given up on: commit its end, then go on."""
+    async def ended(self, active: ActiveRun, outcome: Outcome | Lost) -> None:
+        """The task of the run under way is over or given up on: commit its end, then go on. Raises
+        what it was lost by, if it was."""
         if active is not self.active:
             return
+        if isinstance(outcome, Lost):
+            if active.run.stop is None:
+                raise outcome.error  # the actor crashes, and the next one takes the run up
+            outcome = Stopped()
         self.active = None
         await self._end(active.run, outcome, active)
         if active.stream.resumable:

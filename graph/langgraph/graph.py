@@ -25,7 +25,7 @@ from ..checkpoint import Checkpoint, CheckpointReader, StateSnapshot
 from ..contract import Schemas
 from ..control import START, Command, Send, StateUpdate
 from ..declared import declared_types
-from ..errors import NodeNotFoundError
+from ..errors import AsyncioThreadDied, NodeNotFoundError
 from ..isolation import isolated
 from ..job import Finish, Job
 from ..nodes import INPUT
@@ -94,7 +94,8 @@ class LangGraphGraph:
         store = None if job.store is None else LentStore(job.store)
         performance = Performance(self._factory, job, config, given, saver, store)
         saver.failed = performance.fail
-        await asyncio_thread().run(performance.run, grace=job.grace, name=self.name)
+        saver.thread = thread = asyncio_thread()
+        await thread.run(performance.run, grace=job.grace, name=self.name)
         if saver.error is not None:  # it was at its end by then
             raise saver.error
         return finish_of(await job.log.load(), performance.output, warning)
@@ -102,19 +103,22 @@ class LangGraphGraph:
     async def update(self, job: Job, supersteps: Sequence[Sequence[StateUpdate]]) -> Checkpoint:
         assert job.log is not None
         thread_id = job.metadata["thread_id"]
-        draft = Draft(job.log)
-        saver = LogWriter(attrs.evolve(job, log=draft), thread_id)
+        log = job.log
         config = config_of(thread_id, "|".join(job.ns), job.checkpoint_id)
         updates = [[_update(one) for one in updates] for updates in supersteps]
 
-        async def edit(graph: AnyPregel) -> None:
-            await saver.serve(graph).abulk_update_state(config, updates)
+        async def edit(graph: AnyPregel) -> tuple[Draft, Checkpoint]:
+            draft = Draft(log)
+            saver = LogWriter(attrs.evolve(job, log=draft), thread_id)
+            own = saver.serve(prepared(graph, saver))
+            await own.abulk_update_state(config, updates)
+            assert saver.made is not None
+            return draft, saver.made
 
-        await self._on_loop(edit, saver)
+        draft, made = await self._on_loop(edit)
         for record in draft.records:
-            job.log.append(record)
-        assert saver.made is not None
-        return saver.made
+            log.append(record)
+        return made
 
     async def take_in(self, job: Job) -> Checkpoint:
         as_node = START if self.has_turns else INPUT
@@ -186,15 +190,18 @@ class LangGraphGraph:
     async def _on_loop(
         self, function: Callable[[AnyPregel], Awaitable[T]], saver: LogReader | None = None
     ) -> T:
-        """Ask the graph something on the asyncio loop. Raises what this engine raises for what
-        cannot be."""
+        """Ask the graph something on the asyncio loop, and once more where that has died of
+        something else. Raises what this engine raises for what cannot be."""
 
         async def ask() -> T:
             async with self._factory.made({"configurable": {}}) as graph:
                 return await function(graph if saver is None else prepared(graph, saver))
 
         try:
-            return await asyncio_thread().run(ask, name=self.name)
+            try:
+                return await asyncio_thread().run(ask, name=self.name)
+            except AsyncioThreadDied:
+                return await asyncio_thread().run(ask, name=self.name)
         except Exception as error:
             if isinstance(error, ValueError) and str(error).startswith("Subgraph "):
                 raise NodeNotFoundError(str(error)) from error

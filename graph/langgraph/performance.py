@@ -130,6 +130,10 @@ class Performance:
             if (ours := translated(error)) is not error:
                 raise ours from error
             raise
+        except (SystemExit, KeyboardInterrupt) as error:
+            # Of a node, which has ended the loop with it: so that the loop can be tidied up. Or of
+            # what makes the graph.
+            raise RuntimeError(f"The graph raised {error!r}") from error
 
     def fail(self, error: Exception) -> None:
         """On trio: the log has refused a record, so that the run is to come to an end."""

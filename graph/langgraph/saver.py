@@ -22,7 +22,7 @@ from langgraph.checkpoint.base import Checkpoint as LangGraphCheckpoint
 from langgraph.pregel._algo import prepare_next_tasks
 from langgraph.pregel._checkpoint import channels_from_checkpoint
 
-from ..asyncio_thread import tell_trio, to_trio, wait_for_trio
+from ..asyncio_thread import AsyncioThread, tell_trio, to_trio, wait_for_trio
 from ..checkpoint import Checkpoint, CheckpointReader, PendingWrites, Planned, Saved
 from ..control import START
 from ..job import Job
@@ -107,7 +107,8 @@ class LogWriter(LogReader):
     """Writes to the log of a job too.
 
     `error`: what the log has raised for a record. `failed`: called with it then, on trio. `made`:
-    the last checkpoint of the job's namespace.
+    the last checkpoint of the job's namespace. `thread`: what is written once that has died does
+    not count.
     """
 
     def __init__(self, job: Job, thread_id: str, *head: Saved | None) -> None:
@@ -117,6 +118,7 @@ class LogWriter(LogReader):
         self.made: Checkpoint | None = None
         self.error: Exception | None = None
         self.failed: Callable[[Exception], None] = lambda _: None
+        self.thread: AsyncioThread | None = None
         self._writes_to = job.log
         self._job = job
         self._heads: dict[str, Saved] = {}  # by namespace, for what follows to be compared with
@@ -201,6 +203,8 @@ class LogWriter(LogReader):
             await to_trio(self._writes_to.flush)
 
     def _append(self, record: Checkpoint | PendingWrites) -> None:
+        if self.thread is not None and self.thread.dead is not None:
+            return  # what stopping with its loop comes to is no progress
         try:
             self._writes_to.append(record)
             self._writes_to.hand_over()
