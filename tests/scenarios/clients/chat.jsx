@@ -6,11 +6,12 @@ import { useStream } from "@langchain/langgraph-sdk/react";
 const address = new URL(window.location);
 
 function Chat() {
+    const assistantId = address.searchParams.get("assistant");
     const [threadId, setThreadId] = useState(address.searchParams.get("thread"));
     const [text, setText] = useState("");
     const thread = useStream({
         apiUrl: address.searchParams.get("server"),
-        assistantId: "talks",
+        assistantId,
         threadId,
         onThreadId: (id) => {
             setThreadId(id);
@@ -22,6 +23,17 @@ function Chat() {
     });
     const said = () => ({ messages: [{ type: "human", content: text }] });
 
+    // The hook itself sends what is submitted only when the run under way has come to its end.
+    async function interrupt() {
+        const run = await thread.client.runs.create(threadId, assistantId, {
+            input: said(),
+            multitaskStrategy: "interrupt",
+            streamMode: ["values", "messages-tuple"],
+            streamResumable: true,
+        });
+        await thread.joinStream(run.run_id);
+    }
+
     return (
         <main>
             {thread.messages.map((message, index) => (
@@ -29,7 +41,7 @@ function Chat() {
             ))}
             {thread.interrupt?.value && (
                 <p>
-                    <em>{thread.interrupt.value}</em>
+                    <em>{JSON.stringify(thread.interrupt.value)}</em>
                     <button onClick={() => thread.submit(undefined, { command: { resume: text } })}>
                         Answer
                     </button>
@@ -37,6 +49,7 @@ function Chat() {
             )}
             <input value={text} onChange={(event) => setText(event.target.value)} />
             <button onClick={() => thread.submit(said())}>Send</button>
+            <button onClick={interrupt}>Interrupt</button>
             <button onClick={() => thread.stop()}>Stop</button>
             <output>{thread.isLoading ? "busy" : "idle"}</output>
             {thread.error && <strong>{String(thread.error)}</strong>}

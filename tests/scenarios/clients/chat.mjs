@@ -1,57 +1,14 @@
-// A person at the chat in a browser. The page comes from another origin than the API.
+// A person at the chat in a browser.
 import { writeFile } from "node:fs/promises";
-import { createServer } from "node:http";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { Client } from "@langchain/langgraph-sdk";
-import { build } from "esbuild";
-import { chromium } from "playwright-core";
+import { open } from "./browser.mjs";
 
 const [executablePath, port, sdk, gates, apiUrl] = process.argv.slice(2);
-const client = new Client({ apiUrl });
-const { outputFiles: [script] } = await build({
-    absWorkingDir: fileURLToPath(new URL(".", import.meta.url)),
-    entryPoints: ["chat.jsx"],
-    alias: { "@langchain/langgraph-sdk/react": `${sdk}/react` },
-    define: { "process.env.NODE_ENV": '"production"' },
-    bundle: true,
-    jsx: "automatic",
-    write: false,
-});
-const site = createServer((request, answer) => {
-    const [type, body] = request.url === "/chat.js"
-        ? ["text/javascript", script.contents]
-        : ["text/html", '<!doctype html><div id="root"></div><script src="/chat.js"></script>'];
-    answer.setHeader("Content-Type", `${type}; charset=utf-8`).end(body);
-}).listen(Number(port), "127.0.0.1");
-const browser = await chromium.launch({ executablePath });
-const page = await browser.newPage();
-const problems = [];
-page.on("pageerror", (error) => problems.push(String(error)));
-page.on("console", (line) => line.type() === "error" && problems.push(line.text()));
-
-const said = (text) => page.locator(".ai").getByText(text, { exact: true }).waitFor();
-const status = (text) => page.locator("output").getByText(text).waitFor();
-const messages = () => page.locator("span").allTextContents();
-const click = (name) => page.getByRole("button", { name, exact: true }).first().click();
-
-async function type(text, button) {
-    await page.getByRole("textbox").fill(text);
-    await click(button);
-}
-
-const threadShown = () => new URL(page.url()).searchParams.get("thread");
-
-async function follow(thread, text) {
-    const [run] = await client.runs.list(thread);
-    for await (const part of client.runs.joinStream(thread, run.run_id, { lastEventId: "-1" })) {
-        if (part.event.startsWith("messages") && part.data[0].content.trim() === text) return;
-    }
-    throw new Error(`the run ended without saying ${text}`);
-}
+const { client, page, problems, home, said, status, messages, threadShown, ...chat } =
+    await open({ executablePath, port, sdk, apiUrl, assistant: "talks" });
+const { click, type, follow, close } = chat;
 
 const report = {};
-const home = `http://127.0.0.1:${port}/?server=${encodeURIComponent(apiUrl)}`;
 try {
     // Reload in the middle of an answer, then leave while it goes on, and come back.
     const [first, second] = [join(gates, "first"), join(gates, "second")];
@@ -114,7 +71,6 @@ try {
     await page.goto(home.replace("127.0.0.1", "localhost"));
     report.elsewhere = await page.evaluate(ask, `${apiUrl}/info`);
 } finally {
-    await browser.close();
-    site.close();
+    await close();
 }
 console.log(JSON.stringify(report));
