@@ -92,7 +92,10 @@ def _check(source: Callable[..., Any]) -> None:
     signature = inspect.signature(source)
     try:
         signature.bind(*([{}] if _takes_config(source) else []))
+        fits = "ServerRuntime" not in str(signature)  # something else that the reference gives
     except TypeError:
+        fits = False
+    if not fits:
         raise ValueError(
             f"a function that makes a graph takes nothing or the run's config, not {signature}"
-        ) from None
+        )

@@ -113,6 +113,10 @@ def raises():
 
 def greedy(config, store, model):
     pass
+
+
+def of_the_runtime(runtime: "ServerRuntime"):
+    pass
 """
 
 
@@ -190,6 +194,7 @@ async def test_what_it_names_is_served(place: str, attribute: str, said: str, fo
             "'greedy' in {file} does not compile: a function that makes a graph takes nothing or "
             "the run's config, not (config, store, model)",
         ),
+        ("of_the_runtime", "takes nothing or the run's config, not (runtime: 'ServerRuntime')"),
     ],
 )
 def test_what_can_be_no_graph_is_refused_at_the_start(

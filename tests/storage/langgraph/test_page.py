@@ -1,4 +1,4 @@
-"""The example of `docs/langgraph.md` prints what stands below it."""
+"""The examples of `docs/langgraph.md` print what stands below them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PAGE = Path(__file__).parents[3] / "docs/langgraph.md"
+SCRIPTS = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
 
 
-def test_the_example_prints_what_the_page_says(tmp_path: Path) -> None:
-    [script] = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+@pytest.mark.parametrize("script", SCRIPTS, ids=["served", "storage"])
+def test_an_example_prints_what_the_page_says(script: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=50
     )
