@@ -148,14 +148,17 @@ def read_config(path: Path) -> Config:
 def load_graphs(config: Config) -> dict[str, Graph]:
     """Import the graphs, by the paths in the user's own configuration.
 
-    First sets the environment variables that are not set yet, and puts the dependencies on
-    `sys.path`. A `StateGraph` is compiled. Raises ConfigError.
+    First sets the environment variables that are not set yet, and puts the dependencies at the head
+    of `sys.path` and the configuration's folder at its end. A `StateGraph` is compiled. Raises
+    ConfigError.
     """
     for name, value in config.env.items():
         os.environ.setdefault(name, value)
     for folder in reversed(config.dependencies):
         if str(folder) not in sys.path:
             sys.path.insert(0, str(folder))
+    if (home := str(config.path.resolve().parent)) not in sys.path:
+        sys.path.append(home)
     return {
         name: _graph(name, *_named(config, f"graphs.{name}", source))
         for name, source in config.graphs.items()

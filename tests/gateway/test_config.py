@@ -119,6 +119,18 @@ def test_dependencies_are_folders_to_import_from(folder: Path) -> None:
     assert loaded(folder, dependencies=["./lib", "some-package"])
 
 
+def test_the_files_own_folder_is_one_to_import_from_and_hides_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+    (folder / "lib").mkdir()
+    (folder / "lib" / "words_of_another.py").write_text("WORD = 'hi'")
+    (folder / "colorsys.py").write_text("raise RuntimeError('this is not the standard library')")
+    (folder / "agent.py").write_text(f"{GRAPH}\nimport colorsys, lib.words_of_another\n")
+
+    assert loaded(folder, dependencies=["./lib"])
+
+
 def test_a_graph_file_does_not_hide_a_module_of_its_name(folder: Path) -> None:
     (folder / "json.py").write_text(GRAPH)
     loaded(folder, graphs={"agent": "./json.py:graph"})
