@@ -74,6 +74,20 @@ def opened_plainly():
     yield built("opened plainly").compile()
 
 
+happened = []
+
+
+@asynccontextmanager
+async def connected():
+    async def use(state: State) -> State:
+        happened.append("used")
+        return {"text": ", ".join(happened)}
+
+    happened.append("opened")
+    yield StateGraph(State).add_node(use).add_edge(START, "use")
+    happened.append("closed")
+
+
 class Maker:
     def __call__(self):
         return built("made by an object").compile()
@@ -181,6 +195,16 @@ async def test_what_it_names_is_served(place: str, attribute: str, said: str, fo
         assert (await room.client.assistants.get("agent"))["description"] == "Shouts"
         schemas = await room.client.assistants.get_schemas("agent")
         assert schemas["input_schema"]
+
+
+async def test_what_a_function_opens_is_open_until_its_run_ends(folder: Path) -> None:
+    async with room_of(folder, agent="./my_agent/agent.py:connected") as room:
+        said = [
+            (await room.client.runs.wait(None, "agent", input={"text": "hey"}))["text"]
+            for _ in range(2)
+        ]
+
+    assert said == ["opened, used", "opened, used, closed, opened, used"]
 
 
 @pytest.mark.parametrize(
