@@ -21,6 +21,7 @@ from ..declared import Messages
 from ..failure import TaskError
 from ..isolation import isolated
 from ..objects import adopt
+from .plain import plain
 
 __all__ = [
     "OWN_TYPES",
@@ -98,11 +99,11 @@ def to_record(
             value = value.value
         if keys is not None and channel not in keys:
             if channel != START or not takes_in:  # that task has it
-                own[channel] = isolated(value)
+                own[channel] = plain(value)
         elif channel in before and channel not in changed:
             values[channel] = before[channel]
         else:
-            values[channel] = isolated(value)
+            values[channel] = plain(value)
     updated = checkpoint.get("updated_channels")
     kept = Kept(
         v=checkpoint["v"],
@@ -209,10 +210,12 @@ class Written:
         if self.task_id == NULL_TASK_ID:  # it is given whole each time
             self._output.clear()
         for at, (channel, value) in enumerate(writes):
-            if channel in (ERROR, ERROR_SOURCE_NODE, INTERRUPT, RESUME):
+            if channel in (ERROR, ERROR_SOURCE_NODE):
                 self._control[channel] = value
+            elif channel in (INTERRUPT, RESUME):
+                self._control[channel] = plain(value)
             else:
-                self._output.setdefault(at, (channel, isolated(value)))
+                self._output.setdefault(at, (channel, plain(value)))
 
     def record(self) -> PendingWrites:
         control = self._control

@@ -21,6 +21,7 @@ from langgraph.store.base import (
 
 from .. import store as ours
 from ..asyncio_thread import to_trio, wait_for_trio
+from .plain import plain
 
 __all__ = ["LentStore"]
 
@@ -52,7 +53,7 @@ class LentStore(LangGraphBaseStore):
                 await store.adelete(op.namespace, op.key)
             case PutOp():
                 ttl = ours.UNSET if isinstance(op.ttl, NotProvided) else op.ttl
-                await store.aput(op.namespace, op.key, op.value or {}, op.index, ttl=ttl)
+                await store.aput(op.namespace, op.key, plain(op.value or {}), op.index, ttl=ttl)
             case SearchOp():
                 items = await store.asearch(
                     op.namespace_prefix,

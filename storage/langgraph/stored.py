@@ -8,7 +8,6 @@ is in `about`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from enum import Enum
 from typing import Any, Final
 
 import attrs
@@ -24,9 +23,10 @@ from langgraph.checkpoint.base import (
     writes_sort_key,
 )
 from langgraph.checkpoint.serde.types import _DeltaSnapshot
-from langgraph.types import Send
 
-from ..codec import MAX_DEPTH, Types, Unstorable, kept
+from greenroom.graph.langgraph.plain import plain
+
+from ..codec import Types, Unstorable, kept
 from ..codec.types import PLAIN
 from ..damage import decoded
 from ..delta import NOTHING, Folded, record_of
@@ -128,30 +128,14 @@ def stored_form(value: Any, name: str, types: Types) -> bytes:
     """
     try:
         raw, unknown = kept(value, name, types)
-    except Unstorable:
-        raw, unknown = kept(_plainer(value, MAX_DEPTH), name, types)
+    except Unstorable as error:
+        try:
+            value = plain(value)
+        except RecursionError:
+            raise error from None
+        raw, unknown = kept(value, name, types)
     types.tell(unknown, f"channel {name!r}")
     return raw
-
-
-def _plainer(value: Any, depth: int) -> Any:
-    if isinstance(value, BaseException):
-        return repr(value)
-    if not depth or isinstance(value, (bool, Enum)):
-        return value
-    if isinstance(value, dict):
-        return {_plainer(key, 1): _plainer(item, depth - 1) for key, item in value.items()}
-    for kind in (list, set, frozenset):
-        if isinstance(value, kind):
-            return kind(_plainer(item, depth - 1) for item in value)
-    if type(value) is tuple:
-        return tuple(_plainer(item, depth - 1) for item in value)
-    if type(value) is Send:
-        return Send(value.node, _plainer(value.arg, depth - 1), timeout=value.timeout)
-    for atom in (str, int, float):
-        if isinstance(value, atom):
-            return atom(value)
-    return value
 
 
 def to_stored(

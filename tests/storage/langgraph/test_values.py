@@ -127,6 +127,7 @@ def test_what_langgraph_makes_plainer_is_plainer_here_too(saver):
         "failed": ValueError("no"),
         "said": [Fancy("x"), True, Size.BIG],
         "send": Send("node", {"failed": ValueError("no")}),
+        "call": AIMessage("", tool_calls=[{"name": "f", "args": {"x": Fancy("y")}, "id": "c"}]),
     }
     saver.with_allowlist([(Size.__module__, "Size")])
     put(saver, value)
@@ -137,6 +138,7 @@ def test_what_langgraph_makes_plainer_is_plainer_here_too(saver):
             "failed": "ValueError('no')",
             "said": ["x", True, Size.BIG],
             "send": Send("node", {"failed": "ValueError('no')"}),
+            "call": AIMessage("", tool_calls=[{"name": "f", "args": {"x": "y"}, "id": "c"}]),
         }
     )
 
