@@ -13,12 +13,12 @@ import functools
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, ParamSpec, TypeVar
 
 import sniffio
 import trio
 
+from .asyncio_executor import AbandoningExecutor
 from .crossings import Call, Visit, as_exception, name_of
 from .errors import AsyncioThreadDied
 from .stall import StallWatch
@@ -30,6 +30,7 @@ __all__ = [
     "on_asyncio",
     "on_trio",
     "tell_trio",
+    "tell_trio_later",
     "thread_here",
     "to_trio",
     "wait_for_trio",
@@ -40,6 +41,7 @@ T = TypeVar("T")
 Told = tuple[contextvars.Context, Callable[..., object], tuple[Any, ...]]
 
 GRACE: Final = 5.0  # seconds
+PATIENCE: Final = 0.001  # seconds
 STOP_TIME: Final = 5.0  # seconds that what is left on the loop has to stop, when its thread ends
 
 logger = logging.getLogger(__name__)
@@ -55,9 +57,7 @@ class AsyncioThread:
         self.dead: str | None = None
         self._token = trio.lowlevel.current_trio_token()
         self._loop = asyncio.new_event_loop()
-        self._executor = ThreadPoolExecutor(
-            thread_name_prefix="greenroom-asyncio", initializer=self._settle_thread
-        )
+        self._executor = AbandoningExecutor(self._settled)
         self._thread = threading.Thread(target=self._run, name="greenroom-asyncio", daemon=True)
         self._watch = StallWatch(self._loop, self._thread, self._soon)
         self._calls: set[Call] = set()  # those in flight
@@ -67,6 +67,7 @@ class AsyncioThread:
         self._lock = threading.RLock()  # a finaliser may tell trio something at any time
         self._told: list[Told] = []
         self._waking = False  # trio has been told to look
+        self._patient = False  # trio will be
         # Of the asyncio side, but for `_stopping`.
         self._stopping = False
         self._closing = False
@@ -215,10 +216,29 @@ class AsyncioThread:
 
         Does not wait; what the function raises is logged. Nothing is called once trio is over.
         """
-        told = (contextvars.copy_context(), function, args)
         with self._lock:
-            self._told.append(told)
-            if self._waking:
+            self._told.append((contextvars.copy_context(), function, args))
+        self._wake()
+
+    def tell_trio_later(self, function: Callable[..., object], *args: Any) -> None:
+        """The same without waking trio for it at once: within `PATIENCE`, or for what is told
+        next. For much that comes in little."""
+        if not self.is_current():
+            self.tell_trio(function, *args)
+            return
+        with self._lock:
+            self._told.append((contextvars.copy_context(), function, args))
+        if not self._patient:
+            self._patient = True
+            self._loop.call_later(PATIENCE, self._lose_patience)
+
+    def _lose_patience(self) -> None:
+        self._patient = False
+        self._wake()
+
+    def _wake(self) -> None:
+        with self._lock:
+            if self._waking or not self._told:
                 return
             self._waking = True
         try:
@@ -306,11 +326,16 @@ class AsyncioThread:
         else:
             self.tell_trio(self._finish, call, task.result(), None)
 
-    def _settle_thread(self) -> None:
+    def _settled(self, call: Callable[[], None]) -> None:
+        """Call something in a thread that is of this one meanwhile."""
         _here.thread = self
+        try:
+            call()
+        finally:
+            del _here.thread
 
     def _run(self) -> None:
-        self._settle_thread()
+        _here.thread = self
         asyncio.set_event_loop(self._loop)
         self._loop.set_default_executor(self._executor)
         died: tuple[Any, ...] = ("The asyncio loop was stopped by what ran on it",)
@@ -327,7 +352,7 @@ class AsyncioThread:
         except BaseException:
             logger.exception("the asyncio loop could not be tidied up")
         finally:
-            self._executor.shutdown(wait=False, cancel_futures=True)
+            self._executor.shutdown()
             asyncio.set_event_loop(None)
             self._loop.close()
 
@@ -368,6 +393,11 @@ def wait_for_trio(function: Callable[..., Awaitable[T]], *args: Any) -> T:
 def tell_trio(function: Callable[..., object], *args: Any) -> None:
     """`AsyncioThread.tell_trio`, on the loop and in threads of its default executor."""
     _needed("tell_trio").tell_trio(function, *args)
+
+
+def tell_trio_later(function: Callable[..., object], *args: Any) -> None:
+    """`AsyncioThread.tell_trio_later`, in the same places."""
+    _needed("tell_trio_later").tell_trio_later(function, *args)
 
 
 def thread_here() -> AsyncioThread | None:

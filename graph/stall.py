@@ -69,10 +69,13 @@ class StallWatch:
         task, frame, place = asyncio.current_task(self.loop), self._frame(), self.place()
         if task is None and (frame is None or frame.f_globals.get("__name__") == "selectors"):
             return False
+        who = "a callback" if task is None else f"asyncio task {task.get_name()!r}"
+        if (node := _node_at(frame)) is not None:
+            who = f"node {node!r}"
         logger.warning(
             "%s has blocked the asyncio loop for %g s, at %s: "
             "await what takes long, or move it to a thread with 'asyncio.to_thread'",
-            "a callback" if task is None else f"asyncio task {task.get_name()!r}",
+            who,
             STALL,
             place,
         )
@@ -80,3 +83,14 @@ class StallWatch:
 
     def _frame(self) -> FrameType | None:
         return sys._current_frames().get(self.thread.ident or 0)
+
+
+def _node_at(frame: FrameType | None) -> str | None:
+    """The node of a graph that is at work there: those who call it have a config that names it."""
+    while frame is not None:
+        config = frame.f_locals.get("config")
+        about = config.get("metadata") if isinstance(config, dict) else None
+        if isinstance(about, dict) and "langgraph_node" in about:
+            return str(about["langgraph_node"])
+        frame = frame.f_back
+    return None

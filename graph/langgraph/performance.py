@@ -16,7 +16,7 @@ from langgraph.types import Interrupt as LangGraphInterrupt
 from langgraph.types import Send as LangGraphSend
 
 from .. import errors
-from ..asyncio_thread import tell_trio
+from ..asyncio_thread import tell_trio_later
 from ..checkpoint import Saved
 from ..control import Command, Send
 from ..isolation import isolated
@@ -158,7 +158,7 @@ class Performance:
             if mode == "values" and not ns:
                 self.output = data
             if mode in wanted and (not ns or job.sink.subgraphs):
-                tell_trio(job.sink.emit, mode, ns, _shown(mode, data))
+                tell_trio_later(job.sink.emit, mode, ns, _shown(mode, data))
 
 
 def _shown(mode: str, data: Any) -> Any:

@@ -22,7 +22,7 @@ from langgraph.checkpoint.base import Checkpoint as LangGraphCheckpoint
 from langgraph.pregel._algo import prepare_next_tasks
 from langgraph.pregel._checkpoint import channels_from_checkpoint
 
-from ..asyncio_thread import AsyncioThread, tell_trio, to_trio, wait_for_trio
+from ..asyncio_thread import AsyncioThread, tell_trio, tell_trio_later, to_trio, wait_for_trio
 from ..checkpoint import Checkpoint, CheckpointReader, PendingWrites, Planned, Saved
 from ..control import START
 from ..job import Job
@@ -198,7 +198,7 @@ class LogWriter(LogReader):
 
     async def _hand_over(self, record: Checkpoint | PendingWrites) -> None:
         # What is told comes in order: LangGraph puts writes while their checkpoint is on its way.
-        tell_trio(self._append, record)
+        tell_trio_later(self._append, record)
         if self._job.durability == "sync":
             await to_trio(self._writes_to.flush)
 

@@ -21,6 +21,7 @@ from greenroom.graph.asyncio_thread import (
     AsyncioThread,
     asyncio_thread,
     tell_trio,
+    tell_trio_later,
     to_trio,
     wait_for_trio,
 )
@@ -458,7 +459,8 @@ async def test_to_trio_is_for_the_loop_of_the_trio_run() -> None:
 async def test_what_is_told_is_called_in_order_before_the_call_returns(seen: Seen) -> None:
     async def work() -> None:
         for number in range(100):
-            tell_trio(seen.append, str(number))
+            tell = tell_trio if number % 3 else tell_trio_later
+            tell(seen.append, str(number))
 
     await asyncio_thread().run(work)
     assert seen == [str(number) for number in range(100)]
@@ -483,6 +485,19 @@ async def test_many_told_in_a_row_wake_trio_once() -> None:
     await asyncio_thread().run(work)
     assert len(counts) == 1000
     assert len(set(counts)) <= 2  # some may have come while trio was told of what held it
+
+
+async def test_what_is_told_for_later_comes_though_nothing_follows() -> None:
+    told = trio.Event()
+
+    async def work() -> None:
+        tell_trio_later(told.set)
+        await forever()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(asyncio_thread().run, work)
+        await told.wait()
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_told_function_that_fails_is_logged_and_stops_nothing(
