@@ -63,7 +63,6 @@ def graphs(gate: Gate) -> dict[str, CompiledStateGraph]:
         "fails": chain(fail=fail),
         "talks": chain(talk=talk),
         "floods": chain(flood=flood),
-        "chatters": chain(chatter=chatter),
         "program": entrypoint()(program),
     }
 
@@ -118,14 +117,6 @@ async def flood(state: State) -> State:
     write = get_stream_writer()
     for _ in range(100):
         write("x" * 200_000)  # together more than any socket buffers
-    return {}
-
-
-async def chatter(state: State) -> State:
-    write = get_stream_writer()
-    for _ in range(100):
-        write("x")
-        await trio.lowlevel.checkpoint()
     return {}
 
 

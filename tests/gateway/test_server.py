@@ -20,8 +20,9 @@ from greenroom.gateway.app import HttpConfig
 from greenroom.gateway.connection import Connection, Http1
 from greenroom.gateway.routes import runs
 from greenroom.gateway.server import ListenError, listen, serve_connections
+from greenroom.graph import CompiledStateGraph, get_stream_writer
 
-from .conftest import NIL, Gate
+from .conftest import NIL, Gate, State, chain
 
 PATIENCE = 30.0  # seconds, for what must not hang
 HOST = "Host: x\r\n"
@@ -42,6 +43,19 @@ class Server:
         request = f"GET /ok HTTP/1.1\r\n{HOST}Connection: close\r\n\r\n"
         stream = await self.connect(request.encode())
         return (await everything(stream)).endswith(b'{"ok":true}')
+
+
+async def chatter(state: State) -> State:
+    write = get_stream_writer()
+    for _ in range(100):
+        write("x")
+        await trio.lowlevel.checkpoint()
+    return {}
+
+
+@pytest.fixture
+def graphs(graphs: dict[str, CompiledStateGraph]) -> dict[str, CompiledStateGraph]:
+    return {**graphs, "chatters": chain(chatter=chatter)}
 
 
 @pytest.fixture
