@@ -8,6 +8,7 @@ import socket
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import inf
 from typing import Any, Final
 
 import attrs
@@ -50,6 +51,8 @@ class Connection(TCPServer):
     ) -> None:
         super().__init__(app, config, context, ConnectionState({}), stream)  # type: ignore[arg-type]
         self.idle = True
+        self._patience = trio.CancelScope()
+        self._gone = False
 
     async def run(self) -> None:
         """Serve it to its end."""
@@ -69,7 +72,8 @@ class Connection(TCPServer):
                     server,
                     self.protocol_send,
                 )
-                await self.idle_task.restart(self._task_group, self._idle_timeout)
+                self._set_idle(True)
+                self._task_group.spawn(self._idle_timeout)
                 await self._read_data()
         except OSError:
             pass
@@ -82,8 +86,14 @@ class Connection(TCPServer):
                 await self.protocol.handle(Closed())
             return
         if isinstance(event, Updated):
-            self.idle = event.idle
+            self._set_idle(event.idle)
+            return
         await super().protocol_send(event)
+
+    def _set_idle(self, idle: bool) -> None:
+        self.idle = idle
+        until = trio.current_time() + self.config.keep_alive_timeout if idle else inf
+        self._patience.deadline = until
 
     async def _send(self, data: bytes) -> bool:
         """Whether the client took it."""
@@ -115,13 +125,20 @@ class Connection(TCPServer):
 
     async def _read_data(self) -> None:
         await super()._read_data()
-        await self.idle_task.stop()  # it would keep the socket of a client that has gone
+        self._gone = True
+        self._patience.cancel()  # it would keep the socket of a client that has gone
 
     async def _idle_timeout(self) -> None:
-        with trio.move_on_after(self.config.keep_alive_timeout) as waiting:
-            await self.context.terminated.wait()
+        """One task for as long as the connection lasts: hypercorn starts one after each request."""
+        while not self.idle or not self._patience.cancelled_caught:
+            if self._gone or self.context.terminated.is_set():
+                break
+            with trio.CancelScope(deadline=self._patience.deadline) as self._patience:
+                await self.context.terminated.wait()
+        if self._gone or not self.idle:  # one at work is closed after the request
+            return
         with trio.CancelScope(shield=True):
-            if waiting.cancelled_caught and self.protocol.has_begun:
+            if self._patience.cancelled_caught and self.protocol.has_begun:
                 await self.protocol.refuse(408, "the request did not arrive in time")
             await self._initiate_server_close()
 
