@@ -149,6 +149,9 @@ class _Tagging(Walk):
             return _SCALARS[kind](self, value)
         if isinstance(value, Enum):
             return {TAG: "enum", CLASS: self._named(kind), BODY: self.tagged(value.value)}
+        if isinstance(value, str):  # langchain's `message.text` is of a class of its own
+            self.unknown.add(kind)
+            return self.tagged(str.__str__(value))
         if (form := form_of(kind)) is None:
             self._refuse_type(value)
         self._check_depth()

@@ -53,9 +53,10 @@ class Types:
         return kind
 
     def tell(self, kinds: Collection[type], where: str) -> None:
-        """Warn, once for each class, that its objects in `where` will come back as plain data."""
+        """Warn, once for each class, that its objects in `where` will come back as plain data. Text
+        needs no word: it is all there."""
         for kind in kinds:
-            if kind not in self._told:
+            if kind not in self._told and not issubclass(kind, str):
                 self._told.add(kind)
                 logger.warning(
                     "%s holds a %s, which no schema of the graph declares and which is not "

@@ -30,6 +30,10 @@ class Name(str):
     __slots__ = ()
 
 
+class Number(int):
+    __slots__ = ()
+
+
 class OddZone(tzinfo):
     pass
 
@@ -109,16 +113,24 @@ def test_a_plain_value_is_stored_as_plain_json(value):
     assert encode(value) == msgspec.json.encode(value)
 
 
+@pytest.mark.parametrize("text", ["x", "\ud800"])
+def test_text_of_a_class_of_its_own_comes_back_as_plain_text(text):
+    data = encode([Name(text), {Name(text): {Name(text)}}], "messages")
+    [first, mapped] = decode(data)
+    assert [first, mapped] == [text, {text: {text}}]
+    assert {type(first), *map(type, mapped), *map(type, *mapped.values())} == {str}
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [
         ([0, {"when": OddZone()}], "messages[1].when: a tests.storage.test_codec.OddZone cannot"),
         (datetime(2026, 1, 1, tzinfo=OddZone()), "messages: a tests.storage.test_codec.OddZone"),
-        (Name("x"), "messages: a tests.storage.test_codec.Name cannot be stored"),
+        (Number(1), "messages: a tests.storage.test_codec.Number cannot be stored"),
         (OrderedDict(a=1), "messages: a collections.OrderedDict cannot be stored"),
         ({"f": len}, "messages.f: a builtin_function_or_method cannot be stored"),
         ({(1, 2): object()}, "messages.(1, 2): an object cannot be stored"),
-        ({1, Name("x")}, "cannot be stored"),
+        ({1, Number(2)}, "cannot be stored"),
         ({"\ud800": object()}, r"messages.\ud800: an object cannot be stored"),
     ],
 )
