@@ -450,10 +450,11 @@ async def test_it_is_tried_again(wire: Any, autojump_clock: Any) -> None:
     assert len(attempts) == 3
 
 
-async def test_its_time_ends_and_it_is_cancelled(wire: Any, autojump_clock: Any) -> None:
-    cancelled = trio.Event()
+async def test_its_time_ends_and_it_is_cancelled(wire: Any, mock_clock: Any) -> None:
+    started, cancelled = trio.Event(), trio.Event()
 
     async def node(state: Any) -> None:
+        tell_trio(started.set)
         try:
             await asyncio.Event().wait()
         finally:
@@ -462,9 +463,16 @@ async def test_its_time_ends_and_it_is_cancelled(wire: Any, autojump_clock: Any)
     builder = StateGraph(State)
     builder.add_node("a", asyncio_node(node), timeout=60)
     builder.add_edge(START, "a")
-    with pytest.raises(NodeTimeoutError):
-        await builder.compile().ainvoke({})
-    await cancelled.wait()
+
+    async def run() -> None:
+        with pytest.raises(NodeTimeoutError):
+            await builder.compile().ainvoke({})
+        assert cancelled.is_set()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run)
+        await started.wait()
+        mock_clock.jump(60)
 
 
 async def test_cancelling_a_run_waits_for_its_asyncio_nodes(wire: Any) -> None:

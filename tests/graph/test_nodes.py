@@ -250,7 +250,7 @@ async def test_asyncio_in_an_async_node_says_what_to_do_instead(
         await asyncio_call()
 
     graph = wire({"a": node}, (START, "a"), checkpointer=None)
-    with pytest.raises(AsyncioNodeError, match=r"'a'.*trio.*anyio.*def") as caught:
+    with pytest.raises(AsyncioNodeError, match=r"'a'.*@asyncio_node.*anyio.*def") as caught:
         await graph.ainvoke({})
     assert caught.value.__cause__ is not None
 
