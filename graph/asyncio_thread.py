@@ -117,7 +117,6 @@ class AsyncioThread:
         return call.value  # type: ignore[no-any-return]
 
     async def _cancel(self, call: Call, grace: float) -> None:
-        call.cancelled = True
         self._soon(self._cancel_task, call)
         with trio.move_on_after(grace, shield=True):
             await call.over.wait()
@@ -300,9 +299,7 @@ class AsyncioThread:
             self._loop.stop()
 
     def _start(self, call: Call) -> None:
-        if call.cancelled:
-            self.tell_trio(self._finish, call, None, None)
-        elif not self._closing:
+        if not self._closing:
             call.context.run(sniffio.current_async_library_cvar.set, None)  # anyio may have set it
             call.task = self._loop.create_task(
                 call.carry_out(), name=call.name, context=call.context

@@ -27,7 +27,6 @@ class Call:
     name: str
     context: contextvars.Context = attrs.field(factory=contextvars.copy_context)
     task: asyncio.Task[Any] | None = None
-    cancelled: bool = False
     abandoned: bool = False
     over: trio.Event = attrs.field(factory=trio.Event)
     value: Any = None

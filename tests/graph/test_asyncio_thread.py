@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import logging
+import selectors
 import sys
 import threading
 from collections.abc import Callable
@@ -25,6 +27,7 @@ from greenroom.graph.asyncio_thread import (
     to_trio,
     wait_for_trio,
 )
+from greenroom.graph.stall import StallWatch
 
 colour: contextvars.ContextVar[str] = contextvars.ContextVar("colour", default="none")
 
@@ -618,6 +621,34 @@ async def test_a_thread_that_waits_for_trio_is_told_when_the_loop_dies() -> None
     await told.wait()
 
 
+async def test_what_is_on_a_loop_that_dies_is_tidied_up(
+    seen: Seen, caplog: pytest.LogCaptureFixture
+) -> None:
+    started, tidied, may_end = trio.Event(), trio.Event(), threading.Event()
+
+    async def work() -> None:
+        tell_trio(started.set)
+        try:
+            await forever()
+        finally:
+            await asyncio.to_thread(may_end.wait)
+            tell_trio(tidied.set)
+
+    async def call() -> None:
+        with pytest.raises(AsyncioThreadDied):
+            await asyncio_thread().run(work)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(call)
+        await started.wait()
+        with pytest.raises(AsyncioThreadDied):
+            await asyncio_thread().run(exits)
+    await trio.testing.wait_all_tasks_blocked()
+    may_end.set()
+    await tidied.wait()
+    assert "tidied up" not in caplog.text
+
+
 # The end of the trio run.
 
 
@@ -667,6 +698,25 @@ def test_what_is_left_on_the_loop_is_cancelled_with_the_trio_run(seen: Seen) -> 
     trio.run(main)
     assert seen == ["task cancelled", "generator closed"]
     assert not threads[0].is_alive()
+
+
+def test_what_was_left_behind_lives_until_the_trio_run_ends(seen: Seen) -> None:
+    async def stubborn(scope: trio.CancelScope) -> None:
+        tell_trio(scope.cancel)
+        for end in ("cancelled", "cancelled at the end"):
+            try:
+                await forever()
+            except asyncio.CancelledError:
+                seen.append(end)
+
+    async def main() -> None:
+        with trio.CancelScope() as scope:
+            await asyncio_thread().run(stubborn, scope, grace=0)
+        await asyncio_thread().run(returns)
+        gc.collect()
+
+    trio.run(main)
+    assert seen == ["cancelled", "cancelled at the end"]
 
 
 def test_a_call_in_flight_fails_when_the_trio_run_ends(seen: Seen) -> None:
@@ -797,6 +847,30 @@ async def test_a_task_that_waits_is_not_warned_of(
             mock_clock.jump(1)
             await trio.testing.wait_all_tasks_blocked()
         may_end.set()
+    assert caplog.text == ""
+
+
+async def test_a_loop_that_has_nothing_to_do_is_not_warned_of(
+    mock_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    assert thread.ident is not None
+    while sys._current_frames()[thread.ident].f_code.co_filename != selectors.__file__:
+        await trio.lowlevel.checkpoint()
+    # As where somebody turns trio's clock, it has not come to answer.
+    watch = StallWatch(loop, thread, lambda _: None)
+    watch.begin()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watch.keep)
+        for _ in range(3):
+            await trio.testing.wait_all_tasks_blocked()
+            mock_clock.jump(1)
+        nursery.cancel_scope.cancel()
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
     assert caplog.text == ""
 
 
