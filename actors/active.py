@@ -285,6 +285,10 @@ class RunSink:
         return {mode for stream in streams for mode in stream.modes}
 
     @property
+    def offered(self) -> Collection[str]:
+        return {mode for stream in self.active.streams for mode in stream.offered}
+
+    @property
     def subgraphs(self) -> bool:
         return any(stream.subgraphs for stream in self.active.streams)
 

@@ -127,6 +127,10 @@ class RunStream:
     def modes(self) -> Collection[str]:
         return self._modes if self._is_read() else ()
 
+    @property
+    def offered(self) -> Collection[str]:
+        return self._modes
+
     def emit(self, mode: str, ns: tuple[str, ...], data: Any) -> None:
         """Take an event of the graph."""
         if self._chain is not None:

@@ -218,6 +218,11 @@ class Relay:
         around = self.around.modes if self.around.subgraphs else ()
         return {*self.own.modes, *around}
 
+    @property
+    def offered(self) -> Collection[str]:
+        around = self.around.offered if self.around.subgraphs else ()
+        return {*self.own.offered, *around}
+
     def emit(self, mode: str, ns: tuple[str, ...], data: Any) -> None:
         if mode in self.own.modes and (self.own.subgraphs or ns == self.ns):
             self.own.emit(mode, ns, data)

@@ -37,12 +37,15 @@ Shape = Callable[[str, tuple[str, ...], Any], Any]
 
 
 class Sink(Protocol):
-    """Where a run's events go. `modes`: which kinds are wanted; `subgraphs`: from inner graphs
-    too.
+    """Where a run's events go. `modes`: which kinds are wanted now; `subgraphs`: from inner graphs
+    too. `offered`: which may be wanted before the run is over, once somebody reads.
     """
 
     @property
     def modes(self) -> Collection[str]: ...
+
+    @property
+    def offered(self) -> Collection[str]: ...
 
     @property
     def subgraphs(self) -> bool: ...
@@ -57,6 +60,7 @@ class Silence:
     """A sink for runs that nobody follows."""
 
     modes: Collection[str] = ()
+    offered: Collection[str] = ()
     subgraphs: bool = False
 
     def emit(self, mode: str, ns: tuple[str, ...], data: Any) -> None: ...
@@ -95,7 +99,7 @@ class Chunks:
     """The chunks of a run under way: iterate with `async for`."""
 
     def __init__(self, modes: Collection[str], subgraphs: bool, shape: Shape) -> None:
-        self.modes = modes
+        self.modes = self.offered = modes
         self.subgraphs = subgraphs
         self._shape = shape
         self._send, self._receive = trio.open_memory_channel[Any](float("inf"))

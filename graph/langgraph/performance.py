@@ -26,7 +26,7 @@ from .factories import AnyPregel, Factory
 from .records import interrupts_of
 from .saver import LogReader, LogWriter
 
-__all__ = ["NOTHING", "Performance", "given_to", "prepared", "translated"]
+__all__ = ["NOTHING", "Performance", "finish_of", "given_to", "prepared", "translated", "update_of"]
 
 NOTHING: Final = object()  # an input that asks for no run
 _MODES: Final = ("values", "updates", "messages", "custom", "tasks", "checkpoints", "debug")
@@ -77,12 +77,21 @@ def given_to(job: Job, saved: Saved | None) -> tuple[Any, str | None]:
         if job.bound or waiting(saved) or not saved.checkpoint.next:
             return NOTHING, warning
         return None, None  # nothing was asked: it says to go on
+    update = update_of(isolated(given.update))
     return (
-        LangGraphCommand(
-            update=isolated(given.update), resume=dict(answers) or None, goto=cast(Any, goto)
-        ),
+        LangGraphCommand(update=update, resume=dict(answers) or None, goto=cast(Any, goto)),
         warning,
     )
+
+
+def update_of(given: Any) -> Any:
+    """The update of a command: pairs that have come as JSON are lists."""
+    if isinstance(given, list) and all(
+        isinstance(one, (list, tuple)) and len(one) == 2 and isinstance(one[0], str)
+        for one in given
+    ):
+        return [(channel, value) for channel, value in given]
+    return given
 
 
 def translated(error: BaseException) -> BaseException:
@@ -143,8 +152,8 @@ class Performance:
                 self._loop.call_soon_threadsafe(self._task.cancel)
 
     async def _stream(self, graph: AnyPregel) -> None:
-        job, wanted = self.job, set(self.job.sink.modes)
-        modes: Any = [mode for mode in _MODES if mode in wanted or mode == "values"]
+        job, sink = self.job, self.job.sink
+        modes: Any = [mode for mode in _MODES if mode in sink.offered or mode == "values"]
         async for ns, mode, data in graph.astream(
             self.given,
             cast(Any, self.config),
@@ -157,8 +166,8 @@ class Performance:
         ):
             if mode == "values" and not ns:
                 self.output = data
-            if mode in wanted and (not ns or job.sink.subgraphs):
-                tell_trio_later(job.sink.emit, mode, ns, _shown(mode, data))
+            if mode in sink.modes and (not ns or sink.subgraphs):
+                tell_trio_later(sink.emit, mode, ns, _shown(mode, data))
 
 
 def _shown(mode: str, data: Any) -> Any:
