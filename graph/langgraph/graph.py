@@ -21,7 +21,7 @@ from pydantic.errors import PydanticUserError
 
 from ..adoption import is_langgraph, not_a_graph
 from ..asyncio_thread import asyncio_thread
-from ..checkpoint import Checkpoint, CheckpointReader, StateSnapshot
+from ..checkpoint import Checkpoint, CheckpointReader, Saved, StateSnapshot
 from ..contract import Schemas
 from ..control import START, Command, Send, StateUpdate
 from ..declared import declared_types
@@ -31,7 +31,7 @@ from ..job import Finish, Job
 from ..nodes import INPUT
 from ..root import shown
 from .factories import AnyPregel, Factory
-from .performance import NOTHING, Performance, finish_of, given_to, prepared, translated
+from .performance import NOTHING, Performance, finish_of, given_to, prepared, translated, update_of
 from .records import OWN_TYPES, config_of
 from .saver import Draft, LogReader, LogWriter
 from .states import snapshot
@@ -79,9 +79,7 @@ class LangGraphGraph:
         head = await job.log.load()
         saved = head
         if job.checkpoint_id is not None:
-            saved = await job.log.load("", job.checkpoint_id)
-            if saved is None:
-                raise ValueError(f"There is no checkpoint {job.checkpoint_id!r} on this thread")
+            saved = await _load(job.log, "", job.checkpoint_id)
         given, warning = given_to(job, saved)
         if warning is not None:
             logger.warning("%s", warning)
@@ -103,8 +101,10 @@ class LangGraphGraph:
     async def update(self, job: Job, supersteps: Sequence[Sequence[StateUpdate]]) -> Checkpoint:
         assert job.log is not None
         thread_id = job.metadata["thread_id"]
-        log = job.log
-        config = config_of(thread_id, "|".join(job.ns), job.checkpoint_id)
+        log, ns = job.log, "|".join(job.ns)
+        if job.checkpoint_id is not None:
+            await _load(log, ns, job.checkpoint_id)
+        config = config_of(thread_id, ns, job.checkpoint_id)
         updates = [[_update(one) for one in updates] for updates in supersteps]
 
         async def edit(graph: AnyPregel) -> tuple[Draft, Checkpoint]:
@@ -210,6 +210,14 @@ class LangGraphGraph:
             raise
 
 
+async def _load(log: CheckpointReader, ns: str, checkpoint_id: str) -> Saved:
+    """Raises ValueError."""
+    saved = await log.load(ns, checkpoint_id)
+    if saved is None:
+        raise ValueError(f"There is no checkpoint {checkpoint_id!r} on this thread")
+    return saved
+
+
 def _config(job: Job) -> dict[str, Any]:
     own = {**job.config.get("configurable", {}), "checkpoint_ns": ""}
     if job.checkpoint_id is not None:
@@ -230,7 +238,7 @@ def _update(update: StateUpdate) -> LangGraphUpdate:
             LangGraphSend(to.node, to.arg) if isinstance(to, Send) else to
             for to in values.targets()
         ]
-        values = LangGraphCommand(update=values.update, goto=cast(Any, goto))
+        values = LangGraphCommand(update=update_of(values.update), goto=cast(Any, goto))
     return LangGraphUpdate(values, update.as_node)
 
 

@@ -88,16 +88,25 @@ class LogReader(BaseCheckpointSaver[int]):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> Iterator[CheckpointTuple]:
-        async def gathered() -> list[CheckpointTuple]:
-            assert config is not None, "there is one thread"
-            ns, _ = _place(config)
-            start = None if before is None else _place(before)[1]
-            return [to_tuple(one, self.thread_id) for one in await self._page(ns, start, limit)]
-
-        yield from wait_for_trio(gathered)
+        assert config is not None, "there is one thread"
+        ns, _ = _place(config)
+        start = None if before is None else _place(before)[1]
+        for saved in wait_for_trio(self._page, ns, start, limit):
+            yield to_tuple(saved, self.thread_id)
 
     async def _page(self, ns: str, before: str | None, limit: int | None) -> Sequence[Saved]:
-        return await self.log.history(ns, before=before, limit=limit or _PAGE)
+        limit = limit or _PAGE
+        if before is None or await self.log.load(ns, before) is not None:
+            return await self.log.history(ns, before=before, limit=limit)
+        # It is of another namespace: those made before it, by their ids, as LangGraph's savers do.
+        found: list[Saved] = []
+        start = None
+        while len(found) < limit and (
+            page := await self.log.history(ns, before=start, limit=_PAGE)
+        ):
+            found += [one for one in page if one.checkpoint.id < before]
+            start = page[-1].checkpoint.id
+        return found[:limit]
 
     async def _load(self, ns: str, ident: str | None) -> Saved | None:
         return await to_trio(self.log.load, ns, ident)

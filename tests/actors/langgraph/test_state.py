@@ -1,0 +1,218 @@
+"""The state of LangGraph's graphs: read, edited, gone on with from anywhere, copied, forgotten."""
+
+from __future__ import annotations
+
+import operator
+from typing import Annotated, Any, TypedDict
+from uuid import uuid4
+
+import pytest
+from langgraph.channels import DeltaChannel
+from langgraph.graph import START, StateGraph
+from langgraph.types import interrupt
+
+from greenroom.actors import Client, Refused
+
+from ..conftest import Serve
+from ..stage import State, log_of, new_thread, says, status, text
+from .stage import chain
+
+
+async def ask(state: State) -> State:
+    return {"log": [interrupt("sure?")]}
+
+
+async def repeats(state: State) -> State:
+    return {"log": [f"heard {len(state['log'])}"]}
+
+
+async def history(client: Client, thread_id: str, **options: Any) -> list[dict[str, Any]]:
+    return await client.threads.get_history(thread_id, limit=100, **options)
+
+
+async def test_an_edit_counts_as_what_a_node_returned(serve: Serve) -> None:
+    async with serve(chain(a=says("a"), b=says("b"), c=says("c"))) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        await client.runs.wait(thread_id, "agent", input=text("x"), interrupt_before=["b"])
+        made = await client.threads.update_state(thread_id, {"log": ["by hand"]}, as_node="b")
+        state = await client.threads.get_state(thread_id)
+        assert state["checkpoint"]["checkpoint_id"] == made["checkpoint"]["checkpoint_id"]
+        assert state["metadata"]["source"] == "update"
+        assert state["next"] == ["c"]
+        values = await client.runs.wait(thread_id, "agent", input=None)
+        assert values["log"] == ["x", "a", "by hand", "c"]
+
+
+async def test_an_edit_that_does_not_fit_changes_nothing(serve: Serve) -> None:
+    async with serve(chain(a=says("a"))) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        await client.runs.wait(thread_id, "agent", input=text("x"))
+        before = await history(client, thread_id)
+        update = client.threads.update_state
+        with pytest.raises(Refused, match="nope"):
+            await update(thread_id, {"log": ["y"]}, as_node="nope")
+        with pytest.raises(Refused, match="checkpoint"):
+            await update(thread_id, {"log": ["y"]}, checkpoint_id=str(uuid4()))
+        with pytest.raises(Refused, match="nope"):
+            await update(thread_id, {"log": ["y"]}, checkpoint={"checkpoint_ns": "nope:1"})
+        with pytest.raises(Refused, match="list"):
+            await update(thread_id, {"log": 5})
+        assert await history(client, thread_id) == before
+
+
+async def test_a_command_updates_by_pairs_and_sends_a_node_its_input(serve: Serve) -> None:
+    async with serve(chain(ask=ask, b=says("b"), c=says("c"))) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        await client.runs.wait(thread_id, "agent", input=text("x"))
+        await client.runs.wait(
+            thread_id, "agent", command={"resume": "yes", "update": {"text": "new"}}
+        )
+        sent = {"goto": {"node": "c", "input": {"log": []}}, "update": [["text", "sent"]]}
+        values = await client.runs.wait(thread_id, "agent", command=sent)
+        assert values == {"log": ["x", "yes", "b", "c", "c"], "text": "sent"}
+
+
+async def test_a_run_goes_on_from_an_older_checkpoint_and_replays(serve: Serve) -> None:
+    async with serve(chain(a=says("a"), b=repeats)) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        await client.runs.wait(thread_id, "agent", input=text("x"))
+        await client.runs.wait(thread_id, "agent", input=text("y"))
+        states = await history(client, thread_id)
+        [first] = [s for s in states if s["next"] == ["b"] and s["values"]["log"] == ["x", "a"]]
+
+        replayed = await client.runs.wait(
+            thread_id, "agent", input=None, checkpoint=first["checkpoint"]
+        )
+        assert replayed["log"] == ["x", "a", "heard 2"]
+        made = await client.threads.update_state(
+            thread_id, {"log": ["edited"]}, checkpoint=first["checkpoint"], as_node="a"
+        )
+        forked = await client.runs.wait(
+            thread_id, "agent", input=None, checkpoint=made["checkpoint"]
+        )
+        assert forked["log"] == ["x", "a", "edited", "heard 3"]
+        assert await log_of(client, thread_id) == forked["log"]
+        assert [s for s in await history(client, thread_id) if s in states] == states
+
+
+async def test_the_state_of_a_graph_inside_is_read_and_edited(serve: Serve) -> None:
+    inner = chain(note=says("note"), ask=ask, more=says("more"))
+    async with serve(chain(before=says("before"), call=inner, after=says("after"))) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        await client.runs.wait(thread_id, "agent", input=text("x"))
+        state = await client.threads.get_state(thread_id, subgraphs=True)
+        [task] = state["tasks"]
+        inside = task["state"]
+        assert inside["next"] == ["ask"]
+        assert inside["values"]["log"] == ["x", "before", "note"]
+        states = await history(client, thread_id, checkpoint=inside["checkpoint"])
+        assert [one["next"] for one in states] == [["ask"], ["note"], ["__start__"]]
+
+        await client.threads.update_state(
+            thread_id,
+            {"log": ["by hand"]},
+            checkpoint={"checkpoint_ns": inside["checkpoint"]["checkpoint_ns"]},
+            as_node="ask",
+        )
+        assert await status(client, thread_id) == "interrupted"
+        values = await client.runs.wait(thread_id, "agent", input=None)
+        assert values["log"][-3:] == ["by hand", "more", "after"]
+
+
+class Memory(TypedDict, total=False):
+    memory: Annotated[list[Any], operator.add]
+    text: str
+
+
+async def test_a_graph_inside_that_remembers_does_so_over_runs_restarts_and_forks(
+    serve: Serve,
+) -> None:
+    async def note(state: Memory) -> Memory:
+        memory = [*state["memory"], state["text"]]
+        return {"memory": [state["text"]], "text": " ".join(memory)}
+
+    inner = StateGraph(Memory).add_node("note", note).add_edge(START, "note")
+    graph = chain(inner=inner.compile(checkpointer=True))
+    async with serve(graph) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        assert (await client.runs.wait(thread_id, "agent", input=text("a")))["text"] == "a"
+        middle = (await client.threads.get_state(thread_id))["checkpoint"]
+    async with serve(graph) as room:
+        client = room.client
+        assert (await client.runs.wait(thread_id, "agent", input=text("b")))["text"] == "a b"
+        state = await client.threads.get_state(thread_id, {"checkpoint_ns": "inner"})
+        assert state["values"]["memory"] == ["a", "b"]
+        # As LangGraph has it: what is inside goes on from what was there before the fork.
+        forked = await client.runs.wait(thread_id, "agent", input=text("c"), checkpoint=middle)
+        assert forked["text"] == "a b c"
+
+
+async def test_a_thread_is_copied_and_both_go_on(serve: Serve) -> None:
+    async with serve(chain(a=says("a"), ask=ask)) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        await client.runs.wait(thread_id, "agent", input=text("x"))
+        copy = (await client.threads.copy(thread_id))["thread_id"]
+        assert [s["values"] for s in await history(client, copy)] == [
+            s["values"] for s in await history(client, thread_id)
+        ]
+        for one, answer in ((copy, "no"), (thread_id, "yes")):
+            values = await client.runs.wait(one, "agent", command={"resume": answer})
+            assert values["log"] == ["x", "a", answer]
+
+
+@pytest.mark.parametrize("paused", [False, True])
+async def test_a_thread_that_has_forgotten_its_history_goes_on(serve: Serve, paused: bool) -> None:
+    inner = chain(note=says("note"), ask=ask if paused else says("ask"))
+    graph = chain(a=says("a"), call=inner)
+    async with serve(graph) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        before = await client.runs.wait(thread_id, "agent", input=text("x"))
+        pruned = await client.threads.prune([thread_id], strategy="keep_latest")
+        assert pruned == {"pruned_count": 1}
+        assert len(await history(client, thread_id)) == 1
+        assert (await log_of(client, thread_id)) == before["log"]
+    async with serve(graph) as room:
+        client = room.client
+        if paused:
+            values = await client.runs.wait(thread_id, "agent", command={"resume": "yes"})
+            assert values["log"][-2:] == ["note", "yes"]
+        else:
+            values = await client.runs.wait(thread_id, "agent", input=text("y"))
+            assert values["log"][: len(before["log"]) + 2] == [*before["log"], "y", "a"]
+
+
+def appended(values: list[Any], updates: Any) -> list[Any]:
+    return [*values, *(one for update in updates for one in update)]
+
+
+class Deltas(TypedDict, total=False):
+    items: Annotated[list[Any], DeltaChannel(appended)]
+    text: str
+
+
+async def test_delta_channels_are_whole_in_every_state_over_turns_and_restarts(
+    serve: Serve,
+) -> None:
+    async def quiet(state: Any) -> Any:
+        return {"text": "quiet"}
+
+    async def counts(state: Any) -> Any:
+        return {"items": [f"counted {len(state['items'])}"]}
+
+    graph = chain(state=Deltas, quiet=quiet, count=counts)
+    thread_id = ""
+    said: list[str] = []
+    for word in ("x", "y", "z"):
+        async with serve(graph) as room:
+            client = room.client
+            thread_id = thread_id or await new_thread(client)
+            values = await client.runs.wait(thread_id, "agent", input={"items": [word]})
+            said += [word, f"counted {len(said) + 1}"]
+            assert values["items"] == said
+            states = await history(client, thread_id)
+            lengths = [len(one["values"].get("items", [])) for one in reversed(states)]
+            assert lengths == [
+                n for turn in range(0, len(said), 2) for n in (turn, turn + 1, turn + 1, turn + 2)
+            ]
+            state = await client.threads.get_state(thread_id)
+            assert state["values"]["items"] == said
