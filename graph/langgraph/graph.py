@@ -21,7 +21,14 @@ from pydantic.errors import PydanticUserError
 
 from ..adoption import is_langgraph, not_a_graph
 from ..asyncio_thread import asyncio_thread
-from ..checkpoint import Checkpoint, CheckpointReader, Saved, StateSnapshot
+from ..checkpoint import (
+    RUN_TASK,
+    Checkpoint,
+    CheckpointReader,
+    PendingWrites,
+    Saved,
+    StateSnapshot,
+)
 from ..contract import Schemas
 from ..control import START, Command, Send, StateUpdate
 from ..declared import declared_types
@@ -86,6 +93,11 @@ class LangGraphGraph:
         if given is NOTHING:
             assert saved is not None
             return finish_of(head, isolated(shown(saved.checkpoint.values)), warning)
+        if saved is not None and saved is head and RUN_TASK in saved.pending:
+            # It failed, and is tried again.
+            job.log.append(
+                PendingWrites(checkpoint_id=saved.checkpoint.id, task_id=RUN_TASK, node="")
+            )
         config = _config(job)
         thread_id = config["configurable"]["thread_id"]
         saver = LogWriter(job, thread_id, head)

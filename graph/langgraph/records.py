@@ -206,9 +206,12 @@ class Written:
         return written
 
     def add(self, writes: Sequence[tuple[str, Any]]) -> None:
-        """Of output in one place the first counts, of anything else the last."""
+        """Of output in one place the first counts, of anything else the last. What a task comes to when it is tried again makes a failure good."""
         if self.task_id == NULL_TASK_ID:  # it is given whole each time
             self._output.clear()
+        channels = {channel for channel, _ in writes}
+        if not channels <= {ERROR, ERROR_SOURCE_NODE, RESUME} and ERROR not in channels:
+            self._control.pop(ERROR, None)
         for at, (channel, value) in enumerate(writes):
             if channel in (ERROR, ERROR_SOURCE_NODE):
                 self._control[channel] = value

@@ -6,6 +6,8 @@ import asyncio
 from functools import partial
 from typing import Any
 
+import attrs
+import trio
 from langgraph.graph import StateGraph
 from langgraph.types import interrupt
 
@@ -38,8 +40,11 @@ class AsyncioHold(stage.Hold):
         await to_trio(self.opened.wait)
 
 
+@attrs.define(eq=False)
 class StubbornHold(AsyncioHold):
-    """It swallows each CancelledError."""
+    """It swallows each CancelledError. `told`: there was one."""
+
+    told: trio.Event = attrs.field(factory=trio.Event)
 
     async def _wait(self) -> None:
         opened = False
@@ -48,7 +53,7 @@ class StubbornHold(AsyncioHold):
                 await to_trio(self.opened.wait)
                 opened = True
             except asyncio.CancelledError:
-                pass
+                tell_trio(self.told.set)
 
 
 class BlockingHold(stage.Blocking):

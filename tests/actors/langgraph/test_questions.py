@@ -1,0 +1,260 @@
+"""Interrupts, breakpoints, cancelling and time limits of LangGraph's graphs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import trio
+from langgraph.graph import START, StateGraph
+from langgraph.types import interrupt
+from trio.testing import wait_all_tasks_blocked
+
+from greenroom.actors import NotFound, RunFailed
+
+from .. import stage
+from ..conftest import Serve
+from ..stage import State, log_of, new_thread, says, status, statuses, text
+from .stage import AsyncioHold, BlockingHold, StubbornHold, chain
+
+
+async def ask(state: State) -> State:
+    return {"log": [interrupt("sure?")]}
+
+
+async def ask_again(state: State) -> State:
+    return {"log": [interrupt("really?")]}
+
+
+def asks(question: str) -> Any:
+    def node(state: State) -> State:
+        return {"log": [f"{question} {interrupt(question)}"]}
+
+    return node
+
+
+def side_by_side(**nodes: Any) -> Any:
+    builder = StateGraph(State)
+    for name, node in nodes.items():
+        builder.add_node(name, node).add_edge(START, name)
+    return builder.compile()
+
+
+async def test_a_double_clicked_yes_does_not_answer_the_next_question(serve: Serve) -> None:
+    hold = AsyncioHold(texts=("x",))
+    async with serve(chain(ask=ask, hold=hold.node, again=ask_again)) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        await client.runs.wait(thread_id, "agent", input=text("x"))
+        yes = {"resume": "yes"}
+        first = await client.runs.create(thread_id, "agent", command=yes)
+        second = await client.runs.create(thread_id, "agent", command=yes)
+        await hold.reached.wait()
+        third = await client.runs.create(thread_id, "agent", command=yes)
+        hold.open()
+        for run in (first, second, third):
+            await client.runs.join(thread_id, run["run_id"])
+        assert await log_of(client, thread_id) == ["x", "yes", "did x"]
+        assert await statuses(client, thread_id) == ["success"] * 4
+        ended = [await client.runs.get(thread_id, run["run_id"]) for run in (first, second, third)]
+        assert ["warning" in run["metadata"] for run in ended] == [False, True, True]
+        assert await status(client, thread_id) == "interrupted"
+        done = await client.runs.wait(thread_id, "agent", command={"resume": "oh yes"})
+        assert done["log"] == ["x", "yes", "did x", "oh yes"]
+
+
+@pytest.mark.parametrize("inside", [False, True])
+async def test_questions_side_by_side_are_answered_by_their_ids_now_or_later(
+    serve: Serve, inside: bool
+) -> None:
+    nodes = {name: asks(name) for name in ("one", "two", "three")}
+    if inside:
+        nodes = {name: chain(state=State, ask=node) for name, node in nodes.items()}
+        nodes = {name: calls(graph) for name, graph in nodes.items()}
+    async with serve(side_by_side(**nodes)) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        paused = await client.runs.wait(thread_id, "agent", input=text("x"))
+        ids = {one["value"]: one["id"] for one in paused["__interrupt__"]}
+        assert ids.keys() == {"one", "two", "three"}
+        with pytest.raises(RunFailed) as failure:
+            await client.runs.wait(thread_id, "agent", command={"resume": "yes"})
+        assert failure.value.error == "InvalidResumeError"
+        some = await client.runs.wait(
+            thread_id, "agent", command={"resume": {ids["two"]: "2", ids["one"]: "1"}}
+        )
+        assert [one["value"] for one in some["__interrupt__"]] == ["three"]
+    async with serve(side_by_side(**nodes)) as room:
+        client = room.client
+        assert await status(client, thread_id) == "interrupted"
+        done = await client.runs.wait(thread_id, "agent", command={"resume": {ids["three"]: "3"}})
+        assert sorted(done["log"]) == ["one 1", "three 3", "two 2", "x"]
+        assert await status(client, thread_id) == "idle"
+
+
+def calls(graph: Any) -> Any:
+    async def node(state: State) -> State:
+        log = (await graph.ainvoke({"log": [], "text": state["text"]}))["log"]
+        return {"log": log}
+
+    return node
+
+
+async def test_a_failure_that_was_made_good_does_not_hide_a_question_beside_it(
+    serve: Serve,
+) -> None:
+    failed: list[str] = []
+
+    async def fails_once(state: State) -> State:
+        if not failed:
+            failed.append("once")
+            raise ValueError("no such colour")
+        return {"log": ["made good"]}
+
+    async with serve(side_by_side(ask=ask, fail=fails_once)) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        with pytest.raises(RunFailed):
+            await client.runs.wait(thread_id, "agent", input=text("x"))
+        assert await status(client, thread_id) == "error"
+        await client.runs.wait(thread_id, "agent", input=None)
+        assert await status(client, thread_id) == "interrupted"
+        done = await client.runs.wait(thread_id, "agent", command={"resume": "yes"})
+        assert sorted(done["log"]) == ["made good", "x", "yes"]
+        assert await status(client, thread_id) == "idle"
+
+
+@pytest.mark.parametrize("where", ["interrupt_before", "interrupt_after"])
+@pytest.mark.parametrize("compiled", [False, True])
+async def test_a_breakpoint_pauses_and_is_gone_on_from(
+    serve: Serve, where: str, compiled: bool
+) -> None:
+    own: dict[str, Any] = {where: ["b"]}
+    nodes = {"a": says("a"), "b": says("b"), "c": says("c")}
+    graph = chain(**nodes, compile=own if compiled else {})
+    async with serve(graph) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        values = await client.runs.wait(
+            thread_id, "agent", input=text("x"), **({} if compiled else own)
+        )
+        so_far = ["x", "a"] if where == "interrupt_before" else ["x", "a", "b"]
+        assert values["log"] == so_far
+        assert await status(client, thread_id) == "interrupted"
+        values = await client.runs.wait(thread_id, "agent", input=None)
+        assert values["log"] == ["x", "a", "b", "c"]
+        assert await status(client, thread_id) == "idle"
+
+
+async def test_a_run_is_stopped_at_every_node_with_a_breakpoint_for_all(serve: Serve) -> None:
+    async with serve(chain(a=says("a"), b=says("b"))) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        seen = []
+        given: Any = text("x")
+        for _ in range(3):
+            values = await client.runs.wait(thread_id, "agent", input=given, interrupt_before="*")
+            seen.append(values["log"])
+            given = None
+        assert seen == [["x"], ["x", "a"], ["x", "a", "b"]]
+
+
+async def test_an_answer_is_kept_when_its_run_is_cut_short(serve: Serve) -> None:
+    hold = AsyncioHold(texts=("x",))
+
+    async def ask_and_hold(state: State) -> State:
+        answer = interrupt("sure?")
+        await hold.node(state)
+        return {"log": [answer]}
+
+    async with serve(chain(ask=ask_and_hold)) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        await client.runs.wait(thread_id, "agent", input=text("x"))
+        run = await client.runs.create(thread_id, "agent", command={"resume": "yes"})
+        await hold.reached.wait()
+        await client.runs.cancel(thread_id, run["run_id"], wait=True)
+        assert await statuses(client, thread_id) == ["success", "interrupted"]
+        hold.open()
+        values = await client.runs.wait(thread_id, "agent", input=None)
+        assert values["log"] == ["x", "yes"]
+
+
+@pytest.mark.parametrize("action", ["interrupt", "rollback"])
+async def test_cancel_waits_until_the_run_has_stopped_if_told_to(serve: Serve, action: str) -> None:
+    hold, over = StubbornHold(), trio.Event()
+    async with serve(chain(a=says("a"), hold=hold.node), grace_period=60.0) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        run = await client.runs.create(thread_id, "agent", input=text("slow"))
+        await hold.reached.wait()
+
+        async def cancel() -> None:
+            await client.runs.cancel(thread_id, run["run_id"], wait=True, action=action)
+            over.set()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(cancel)
+            await hold.told.wait()
+            await wait_all_tasks_blocked()
+            assert not over.is_set()
+            hold.open()
+        if action == "rollback":
+            with pytest.raises(NotFound):
+                await client.runs.get(thread_id, run["run_id"])
+            assert await client.threads.get_history(thread_id) == []
+        else:
+            assert await statuses(client, thread_id) == ["interrupted"]
+            assert await log_of(client, thread_id) == ["slow", "a"]
+
+
+@pytest.mark.parametrize("kind", [StubbornHold, BlockingHold])
+async def test_what_a_run_that_was_given_up_on_still_writes_is_refused(
+    serve: Serve, kind: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    hold = kind()
+    nodes = {"a": says("a"), "hold": hold.node, "b": says("b")}
+    async with serve(chain(**nodes), grace_period=0.05) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        await client.runs.create(thread_id, "agent", input=text("slow"))
+        await hold.reached.wait()
+        values = await client.runs.wait(
+            thread_id, "agent", input=text("quick"), multitask_strategy="interrupt"
+        )
+        history = await client.threads.get_history(thread_id, limit=100)
+        assert values["log"] == ["slow", "a", "quick", "a", "did quick", "b"]
+
+        hold.open()  # it goes on now
+        if kind is BlockingHold:
+            await trio.to_thread.run_sync(hold.left.wait)
+        values = await client.runs.wait(thread_id, "agent", input=text("more"))
+        assert values["log"][6:] == ["more", "a", "did more", "b"]
+        assert await statuses(client, thread_id) == ["interrupted", "success", "success"]
+        after = await client.threads.get_history(thread_id, limit=100)
+        assert after[-len(history) :] == history
+
+
+async def test_a_run_that_takes_too_long_is_stopped(serve: Serve) -> None:
+    hold = AsyncioHold()
+    async with serve(chain(a=says("a"), hold=hold.node), run_timeout=0.5) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        with pytest.raises(RunFailed, match=r"longer than 0\.5 s"):
+            await client.runs.wait(thread_id, "agent", input=text("slow"))
+        assert await statuses(client, thread_id) == ["timeout"]
+        assert hold.order == ["slow begins", "slow ends"]
+        values = await client.runs.wait(thread_id, "agent", input=text("quick"))
+        assert values["log"] == ["slow", "a", "quick", "a", "did quick"]
+
+
+async def test_a_run_of_its_own_thread_leaves_nothing_behind(serve: Serve) -> None:
+    async with serve(chain(a=says("a"), ask=ask)) as room:
+        client = room.client
+        values = await client.runs.wait(None, "agent", input=text("x"))
+        assert values["log"] == ["x", "a"]
+        assert [one["value"] for one in values["__interrupt__"]] == ["sure?"]
+        assert await client.threads.count() == 0
+        run = await client.runs.create(None, "agent", input=text("x"), on_completion="keep")
+        await client.runs.join(run["thread_id"], run["run_id"])
+        assert await log_of(client, run["thread_id"]) == ["x", "a"]
+
+
+async def test_graphs_of_both_kinds_serve_one_thread_in_turn(serve: Serve) -> None:
+    graphs = {"agent": chain(a=says("a")), "own": stage.chain(b=says("b"))}
+    async with serve(graphs) as room:
+        client = room.client
+        one, two = await new_thread(client), await new_thread(client)
+        assert (await client.runs.wait(one, "agent", input=text("x")))["log"] == ["x", "a"]
+        assert (await client.runs.wait(two, "own", input=text("x")))["log"] == ["x", "b"]
