@@ -206,7 +206,8 @@ class Written:
         return written
 
     def add(self, writes: Sequence[tuple[str, Any]]) -> None:
-        """Of output in one place the first counts, of anything else the last. What a task comes to when it is tried again makes a failure good."""
+        """Of output in one place the first counts, of anything else the last. What a task comes to
+        when it is tried again makes a failure good."""
         if self.task_id == NULL_TASK_ID:  # it is given whole each time
             self._output.clear()
         channels = {channel for channel, _ in writes}

@@ -44,7 +44,7 @@ class Server:
     """Serves `graphs` (name to `path:attribute`) from `folder`; the data file lies there too, where
     no other `storage` is given. `app`: a folder that is served with the configuration file that it
     has, instead. `options`: more of the command line. `http` and `dependencies`: those of the
-    configuration file."""
+    configuration file, which has the name `config`."""
 
     folder: Path
     graphs: Mapping[str, str] = attrs.field(factory=dict)
@@ -54,6 +54,7 @@ class Server:
     options: Sequence[str] = ()
     http: Mapping[str, Any] = attrs.field(factory=dict)
     dependencies: Sequence[str] = ()
+    config: str = "greenroom.json"
     port: int = attrs.field(init=False, factory=lambda: free_port())
     process: subprocess.Popen[bytes] | None = attrs.field(init=False, default=None)
 
@@ -86,7 +87,7 @@ class Server:
         return self
 
     def configured(self) -> str:
-        path = self.folder / "greenroom.json"
+        path = self.folder / self.config
         keys = {"graphs": self.graphs, "http": self.http, "dependencies": self.dependencies}
         path.write_text(json.dumps(keys))
         return str(path)
