@@ -89,16 +89,16 @@ def to_record(
     have a new version. `keys`: those of the state, None for all. `about`: the metadata of the run.
     """
     before = {} if parent is None else parent.values
+    taken_in = any(task.node == START for task in planned)  # which has the input then
     values: dict[str, Any] = {}
     own: dict[str, Any] = {}
     snapshots = []
-    takes_in = any(task.node == START for task in planned)
     for channel, value in checkpoint["channel_values"].items():
         if type(value) is _DeltaSnapshot:
             snapshots.append(channel)
             value = value.value
         if keys is not None and channel not in keys:
-            if channel != START or not takes_in:  # that task has it
+            if channel != START or not taken_in:
                 own[channel] = plain(value)
         elif channel in before and channel not in changed:
             values[channel] = before[channel]

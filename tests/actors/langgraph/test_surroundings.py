@@ -1,0 +1,169 @@
+"""What LangGraph's nodes find around them: store, context and config; and functional programs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import pytest
+from langchain_core.runnables import RunnableConfig
+from langgraph.config import get_config, get_store
+from langgraph.func import entrypoint, task
+from langgraph.runtime import Runtime
+from langgraph.types import interrupt
+from typing_extensions import TypedDict
+
+from greenroom.actors import RunFailed
+
+from ..conftest import Serve
+from ..stage import State, new_thread, status, text
+from .stage import chain
+
+FRUIT = ("fruit", "red")
+
+
+async def keeps(state: State, runtime: Runtime[Any]) -> State:
+    assert runtime.store is not None
+    for key, weight in (("apple", 3), ("cherry", 1)):
+        await runtime.store.aput(FRUIT, key, {"weight": weight, "kind": "fruit"})
+    await runtime.store.aput(("tools",), "saw", {"weight": 9})
+    return {"log": ["kept"]}
+
+
+async def finds(state: State) -> State:
+    store = get_store()
+    heavy = await store.asearch(("fruit",), filter={"weight": {"$gt": 2}})
+    spaces = await store.alist_namespaces(prefix=("fruit",))
+    one = await store.aget(FRUIT, "cherry")
+    assert one is not None
+    await store.adelete(FRUIT, "cherry")
+    return {"log": [[item.key for item in heavy], spaces, one.value["weight"]]}
+
+
+def keeps_plainly(state: State, runtime: Runtime[Any]) -> State:
+    assert runtime.store is not None
+    for key, weight in (("apple", 3), ("cherry", 1)):
+        runtime.store.put(FRUIT, key, {"weight": weight, "kind": "fruit"})
+    runtime.store.put(("tools",), "saw", {"weight": 9})
+    return {"log": ["kept"]}
+
+
+def finds_plainly(state: State) -> State:
+    store = get_store()
+    heavy = store.search(("fruit",), filter={"weight": {"$gt": 2}})
+    spaces = store.list_namespaces(prefix=("fruit",))
+    one = store.get(FRUIT, "cherry")
+    assert one is not None
+    store.delete(FRUIT, "cherry")
+    return {"log": [[item.key for item in heavy], spaces, one.value["weight"]]}
+
+
+@pytest.mark.parametrize(("keep", "find"), [(keeps, finds), (keeps_plainly, finds_plainly)])
+async def test_nodes_share_the_store_with_the_client(serve: Serve, keep: Any, find: Any) -> None:
+    async with serve(chain(keep=keep, find=find)) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        values = await client.runs.wait(thread_id, "agent", input=text("x"))
+        kept, heavy, spaces, weight = values["log"][1:]
+        assert (kept, heavy, weight) == ("kept", ["apple"], 1)
+        assert [tuple(one) for one in spaces] == [FRUIT]
+        item = await client.store.get_item(FRUIT, "apple")
+        assert item is not None
+        assert item["value"] == {"weight": 3, "kind": "fruit"}
+        assert await client.store.get_item(FRUIT, "cherry") is None
+    async with serve(chain(keep=keep, find=find)) as room:
+        found = await room.client.store.search_items(["tools"])
+        assert [one["key"] for one in found["items"]] == ["saw"]
+
+
+class Context(TypedDict, total=False):
+    user: str
+
+
+async def test_context_and_config_reach_nodes_also_inside(serve: Serve) -> None:
+    async def node(state: State, runtime: Runtime[Context], config: RunnableConfig) -> State:
+        own = get_config()["configurable"]
+        assert own["thread_id"] == config["configurable"]["thread_id"]
+        return {
+            "log": [
+                runtime.context["user"],
+                config["configurable"]["graph_key"],
+                config["metadata"]["about"],
+            ]
+        }
+
+    async with serve(chain(a=node, call=chain(inside=node))) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        values = await client.runs.wait(
+            thread_id,
+            "agent",
+            input={"text": "x"},
+            context={"user": "ada", "graph_key": 7},
+            metadata={"about": "tea"},
+        )
+        assert values["log"][:3] == ["ada", 7, "tea"]
+        assert values["log"][-3:] == ["ada", 7, "tea"]
+
+
+@attrs.define
+class Program:
+    """A functional program that does something costly, and then asks."""
+
+    done: list[str] = attrs.field(factory=list)
+
+    def made(self) -> Any:
+        @task
+        async def costly(word: str) -> str:
+            self.done.append(word)
+            return word.upper()
+
+        @entrypoint()
+        async def program(word: str, *, previous: Any = None) -> Any:
+            shouted = await costly(word)
+            answer = interrupt(f"{shouted}?")
+            return entrypoint.final(
+                value=[shouted, answer, previous], save=[*(previous or []), answer]
+            )
+
+        return program
+
+
+async def test_a_functional_program_pauses_goes_on_and_remembers(serve: Serve) -> None:
+    program = Program()
+    async with serve(program.made()) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        paused = await client.runs.wait(thread_id, "agent", input="tea")
+        assert [one["value"] for one in paused["__interrupt__"]] == ["TEA?"]
+        assert await status(client, thread_id) == "interrupted"
+    async with serve(program.made()) as room:
+        client = room.client
+        done = await client.runs.wait(thread_id, "agent", command={"resume": "yes"})
+        assert done == ["TEA", "yes", None]
+        assert program.done == ["tea"]  # once
+        await client.runs.wait(thread_id, "agent", input="milk")
+        done = await client.runs.wait(thread_id, "agent", command={"resume": "no"})
+        assert done == ["MILK", "no", ["yes"]]
+        assert await status(client, thread_id) == "idle"
+
+
+async def test_a_program_that_fails_says_so_and_goes_on(serve: Serve) -> None:
+    failed: list[str] = []
+
+    @task
+    async def step(word: str) -> str:
+        return word
+
+    @entrypoint()
+    async def program(word: str) -> str:
+        said = await step(word)
+        if not failed:
+            failed.append(word)
+            raise ValueError("no such colour")
+        return said
+
+    async with serve(program) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        with pytest.raises(RunFailed, match="no such colour"):
+            await client.runs.wait(thread_id, "agent", input="tea")
+        assert await status(client, thread_id) == "error"
+        assert await client.runs.wait(thread_id, "agent", input=None) == "tea"
+        assert await status(client, thread_id) == "idle"
