@@ -17,7 +17,7 @@ from greenroom.graph.contract import Graph
 from greenroom.graph.errors import AsyncioThreadDied
 from greenroom.graph.job import Finish, Job, TakeIn
 from greenroom.graph.world import World
-from greenroom.storage import StaleEpoch, StorageError, StorageSession, ThreadLog
+from greenroom.storage import StaleEpoch, Storage, StorageError, StorageSession, ThreadLog
 from greenroom.storage.operations import PutRun
 from greenroom.storage.records import Run
 
@@ -36,6 +36,7 @@ __all__ = [
     "Outcome",
     "Stopped",
     "command_of",
+    "newest_config",
     "told_to_stop",
 ]
 
@@ -317,6 +318,17 @@ def run_config(run: Run) -> RunnableConfig:
     for place in ("checkpoint_id", "checkpoint_ns", "checkpoint_map"):
         shown["configurable"].pop(place, None)
     return cast(RunnableConfig, shown)
+
+
+async def newest_config(
+    graph: Graph, session: StorageSession, thread_id: str
+) -> RunnableConfig | None:
+    """That of the newest run of a thread, to read or edit its state with a graph that is made of
+    it; None for other graphs."""
+    if not graph.made_per_run:
+        return None
+    runs = await session.read(Storage.list_runs, thread_id, limit=1)
+    return run_config(runs[0]) if runs else {"configurable": {"thread_id": thread_id}}
 
 
 def checkpoint_metadata(run: Run) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from greenroom.storage.log import LogEnd, read_end
 from greenroom.storage.operations import AppendLog, InsertThread
 from greenroom.storage.records import OF_LANGGRAPH, Run, Thread
 
-from .active import ActiveRun, Stopped
+from .active import ActiveRun, Stopped, newest_config
 from .errors import Closed, Conflict, GreenroomError, Invalid, NotFound, Refused
 from .events import RunStream
 from .joining import host_of
@@ -337,6 +337,8 @@ class ThreadActor:
         self, graph: Graph, job: Job, supersteps: Sequence[Sequence[StateUpdate]]
     ) -> Checkpoint:
         """Edit the state in the job's log. Raises Invalid and Refused."""
+        config = await newest_config(graph, self.house.session, self.thread_id)
+        job = job if config is None else attrs.evolve(job, config=config)
         try:
             return await graph.update(job, supersteps)
         except Unstorable as error:

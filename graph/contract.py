@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol, TypedDict, runtime_checkable
 
 from .checkpoint import Checkpoint, CheckpointReader, StateSnapshot
+from .context import RunnableConfig
 from .control import StateUpdate
 from .job import Finish, Job
 
@@ -53,6 +54,11 @@ class Graph(Protocol):
         """Whether a run takes more input in at its boundaries; see `Job.boundary`."""
         ...
 
+    @property
+    def made_per_run(self) -> bool:
+        """Whether it is made of the config of each run, so that reads and edits need one too."""
+        ...
+
     async def perform(self, job: Job) -> Finish:
         """Run to the end, to a pause, or to an error, which is in the log when it is raised.
 
@@ -81,9 +87,11 @@ class Graph(Protocol):
         checkpoint_id: str | None = None,
         *,
         subgraphs: bool = False,
+        config: RunnableConfig | None = None,
     ) -> StateSnapshot:
         """The state of a graph or of one inside it, the newest where no id is given; empty where
-        there is none. Raises NodeNotFoundError for a namespace that leads to no graph."""
+        there is none. `config`: what it is made of, where it is `made_per_run`. Raises
+        NodeNotFoundError for a namespace that leads to no graph."""
         ...
 
     async def read_history(
@@ -94,6 +102,7 @@ class Graph(Protocol):
         *,
         before: str | None = None,
         limit: int | None = None,
+        config: RunnableConfig | None = None,
     ) -> list[StateSnapshot]:
         """The states of a namespace, newest first, which are the caller's own. Raises as
         `read_state`."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import attrs
 
 from .checkpoint import Checkpoint, CheckpointReader, StateSnapshot
+from .context import RunnableConfig
 from .contract import Schemas
 from .control import StateUpdate
 from .execute import Execution
@@ -48,6 +49,10 @@ class Performing(Inspection):
     def steerable(self) -> bool:
         return self.has_turns
 
+    @property
+    def made_per_run(self) -> bool:
+        return False
+
     async def perform(self, job: Job) -> Finish:
         """Do a job; see `ainvoke` for what it raises."""
         if job.durability != "exit" or job.log is None:
@@ -87,6 +92,7 @@ class Performing(Inspection):
         checkpoint_id: str | None = None,
         *,
         subgraphs: bool = False,
+        config: RunnableConfig | None = None,
     ) -> StateSnapshot:
         return await read_state(
             log, self._compiled, thread_id, ns, checkpoint_id, subgraphs=subgraphs
@@ -100,6 +106,7 @@ class Performing(Inspection):
         *,
         before: str | None = None,
         limit: int | None = None,
+        config: RunnableConfig | None = None,
     ) -> list[StateSnapshot]:
         place = locate(self._compiled, ns)
         page = await log.history(place.ns, before=before, limit=limit)

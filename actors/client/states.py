@@ -16,6 +16,7 @@ from greenroom.storage.log import read_history, read_saved
 from greenroom.storage.records import Thread
 from greenroom.storage.rows import contains
 
+from ..active import newest_config
 from ..errors import Invalid, NotFound
 from ..mailbox import EditState
 from ..supervisor import Supervisor
@@ -71,9 +72,10 @@ class ThreadStates:
             state = empty_snapshot(thread.thread_id, ns)
         else:
             graph = self._graph(thread)
+            config = await newest_config(graph, self._house.session, thread.thread_id)
             try:
                 state = await graph.read_state(
-                    log, thread.thread_id, ns, wanted, subgraphs=subgraphs
+                    log, thread.thread_id, ns, wanted, subgraphs=subgraphs, config=config
                 )
             except NodeNotFoundError as error:
                 raise Invalid(f"checkpoint.checkpoint_ns: {error}") from error
@@ -126,12 +128,13 @@ class ThreadStates:
         if await log.load() is None:
             return []
         graph = self._graph(thread)
+        config = await newest_config(graph, self._house.session, thread.thread_id)
         found: list[dict[str, Any]] = []
         while len(found) < limit:
             wanted = limit - len(found)
             try:
                 page = await graph.read_history(
-                    log, thread.thread_id, ns, before=start, limit=wanted
+                    log, thread.thread_id, ns, before=start, limit=wanted, config=config
                 )
             except NodeNotFoundError as error:
                 raise Invalid(f"checkpoint.checkpoint_ns: {error}") from error

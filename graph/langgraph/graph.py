@@ -29,6 +29,7 @@ from ..checkpoint import (
     Saved,
     StateSnapshot,
 )
+from ..context import RunnableConfig
 from ..contract import Schemas
 from ..control import START, Command, Send, StateUpdate
 from ..declared import declared_types
@@ -79,6 +80,7 @@ class LangGraphGraph:
                     )
         self.takes_any = graph is not None and not isinstance(graph, CompiledStateGraph)
         self.has_turns = not self.takes_any
+        self.made_per_run = graph is None
         self.declared: Collection[type] = (*OWN_TYPES, *_declared(graph))
 
     async def perform(self, job: Job) -> Finish:
@@ -127,7 +129,7 @@ class LangGraphGraph:
             assert saver.made is not None
             return draft, saver.made
 
-        draft, made = await self._on_loop(edit)
+        draft, made = await self._on_loop(edit, config=job.config)
         for record in draft.records:
             log.append(record)
         return made
@@ -144,14 +146,15 @@ class LangGraphGraph:
         checkpoint_id: str | None = None,
         *,
         subgraphs: bool = False,
+        config: RunnableConfig | None = None,
     ) -> StateSnapshot:
         saver = LogReader(log, thread_id)
-        config = config_of(thread_id, ns, checkpoint_id)
+        place = config_of(thread_id, ns, checkpoint_id)
 
         async def read(graph: AnyPregel) -> StateSnapshot:
-            return snapshot(await graph.aget_state(config, subgraphs=subgraphs))
+            return snapshot(await graph.aget_state(place, subgraphs=subgraphs))
 
-        return await self._on_loop(read, saver)
+        return await self._on_loop(read, saver, config)
 
     async def read_history(
         self,
@@ -161,16 +164,17 @@ class LangGraphGraph:
         *,
         before: str | None = None,
         limit: int | None = None,
+        config: RunnableConfig | None = None,
     ) -> list[StateSnapshot]:
         saver = LogReader(log, thread_id)
-        config = config_of(thread_id, ns)
+        place = config_of(thread_id, ns)
         start = None if before is None else config_of(thread_id, ns, before)
 
         async def read(graph: AnyPregel) -> list[StateSnapshot]:
-            states = graph.aget_state_history(config, before=start, limit=limit)
+            states = graph.aget_state_history(place, before=start, limit=limit)
             return [snapshot(state) async for state in states]
 
-        return await self._on_loop(read, saver)
+        return await self._on_loop(read, saver, config)
 
     async def drawing(self, xray: int | bool = False) -> dict[str, Any]:
         async def draw(graph: AnyPregel) -> dict[str, Any]:
@@ -200,13 +204,16 @@ class LangGraphGraph:
         return await self._on_loop(look)
 
     async def _on_loop(
-        self, function: Callable[[AnyPregel], Awaitable[T]], saver: LogReader | None = None
+        self,
+        function: Callable[[AnyPregel], Awaitable[T]],
+        saver: LogReader | None = None,
+        config: RunnableConfig | None = None,
     ) -> T:
         """Ask the graph something on the asyncio loop, and once more where that has died of
         something else. Raises what this engine raises for what cannot be."""
 
         async def ask() -> T:
-            async with self._factory.made({"configurable": {}}) as graph:
+            async with self._factory.made(config or {"configurable": {}}) as graph:
                 return await function(graph if saver is None else prepared(graph, saver))
 
         try:

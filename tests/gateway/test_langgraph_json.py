@@ -74,6 +74,15 @@ def opened_plainly():
     yield built("opened plainly").compile()
 
 
+def demanding(config: RunnableConfig):
+    user = config["configurable"]["user"]
+
+    def shout(state: State) -> State:
+        return {"text": f"{shouted(state['text'])} for {user}"}
+
+    return StateGraph(State).add_node(user, shout).add_edge(START, user)
+
+
 happened = []
 
 
@@ -195,6 +204,20 @@ async def test_what_it_names_is_served(place: str, attribute: str, said: str, fo
         assert (await room.client.assistants.get("agent"))["description"] == "Shouts"
         schemas = await room.client.assistants.get_schemas("agent")
         assert schemas["input_schema"]
+
+
+async def test_reads_and_edits_make_the_graph_of_the_config_of_the_newest_run(folder: Path) -> None:
+    async with room_of(folder, agent="./my_agent/agent.py:demanding") as room:
+        runs, threads = room.client.runs, room.client.threads
+        thread_id = (await threads.create())["thread_id"]
+        for user in ("bob", "ada"):
+            config = {"configurable": {"user": user}}
+            await runs.wait(thread_id, "agent", input={"text": "hey"}, config=config)
+
+        assert (await threads.get_state(thread_id))["values"] == {"text": "HEY for ada"}
+        assert len(await threads.get_history(thread_id)) == 6
+        await threads.update_state(thread_id, {"text": "edited"}, as_node="ada")
+        assert (await threads.get_state(thread_id))["values"] == {"text": "edited"}
 
 
 async def test_what_a_function_opens_is_open_until_its_run_ends(folder: Path) -> None:
