@@ -12,7 +12,7 @@ import contextvars
 import functools
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, ParamSpec, TypeVar
 
 import sniffio
@@ -21,19 +21,12 @@ import trio
 from .asyncio_executor import AbandoningExecutor
 from .crossings import Call, Visit, as_exception, name_of
 from .errors import AsyncioThreadDied
+from .here import enter, leave
 from .stall import StallWatch
 
 __all__ = [
     "AsyncioThread",
     "asyncio_thread",
-    "call_on_trio",
-    "on_asyncio",
-    "on_trio",
-    "tell_trio",
-    "tell_trio_later",
-    "thread_here",
-    "to_trio",
-    "wait_for_trio",
 ]
 
 P = ParamSpec("P")
@@ -325,14 +318,14 @@ class AsyncioThread:
 
     def _settled(self, call: Callable[[], None]) -> None:
         """Call something in a thread that is of this one meanwhile."""
-        _here.thread = self
+        enter(self)
         try:
             call()
         finally:
-            del _here.thread
+            leave()
 
     def _run(self) -> None:
-        _here.thread = self
+        enter(self)
         asyncio.set_event_loop(self._loop)
         self._loop.set_default_executor(self._executor)
         died: tuple[Any, ...] = ("The asyncio loop was stopped by what ran on it",)
@@ -364,7 +357,6 @@ class AsyncioThread:
 
 
 _of_run: trio.lowlevel.RunVar[AsyncioThread] = trio.lowlevel.RunVar("greenroom_asyncio_thread")
-_here = threading.local()  # in threads of an AsyncioThread, that one
 
 
 def asyncio_thread() -> AsyncioThread:
@@ -374,70 +366,4 @@ def asyncio_thread() -> AsyncioThread:
         thread = AsyncioThread()
         thread.start()
         _of_run.set(thread)
-    return thread
-
-
-async def to_trio(function: Callable[..., Awaitable[T]], *args: Any) -> T:
-    """`AsyncioThread.to_trio` of the loop that this is called on."""
-    return await _needed("to_trio").to_trio(function, *args)
-
-
-def wait_for_trio(function: Callable[..., Awaitable[T]], *args: Any) -> T:
-    """`AsyncioThread.wait_for_trio`, in threads of the loop's default executor."""
-    return _needed("wait_for_trio").wait_for_trio(function, *args)
-
-
-def tell_trio(function: Callable[..., object], *args: Any) -> None:
-    """`AsyncioThread.tell_trio`, on the loop and in threads of its default executor."""
-    _needed("tell_trio").tell_trio(function, *args)
-
-
-def tell_trio_later(function: Callable[..., object], *args: Any) -> None:
-    """`AsyncioThread.tell_trio_later`, in the same places."""
-    _needed("tell_trio_later").tell_trio_later(function, *args)
-
-
-def thread_here() -> AsyncioThread | None:
-    """The one whose loop, or default executor, this thread belongs to."""
-    return getattr(_here, "thread", None)
-
-
-def on_asyncio() -> bool:
-    """Whether this is called on the loop of an AsyncioThread."""
-    thread = thread_here()
-    return thread is not None and thread.is_current()
-
-
-def on_trio(method: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
-    """Makes an async function run on trio wherever it is called: there, or on asyncio."""
-
-    @functools.wraps(method)
-    async def carried_out(*args: P.args, **kwargs: P.kwargs) -> T:
-        if on_asyncio():
-            return await to_trio(functools.partial(method, *args, **kwargs))
-        return await method(*args, **kwargs)
-
-    return carried_out
-
-
-def call_on_trio(
-    token: trio.lowlevel.TrioToken, function: Callable[..., object], *args: Any
-) -> None:
-    """Call a plain function on trio: at once where this is it, else soon, in order."""
-    if trio.lowlevel.in_trio_run():
-        function(*args)
-    elif (thread := thread_here()) is not None:
-        thread.tell_trio(function, *args)
-    else:
-        token.run_sync_soon(function, *args)
-
-
-def _needed(what: str) -> AsyncioThread:
-    """Raises RuntimeError in other threads than those of an AsyncioThread."""
-    thread = thread_here()
-    if thread is None:
-        raise RuntimeError(
-            f"{what}() was called neither on the asyncio loop of a trio run nor in a thread of its "
-            f"default executor; elsewhere use the method of AsyncioThread"
-        )
     return thread

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 import attrs
 import trio
 
-from .asyncio_thread import call_on_trio, on_asyncio, to_trio
 from .channels import MISSING, Missing
 from .checkpoint import Planned
 from .errors import GraphBubbleUp, GraphInterrupt
+from .here import call_on_trio, on_asyncio, to_trio
 from .isolation import isolated
 from .nodes import Node
 from .timelimit import places

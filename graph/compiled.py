@@ -12,12 +12,12 @@ import trio
 from typing_extensions import TypeVar
 
 from .address import Address
-from .asyncio_thread import on_trio
 from .batch import batch
 from .cache import BaseCache
 from .checkpoint import Checkpointer, CheckpointLog, StateSnapshot
 from .context import RunnableConfig, coerced, merged_config, running_task
 from .control import StateUpdate
+from .here import on_trio
 from .inner import Call, names_thread
 from .isolation import isolated, isolated_state
 from .job import Breakpoints, Durability, Finish, Job

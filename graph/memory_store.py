@@ -12,8 +12,8 @@ from typing import Any, Literal
 import attrs
 import trio
 
-from .asyncio_thread import on_trio
 from .filters import check_filter, fits
+from .here import on_trio
 from .isolation import isolated
 from .store import (
     UNSET,

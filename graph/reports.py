@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import attrs
 
 from . import messages
-from .asyncio_thread import call_on_trio
 from .checkpoint import Planned, Saved
 from .control import START, Interrupt
+from .here import call_on_trio
 from .payloads import checkpoint_payload, result_payload, task_payload, wrapped
 from .plan import handler_of, settled
 from .snapshot import snapshot

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, cast
 import attrs
 import trio
 
-from .asyncio_thread import asyncio_thread, on_asyncio, thread_here, to_trio
+from .asyncio_thread import asyncio_thread
 from .channels import MISSING
 from .checkpoint import RETURN, Planned
 from .context import (
@@ -23,6 +23,7 @@ from .context import (
     set_current_task,
 )
 from .errors import NodeError
+from .here import on_asyncio, thread_here, to_trio
 from .injection import register_result
 from .isolation import isolated
 from .nodes import is_async, is_marked

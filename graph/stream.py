@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, Protocol, get_args
 import attrs
 import trio
 
-from .asyncio_thread import on_asyncio, on_trio, to_trio
+from .here import on_asyncio, on_trio, to_trio
 from .isolation import isolated
 
 __all__ = [

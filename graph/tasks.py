@@ -11,13 +11,13 @@ from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
 import attrs
 import trio
 
-from .asyncio_thread import thread_here
 from .cache import BaseCache, cache_namespace
 from .calls import TaskFuture
 from .channels import LastValue
 from .checkpoint import RETURN
 from .context import TaskContext, current_task
 from .control import RetryPolicy
+from .here import thread_here
 from .injection import GIVEN, register_result, wanted
 from .isolation import isolated
 from .nodes import Call, Node, check_function, is_async, is_marked, name_of

@@ -10,8 +10,8 @@ from typing import Any, cast
 import attrs
 import trio
 
-from .asyncio_thread import call_on_trio
 from .errors import NodeTimeoutError
+from .here import call_on_trio
 from .policies import TimeoutPolicy
 
 __all__ = ["TimeLimit", "places", "within"]

@@ -17,7 +17,7 @@ import attrs
 import trio
 import uuid_utils
 
-from .asyncio_thread import thread_here
+from .here import thread_here
 
 __all__ = ["World", "current_world", "entered_world", "wait_from_thread", "world_of_program"]
 

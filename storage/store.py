@@ -9,8 +9,8 @@ from typing import Any, Final, Literal, NoReturn, TypeVar
 
 import trio
 
-from greenroom.graph.asyncio_thread import on_asyncio, on_trio
 from greenroom.graph.filters import check_filter
+from greenroom.graph.here import on_asyncio, on_trio
 from greenroom.graph.store import (
     UNSET,
     BaseStore,

@@ -16,9 +16,9 @@ from langgraph.types import Interrupt as LangGraphInterrupt
 from langgraph.types import Send as LangGraphSend
 
 from .. import errors
-from ..asyncio_thread import tell_trio_later
 from ..checkpoint import Saved
 from ..control import Command, Send
+from ..here import tell_trio_later
 from ..isolation import isolated
 from ..job import Finish, Job
 from ..resume import answers_of, idle_answers, waiting

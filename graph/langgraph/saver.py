@@ -22,9 +22,10 @@ from langgraph.checkpoint.base import Checkpoint as LangGraphCheckpoint
 from langgraph.pregel._algo import prepare_next_tasks
 from langgraph.pregel._checkpoint import channels_from_checkpoint
 
-from ..asyncio_thread import AsyncioThread, tell_trio, tell_trio_later, to_trio, wait_for_trio
+from ..asyncio_thread import AsyncioThread
 from ..checkpoint import Checkpoint, CheckpointReader, PendingWrites, Planned, Saved
 from ..control import START
+from ..here import tell_trio, tell_trio_later, to_trio, wait_for_trio
 from ..job import Job
 from .factories import AnyPregel
 from .records import Written, config_of, filled, to_record, to_tuple

@@ -20,7 +20,7 @@ from langgraph.store.base import (
 )
 
 from .. import store as ours
-from ..asyncio_thread import to_trio, wait_for_trio
+from ..here import to_trio, wait_for_trio
 from .plain import plain
 
 __all__ = ["LentStore"]

@@ -12,11 +12,13 @@ import pytest
 import trio
 
 from greenroom.graph.asyncio_executor import PLACES
-from greenroom.graph.asyncio_thread import asyncio_thread, to_trio
+from greenroom.graph.asyncio_thread import asyncio_thread
+from greenroom.graph.here import to_trio
 
 LEAVES_ONE_BEHIND = """
 import asyncio, threading, trio
-from greenroom.graph.asyncio_thread import asyncio_thread, tell_trio
+from greenroom.graph.asyncio_thread import asyncio_thread
+from greenroom.graph.here import tell_trio
 
 async def main():
     blocks = trio.Event()

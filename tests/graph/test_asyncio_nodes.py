@@ -28,7 +28,7 @@ from greenroom.graph import (
     step,
     task,
 )
-from greenroom.graph.asyncio_thread import tell_trio
+from greenroom.graph.here import tell_trio
 
 
 class State(TypedDict, total=False):

@@ -19,14 +19,8 @@ import trio
 import trio.testing
 
 from greenroom.graph import AsyncioThreadDied
-from greenroom.graph.asyncio_thread import (
-    AsyncioThread,
-    asyncio_thread,
-    tell_trio,
-    tell_trio_later,
-    to_trio,
-    wait_for_trio,
-)
+from greenroom.graph.asyncio_thread import AsyncioThread, asyncio_thread
+from greenroom.graph.here import tell_trio, tell_trio_later, to_trio, wait_for_trio
 from greenroom.graph.stall import StallWatch
 
 colour: contextvars.ContextVar[str] = contextvars.ContextVar("colour", default="none")

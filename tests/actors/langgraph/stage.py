@@ -11,7 +11,7 @@ import trio
 from langgraph.graph import StateGraph
 from langgraph.types import interrupt
 
-from greenroom.graph.asyncio_thread import tell_trio, to_trio
+from greenroom.graph.here import tell_trio, to_trio
 
 from .. import stage
 from ..double_texting.phases import Engine

@@ -9,7 +9,7 @@ import pytest
 import trio
 import trio.testing
 
-from greenroom.graph.asyncio_thread import tell_trio
+from greenroom.graph.here import tell_trio
 
 from ..conftest import Serve
 from ..stage import State, new_thread, text
