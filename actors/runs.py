@@ -168,9 +168,11 @@ class ThreadRuns:
 
     async def start_due(self) -> None:
         """Start a run whose time has come, or give it its place in the queue."""
-        await self.start_next()
         self.queue.let_in_due()
-        self.queue.set_alarm()  # it may be due a moment later than was thought
+        await self.start_next()
+        # It may be due a moment later than was thought: than the last look, which is not repeated
+        # here, or one that has become due since would have no alarm.
+        self.queue.set_alarm()
 
     async def _merge(self, runs: Sequence[Run]) -> None:
         """Start the last of runs that become one, with the inputs of all. An input that the state

@@ -12,6 +12,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from greenroom.actors import Client, Conflict, Greenroom, Invalid, NotFound
 from greenroom.actors.joining import is_to_wait
 from greenroom.actors.queue import in_turn
+from greenroom.actors.schedule import iso
 from greenroom.graph.world import World
 from greenroom.storage.testing import make_run
 
@@ -46,6 +47,31 @@ class OtherDay(World):
         assert self._wall is not None
         self._wall += timedelta(seconds=later)
         self._began += int(later * 1e6)
+
+
+class Hesitant(World):
+    """Its clock shows once that the time `comes`, on trio's clock, is not quite there."""
+
+    comes = float("inf")
+
+    def timestamp(self) -> str:
+        if trio.current_time() < self.comes:
+            return super().timestamp()
+        self.comes = float("inf")
+        return iso(self.now() - timedelta(milliseconds=1))
+
+
+async def test_a_run_that_comes_to_be_due_while_its_thread_looks_starts(
+    serve_in_memory: Serve, mock_clock: MockClock
+) -> None:
+    world = Hesitant()
+    async with serve_in_memory(chain(a=says("a")), world=world) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        world.comes = trio.current_time() + 60
+        run = await send(client, thread_id, "x", after_seconds=60)
+        await pass_time(mock_clock, 60)
+        await pass_time(mock_clock, 1)
+        assert (await client.runs.get(thread_id, run["run_id"]))["status"] == "success"
 
 
 async def test_a_delayed_run_starts_when_it_is_due_and_not_before(
