@@ -177,11 +177,12 @@ async def test_who_comes_in_the_middle_of_a_run_that_nobody_followed_sees_the_re
             thread_id, "agent", input=text("slow"), stream_mode=["values", "updates"]
         )
         await hold.reached.wait()
+        handle = await client.runs.attach(thread_id, run["run_id"])
         seen: list[tuple[str, Any]] = []
 
         async def follow() -> None:
-            async for part in client.runs.join_stream(thread_id, run["run_id"]):
-                seen.append((part.event, part.data))
+            async for batch in handle.events():
+                seen.extend((part.event, part.data) for part in batch)
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(follow)
