@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final, cast
 
 import attrs
+from langgraph._internal._constants import NULL_TASK_ID
 from langgraph.channels import DeltaChannel
 from langgraph.store.base import BaseStore as LangGraphStore
 from langgraph.types import Command as LangGraphCommand
@@ -57,15 +58,15 @@ def given_to(job: Job, saved: Saved | None) -> tuple[Any, str | None]:
 
     `saved`: the checkpoint that the run goes on from. Raises InvalidResumeError.
     """
-    given = job.input
+    given, taken_up = job.input, saved is not None and _has_taken_up(job, saved)
     if not isinstance(given, Command):
-        return (None if job.carried_on and saved is not None else isolated(given)), None
+        return (None if taken_up else isolated(given)), None
     answers: Mapping[str, Any] = {}
     warning = None
     if given.resume is not None and saved is not None:
         answers = answers_of(isolated(given.resume), waiting(saved), job.bound)
         warning = idle_answers(given.resume, answers)
-    if job.carried_on and saved is not None:  # the rest of it is in the log
+    if taken_up:  # the rest of it is in the log
         return LangGraphCommand(resume=answers) if answers else None, None
     goto = [
         LangGraphSend(to.node, isolated(to.arg)) if isinstance(to, Send) else to
@@ -82,6 +83,15 @@ def given_to(job: Job, saved: Saved | None) -> tuple[Any, str | None]:
         LangGraphCommand(update=update, resume=dict(answers) or None, goto=cast(Any, goto)),
         warning,
     )
+
+
+def _has_taken_up(job: Job, saved: Saved) -> bool:
+    """Whether what the job gives is in the log: with durability `exit`, what graphs inside leave
+    comes before anything of the outermost one."""
+    if not job.carried_on:
+        return False
+    is_own = saved.checkpoint.metadata.get("run_id") == job.metadata.get("run_id")
+    return is_own or (isinstance(job.input, Command) and NULL_TASK_ID in saved.pending)
 
 
 def update_of(given: Any) -> Any:

@@ -9,6 +9,9 @@ import pytest
 import trio
 
 from greenroom.actors import Invalid, RunFailed
+from greenroom.graph.checkpoint import Checkpoint, Saved
+from greenroom.graph.job import Job
+from greenroom.graph.langgraph.performance import given_to
 from greenroom.storage import AppendLog, PutRun, Storage
 from greenroom.storage.checking import check
 from greenroom.storage.testing import FaultyStorage
@@ -160,3 +163,24 @@ async def test_what_is_taken_in_of_a_run_is_stored_together_with_what_becomes_of
         await client.runs.join(thread_id, run["run_id"])
         # "stopped" with its end, "one" and "two" with the start of both.
         assert together(storage, "update") == [["interrupted"], ["running", "pending"]]
+
+
+def test_what_graphs_inside_have_left_is_no_sign_that_the_input_was_taken_up() -> None:
+    """With durability `exit` it is in the log before anything of the graph around them."""
+    before = Saved(checkpoint_of("earlier"))
+    given: Any = {"log": ["three"]}
+    job = Job(input=given, carried_on=True, metadata={"run_id": "this"})
+    assert given_to(job, before) == (given, None)
+    assert given_to(job, Saved(checkpoint_of("this"))) == (None, None)
+
+
+def checkpoint_of(run_id: str) -> Checkpoint:
+    return Checkpoint(
+        id="c1",
+        step=1,
+        source="loop",
+        created_at="",
+        values={},
+        changed=(),
+        metadata={"run_id": run_id},
+    )
