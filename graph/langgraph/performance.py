@@ -90,8 +90,13 @@ def _has_taken_up(job: Job, saved: Saved) -> bool:
     comes before anything of the outermost one."""
     if not job.carried_on:
         return False
-    is_own = saved.checkpoint.metadata.get("run_id") == job.metadata.get("run_id")
-    return is_own or (isinstance(job.input, Command) and NULL_TASK_ID in saved.pending)
+    if saved.checkpoint.metadata.get("run_id") == job.metadata.get("run_id"):
+        return True
+    given = job.input
+    if not isinstance(given, Command):
+        return False
+    # What it writes is with the checkpoint that it is given on; answers are given again.
+    return NULL_TASK_ID in saved.pending or not (given.update or given.targets())
 
 
 def update_of(given: Any) -> Any:
