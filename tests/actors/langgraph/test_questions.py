@@ -198,7 +198,7 @@ async def test_cancel_waits_until_the_run_has_stopped_if_told_to(serve: Serve, a
             assert await client.threads.get_history(thread_id) == []
         else:
             assert await statuses(client, thread_id) == ["interrupted"]
-            assert await log_of(client, thread_id) == ["slow", "a"]
+            assert await log_of(client, thread_id) == ["slow", "a", "did slow"]
 
 
 @pytest.mark.parametrize("kind", [StubbornHold, BlockingHold])
