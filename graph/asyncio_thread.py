@@ -34,7 +34,6 @@ T = TypeVar("T")
 Told = tuple[contextvars.Context, Callable[..., object], tuple[Any, ...]]
 
 GRACE: Final = 5.0  # seconds
-PATIENCE: Final = 0.001  # seconds
 STOP_TIME: Final = 5.0  # seconds that what is left on the loop has to stop, when its thread ends
 
 logger = logging.getLogger(__name__)
@@ -60,7 +59,7 @@ class AsyncioThread:
         self._lock = threading.RLock()  # a finaliser may tell trio something at any time
         self._told: list[Told] = []
         self._waking = False  # trio has been told to look
-        self._patient = False  # trio will be
+        self._due: float | None = None  # when it will be, by the loop's clock
         # Of the asyncio side, but for `_stopping`.
         self._stopping = False
         self._closing = False
@@ -212,20 +211,21 @@ class AsyncioThread:
             self._told.append((contextvars.copy_context(), function, args))
         self._wake()
 
-    def tell_trio_later(self, function: Callable[..., object], *args: Any) -> None:
-        """The same without waking trio for it at once: within `PATIENCE`, or for what is told
-        next. For much that comes in little."""
+    def tell_trio_later(self, patience: float, function: Callable[..., object], *args: Any) -> None:
+        """The same without waking trio for it at once: in `patience` seconds, or with what is told
+        meanwhile. For much that comes in little."""
         if not self.is_current():
             self.tell_trio(function, *args)
             return
         with self._lock:
             self._told.append((contextvars.copy_context(), function, args))
-        if not self._patient:
-            self._patient = True
-            self._loop.call_later(PATIENCE, self._lose_patience)
+        due = self._loop.time() + patience
+        if self._due is None or due < self._due:
+            self._due = due
+            self._loop.call_later(patience, self._lose_patience)
 
     def _lose_patience(self) -> None:
-        self._patient = False
+        self._due = None
         self._wake()
 
     def _wake(self) -> None:

@@ -56,9 +56,9 @@ def tell_trio(function: Callable[..., object], *args: Any) -> None:
     _needed("tell_trio").tell_trio(function, *args)
 
 
-def tell_trio_later(function: Callable[..., object], *args: Any) -> None:
+def tell_trio_later(patience: float, function: Callable[..., object], *args: Any) -> None:
     """`AsyncioThread.tell_trio_later`, in the same places."""
-    _needed("tell_trio_later").tell_trio_later(function, *args)
+    _needed("tell_trio_later").tell_trio_later(patience, function, *args)
 
 
 def thread_here() -> AsyncioThread | None:

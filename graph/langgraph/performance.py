@@ -29,6 +29,7 @@ from .saver import LogReader, LogWriter
 
 __all__ = ["NOTHING", "Performance", "finish_of", "given_to", "prepared", "translated", "update_of"]
 
+TOLD: Final = 0.001  # seconds that events wait for more
 NOTHING: Final = object()  # an input that asks for no run
 _MODES: Final = ("values", "updates", "messages", "custom", "tasks", "checkpoints", "debug")
 
@@ -187,7 +188,7 @@ class Performance:
             if mode == "values" and not ns:
                 self.output = data
             if mode in sink.modes and (not ns or sink.subgraphs):
-                tell_trio_later(sink.emit, mode, ns, _shown(mode, data))
+                tell_trio_later(TOLD, sink.emit, mode, ns, _shown(mode, data))
 
 
 def _shown(mode: str, data: Any) -> Any:

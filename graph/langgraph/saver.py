@@ -32,6 +32,7 @@ from .records import Written, config_of, filled, to_record, to_tuple
 
 __all__ = ["Draft", "LogReader", "LogWriter"]
 
+HANDED_OVER: Final = 0.005  # seconds that records wait for more, or for the end of their run
 _PAGE: Final = 20  # checkpoints read at a time
 
 
@@ -208,7 +209,7 @@ class LogWriter(LogReader):
 
     async def _hand_over(self, record: Checkpoint | PendingWrites) -> None:
         # What is told comes in order: LangGraph puts writes while their checkpoint is on its way.
-        tell_trio_later(self._append, record)
+        tell_trio_later(HANDED_OVER, self._append, record)
         if self._job.durability == "sync":
             await to_trio(self._writes_to.flush)
 

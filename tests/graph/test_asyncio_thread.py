@@ -456,8 +456,10 @@ async def test_to_trio_is_for_the_loop_of_the_trio_run() -> None:
 async def test_what_is_told_is_called_in_order_before_the_call_returns(seen: Seen) -> None:
     async def work() -> None:
         for number in range(100):
-            tell = tell_trio if number % 3 else tell_trio_later
-            tell(seen.append, str(number))
+            if number % 3:
+                tell_trio(seen.append, str(number))
+            else:
+                tell_trio_later(number / 1000, seen.append, str(number))
 
     await asyncio_thread().run(work)
     assert seen == [str(number) for number in range(100)]
@@ -484,16 +486,18 @@ async def test_many_told_in_a_row_wake_trio_once() -> None:
     assert len(set(counts)) <= 2  # some may have come while trio was told of what held it
 
 
-async def test_what_is_told_for_later_comes_though_nothing_follows() -> None:
+async def test_what_is_told_for_later_comes_though_nothing_follows(seen: Seen) -> None:
     told = trio.Event()
 
     async def work() -> None:
-        tell_trio_later(told.set)
+        tell_trio_later(60, seen.append, "told")
+        tell_trio_later(0.001, told.set)
         await forever()
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(asyncio_thread().run, work)
         await told.wait()
+        assert seen == ["told"]
         nursery.cancel_scope.cancel()
 
 
