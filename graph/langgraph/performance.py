@@ -159,6 +159,8 @@ class Performance:
             # Of a node, which has ended the loop with it: so that the loop can be tidied up. Or of
             # what makes the graph.
             raise RuntimeError(f"The graph raised {error!r}") from error
+        finally:
+            self.saver.over = True
 
     def fail(self, error: Exception) -> None:
         """On trio: the log has refused a record, so that the run is to come to an end."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import attrs
@@ -118,8 +119,8 @@ class LogWriter(LogReader):
     """Writes to the log of a job too.
 
     `error`: what the log has raised for a record. `failed`: called with it then, on trio. `made`:
-    the last checkpoint of the job's namespace. `thread`: what is written once that has died does
-    not count.
+    the last checkpoint of the job's namespace. `over`: nothing more comes. `thread`: what is
+    written once that has died does not count.
     """
 
     def __init__(self, job: Job, thread_id: str, *head: Saved | None) -> None:
@@ -127,6 +128,8 @@ class LogWriter(LogReader):
         assert job.log is not None
         super().__init__(job.log, thread_id)
         self.made: Checkpoint | None = None
+        self.over = False
+        self._due = False
         self.error: Exception | None = None
         self.failed: Callable[[Exception], None] = lambda _: None
         self.thread: AsyncioThread | None = None
@@ -212,21 +215,38 @@ class LogWriter(LogReader):
         tell_trio_later(HANDED_OVER, self._append, record)
         if self._job.durability == "sync":
             await to_trio(self._writes_to.flush)
+        elif not self._due:
+            self._due = True
+            asyncio.get_running_loop().call_later(HANDED_OVER, self._come_due)
+
+    def _come_due(self) -> None:
+        self._due = False
+        if not self.over:  # or they go with the end of the run
+            tell_trio(self._give)
+
+    def _give(self) -> None:
+        with self._noting_failure():
+            self._writes_to.hand_over()
+
+    @contextmanager
+    def _noting_failure(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self.error = error
+            self.failed(error)
 
     def _append(self, record: Checkpoint | PendingWrites) -> None:
         if self.thread is not None and self.thread.dead is not None:
             return  # what stopping with its loop comes to is no progress
-        try:
+        with self._noting_failure():
             self._writes_to.append(record)
-            self._writes_to.hand_over()
-        except Exception as error:
-            self.error = error
-            self.failed(error)
-        else:
-            self._moved_on(record)
-
-    def _moved_on(self, record: Checkpoint | PendingWrites) -> None:
-        if isinstance(record, Checkpoint) and not record.ns and record.source == "loop":
+        if (
+            self.error is None
+            and isinstance(record, Checkpoint)
+            and not record.ns
+            and record.source == "loop"
+        ):
             self._job.progress()
 
     def _record(
