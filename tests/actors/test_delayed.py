@@ -66,12 +66,14 @@ async def test_a_run_that_comes_to_be_due_while_its_thread_looks_starts(
 ) -> None:
     world = Hesitant()
     async with serve_in_memory(chain(a=says("a")), world=world) as room:
-        client, thread_id = room.client, await new_thread(room.client)
-        world.comes = trio.current_time() + 60
-        run = await send(client, thread_id, "x", after_seconds=60)
-        await pass_time(mock_clock, 60)
-        await pass_time(mock_clock, 1)
-        assert (await client.runs.get(thread_id, run["run_id"]))["status"] == "success"
+        client = room.client
+        for _ in range(10):  # whose look comes first is a matter of chance
+            thread_id = await new_thread(client)
+            world.comes = trio.current_time() + 60
+            run = await send(client, thread_id, "x", after_seconds=60)
+            await pass_time(mock_clock, 60)
+            await pass_time(mock_clock, 1)
+            assert (await client.runs.get(thread_id, run["run_id"]))["status"] == "success"
 
 
 async def test_a_delayed_run_starts_when_it_is_due_and_not_before(
