@@ -13,7 +13,7 @@ import functools
 import logging
 import threading
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, Final, TypeVar
 
 import sniffio
 import trio
@@ -24,12 +24,8 @@ from .errors import AsyncioThreadDied
 from .here import enter, leave
 from .stall import StallWatch
 
-__all__ = [
-    "AsyncioThread",
-    "asyncio_thread",
-]
+__all__ = ["AsyncioThread", "asyncio_thread"]
 
-P = ParamSpec("P")
 T = TypeVar("T")
 Told = tuple[contextvars.Context, Callable[..., object], tuple[Any, ...]]
 

@@ -13,8 +13,6 @@ from langgraph.channels.base import BaseChannel
 from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.pregel import Pregel
-from langgraph.types import Command as LangGraphCommand
-from langgraph.types import Send as LangGraphSend
 from langgraph.types import StateUpdate as LangGraphUpdate
 from pydantic import create_model
 from pydantic.errors import PydanticUserError
@@ -31,7 +29,7 @@ from ..checkpoint import (
 )
 from ..context import RunnableConfig
 from ..contract import Schemas
-from ..control import START, Command, Send, StateUpdate
+from ..control import START, Command, StateUpdate
 from ..declared import declared_types
 from ..errors import AsyncioThreadDied, NodeNotFoundError
 from ..isolation import isolated
@@ -39,8 +37,8 @@ from ..job import Finish, Job
 from ..nodes import INPUT
 from ..root import shown
 from .factories import AnyPregel, Factory
-from .performance import NOTHING, Performance, finish_of, given_to, prepared, translated, update_of
-from .records import OWN_TYPES, config_of
+from .performance import NOTHING, Performance, finish_of, given_to, prepared, translated
+from .records import OWN_TYPES, config_of, to_command
 from .saver import Draft, LogReader, LogWriter
 from .states import snapshot
 from .store import LentStore
@@ -253,11 +251,7 @@ def _config(job: Job) -> dict[str, Any]:
 def _update(update: StateUpdate) -> LangGraphUpdate:
     values = update.values
     if isinstance(values, Command):
-        goto = [
-            LangGraphSend(to.node, to.arg) if isinstance(to, Send) else to
-            for to in values.targets()
-        ]
-        values = LangGraphCommand(update=update_of(values.update), goto=cast(Any, goto))
+        values = to_command(values)
     return LangGraphUpdate(values, update.as_node)
 
 

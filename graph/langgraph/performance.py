@@ -14,20 +14,19 @@ from langgraph.channels import DeltaChannel
 from langgraph.store.base import BaseStore as LangGraphStore
 from langgraph.types import Command as LangGraphCommand
 from langgraph.types import Interrupt as LangGraphInterrupt
-from langgraph.types import Send as LangGraphSend
 
 from .. import errors
 from ..checkpoint import Saved
-from ..control import Command, Send
+from ..control import Command
 from ..here import tell_trio_later
 from ..isolation import isolated
 from ..job import Finish, Job
 from ..resume import answers_of, idle_answers, waiting
 from .factories import AnyPregel, Factory
-from .records import interrupts_of
+from .records import interrupts_of, to_command
 from .saver import LogReader, LogWriter
 
-__all__ = ["NOTHING", "Performance", "finish_of", "given_to", "prepared", "translated", "update_of"]
+__all__ = ["NOTHING", "Performance", "finish_of", "given_to", "prepared", "translated"]
 
 TOLD: Final = 0.001  # seconds that events wait for more
 NOTHING: Final = object()  # an input that asks for no run
@@ -69,21 +68,13 @@ def given_to(job: Job, saved: Saved | None) -> tuple[Any, str | None]:
         warning = idle_answers(given.resume, answers)
     if taken_up:  # the rest of it is in the log
         return LangGraphCommand(resume=answers) if answers else None, None
-    goto = [
-        LangGraphSend(to.node, isolated(to.arg)) if isinstance(to, Send) else to
-        for to in given.targets()
-    ]
-    if not answers and not given.update and not goto:
+    if not answers and not given.update and not given.targets():
         if saved is None or given.resume is None:
             raise errors.EmptyInputError("There is nothing on the thread that the Command answers")
         if job.bound or waiting(saved) or not saved.checkpoint.next:
             return NOTHING, warning
         return None, None  # nothing was asked: it says to go on
-    update = update_of(isolated(given.update))
-    return (
-        LangGraphCommand(update=update, resume=dict(answers) or None, goto=cast(Any, goto)),
-        warning,
-    )
+    return to_command(given, answers), warning
 
 
 def _has_taken_up(job: Job, saved: Saved) -> bool:
@@ -98,16 +89,6 @@ def _has_taken_up(job: Job, saved: Saved) -> bool:
         return False
     # What it writes is with the checkpoint that it is given on; answers are given again.
     return NULL_TASK_ID in saved.pending or not (given.update or given.targets())
-
-
-def update_of(given: Any) -> Any:
-    """The update of a command: pairs that have come as JSON are lists."""
-    if isinstance(given, list) and all(
-        isinstance(one, (list, tuple)) and len(one) == 2 and isinstance(one[0], str)
-        for one in given
-    ):
-        return [(channel, value) for channel, value in given]
-    return given
 
 
 def translated(error: BaseException) -> BaseException:

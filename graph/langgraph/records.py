@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import attrs
 from langchain_core.documents import Document
@@ -12,11 +12,13 @@ from langgraph._internal._constants import ERROR_SOURCE_NODE, NULL_TASK_ID
 from langgraph.checkpoint.base import Checkpoint as LangGraphCheckpoint
 from langgraph.checkpoint.base import CheckpointMetadata, CheckpointTuple, PendingWrite
 from langgraph.checkpoint.serde.types import ERROR, INTERRUPT, RESUME, _DeltaSnapshot
-from langgraph.types import Command, Overwrite, Send, TimeoutPolicy
+from langgraph.types import Command as LangGraphCommand
 from langgraph.types import Interrupt as LangGraphInterrupt
+from langgraph.types import Overwrite, Send, TimeoutPolicy
 
 from ..checkpoint import Checkpoint, PendingWrites, Planned, Saved
-from ..control import START, Interrupt
+from ..control import START, Command, Interrupt
+from ..control import Send as OurSend
 from ..declared import Messages
 from ..failure import TaskError
 from ..isolation import isolated
@@ -30,6 +32,8 @@ __all__ = [
     "config_of",
     "filled",
     "interrupts_of",
+    "metadata_of",
+    "to_command",
     "to_record",
     "to_tuple",
 ]
@@ -38,7 +42,7 @@ __all__ = [
 OWN_TYPES: Final = (
     Send,
     LangGraphInterrupt,
-    Command,
+    LangGraphCommand,
     Overwrite,
     TimeoutPolicy,
     Document,
@@ -148,21 +152,45 @@ def to_tuple(saved: Saved, thread_id: str) -> CheckpointTuple:
         "versions_seen": {node: dict(seen) for node, seen in kept.seen.items()},
         "updated_channels": None if kept.updated is None else list(kept.updated),
     }
-    metadata: Any = {
-        "parents": {},
-        **isolated(dict(record.metadata)),
-        "source": record.source,
-        "step": record.step,
-    }
     return CheckpointTuple(
         config=config_of(thread_id, record.ns, record.id),
         checkpoint=checkpoint,
-        metadata=metadata,
+        metadata=isolated(metadata_of(saved)),
         parent_config=(
             config_of(thread_id, record.ns, record.parent_id) if record.parent_id else None
         ),
         pending_writes=[write for one in saved.pending.values() for write in _writes_of(one)],
     )
+
+
+def metadata_of(saved: Saved) -> Any:
+    """A record's metadata as LangGraph has it."""
+    record = saved.checkpoint
+    return {"parents": {}, **record.metadata, "source": record.source, "step": record.step}
+
+
+def to_command(
+    given: Command[Any], answers: Mapping[str, Any] | None = None
+) -> LangGraphCommand[Any]:
+    """A command of ours as LangGraph's. `answers`: by interrupt id."""
+    goto = [
+        Send(to.node, isolated(to.arg)) if isinstance(to, OurSend) else to for to in given.targets()
+    ]
+    return LangGraphCommand(
+        update=_update(isolated(given.update)),
+        resume=dict(answers) if answers else None,
+        goto=cast(Any, goto),
+    )
+
+
+def _update(given: Any) -> Any:
+    """The update of a command: pairs that have come as JSON are lists."""
+    if isinstance(given, list) and all(
+        isinstance(one, (list, tuple)) and len(one) == 2 and isinstance(one[0], str)
+        for one in given
+    ):
+        return [(channel, value) for channel, value in given]
+    return given
 
 
 def config_of(thread_id: str, ns: str, checkpoint_id: str | None = None) -> RunnableConfig:

@@ -29,7 +29,7 @@ from ..control import START
 from ..here import tell_trio, tell_trio_later, to_trio, wait_for_trio
 from ..job import Job
 from .factories import AnyPregel
-from .records import Written, config_of, filled, to_record, to_tuple
+from .records import Written, config_of, filled, metadata_of, to_record, to_tuple
 
 __all__ = ["Draft", "LogReader", "LogWriter"]
 
@@ -46,12 +46,10 @@ class LogReader(BaseCheckpointSaver[int]):
         self.thread_id = thread_id
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        saved = await self._load(*_place(config))
-        return None if saved is None else to_tuple(saved, self.thread_id)
+        return self._tuple(await self._load(*_place(config)))
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        saved = wait_for_trio(self.log.load, *_place(config))
-        return None if saved is None else to_tuple(saved, self.thread_id)
+        return self._tuple(wait_for_trio(self.log.load, *_place(config)))
 
     async def alist(
         self,
@@ -61,27 +59,8 @@ class LogReader(BaseCheckpointSaver[int]):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> AsyncIterator[CheckpointTuple]:
-        assert config is not None, "there is one thread"
-        ns, ident = _place(config)
-        if ident is not None:
-            saved = await self._load(ns, ident)
-            if saved is not None:
-                yield to_tuple(saved, self.thread_id)
-            return
-        start = None if before is None else _place(before)[1]
-        found = 0
-        while limit is None or found < limit:
-            page = await to_trio(self._page, ns, start, None if filter else limit)
-            for saved in page:
-                one = to_tuple(saved, self.thread_id)
-                if all(one.metadata.get(key) == value for key, value in (filter or {}).items()):
-                    found += 1
-                    yield one
-                if found == limit:
-                    return
-            if not page:
-                return
-            start = page[-1].checkpoint.id
+        for saved in await to_trio(self._listed, config, filter, before, limit):
+            yield to_tuple(saved, self.thread_id)
 
     def list(
         self,
@@ -91,28 +70,47 @@ class LogReader(BaseCheckpointSaver[int]):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> Iterator[CheckpointTuple]:
-        assert config is not None, "there is one thread"
-        ns, _ = _place(config)
-        start = None if before is None else _place(before)[1]
-        for saved in wait_for_trio(self._page, ns, start, limit):
+        for saved in wait_for_trio(self._listed, config, filter, before, limit):
             yield to_tuple(saved, self.thread_id)
 
-    async def _page(self, ns: str, before: str | None, limit: int | None) -> Sequence[Saved]:
-        limit = limit or _PAGE
-        if before is None or await self.log.load(ns, before) is not None:
-            return await self.log.history(ns, before=before, limit=limit)
-        # It is of another namespace: those made before it, by their ids, as LangGraph's savers do.
+    async def _listed(
+        self,
+        config: RunnableConfig | None,
+        wanted: dict[str, Any] | None,
+        before: RunnableConfig | None,
+        limit: int | None,
+    ) -> Sequence[Saved]:
+        assert config is not None, "there is one thread"
+        ns, ident = _place(config)
+        if ident is not None:
+            saved = await self.log.load(ns, ident)
+            return () if saved is None else (saved,)
+        start = None if before is None else _place(before)[1]
+        lower: str | None = None
+        if start is not None and await self.log.load(ns, start) is None:
+            # It is of another namespace: those made before it, by their ids, as LangGraph's savers
+            # do.
+            lower, start = start, None
+        fits = (wanted or {}).items()
         found: list[Saved] = []
-        start = None
-        while len(found) < limit and (
-            page := await self.log.history(ns, before=start, limit=_PAGE)
-        ):
-            found += [one for one in page if one.checkpoint.id < before]
+        size = _PAGE if limit is None or wanted or lower else limit
+        while limit is None or len(found) < limit:
+            page = await self.log.history(ns, before=start, limit=size)
+            found += [
+                one
+                for one in page
+                if (lower is None or one.checkpoint.id < lower) and fits <= metadata_of(one).items()
+            ]
+            if len(page) < size:
+                break
             start = page[-1].checkpoint.id
         return found[:limit]
 
     async def _load(self, ns: str, ident: str | None) -> Saved | None:
         return await to_trio(self.log.load, ns, ident)
+
+    def _tuple(self, saved: Saved | None) -> CheckpointTuple | None:
+        return None if saved is None else to_tuple(saved, self.thread_id)
 
 
 class LogWriter(LogReader):
@@ -146,17 +144,10 @@ class LogWriter(LogReader):
         self._graph, self._keys = graph, graph.stream_channels_list
         return graph
 
-    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        return self._tuple(await self._load(*_place(config)))
-
-    def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        return self._tuple(wait_for_trio(self.log.load, *_place(config)))
-
     def _tuple(self, saved: Saved | None) -> CheckpointTuple | None:
-        if saved is None:
-            return None
-        self._heads[saved.checkpoint.ns] = saved
-        return to_tuple(saved, self.thread_id)
+        if saved is not None:
+            self._heads[saved.checkpoint.ns] = saved
+        return super()._tuple(saved)
 
     async def _load(self, ns: str, ident: str | None) -> Saved | None:
         read, self._read = self._read, ()
