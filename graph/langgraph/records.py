@@ -12,6 +12,7 @@ from langgraph._internal._constants import ERROR_SOURCE_NODE, NULL_TASK_ID
 from langgraph.checkpoint.base import Checkpoint as LangGraphCheckpoint
 from langgraph.checkpoint.base import CheckpointMetadata, CheckpointTuple, PendingWrite
 from langgraph.checkpoint.serde.types import ERROR, INTERRUPT, RESUME, _DeltaSnapshot
+from langgraph.pregel._checkpoint import LATEST_VERSION
 from langgraph.types import Command as LangGraphCommand
 from langgraph.types import Interrupt as LangGraphInterrupt
 from langgraph.types import Overwrite, Send, TimeoutPolicy
@@ -68,7 +69,7 @@ class Kept:
 
 def filled(checkpoint: LangGraphCheckpoint, parent: Checkpoint | None) -> LangGraphCheckpoint:
     """With the delta channels that LangGraph leaves out where they have not changed."""
-    if parent is None or not parent.engine["snapshots"]:
+    if parent is None or not parent.engine.get("snapshots"):
         return checkpoint
     values = dict(checkpoint["channel_values"])
     for channel in parent.engine["snapshots"]:
@@ -136,9 +137,10 @@ def to_record(
 def to_tuple(saved: Saved, thread_id: str) -> CheckpointTuple:
     """A record as LangGraph put it: its own, to change as it likes."""
     record = saved.checkpoint
-    kept = Kept(**isolated(record.engine))
+    # Of a graph of this engine, LangGraph takes over the state; what was planned next it cannot do.
+    kept = Kept(**isolated(record.engine)) if record.engine else _unplanned(record)
     values = {**isolated(record.values), **kept.channels}
-    for planned in record.next:
+    for planned in record.next if record.engine else ():
         if planned.node == START and planned.arg is not None:
             values[START] = isolated(planned.arg)
     for channel in kept.snapshots:
@@ -159,7 +161,23 @@ def to_tuple(saved: Saved, thread_id: str) -> CheckpointTuple:
         parent_config=(
             config_of(thread_id, record.ns, record.parent_id) if record.parent_id else None
         ),
-        pending_writes=[write for one in saved.pending.values() for write in _writes_of(one)],
+        pending_writes=[
+            write
+            for one in (saved.pending.values() if record.engine else ())
+            for write in _writes_of(one)
+        ],
+    )
+
+
+def _unplanned(record: Checkpoint) -> Kept:
+    """Every channel is as it was written first, and no node has seen any."""
+    return Kept(
+        v=LATEST_VERSION,
+        versions=dict.fromkeys(record.values, 1),
+        seen={},
+        updated=None,
+        channels={},
+        snapshots=(),
     )
 
 
