@@ -1,8 +1,8 @@
-"""`kill -9` of a process that serves a `langgraph.json`, and a new one on the same file."""
+"""`kill -9` of a process that serves a `langgraph.json`, and a new one on the same data."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -15,19 +15,48 @@ GRAPHS = Path(__file__).with_name("langgraph_graphs.py")
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
+def storage(request: pytest.FixtureRequest) -> str | None:
+    """Where the server stores; None is a file of its own."""
+    kind = getattr(request, "param", "sqlite")
+    return request.getfixturevalue("dsn") if kind == "postgres" else None
+
+
+anywhere = pytest.mark.parametrize("storage", ["sqlite", "postgres"], indirect=True)
+
+
+@pytest.fixture
+def server(tmp_path: Path, storage: str | None) -> Iterator[Server]:
     graphs = {name: f"{GRAPHS}:{name}" for name in ("gated", "approved")}
-    server = Server(folder=tmp_path, graphs=graphs, config="langgraph.json").start()
+    config = "langgraph.json"
+    server = Server(folder=tmp_path, graphs=graphs, config=config, storage=storage).start()
     yield server
     server.stop()
+
+
+@pytest.fixture
+def replace(
+    server: Server, storage: str | None, request: pytest.FixtureRequest
+) -> Callable[[], None]:
+    """Kills the server, and starts another."""
+
+    def killed_and_started() -> None:
+        server.kill()
+        if storage is not None:
+            from ..storage.postgres_server import let_the_lease_run_out
+
+            let_the_lease_run_out(request.getfixturevalue("db"))
+        server.start()
+
+    return killed_and_started
 
 
 def done(text: str) -> list[str]:
     return [f"read {text}", f"did {text}"]
 
 
+@anywhere
 def test_runs_that_were_running_or_queued_at_a_kill_are_finished_by_the_next_process(
-    server: Server, http: httpx.Client, tmp_path: Path
+    replace: Callable[[], None], http: httpx.Client, tmp_path: Path
 ) -> None:
     gate = tmp_path / "gate"
     threads, runs = [new_thread(http) for _ in range(3)], []
@@ -38,8 +67,7 @@ def test_runs_that_were_running_or_queued_at_a_kill_are_finished_by_the_next_pro
     for thread in threads:
         until(lambda: log_of(http, thread) == ["read one"], "the runs to be under way")  # noqa: B023
 
-    server.kill()
-    server.start()
+    replace()
     gate.touch()
 
     for run in runs:
@@ -49,15 +77,15 @@ def test_runs_that_were_running_or_queued_at_a_kill_are_finished_by_the_next_pro
         assert log_of(http, thread) == [*done("one"), *done("two")]
 
 
+@anywhere
 def test_a_question_of_a_graph_inside_survives_a_kill_and_so_does_its_answer(
-    server: Server, http: httpx.Client, tmp_path: Path
+    replace: Callable[[], None], http: httpx.Client, tmp_path: Path
 ) -> None:
     gate, thread = tmp_path / "gate", new_thread(http)
     given = {**run_body("one", gate), "assistant_id": "approved"}
     [asked] = http.post(f"{thread}/runs/wait", json=given).json()["__interrupt__"]
 
-    server.kill()
-    server.start()
+    replace()
 
     assert http.get(thread).json()["status"] == "interrupted"
     [waiting] = http.get(f"{thread}/state").json()["interrupts"]
@@ -66,8 +94,7 @@ def test_a_question_of_a_graph_inside_survives_a_kill_and_so_does_its_answer(
     run = f"{thread}/runs/{http.post(f'{thread}/runs', json=answer).json()['run_id']}"
     until(lambda: log_of(http, thread) == ["read one", "told yes"], "the answer to be taken")
 
-    server.kill()
-    server.start()
+    replace()
     gate.touch()
 
     http.get(f"{run}/join")
@@ -77,7 +104,7 @@ def test_a_question_of_a_graph_inside_survives_a_kill_and_so_does_its_answer(
 
 @pytest.mark.parametrize("strategy", ["interrupt", "rollback"])
 def test_a_stop_that_was_acknowledged_outlives_a_kill(
-    server: Server, http: httpx.Client, tmp_path: Path, strategy: str
+    replace: Callable[[], None], http: httpx.Client, tmp_path: Path, strategy: str
 ) -> None:
     gate, thread = tmp_path / "gate", new_thread(http)
     first = http.post(f"{thread}/runs", json=run_body("one", gate)).json()["run_id"]
@@ -85,8 +112,7 @@ def test_a_stop_that_was_acknowledged_outlives_a_kill(
     second = {**run_body("two", gate), "multitask_strategy": strategy}
     run = f"{thread}/runs/{http.post(f'{thread}/runs', json=second).json()['run_id']}"
 
-    server.kill()
-    server.start()
+    replace()
     gate.touch()
 
     http.get(f"{run}/join")
