@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from .supervisor import Supervisor
 
 __all__ = ["RunEnds", "end_of"]
+
+REMEMBERED: Final = 4  # runs of a thread that have ended
 
 
 def end_of(
@@ -42,11 +44,12 @@ class RunEnds:
     """How runs of a thread end. `streams`: those of its runs that have not; they go with them.
 
     The runs that end at once are a host and those that were part of it. `busy`: whether others are
-    left to do.
+    left to do. `lately`: the last ones that ended and are still there, by id.
     """
 
     state: ThreadState
     streams: dict[str, RunStream]
+    lately: dict[str, Run] = attrs.field(init=False, factory=dict)
 
     @property
     def house(self) -> Supervisor:
@@ -79,6 +82,7 @@ class RunEnds:
         else:
             thread = self.state.settled(busy=busy, error=error)
             await self.state.commit([*left, *map(PutRun, ended), *map(PutPost, posts)], thread)
+            self._remember(ended)
             for run in runs:
                 self.streams.pop(run.run_id).end(result)
                 self._tell_done(run)
@@ -96,6 +100,16 @@ class RunEnds:
         await self.state.commit([*undo, *gone], thread)
         for run in runs:
             self.streams.pop(run.run_id).end(self.state.result())
+
+    async def drop(self, run_id: str) -> None:
+        """Delete a run that has ended. The state it left stays."""
+        self.lately.pop(run_id, None)
+        await self.state.commit([DeleteRun(self.state.thread_id, run_id)])
+
+    def _remember(self, ended: Sequence[Run]) -> None:
+        self.lately |= {run.run_id: run for run in ended}
+        for run_id in list(self.lately)[:-REMEMBERED]:
+            del self.lately[run_id]
 
     def _closed(
         self, run: Run, status: RunStatus, error: dict[str, Any] | None, warning: str | None

@@ -11,7 +11,6 @@ import trio
 from greenroom.graph.job import TakeIn
 from greenroom.storage import Storage
 from greenroom.storage.operations import AppendLog, InsertThread, PutRun
-from greenroom.storage.operations import DeleteRun as DropRun
 from greenroom.storage.records import Run, RunStatus
 
 from .active import ActiveRun, Lost, Outcome, Stopped, checkpoint_metadata, told_to_stop
@@ -83,6 +82,11 @@ class ThreadRuns:
             yield self.active.run
         yield from self.members.values()
         yield from self.queue
+
+    def find(self, run_id: str) -> Run | None:
+        """A run as it is, if that is at hand: it has not ended, or not long ago."""
+        left = next((run for run in self._unfinished() if run.run_id == run_id), None)
+        return left or self.ends.lately.get(run_id)
 
     def take_up(self, past: Sequence[tuple[str, Run | None]]) -> None:
         """Connect the streams that readers hold to the runs that are left to do.
@@ -321,7 +325,7 @@ class ThreadRuns:
         elif await self.house.session.read(Storage.get_run, thread_id, run_id) is None:
             raise NotFound(f"Run {run_id!r} not found")
         else:
-            await self.state.commit([DropRun(thread_id, run_id)])
+            await self.ends.drop(run_id)
         message.reply.send(None)
 
     def stop_active(self, reason: Reason) -> None:
@@ -337,6 +341,7 @@ class ThreadRuns:
         self.active = None
         self.members.clear()
         self.queue.clear()
+        self.ends.lately.clear()
         for stream in self.streams.values():
             stream.abort(error)
         self.streams.clear()
@@ -396,7 +401,7 @@ class ThreadRuns:
 
     async def _delete_ended(self, run_id: str) -> None:
         for message in self._deleting.get(run_id, ()):
-            await self.state.commit([DropRun(self.state.thread_id, run_id)])
+            await self.ends.drop(run_id)
             message.reply.send(None)
         self._deleting.pop(run_id, None)
 

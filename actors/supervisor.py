@@ -140,12 +140,12 @@ class Supervisor:
         if not self._closed:
             self._seat(thread_id).mailbox.put(message)
 
-    def awake(self, thread_id: str) -> ThreadActor | None:
-        """The actor of a thread, if it is awake and has its log at hand."""
-        seat = self._seats.get(thread_id)
-        if self._closed or seat is None or seat.actor is None or not seat.actor.loaded:
-            return None
-        return seat.actor
+    async def awake(self, thread_id: str) -> ThreadActor | None:
+        """The actor of a thread, if it is awake and has its log at hand, when what it knows is not
+        older than what storage has."""
+        while (actor := self._loaded(thread_id)) is not None and actor.state.changing is not None:
+            await actor.state.changing.wait()
+        return actor
 
     def kept_parts(self, thread_id: str) -> list[StreamPart]:
         """The events of resumable runs of a thread that are not over, and part of no other."""
@@ -214,6 +214,12 @@ class Supervisor:
             for stream in seat.streams.values():
                 stream.abort(Closed())
         self.feeds.close(Closed())
+
+    def _loaded(self, thread_id: str) -> ThreadActor | None:
+        seat = self._seats.get(thread_id)
+        if self._closed or seat is None or seat.actor is None or not seat.actor.loaded:
+            return None
+        return seat.actor
 
     def _seat(self, thread_id: str) -> Seat:
         seat = self._seats.get(thread_id)

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Final
 import attrs
 import msgspec
 import trio
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from greenroom.actors import Closed, NotFound, StreamPart, TooMany
@@ -33,6 +34,7 @@ __all__ = [
 
 HEARTBEAT: Final = b": heartbeat\r\n\r\n"
 KEEP_ALIVE: Final = 5.0  # seconds of silence
+SHORT: Final = 0.05  # seconds: who leaves earlier is noticed then, and most results are there
 GATHER: Final = 0.005  # seconds: a write costs as much as ten events
 MAX_OPEN_STREAMS: Final = 5000
 MOST_AT_ONCE: Final = 1024 * 1024  # bytes of events, but for one that is longer by itself
@@ -193,14 +195,29 @@ class EventStream(LiveAnswer):
 
 @attrs.define(kw_only=True)
 class RunResult(LiveAnswer):
-    """A run's final values, as JSON after any number of newlines."""
+    """A run's final values, as JSON; after newlines, if it takes long.
+
+    `result`: waits for them; when that is cancelled, it is called again.
+    """
 
     silence = b"\n"
 
     headers: Mapping[str, str] = {"content-type": "application/json"}
     result: Callable[[], Awaitable[Any]]
 
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        content = None
+        with trio.move_on_after(SHORT):
+            content = await self._content()
+        if content is None:
+            await super().__call__(scope, receive, send)
+        else:
+            await Response(content, headers=self.headers)(scope, receive, send)
+
     async def _write(self, send: Callable[[bytes], Awaitable[None]]) -> None:
+        await send(await self._content())
+
+    async def _content(self) -> bytes:
         try:
             result = await self.result()
         except NotFound as error:  # the thread was deleted
@@ -208,4 +225,4 @@ class RunResult(LiveAnswer):
         else:
             if isinstance(result, dict) and "__error__" in result:
                 result = {"__error__": for_clients(result["__error__"])}
-        await send(to_json(result))
+        return to_json(result)

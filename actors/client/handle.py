@@ -7,7 +7,9 @@ from contextlib import aclosing
 from typing import Any, Final
 
 import attrs
+import trio
 
+from greenroom.graph.isolation import isolated
 from greenroom.graph.resume import waiting
 from greenroom.graph.root import shown
 from greenroom.storage import Storage
@@ -17,7 +19,7 @@ from greenroom.storage.records import Run
 from ..events import RunStream, StreamPart
 from ..mailbox import Cancel
 from ..supervisor import Supervisor
-from ..views import result_view
+from ..views import result_view, run_view
 from .checks import check_modes
 
 __all__ = ["REPLAY_ALL", "RunHandle"]
@@ -28,22 +30,31 @@ _EVENTS = 1000  # kept events read at a time
 
 @attrs.define(eq=False)
 class RunHandle:
-    """A run that was accepted: its record, its result and its events.
+    """A run that was accepted: its record, its result and its events."""
 
-    `run`: the run's dictionary when the handle was made. `resumable`: whether its events are kept,
-    so that a reader may come back and name the last one it saw.
-    """
-
-    run: dict[str, Any]
-    thread_id: str
-    run_id: str
+    _run: Run
     _house: Supervisor
     _stream: RunStream | None
     _from_start: bool = attrs.field(kw_only=True)
 
     @property
+    def run(self) -> dict[str, Any]:
+        """The run's dictionary when the handle was made."""
+        return run_view(self._run)
+
+    @property
+    def thread_id(self) -> str:
+        return self._run.thread_id
+
+    @property
+    def run_id(self) -> str:
+        return self._run.run_id
+
+    @property
     def resumable(self) -> bool:
-        return bool(self.run["kwargs"]["resumable"])
+        """Whether its events are kept, so that a reader may come back and name the last one it
+        saw."""
+        return bool(self._run.kwargs["resumable"])
 
     async def result(self) -> Any:
         """The thread's values when the run is over, with `__interrupt__` where it paused and
@@ -127,18 +138,21 @@ class RunHandle:
             after = batch[-1].id
 
     async def _past_result(self) -> Any:
-        def read(storage: Storage) -> tuple[Run | None, Any]:
-            run = storage.get_run(self.thread_id, self.run_id)
-            return run, read_saved(storage, self.thread_id)
-
-        run, saved = await self._house.session.read(read)
-        if run is not None and run.error is not None:
-            return {"__error__": run.error}
+        """Of a run that has ended."""
+        if self._run.error is not None:
+            return {"__error__": self._run.error}
+        actor = await self._house.awake(self.thread_id)
+        if actor is not None:
+            await trio.lowlevel.checkpoint()
+            saved = actor.state.log.head
+        else:
+            saved = await self._house.session.read(read_saved, self.thread_id)
         if saved is None:
             return {}
         interrupts = waiting(saved)
         # As the reference: of a run that paused a while ago, only the questions.
-        return result_view({} if interrupts else shown(saved.checkpoint.values), interrupts)
+        values = {} if interrupts else isolated(shown(saved.checkpoint.values))
+        return result_view(values, interrupts)
 
 
 def _only(batch: list[StreamPart], modes: set[str] | None) -> list[StreamPart]:

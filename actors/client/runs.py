@@ -6,6 +6,8 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from typing import Any, Final, get_args
 
+import trio
+
 from greenroom.storage import Storage
 from greenroom.storage.records import UNFINISHED, Run, RunStatus
 
@@ -122,15 +124,7 @@ class RunsClient:
             self._house, self._assistants, thread_id, assistant_id, follow=follow, **request
         )
         accepted = await self._house.ask(submit.run.thread_id, submit)
-        run = accepted.run
-        return RunHandle(
-            run_view(run),
-            run.thread_id,
-            run.run_id,
-            self._house,
-            accepted.stream,
-            from_start=follow,
-        )
+        return RunHandle(accepted.run, self._house, accepted.stream, from_start=follow)
 
     async def create_batch(self, payloads: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Start runs with threads of their own and leave them to themselves; returns the runs.
@@ -158,9 +152,7 @@ class RunsClient:
             stream = await self._house.ask(run.thread_id, Attach(run.run_id))
             if stream is None:  # it has ended since it was read
                 run = await self._find(thread_id, run_id)
-        return RunHandle(
-            run_view(run), run.thread_id, run.run_id, self._house, stream, from_start=False
-        )
+        return RunHandle(run, self._house, stream, from_start=False)
 
     async def list(
         self,
@@ -288,6 +280,11 @@ class RunsClient:
     async def _find(self, thread_id: str | None, run_id: str) -> Run:
         wanted = check_uuid("run_id", run_id)
         ident = own_thread(wanted) if thread_id is None else check_uuid("thread_id", thread_id)
+        actor = await self._house.awake(ident)
+        run = None if actor is None else actor.runs.find(wanted)
+        if run is not None:
+            await trio.lowlevel.checkpoint()
+            return run
         run = await self._house.session.read(Storage.get_run, ident, wanted)
         if run is None:
             raise NotFound(f"Run {wanted!r} not found")

@@ -150,10 +150,9 @@ class ThreadStates:
     ) -> tuple[Thread, CheckpointReader]:
         """A thread and its log, with a checkpoint of it at hand."""
         ident = check_uuid("thread_id", thread_id)
-        while (actor := self._house.awake(ident)) is not None and actor.state.thread is not None:
-            if actor.state.changing is None:
-                return actor.state.thread, actor.state.log
-            await actor.state.changing.wait()
+        actor = await self._house.awake(ident)
+        if actor is not None and actor.state.thread is not None:
+            return actor.state.thread, actor.state.log
 
         def read(storage: Storage) -> tuple[Thread | None, Saved | None]:
             thread = storage.get_thread(ident)

@@ -255,28 +255,24 @@ def _is_wrapped(schema: Mapping[str, Any]) -> bool:
 
 async def _run(
     request: Request, call: Call, spoken: str, assistant: Assistant, arguments: Mapping[str, Any]
-) -> RunResult:
+) -> Response | RunResult:
     wrapped = _is_wrapped(await _takes(request, assistant))
     given = arguments.get("input") if wrapped else arguments
+    runs, assistant_id = client(request).runs, assistant["assistant_id"]
+    try:
+        run = await runs.start(None, assistant_id, input=given, follow=False)
+    except Closed:
+        raise
+    except GreenroomError as error:
+        return json_response(answered(call, _wire(call, spoken, _failed(str(error)))))
 
     async def result() -> dict[str, Any]:
-        try:
-            values = await client(request).runs.wait(
-                None,
-                assistant["assistant_id"],
-                input=given,
-                raise_error=False,
-                on_disconnect="cancel",
-            )
-        except Closed:
-            raise
-        except GreenroomError as error:
-            said = _failed(str(error))
-        else:
-            said = _came_to(values)
-        return answered(call, _wire(call, spoken, said))
+        return answered(call, _wire(call, spoken, _came_to(await run.result())))
 
-    return RunResult(live=request.app.state.live, result=result)
+    async def leave() -> None:
+        run.leave()
+
+    return RunResult(live=request.app.state.live, result=result, on_leave=leave)
 
 
 def _came_to(values: Any) -> CallToolResult:

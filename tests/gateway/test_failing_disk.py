@@ -115,6 +115,9 @@ async def test_what_cannot_be_read_is_refused_until_it_can(
 ) -> None:
     asleep = (await http.post("/threads", json={})).json()["thread_id"]
     run = (await http.post(f"{thread}/runs", json=RUN)).json()["run_id"]
+    await http.get(f"{thread}/runs/{run}/join")
+    for _ in range(5):  # after which an actor has no room in mind for the first one
+        await http.post(f"{thread}/runs/wait", json=RUN)
     calls = {
         "get_thread": lambda: http.get(f"/threads/{asleep}"),
         "get_run": lambda: http.get(f"{thread}/runs/{run}"),

@@ -41,7 +41,7 @@ class Exchange:
 
     @property
     def complete(self) -> bool:
-        return not self.sent[-1].get("more_body", True)
+        return "body" in self.sent[-1] and not self.sent[-1].get("more_body", False)
 
 
 @pytest.fixture
@@ -167,7 +167,7 @@ async def test_a_stopping_server_leaves_answers_unfinished(
         nursery.start_soon(late.carry, run_result(result_after(60, {}), live=live))
         started = trio.current_time()
 
-    assert trio.current_time() == started
+    assert trio.current_time() == started + sse.SHORT
     assert exchange.body == [b"event: custom\r\ndata: 0\r\n\r\n"]
     assert not exchange.complete
     assert not late.complete
@@ -187,8 +187,26 @@ async def test_an_answer_whose_run_is_over_when_the_server_stops_is_finished(
     assert not late.complete
 
 
-async def test_a_runtime_that_shuts_down_leaves_answers_unfinished(exchange: Exchange) -> None:
-    await exchange.carry(run_result(result_after(0, Closed("the runtime was shut down"))))
+async def test_a_runtime_that_shuts_down_leaves_answers_unfinished(
+    exchange: Exchange, autojump_clock: trio.testing.MockClock
+) -> None:
+    await exchange.carry(run_result(result_after(1, Closed("the runtime was shut down"))))
 
     assert exchange.body == []
     assert not exchange.complete
+
+
+async def test_an_answer_that_has_not_begun_says_that_the_runtime_shuts_down(
+    exchange: Exchange,
+) -> None:
+    with pytest.raises(Closed):  # which is a 503
+        await exchange.carry(run_result(result_after(0, Closed("the runtime was shut down"))))
+
+    assert exchange.sent == []
+
+
+async def test_a_result_that_is_there_at_once_is_a_plain_answer(exchange: Exchange) -> None:
+    await exchange.carry(run_result(result_after(0, {"a": 1})))
+
+    assert (b"content-length", b"7") in exchange.sent[0]["headers"]
+    assert exchange.body == [b'{"a":1}']

@@ -113,7 +113,7 @@ class Scene:
 
     async def over(self) -> None:
         """Until the task of the run under way is over."""
-        actor = self.room._supervisor.awake(self.thread_id)
+        actor = self.room._supervisor._loaded(self.thread_id)
         assert actor is not None
         assert actor.runs.active is not None
         await actor.runs.active.over.wait()
