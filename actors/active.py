@@ -246,8 +246,10 @@ class RunLog:
 
     active: ActiveRun
 
-    async def load(self, ns: str = "", checkpoint_id: str | None = None) -> Saved | None:
-        return await self.active.log.load(ns, checkpoint_id)
+    async def load(
+        self, ns: str = "", checkpoint_id: str | None = None, *, following: bool = False
+    ) -> Saved | None:
+        return await self.active.log.load(ns, checkpoint_id, following=following)
 
     async def history(
         self, ns: str = "", *, before: str | None = None, limit: int | None = None

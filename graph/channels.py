@@ -28,6 +28,7 @@ __all__ = [
     "Missing",
     "Topic",
     "UntrackedValue",
+    "adds_only",
 ]
 
 
@@ -180,6 +181,12 @@ class BinaryOperatorAggregate(Channel):
             value = copied(written)
             current = value if current is MISSING else self.operator(current, value)
         return current
+
+
+def adds_only(channel: Channel | None) -> bool:
+    """Whether a list of the channel is known to have what is written to it at its end, if it has
+    grown by that much."""
+    return isinstance(channel, BinaryOperatorAggregate) and _only_adds(channel.operator)
 
 
 def _only_adds(reducer: Callable[[Any, Any], Any]) -> bool:

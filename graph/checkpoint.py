@@ -21,6 +21,7 @@ __all__ = [
     "Checkpointer",
     "PendingWrites",
     "Planned",
+    "Result",
     "Saved",
     "StateSnapshot",
     "StateTask",
@@ -31,6 +32,10 @@ __all__ = [
 RUN_TASK: Final = "__run__"  # it failed
 PAUSE_TASK: Final = "__pause__"  # it paused here at a breakpoint
 RETURN: Final = "__return__"  # what a call of a task wrote its result to; no channel
+
+# What a task wrote, by key: [] for the value that the checkpoint has, [start, end] for a part of
+# the list that it has, [value] for what it does not have.
+Result = Mapping[str, Sequence[Any]]
 
 
 @attrs.define(unsafe_hash=True)
@@ -96,7 +101,9 @@ class Checkpoint:
     channels whose value is not the parent's. `next`: the tasks of the next super-step. `joins`: for
     each edge from several nodes (named `a+b:target`) the nodes that have arrived so far. `ran`: the
     nodes whose writes made this checkpoint. `metadata`: of the run and thread that made it.
-    `engine`: what another engine that made it needs to go on, which nobody else looks at.
+    `results`: what the tasks of the parent wrote that led here, in the order of its `next`; empty
+    where no tasks did. `engine`: what another engine that made it needs to go on, which nobody else
+    looks at.
     """
 
     id: str
@@ -110,6 +117,7 @@ class Checkpoint:
     next: tuple[Planned, ...] = ()
     joins: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
     ran: tuple[str, ...] = ()
+    results: tuple[Result, ...] = ()
     metadata: Mapping[str, Any] = attrs.field(factory=dict)
     engine: Mapping[str, Any] = attrs.field(factory=dict)
 
@@ -154,9 +162,11 @@ class Saved:
 class CheckpointReader(Protocol):
     """The log of one thread, as it is read."""
 
-    async def load(self, ns: str = "", checkpoint_id: str | None = None) -> Saved | None:
-        """A checkpoint of a namespace, the newest where no id is given; None where there is
-        none.
+    async def load(
+        self, ns: str = "", checkpoint_id: str | None = None, *, following: bool = False
+    ) -> Saved | None:
+        """A checkpoint of a namespace, the newest where no id is given, or the one that was made
+        there next after it (`following`); None where there is none.
         """
         ...
 

@@ -27,7 +27,7 @@ from .performing import Performing
 from .plan import Topology
 from .root import asking
 from .snapshot import config_of
-from .states import locate
+from .states import locate, read_history
 from .store import BaseStore
 from .stream import SILENT, Sink, Stream, StreamMode, Version, check_version
 from .twins import BlockingTwins
@@ -211,8 +211,8 @@ class CompiledStateGraph(BlockingTwins, Performing, Generic[StateT, ContextT, In
         at = self._address(config)
         start = self._address({**config, **before}).checkpoint_id if before is not None else None
         found, place = 0, locate(self, at.ns)
-        for saved in await on_trio(self._log(at.thread_id).history)(place.ns, before=start):
-            state = place.snapshot(saved, at.thread_id, is_past=True)
+        log = self._log(at.thread_id)
+        for state in await on_trio(read_history)(log, place, at.thread_id, before=start):
             if not (filter or {}).items() <= (state.metadata or {}).items():
                 continue
             if found == limit:

@@ -15,7 +15,7 @@ import trio
 
 from .attempt import Task
 from .cache import BaseCache, cache_key
-from .checkpoint import CheckpointLog, PendingWrites, Planned
+from .checkpoint import CheckpointLog, PendingWrites, Planned, Result
 from .context import RunnableConfig, Runtime
 from .control import START, Interrupt
 from .errors import (
@@ -33,6 +33,7 @@ from .payloads import triggers
 from .plan import Outcome, Topology, advance
 from .position import Position
 from .reports import Reports
+from .results import kept_results
 from .root import asking
 from .superstep import SuperStep
 from .timelimit import places
@@ -208,7 +209,11 @@ class Execution:
         except Exception:
             step.record()
             raise
-        position.move(after, "loop", ran)
+        results: tuple[Result, ...] = ()
+        if self.job.log is not None:
+            outcomes = (outcome for _, outcome in done)
+            results = kept_results(self.graph, at.values, after.values, outcomes)
+        position.move(after, "loop", ran, results)
         if any(outcome.writes for _, outcome in done):
             self.reports.values()
         self.reports.checkpoint()

@@ -18,10 +18,12 @@ class ExitLog:
     _checkpoints: dict[str, Checkpoint] = attrs.field(factory=dict)  # by namespace
     _writes: dict[tuple[str, str], PendingWrites] = attrs.field(factory=dict)  # and by task
 
-    async def load(self, ns: str = "", checkpoint_id: str | None = None) -> Saved | None:
+    async def load(
+        self, ns: str = "", checkpoint_id: str | None = None, *, following: bool = False
+    ) -> Saved | None:
         held = self._checkpoints.get(ns)
-        if held is None or checkpoint_id not in (None, held.id):
-            saved = await self.behind.load(ns, checkpoint_id)
+        if following or held is None or checkpoint_id not in (None, held.id):
+            saved = await self.behind.load(ns, checkpoint_id, following=following)
         else:
             saved = Saved(held)
         if saved is None:
@@ -47,7 +49,7 @@ class ExitLog:
         if held is not None:
             # It takes the place of the one held: from the same parent, with the changes of both.
             changed = tuple(dict.fromkeys((*held.changed, *record.changed)))
-            record = attrs.evolve(record, parent_id=held.parent_id, changed=changed)
+            record = attrs.evolve(record, parent_id=held.parent_id, changed=changed, results=())
         self._checkpoints[record.ns] = record
         self._writes = {key: kept for key, kept in self._writes.items() if key[0] != record.ns}
 

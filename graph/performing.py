@@ -15,7 +15,7 @@ from .execute import Execution
 from .exitlog import ExitLog
 from .inspection import Inspection
 from .job import Finish, Job
-from .states import locate, read_checkpoint, read_state
+from .states import locate, read_checkpoint, read_history, read_state
 from .update import check_updates, take_in, update_state
 
 if TYPE_CHECKING:
@@ -109,8 +109,7 @@ class Performing(Inspection):
         config: RunnableConfig | None = None,
     ) -> list[StateSnapshot]:
         place = locate(self._compiled, ns)
-        page = await log.history(place.ns, before=before, limit=limit)
-        return [place.snapshot(saved, thread_id, is_past=True, is_own=True) for saved in page]
+        return await read_history(log, place, thread_id, before=before, limit=limit, is_own=True)
 
     async def drawing(self, xray: int | bool = False) -> dict[str, Any]:
         return self.get_graph(xray=xray).to_json()

@@ -10,7 +10,7 @@ import attrs
 
 from .answers import Answers, asker
 from .channels import initial_values
-from .checkpoint import PAUSE_TASK, RUN_TASK, Checkpoint, PendingWrites, Planned, Saved
+from .checkpoint import PAUSE_TASK, RUN_TASK, Checkpoint, PendingWrites, Planned, Result, Saved
 from .control import END, START, Command, Interrupt, Send
 from .errors import EmptyInputError, InvalidUpdateError
 from .failure import TaskError
@@ -380,7 +380,9 @@ class Position:
         if self.job.log is not None:
             await self.job.log.flush()
 
-    def move(self, after: Advance, source: str, ran: tuple[str, ...]) -> None:
+    def move(
+        self, after: Advance, source: str, ran: tuple[str, ...], results: tuple[Result, ...] = ()
+    ) -> None:
         """Append the checkpoint that a super-step or an update has led to."""
         self.append_checkpoint(
             self.at,
@@ -392,6 +394,7 @@ class Position:
             next=after.next,
             joins=after.joins,
             ran=ran,
+            results=results,
         )
         self.goto, self.dirty = (), ()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from itertools import dropwhile, islice
 
 import attrs
 import trio
@@ -19,11 +20,16 @@ class InMemoryLog:
     _checkpoints: dict[str, dict[str, Checkpoint]] = attrs.field(factory=dict)
     _pending: dict[tuple[str, str], dict[str, PendingWrites]] = attrs.field(factory=dict)
 
-    async def load(self, ns: str = "", checkpoint_id: str | None = None) -> Saved | None:
+    async def load(
+        self, ns: str = "", checkpoint_id: str | None = None, *, following: bool = False
+    ) -> Saved | None:
         await trio.lowlevel.checkpoint()
         kept = self._checkpoints.get(ns, {})
         if checkpoint_id is None:
             checkpoint_id = next(reversed(kept), None)
+        elif following:
+            rest = dropwhile(lambda ident: ident != checkpoint_id, kept)
+            checkpoint_id = next(islice(rest, 1, None), None)
         if checkpoint_id is None or checkpoint_id not in kept:
             return None
         return self._saved(kept[checkpoint_id])

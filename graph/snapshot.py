@@ -11,21 +11,34 @@ from .control import START
 from .isolation import isolated
 from .nodes import Node
 from .plan import Topology, settled
+from .results import shown_results
 from .root import shown
 
 __all__ = ["config_of", "empty_snapshot", "snapshot"]
 
 
 def snapshot(
-    saved: Saved, thread_id: str, graph: Topology, *, is_past: bool = False, is_own: bool = False
+    saved: Saved,
+    thread_id: str,
+    graph: Topology,
+    *,
+    is_past: bool = False,
+    is_own: bool = False,
+    after: Checkpoint | None = None,
 ) -> StateSnapshot:
     """A checkpoint as it stands: with what tasks have written that are finished and wait for their
     siblings; `next` leaves these out. `is_past`: as it was when it was made. `is_own`: nobody else
-    has `saved`, so that nothing of it need be copied."""
+    has `saved` and `after`, so that nothing of them need be copied. `after`: the checkpoint after
+    it, which says what its tasks wrote if it is theirs."""
     checkpoint = saved.checkpoint
     own = _as_it_is if is_own else isolated
     planned = as_shown(checkpoint.next)
-    tasks = tuple(_task(task, saved, thread_id, graph.nodes, own) for task in planned)
+    results: dict[Planned, Any] = {}
+    if after is not None and after.results and after.parent_id == checkpoint.id:
+        results = dict(zip(checkpoint.next, shown_results(after), strict=True))
+    tasks = tuple(
+        _task(task, saved, thread_id, graph.nodes, own, results.get(task)) for task in planned
+    )
     values = checkpoint.values
     if not is_past:
         values = settled(graph, values, checkpoint.next, saved.pending)
@@ -88,10 +101,11 @@ def _task(
     thread_id: str,
     nodes: Mapping[str, Node],
     own: Callable[[Any], Any],
+    result: Any,
 ) -> StateTask:
     checkpoint = saved.checkpoint
     so_far = saved.pending.get(planned.id)
-    result: Any = None
+    result = own(result)
     if planned.node == START:
         result = own(planned.arg)
     elif so_far is not None and so_far.writes is not None:

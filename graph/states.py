@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from .checkpoint import CheckpointReader, Saved, StateSnapshot
+from .checkpoint import Checkpoint, CheckpointReader, Saved, StateSnapshot
+from .control import START
 from .errors import NodeNotFoundError
 from .inner import is_of_task, stored_ns
 from .line import newest
@@ -17,7 +18,7 @@ from .snapshot import empty_snapshot, snapshot
 if TYPE_CHECKING:
     from .compiled import CompiledStateGraph
 
-__all__ = ["Place", "locate", "read_checkpoint", "read_state"]
+__all__ = ["Place", "locate", "read_checkpoint", "read_history", "read_state"]
 
 
 @attrs.frozen
@@ -29,11 +30,9 @@ class Place:
     ns: str
     caller: str | None = None
 
-    def snapshot(
-        self, saved: Saved, thread_id: str, *, is_past: bool, is_own: bool = False
-    ) -> StateSnapshot:
-        """`is_past`: as in the history. `is_own`: nobody else has `saved`."""
-        return snapshot(saved, thread_id, self.graph.topology, is_past=is_past, is_own=is_own)
+    def snapshot(self, saved: Saved, thread_id: str, **how: Any) -> StateSnapshot:
+        """As the function; `how`: its options."""
+        return snapshot(saved, thread_id, self.graph.topology, **how)
 
 
 def locate(graph: CompiledStateGraph, ns: str) -> Place:
@@ -104,7 +103,9 @@ async def read_state(
     saved = await read_checkpoint(log, place, checkpoint_id, before)
     if saved is None:
         return empty_snapshot(thread_id, place.ns)
-    state = place.snapshot(saved, thread_id, is_past=checkpoint_id is not None)
+    is_past = checkpoint_id is not None
+    after = await _after(log, place, saved) if is_past else None
+    state = place.snapshot(saved, thread_id, is_past=is_past, after=after)
     if not subgraphs:
         return state
     tasks = []
@@ -117,3 +118,33 @@ async def read_state(
             task = task._replace(state=inner)
         tasks.append(task)
     return state._replace(tasks=tuple(tasks))
+
+
+async def read_history(
+    log: CheckpointReader,
+    place: Place,
+    thread_id: str,
+    *,
+    before: str | None = None,
+    limit: int | None = None,
+    is_own: bool = False,
+) -> list[StateSnapshot]:
+    """The states of a place, newest first, those older than `before` where given. `is_own`: nobody
+    else has what the log gives."""
+    page = await log.history(place.ns, before=before, limit=limit)
+    if not page:
+        return []
+    first = await _after(log, place, page[0]) if before is not None else None
+    later = [first, *(saved.checkpoint for saved in page)]
+    return [
+        place.snapshot(saved, thread_id, is_past=True, is_own=is_own, after=after)
+        for saved, after in zip(page, later, strict=False)
+    ]
+
+
+async def _after(log: CheckpointReader, place: Place, saved: Saved) -> Checkpoint | None:
+    """The checkpoint after one that has tasks which may have come to something."""
+    if all(task.node == START for task in saved.checkpoint.next):
+        return None
+    after = await log.load(place.ns, saved.checkpoint.id, following=True)
+    return None if after is None else after.checkpoint

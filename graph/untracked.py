@@ -20,8 +20,10 @@ class TrackedLog:
     log: CheckpointLog
     untracked: Collection[str]
 
-    async def load(self, ns: str = "", checkpoint_id: str | None = None) -> Saved | None:
-        return await self.log.load(ns, checkpoint_id)
+    async def load(
+        self, ns: str = "", checkpoint_id: str | None = None, *, following: bool = False
+    ) -> Saved | None:
+        return await self.log.load(ns, checkpoint_id, following=following)
 
     async def history(
         self, ns: str = "", *, before: str | None = None, limit: int | None = None

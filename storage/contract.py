@@ -260,9 +260,10 @@ class Storage(ABC):
 
     @abstractmethod
     def read_checkpoint(
-        self, thread_id: str, ns: str, checkpoint_id: str | None = None
+        self, thread_id: str, ns: str, checkpoint_id: str | None = None, *, following: bool = False
     ) -> LogPage | None:
-        """One checkpoint, the newest (highest `seq`) of the namespace where no id is given."""
+        """One checkpoint, the newest (highest `seq`) of the namespace where no id is given.
+        `following`: the next one there (by `seq`) after that of the id."""
 
     @abstractmethod
     def read_history(

@@ -10,6 +10,7 @@ of `codec`.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import attrs
@@ -232,6 +233,7 @@ def _about(
             ("next", planned),
             ("joins", checkpoint.joins),
             ("ran", checkpoint.ran),
+            ("results", _results(checkpoint, types)),
         )
         if part
     }
@@ -240,6 +242,23 @@ def _about(
         types.tell(unknown, "what the graph's engine keeps for itself")
         about["engine"] = msgspec.Raw(raw)
     return about, given, plain
+
+
+def _results(checkpoint: Checkpoint, types: Types) -> msgspec.Raw | None:
+    """What tasks wrote; only for the reader, so that what cannot be stored is left out."""
+    if not checkpoint.results:
+        return None
+    stored: list[dict[str, Any]] = []
+    for result in checkpoint.results:
+        stored.append({})
+        for key, part in result.items():
+            if len(part) != 1:
+                stored[-1][key] = part
+                continue
+            with suppress(Unstorable):
+                raw, _ = kept(part[0], key, types)
+                stored[-1][key] = [msgspec.Raw(raw)]
+    return msgspec.Raw(_encoder.encode(stored))
 
 
 def planned_by(

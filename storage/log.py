@@ -45,10 +45,15 @@ def decode_page(page: LogPage, types: Types = PLAIN) -> list[Saved]:
 
 
 def read_saved(
-    storage: Storage, thread_id: str, ns: str = "", checkpoint_id: str | None = None
+    storage: Storage,
+    thread_id: str,
+    ns: str = "",
+    checkpoint_id: str | None = None,
+    *,
+    following: bool = False,
 ) -> Saved | None:
-    """One checkpoint of a thread, the newest where no id is given, without a `ThreadLog`."""
-    page = storage.read_checkpoint(thread_id, ns, checkpoint_id)
+    """One checkpoint of a thread, without a `ThreadLog`: see `ThreadLog.load`."""
+    page = storage.read_checkpoint(thread_id, ns, checkpoint_id, following=following)
     return None if page is None else decode_page(page, storage.types)[0]
 
 
@@ -146,20 +151,25 @@ class ThreadLog:
         head = self._heads.get("")
         return None if head is None else head.saved()
 
-    async def load(self, ns: str = "", checkpoint_id: str | None = None) -> Saved | None:
-        """A checkpoint of a namespace, the newest where no id is given; None where there is none.
+    async def load(
+        self, ns: str = "", checkpoint_id: str | None = None, *, following: bool = False
+    ) -> Saved | None:
+        """A checkpoint of a namespace, the newest where no id is given, or the one that was made
+        there next after it (`following`); None where there is none.
 
         The newest comes from memory.
         """
         head = self._heads.get(ns)
         if head is not None and checkpoint_id in (None, head.checkpoint.id):
             await trio.lowlevel.checkpoint()
-            return head.saved()
+            return None if following else head.saved()
         if ns == "" and checkpoint_id is None:
             await trio.lowlevel.checkpoint()
             return None
         await self._settle(ns)
-        return await self.session.read(read_saved, self.thread_id, ns, checkpoint_id)
+        return await self.session.read(
+            read_saved, self.thread_id, ns, checkpoint_id, following=following
+        )
 
     async def history(
         self, ns: str = "", *, before: str | None = None, limit: int | None = None

@@ -14,10 +14,15 @@ __all__ = ["checkpoint_page", "history_page"]
 _seq = attrgetter("seq")
 
 
-def checkpoint_page(log: Sequence[LogRow], ns: str, checkpoint_id: str | None) -> LogPage | None:
+def checkpoint_page(
+    log: Sequence[LogRow], ns: str, checkpoint_id: str | None, following: bool
+) -> LogPage | None:
+    later: list[LogRow] = []
     for row in _newest_first(log, ns):
         if checkpoint_id in (None, row.checkpoint_id):
-            return _page(log, ns, [row])
+            wanted = later if following else [row]
+            return _page(log, ns, wanted) if wanted else None
+        later = [row]
     return None
 
 

@@ -173,9 +173,9 @@ class MemoryReads(Storage):
         return log[-1].seq if log else 0
 
     def read_checkpoint(
-        self, thread_id: str, ns: str, checkpoint_id: str | None = None
+        self, thread_id: str, ns: str, checkpoint_id: str | None = None, *, following: bool = False
     ) -> LogPage | None:
-        return checkpoint_page(self.read_log(thread_id), ns, checkpoint_id)
+        return checkpoint_page(self.read_log(thread_id), ns, checkpoint_id, following)
 
     def read_history(
         self, thread_id: str, ns: str, *, before: str | None = None, limit: int | None = 10

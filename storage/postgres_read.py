@@ -39,6 +39,7 @@ _WANTED: Final = f"""
     SELECT thread, seq, ns, checkpoint_id, base_seq, lists FROM greenroom.log
     WHERE thread = {THREAD} AND ns = %s AND kind = 'checkpoint'
 """
+_SEQ_OF: Final = f"(SELECT seq FROM ({_WANTED} AND checkpoint_id = %s) AS one)"
 _PAGE: Final = """
     WITH wanted AS ({}),
     ends AS (
@@ -128,14 +129,18 @@ class PostgresReads(PostgresItems, SqlReads):
         return self._first(f"SELECT min({_EXPIRES}) FROM greenroom.threads WHERE {_EXPIRE}")
 
     def read_checkpoint(
-        self, thread_id: str, ns: str, checkpoint_id: str | None = None
+        self, thread_id: str, ns: str, checkpoint_id: str | None = None, *, following: bool = False
     ) -> LogPage | None:
+        values = [thread_id, ns]
         if checkpoint_id is None:
             chosen = f"{_WANTED} ORDER BY seq DESC LIMIT 1"
-            page = self._page(thread_id, chosen, [thread_id, ns])
+        elif following:
+            chosen = f"{_WANTED} AND seq > {_SEQ_OF} ORDER BY seq LIMIT 1"
+            values += [thread_id, ns, checkpoint_id]
         else:
             chosen = f"{_WANTED} AND checkpoint_id = %s"
-            page = self._page(thread_id, chosen, [thread_id, ns, checkpoint_id])
+            values.append(checkpoint_id)
+        page = self._page(thread_id, chosen, values)
         return page if page.wanted else None
 
     def read_history(
@@ -143,7 +148,7 @@ class PostgresReads(PostgresItems, SqlReads):
     ) -> LogPage:
         chosen, values = _WANTED, [thread_id, ns]
         if before is not None:
-            chosen += f"AND seq < (SELECT seq FROM ({_WANTED} AND checkpoint_id = %s) AS earlier)"
+            chosen += f" AND seq < {_SEQ_OF}"
             values += [thread_id, ns, before]
         return self._page(thread_id, f"{chosen} ORDER BY seq DESC LIMIT %s", [*values, limit])
 

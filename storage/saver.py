@@ -34,8 +34,10 @@ class _OpenedLog:
     _log: ThreadLog | None = None
     _at: int = 0  # where the log has come to, as far as this run knows
 
-    async def load(self, ns: str = "", checkpoint_id: str | None = None) -> Saved | None:
-        return await (await self._opened()).load(ns, checkpoint_id)
+    async def load(
+        self, ns: str = "", checkpoint_id: str | None = None, *, following: bool = False
+    ) -> Saved | None:
+        return await (await self._opened()).load(ns, checkpoint_id, following=following)
 
     async def history(
         self, ns: str = "", *, before: str | None = None, limit: int | None = None

@@ -19,16 +19,24 @@ _ROW: Final = """
 """
 # The unary plus keeps SQLite from the index on `ns`, which finds every checkpoint of the thread.
 _BY_ID: Final = "thread = ? AND checkpoint_id = ? AND kind = 'checkpoint' AND +ns = ?"
+_OF_NS: Final = "WHERE thread = ? AND ns = ? AND kind = 'checkpoint'"
 
 
 def checkpoint_page(
-    connection: sqlite3.Connection, thread_id: str, ns: str, checkpoint_id: str | None
+    connection: sqlite3.Connection,
+    thread_id: str,
+    ns: str,
+    checkpoint_id: str | None,
+    following: bool,
 ) -> LogPage | None:
-    if checkpoint_id is not None:
-        chosen, values = f"WHERE {_BY_ID}", [checkpoint_id, ns]
+    values: list[Any]
+    if checkpoint_id is None:
+        chosen, values = f"{_OF_NS} ORDER BY seq DESC LIMIT 1", [ns]
+    elif following:
+        chosen = f"{_OF_NS} AND seq > (SELECT seq FROM log WHERE {_BY_ID}) ORDER BY seq LIMIT 1"
+        values = [ns, _thread(connection, thread_id), checkpoint_id, ns]
     else:
-        chosen = "WHERE thread = ? AND ns = ? AND kind = 'checkpoint' ORDER BY seq DESC LIMIT 1"
-        values = [ns]
+        chosen, values = f"WHERE {_BY_ID}", [checkpoint_id, ns]
     page = _page(connection, thread_id, ns, chosen, values)
     return page if page.wanted else None
 
@@ -41,9 +49,7 @@ def history_page(
     if before is not None:
         older = f"AND seq < (SELECT seq FROM log WHERE {_BY_ID})"
         values += [_thread(connection, thread_id), before, ns]
-    chosen = f"""
-        WHERE thread = ? AND ns = ? AND kind = 'checkpoint' {older} ORDER BY seq DESC LIMIT ?
-    """
+    chosen = f"{_OF_NS} {older} ORDER BY seq DESC LIMIT ?"
     return _page(connection, thread_id, ns, chosen, [*values, limit])
 
 

@@ -64,10 +64,10 @@ class SqliteReads(SqlReads):
         return first  # type: ignore[no-any-return]
 
     def read_checkpoint(
-        self, thread_id: str, ns: str, checkpoint_id: str | None = None
+        self, thread_id: str, ns: str, checkpoint_id: str | None = None, *, following: bool = False
     ) -> LogPage | None:
         with self._reading() as db:
-            return sqlite_log.checkpoint_page(db, thread_id, ns, checkpoint_id)
+            return sqlite_log.checkpoint_page(db, thread_id, ns, checkpoint_id, following)
 
     def read_history(
         self, thread_id: str, ns: str, *, before: str | None = None, limit: int | None = 10

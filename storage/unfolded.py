@@ -77,6 +77,7 @@ class Unfolded:
             next=planned_by(self.row.checkpoint_id, about, self.row.input, types),
             joins={name: tuple(arrived) for name, arrived in about.get("joins", {}).items()},
             ran=tuple(about.get("ran", ())),
+            results=tuple(about.get("results", ())),
             metadata=decoded(self.row, "metadata", self.metadata, types),
             engine=about.get("engine", {}),
         )

@@ -37,10 +37,14 @@ class _StoredLog:
     thread_id: str
     known: Mapping[tuple[str, str | None], Saved | None]
 
-    async def load(self, ns: str = "", checkpoint_id: str | None = None) -> Saved | None:
-        if (ns, checkpoint_id) in self.known:
+    async def load(
+        self, ns: str = "", checkpoint_id: str | None = None, *, following: bool = False
+    ) -> Saved | None:
+        if not following and (ns, checkpoint_id) in self.known:
             return self.known[ns, checkpoint_id]
-        return await self.session.read(read_saved, self.thread_id, ns, checkpoint_id)
+        return await self.session.read(
+            read_saved, self.thread_id, ns, checkpoint_id, following=following
+        )
 
     async def history(
         self, ns: str = "", *, before: str | None = None, limit: int | None = None

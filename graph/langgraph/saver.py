@@ -305,13 +305,15 @@ class Draft:
     log: CheckpointReader
     records: list[Checkpoint | PendingWrites] = attrs.field(factory=list)
 
-    async def load(self, ns: str = "", checkpoint_id: str | None = None) -> Saved | None:
-        for record in reversed(self.records):
+    async def load(
+        self, ns: str = "", checkpoint_id: str | None = None, *, following: bool = False
+    ) -> Saved | None:
+        for record in () if following else reversed(self.records):
             if not isinstance(record, Checkpoint) or record.ns != ns:
                 continue
             if checkpoint_id in (None, record.id):
                 return Saved(record, self._pending(record.id))
-        saved = await self.log.load(ns, checkpoint_id)
+        saved = await self.log.load(ns, checkpoint_id, following=following)
         if saved is None:
             return None
         return Saved(saved.checkpoint, {**saved.pending, **self._pending(saved.checkpoint.id)})

@@ -54,6 +54,11 @@ class LogContract(OpenStorage):
         assert (inner.wanted, inner.checkpoints, inner.writes) == (("s1",), (sub,), ())
         assert storage.read_checkpoint("t", "sub:1", "c2") is None
         assert storage.read_checkpoint("t", "", "unknown") is None
+        following = storage.read_checkpoint("t", "", "c1", following=True)
+        assert following is not None
+        assert following.wanted == ("c2",)
+        assert storage.read_checkpoint("t", "", newest.wanted[0], following=True) is None
+        assert storage.read_checkpoint("t", "", "unknown", following=True) is None
         assert storage.last_log_seq("t") == 9
 
     def test_writes_may_stand_before_their_checkpoint(self, opened: Open) -> None:
