@@ -32,7 +32,7 @@ def kept_results(
             channel = graph.channels.get(key)
             if channel is not None and not channel.tracked:
                 continue
-            if key in after and after[key] is value:
+            if key in after and _same(after[key], value):
                 result[key] = []
             elif key in ends:
                 start = ends[key]
@@ -47,7 +47,9 @@ def kept_results(
 def shown_results(made: Checkpoint) -> list[Any]:
     """What the tasks wrote that led to a checkpoint, in order; None for nothing."""
     return [
-        shown({key: _found(part, made.values.get(key)) for key, part in result.items()}) or None
+        shown({key: _found(part, made.values.get(key)) for key, part in result.items()})
+        if result
+        else None
         for result in made.results
     ]
 
@@ -68,6 +70,15 @@ def _grown(
         if adds_only(graph.channels.get(key)) and len(new) == len(old) + count:
             lengths[key] = len(old)
     return lengths
+
+
+def _same(one: Any, other: Any) -> bool:
+    if one is other:
+        return True
+    try:
+        return type(one) is type(other) and bool(one == other)
+    except Exception:  # an array, say, which does not compare as a whole
+        return False
 
 
 def _length(value: Any) -> int:

@@ -135,3 +135,22 @@ async def test_a_run_that_keeps_its_end_only_tells_of_no_tasks(saver: Any) -> No
     await graph.ainvoke({"log": ["x"]}, CONFIG, durability="exit")
 
     assert await results(graph) == {}
+
+
+def newest(old: Any, new: Any) -> Any:
+    return new
+
+
+async def test_what_a_reducer_takes_as_it_is_is_not_stored_twice(tmp_path: Path) -> None:
+    class Pages(TypedDict, total=False):
+        page: Annotated[dict[str, str], newest]
+
+    page, storage = {"text": "long " * 1000}, SqliteStorage(tmp_path / "threads.db")
+    builder = StateGraph(Pages).add_node("write", lambda state: {"page": page})
+    async with StorageSession(storage) as session:
+        graph = builder.add_edge(START, "write").compile(checkpointer=StorageSaver(session))
+        await graph.ainvoke({"page": {}}, CONFIG)
+
+        assert (await results(graph))["write"] == {"page": page}
+        stored = b"".join(row.data for row in storage.read_log("t"))
+        assert stored.count(b"long") == 1000
