@@ -98,7 +98,17 @@ def debug_event(event: Mapping[str, Any]) -> dict[str, Any]:
     if event["type"] != "checkpoint":
         return {**event, "payload": task_event(payload)}
     own, parent = _checkpoint(payload["config"]), _checkpoint(payload["parent_config"])
-    return {**event, "payload": {**payload, "checkpoint": own, "parent_checkpoint": parent}}
+    tasks = [_debug_task(task) for task in payload["tasks"]]
+    shown = {**payload, "tasks": tasks, "checkpoint": own, "parent_checkpoint": parent}
+    return {**event, "payload": shown}
+
+
+def _debug_task(task: Mapping[str, Any]) -> dict[str, Any]:
+    """With the place of the graph inside it, if there is one, as its checkpoint."""
+    if task["state"] is None:
+        return dict(task)
+    shown = {key: value for key, value in task.items() if key != "state"}
+    return {**shown, "checkpoint": dict(task["state"]["configurable"])}
 
 
 def thread_interrupts(saved: Saved) -> dict[str, list[dict[str, Any]]]:
@@ -136,16 +146,15 @@ def state_view(state: StateSnapshot) -> dict[str, Any]:
 def _task(task: StateTask) -> dict[str, Any]:
     inner, place = None, task.state
     if isinstance(place, StateSnapshot):
-        inner, place = place, place.config
-    started = inner is not None and inner.metadata is not None
+        inner, place = place, None
     return {
         "id": task.id,
         "name": task.name,
         "path": list(task.path),
         "error": task.error,
         "interrupts": _interrupts(task.interrupts),
-        "checkpoint": None if started or place is None else dict(place["configurable"]),
-        "state": state_view(inner) if inner is not None and started else None,
+        "checkpoint": None if place is None else dict(place["configurable"]),
+        "state": None if inner is None else state_view(inner),
         "result": task.result,
     }
 
