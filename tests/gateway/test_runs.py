@@ -109,6 +109,9 @@ async def test_the_text_of_other_errors_is_kept_from_clients(
 
     error = {"error": "SecretError", "message": "An internal error occurred"}
     assert kept.json() == joined.json() == {"__error__": error}
+    assert (await http.get(thread)).json()["error"] == error
+    ids = [thread.rpartition("/")[2]]
+    assert (await http.post("/threads/search", json={"ids": ids})).json()[0]["error"] == error
 
 
 async def test_a_run_is_joined_while_it_runs_and_after(
@@ -168,7 +171,7 @@ async def test_cancelling_stops_a_run(
     cancelled = await http.post(f"{path}/cancel", params=params)
 
     assert cancelled.status_code == 200
-    assert cancelled.json() is None
+    assert cancelled.json() == {}
     assert cancelled.headers["location"] == f"{path}/join"
     assert cancelled.headers["content-location"] == path
     run = await http.get(path)
