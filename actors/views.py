@@ -53,7 +53,27 @@ def thread_view(thread: Thread, values: Any) -> dict[str, Any]:
 
 def run_view(run: Run) -> dict[str, Any]:
     shown = attrs.asdict(run, recurse=False, filter=lambda field, _: field.name not in _INTERNAL)
-    return {**shown, "langsmith_session_name": None}
+    return {**shown, "kwargs": _kwargs_view(run), "langsmith_session_name": None}
+
+
+def _kwargs_view(run: Run) -> dict[str, Any]:
+    """What a run was asked to do, with what its nodes find in its config."""
+    config = run.kwargs["config"]
+    own = {
+        "thread_id": run.thread_id,
+        "run_id": run.run_id,
+        "graph_id": run.metadata["graph_id"],
+        "assistant_id": run.assistant_id,
+    }
+    return {
+        **run.kwargs,
+        "config": {
+            **config,
+            "configurable": {**config["configurable"], **own},
+            "metadata": run.metadata,
+        },
+        "checkpoint_during": run.kwargs["checkpoint_during"] is not False,
+    }
 
 
 def assistant_view(assistant: Assistant | AssistantVersion) -> dict[str, Any]:

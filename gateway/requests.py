@@ -95,6 +95,8 @@ class RunConfig(TypedDict, total=False):
     tags: list[str] | None
     metadata: JsonObject | None
     recursion_limit: Annotated[int, Meta(ge=1)] | None
+    max_concurrency: Annotated[int, Meta(ge=1)] | None
+    run_name: str | None
     configurable: JsonObject | None
 
 
