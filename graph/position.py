@@ -211,12 +211,9 @@ class Position:
                 raise EmptyInputError(
                     "There is nothing on the thread that the Command could answer"
                 )
-            # As in LangGraph: on an empty thread an update is an input too.
-            if writes:
-                self._input(None, (Planned(START, arg=shown(dict(writes))),))
-                self.goto = goto
-            else:
-                self._input(None, plan_targets(goto))
+            # As in LangGraph: on an empty thread a Command is an input too, which START takes in.
+            self._input(None, (Planned(START, arg=shown(dict(writes))),))
+            self.goto = goto
             return False
         if command.resume is not None:
             self.answers = answers_of(isolated(command.resume), waiting(saved), self.job.bound)
