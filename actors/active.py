@@ -298,6 +298,8 @@ class RunSink:
     def emit(self, mode: str, ns: tuple[str, ...], data: Any) -> None:
         if not self.active.open:
             return
+        if self.active.run.kwargs["temporary"] and _is_checkpoint(mode, data):
+            return  # which goes with the run
         streams = self.active.streams
         if len(streams) == 1:
             streams[0].emit(mode, ns, data)
@@ -312,10 +314,19 @@ def told_to_stop(run: Run, reason: Reason) -> Run:
     return run if run.stop == "rollback" else attrs.evolve(run, stop=reason)
 
 
+def _is_checkpoint(mode: str, data: Any) -> bool:
+    return mode == "checkpoints" or (mode == "debug" and data["type"] == "checkpoint")
+
+
 def run_config(run: Run) -> RunnableConfig:
     """The config that nodes of the run see."""
     config: dict[str, Any] = run.kwargs["config"]
-    own = {"thread_id": run.thread_id, "run_id": run.run_id, "assistant_id": run.assistant_id}
+    own = {
+        "thread_id": run.thread_id,
+        "run_id": run.run_id,
+        "graph_id": run.metadata["graph_id"],
+        "assistant_id": run.assistant_id,
+    }
     shown = {**config, "configurable": {**config["configurable"], **own}}
     for place in ("checkpoint_id", "checkpoint_ns", "checkpoint_map"):
         shown["configurable"].pop(place, None)

@@ -41,12 +41,13 @@ def record_of(
 
 
 def busy_with(run: Run, thread: Thread, now: str) -> Thread:
-    """The thread, with a run to do."""
+    """The thread, with a run to do, and the config of it but for what may be private."""
     asked = {key: run.metadata[key] for key in ("graph_id", "assistant_id")}
+    given = {key: value for key, value in run.kwargs["config"].items() if value}
     return attrs.evolve(
         thread,
         status="busy",
         metadata={**thread.metadata, **asked},
-        config={"configurable": {}},
+        config={**thread.config, **given, "configurable": {}},
         updated_at=now,
     )

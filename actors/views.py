@@ -53,7 +53,27 @@ def thread_view(thread: Thread, values: Any) -> dict[str, Any]:
 
 def run_view(run: Run) -> dict[str, Any]:
     shown = attrs.asdict(run, recurse=False, filter=lambda field, _: field.name not in _INTERNAL)
-    return {**shown, "langsmith_session_name": None}
+    return {**shown, "kwargs": _kwargs_view(run), "langsmith_session_name": None}
+
+
+def _kwargs_view(run: Run) -> dict[str, Any]:
+    """What a run was asked to do, with what its nodes find in its config."""
+    config = run.kwargs["config"]
+    own = {
+        "thread_id": run.thread_id,
+        "run_id": run.run_id,
+        "graph_id": run.metadata["graph_id"],
+        "assistant_id": run.assistant_id,
+    }
+    return {
+        **run.kwargs,
+        "config": {
+            **config,
+            "configurable": {**config["configurable"], **own},
+            "metadata": run.metadata,
+        },
+        "checkpoint_during": run.kwargs["checkpoint_during"] is not False,
+    }
 
 
 def assistant_view(assistant: Assistant | AssistantVersion) -> dict[str, Any]:
@@ -98,7 +118,17 @@ def debug_event(event: Mapping[str, Any]) -> dict[str, Any]:
     if event["type"] != "checkpoint":
         return {**event, "payload": task_event(payload)}
     own, parent = _checkpoint(payload["config"]), _checkpoint(payload["parent_config"])
-    return {**event, "payload": {**payload, "checkpoint": own, "parent_checkpoint": parent}}
+    tasks = [_debug_task(task) for task in payload["tasks"]]
+    shown = {**payload, "tasks": tasks, "checkpoint": own, "parent_checkpoint": parent}
+    return {**event, "payload": shown}
+
+
+def _debug_task(task: Mapping[str, Any]) -> dict[str, Any]:
+    """With the place of the graph inside it, if there is one, as its checkpoint."""
+    if task["state"] is None:
+        return dict(task)
+    shown = {key: value for key, value in task.items() if key != "state"}
+    return {**shown, "checkpoint": dict(task["state"]["configurable"])}
 
 
 def thread_interrupts(saved: Saved) -> dict[str, list[dict[str, Any]]]:
@@ -136,16 +166,15 @@ def state_view(state: StateSnapshot) -> dict[str, Any]:
 def _task(task: StateTask) -> dict[str, Any]:
     inner, place = None, task.state
     if isinstance(place, StateSnapshot):
-        inner, place = place, place.config
-    started = inner is not None and inner.metadata is not None
+        inner, place = place, None
     return {
         "id": task.id,
         "name": task.name,
         "path": list(task.path),
         "error": task.error,
         "interrupts": _interrupts(task.interrupts),
-        "checkpoint": None if started or place is None else dict(place["configurable"]),
-        "state": state_view(inner) if inner is not None and started else None,
+        "checkpoint": None if place is None else dict(place["configurable"]),
+        "state": None if inner is None else state_view(inner),
         "result": task.result,
     }
 

@@ -37,6 +37,7 @@ __all__ = [
     "not_installed",
     "status_of",
     "told",
+    "with_error_for_clients",
 ]
 
 logger = logging.getLogger(__name__)
@@ -84,6 +85,14 @@ def for_clients(error: Mapping[str, Any]) -> dict[str, Any]:
     if error.get("error") in _TOLD_NAMES:
         return dict(error)
     return {**error, "message": "An internal error occurred"}
+
+
+def with_error_for_clients(holder: Mapping[str, Any]) -> dict[str, Any]:
+    """What has an `error` that is None, a text or such a mapping: a thread, a task of a stream."""
+    error = holder.get("error")
+    return (
+        dict(holder) if not isinstance(error, Mapping) else {**holder, "error": for_clients(error)}
+    )
 
 
 def told(error: Mapping[str, Any]) -> str:

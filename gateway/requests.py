@@ -74,6 +74,12 @@ class CheckpointConfig(TypedDict, total=False):
     checkpoint_map: JsonObject | None
 
 
+class CheckpointPointer(CheckpointConfig, total=False):
+    """A checkpoint, or the config that names one."""
+
+    configurable: CheckpointConfig | None
+
+
 class SendTo(TypedDict):
     node: str
     input: Any
@@ -89,6 +95,8 @@ class RunConfig(TypedDict, total=False):
     tags: list[str] | None
     metadata: JsonObject | None
     recursion_limit: Annotated[int, Meta(ge=1)] | None
+    max_concurrency: Annotated[int, Meta(ge=1)] | None
+    run_name: str | None
     configurable: JsonObject | None
 
 
@@ -230,7 +238,7 @@ class CheckpointStateRequest(_Body):
 @attrs.frozen(kw_only=True)
 class HistorySearch(_Body):
     limit: Limit = 1
-    before: CheckpointConfig | Uuid | None = None
+    before: CheckpointPointer | Uuid | None = None
     metadata: JsonObject | None = None
     checkpoint: CheckpointConfig | None = None
 

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from greenroom.actors import Closed, NotFound, StreamPart, TooMany
 from greenroom.storage.codec import to_json
 
-from .errors import for_clients, gone
+from .errors import for_clients, gone, with_error_for_clients
 
 __all__ = [
     "GATHER",
@@ -37,6 +37,7 @@ KEEP_ALIVE: Final = 5.0  # seconds of silence
 SHORT: Final = 0.05  # seconds: who leaves earlier is noticed then, and most results are there
 GATHER: Final = 0.005  # seconds: a write costs as much as ten events
 MAX_OPEN_STREAMS: Final = 5000
+_ERROR: Final = b'"error":{'  # in the JSON of a task that failed
 MOST_AT_ONCE: Final = 1024 * 1024  # bytes of events, but for one that is longer by itself
 
 STREAM_HEADERS: Final = {
@@ -187,10 +188,20 @@ class EventStream(LiveAnswer):
                 await send(bytes(waiting))
 
     def _frame(self, part: StreamPart) -> bytes:
-        data = part.json
-        if part.event.partition("|")[0] == "error":
-            data = msgspec.json.encode(for_clients(part.data))
-        return frame(part.event, data, part.id if self.with_ids else None)
+        return frame(part.event, _for_clients(part), part.id if self.with_ids else None)
+
+
+def _for_clients(part: StreamPart) -> bytes:
+    """An event's data, with no more of an error than may leave the server."""
+    if part.mode == "error":
+        return msgspec.json.encode(for_clients(part.data))
+    if part.mode not in ("tasks", "debug") or _ERROR not in part.json:
+        return part.json
+    data = part.data
+    if part.mode == "tasks":
+        return msgspec.json.encode(with_error_for_clients(data))
+    payload = with_error_for_clients(data["payload"])
+    return msgspec.json.encode({**data, "payload": payload})
 
 
 @attrs.define(kw_only=True)

@@ -97,6 +97,8 @@ class Execution:
         if self.position.warning is not None:
             logger.warning("%s", self.position.warning)
         if resuming is None:
+            self.reports.values()
+            self.reports.checkpoint()
             return self._finish()
         with entered_world(self.job.world):
             try:

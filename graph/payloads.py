@@ -69,14 +69,17 @@ def result_payload(
     }
 
 
-def checkpoint_payload(state: StateSnapshot) -> CheckpointPayload:
-    """A checkpoint as the run has come to it; `next` has finished tasks too."""
-    about = state.metadata or {}
+def checkpoint_payload(state: StateSnapshot, *, is_new: bool) -> CheckpointPayload:
+    """A checkpoint as the run has come to it; `next` has finished tasks too. One that `is_new` says
+    nothing of the run, which is known; one that was there has all of its metadata."""
+    about = dict(state.metadata or {})
+    if is_new:
+        about = {key: about[key] for key in ("source", "step", "parents")}
     return {
         "config": state.config,
         "parent_config": state.parent_config,
         "values": state.values,
-        "metadata": {key: about[key] for key in ("source", "step", "parents")},
+        "metadata": about,
         "next": [task.name for task in state.tasks],
         "tasks": [_task(task) for task in state.tasks],
     }

@@ -41,12 +41,13 @@ class Position:
     `goto`, `dirty`: targets of a Command and changed keys that no checkpoint has yet. `answers`:
     what a resume brought, by interrupt id; `answered`: the tasks and calls that start again, with
     what they had come to before. `replaced`: the ids that tasks had before a fork. `warning`: what
-    the sender of a resume should know.
+    the sender of a resume should know. `stored`: the checkpoint that it took up.
     """
 
     graph: Topology
     job: Job
     at: Checkpoint = attrs.field(init=False)
+    stored: Checkpoint | None = attrs.field(init=False, default=None)
     pending: dict[str, PendingWrites] = attrs.field(init=False, factory=dict)
     answers: Mapping[str, Any] = attrs.field(init=False, factory=dict)
     goto: tuple[str | Send, ...] = attrs.field(init=False, default=())
@@ -139,7 +140,8 @@ class Position:
         return False
 
     def take_up(self, saved: Saved) -> None:
-        self.at, self.pending = saved.checkpoint, dict(saved.pending)
+        self.at = self.stored = saved.checkpoint
+        self.pending = dict(saved.pending)
 
     def stay(self, before: Checkpoint) -> None:
         """What comes next is of the task and inside the checkpoints that `before` is."""
@@ -209,12 +211,9 @@ class Position:
                 raise EmptyInputError(
                     "There is nothing on the thread that the Command could answer"
                 )
-            # As in LangGraph: on an empty thread an update is an input too.
-            if writes:
-                self._input(None, (Planned(START, arg=shown(dict(writes))),))
-                self.goto = goto
-            else:
-                self._input(None, plan_targets(goto))
+            # As in LangGraph: on an empty thread a Command is an input too, which START takes in.
+            self._input(None, (Planned(START, arg=shown(dict(writes))),))
+            self.goto = goto
             return False
         if command.resume is not None:
             self.answers = answers_of(isolated(command.resume), waiting(saved), self.job.bound)
@@ -249,7 +248,7 @@ class Position:
         being answered: those tasks stay the same."""
         before = self.at
         planned = before.next if self.answers else tuple(task.afresh() for task in before.next)
-        self._rebase("fork", before.step, before.values, (), planned)
+        self._rebase("fork", before.step + 1, before.values, (), planned)
         self.replaced = {new.id: old.id for old, new in zip(before.next, self.at.next, strict=True)}
 
     def take_in(self, given: Any, metadata: Mapping[str, Any]) -> None:

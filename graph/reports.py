@@ -74,7 +74,8 @@ class Reports:
         thread_id = run.job.metadata.get("thread_id") or configurable.get("thread_id", "")
         saved = Saved(position.at, position.pending)
         state = snapshot(saved, thread_id, run.graph, is_past=True)
-        self._debug("checkpoints", "checkpoint", position.at.step, checkpoint_payload(state))
+        payload = checkpoint_payload(state, is_new=position.at is not position.stored)
+        self._debug("checkpoints", "checkpoint", position.at.step, payload)
 
     def started(self, tasks: Sequence[Task]) -> None:
         """Tasks that are about to run, in task order."""

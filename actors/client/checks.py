@@ -112,6 +112,8 @@ def check_settings(
     given = check_mapping("config", config)
     if (limit := given.get("recursion_limit")) is not None:
         _check_whole("config.recursion_limit", limit, 1)
+    if (most := given.get("max_concurrency")) is not None:
+        _check_whole("config.max_concurrency", most, 1)
     check_names("config.tags", given.get("tags"), "not a list of texts")
     configurable = given.pop("configurable", None)
     own = check_mapping("config.configurable", configurable)

@@ -149,10 +149,7 @@ class RunHandle:
             saved = await self._house.session.read(read_saved, self.thread_id)
         if saved is None:
             return {}
-        interrupts = waiting(saved)
-        # As the reference: of a run that paused a while ago, only the questions.
-        values = {} if interrupts else isolated(shown(saved.checkpoint.values))
-        return result_view(values, interrupts)
+        return result_view(isolated(shown(saved.checkpoint.values)), waiting(saved))
 
 
 def _only(batch: list[StreamPart], modes: set[str] | None) -> list[StreamPart]:

@@ -134,7 +134,10 @@ async def submission(
             "assistant_id": assistant.assistant_id,
         },
     )
-    thread = new_thread(house, ident) if create == "create" else None
+    own = {
+        key: value for key, value in run.metadata.items() if key not in ("graph_id", "assistant_id")
+    }
+    thread = new_thread(house, ident, metadata=own) if create == "create" else None
     return Submit(run, strategy, thread, follow, below=assistant.metadata, answers=answers)
 
 

@@ -200,7 +200,9 @@ async def join_stream(
     )
 
 
-@routes.add(*("POST", f"{ONE}/cancel", "Stop a run", {200: None, 202: EMPTY}), refuses=[404])
+@routes.add(
+    *("POST", f"{ONE}/cancel", "Stop a run", {200: dict[str, Any], 202: EMPTY}), refuses=[404]
+)
 async def cancel(
     request: Request,
     thread_id: Uuid,
@@ -214,7 +216,7 @@ async def cancel(
     if not wait:
         return Response(status_code=202)
     url = f"/threads/{thread_id}/runs/{run_id}"
-    return json_response(None, headers={"Location": f"{url}/join", "Content-Location": url})
+    return json_response({}, headers={"Location": f"{url}/join", "Content-Location": url})
 
 
 # What runs on a thread and without one have in common.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,6 +17,7 @@ from greenroom.gateway.answers import (
     StateUpdated,
     ThreadState,
 )
+from greenroom.gateway.errors import with_error_for_clients
 from greenroom.gateway.fields import FeedMode, Limit, Uuid
 from greenroom.gateway.operation import Operations
 from greenroom.gateway.parameters import Read
@@ -42,13 +43,17 @@ routes = Operations()
 
 @routes.add("POST", "/threads", "Make a thread", THREAD, refuses=[400, 404, 409])
 async def create(request: Request, body: ThreadCreate) -> Response:
-    return json_response(await client(request).threads.create(**body.arguments()))
+    return _thread(await client(request).threads.create(**body.arguments()))
 
 
 @routes.add("POST", "/threads/search", "Find threads", THREADS)
 async def search(request: Request, body: ThreadSearch) -> Response:
     threads = client(request).threads
-    return await search_page(body, threads.search, threads.count)
+
+    async def found(**wanted: Any) -> list[dict[str, Any]]:
+        return [with_error_for_clients(one) for one in await threads.search(**wanted)]
+
+    return await search_page(body, found, threads.count)
 
 
 @routes.add("POST", "/threads/count", "Count threads", int)
@@ -63,7 +68,7 @@ async def prune(request: Request, body: ThreadPrune) -> Response:
 
 @routes.add("GET", ONE, "Get a thread", THREAD, refuses=[404])
 async def get(request: Request, thread_id: Uuid) -> Response:
-    return json_response(await client(request).threads.get(thread_id))
+    return _thread(await client(request).threads.get(thread_id))
 
 
 @routes.add("PATCH", ONE, "Change a thread", {200: THREAD, 204: EMPTY}, refuses=[404])
@@ -77,7 +82,7 @@ async def patch(
     thread = await client(request).threads.update(thread_id, **body.arguments())
     if "return=minimal" in prefer:
         return Response(status_code=204)
-    return json_response(thread)
+    return _thread(thread)
 
 
 @routes.add("DELETE", ONE, "Delete a thread", {204: EMPTY}, refuses=[404])
@@ -90,7 +95,7 @@ async def delete(request: Request, thread_id: Uuid) -> Response:
 @routes.add("POST", f"{ONE}/copy", "Copy a thread", THREAD, refuses=[409])
 async def copy(request: Request, thread_id: Uuid) -> Response:
     """With its state and history, and no runs."""
-    return json_response(await client(request).threads.copy(thread_id))
+    return _thread(await client(request).threads.copy(thread_id))
 
 
 @routes.add("GET", f"{ONE}/state", "Get the state of a thread", ThreadState, refuses=[404])
@@ -184,3 +189,7 @@ async def history(
 async def search_history(request: Request, thread_id: Uuid, body: HistorySearch) -> Response:
     """Newest first."""
     return json_response(await client(request).threads.get_history(thread_id, **body.arguments()))
+
+
+def _thread(thread: dict[str, Any]) -> Response:
+    return json_response(with_error_for_clients(thread))

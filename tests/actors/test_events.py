@@ -346,7 +346,7 @@ def test_a_task_that_failed_shows_its_error_as_a_run_does() -> None:
 def test_a_checkpoint_in_debug_has_its_ids_by_themselves() -> None:
     told = stream("debug")
     own = {"thread_id": "t", "checkpoint_ns": "", "checkpoint_id": "c"}
-    payload = {"config": {"configurable": own}, "parent_config": None}
+    payload = {"config": {"configurable": own}, "parent_config": None, "tasks": []}
     told.emit("debug", (), {"type": "checkpoint", "step": -1, "payload": payload})
 
     assert told.parts[0].data["payload"] == {

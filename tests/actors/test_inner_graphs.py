@@ -72,6 +72,18 @@ async def test_questions_inside_are_answered_through_the_thread(serve: Serve, as
         assert done["log"][-3:] == ["yes", "oh yes", "after"]
 
 
+async def test_debug_shows_where_the_graph_inside_a_task_is(serve: Serve) -> None:
+    async with serve(chain(inner=chain(ask=ask))) as room:
+        thread_id = await new_thread(room.client)
+        stream = room.client.runs.stream(thread_id, "agent", input=text("x"), stream_mode="debug")
+        events = [part.data async for part in stream if part.event == "debug"]
+
+        shown = [one["payload"]["tasks"] for one in events if one["type"] == "checkpoint"]
+        [task] = shown[-1]
+        assert task["checkpoint"]["checkpoint_ns"] == f"inner:{task['id']}"
+        assert "state" not in task
+
+
 async def test_a_run_goes_on_from_a_checkpoint_inside(serve: Serve, asking: Any) -> None:
     async with serve(asking) as room:
         client, thread_id = room.client, await new_thread(room.client)

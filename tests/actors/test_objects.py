@@ -88,7 +88,6 @@ async def test_a_command_with_objects_outlives_the_process(serve: Serve) -> None
     async with serve(chain(state=State, **again)) as room:
         await room.client.runs.join(thread_id, run["run_id"])
         assert await status(room.client, thread_id) != "error"
-        # Joined when it is over already, a run that paused answers with its questions alone.
         values = (await room.client.threads.get_state(thread_id))["values"]
     assert values["mood"] is Mood.GOOD
     assert Item("this") in values["items"]

@@ -199,6 +199,18 @@ async def test_a_resume_on_a_finished_thread_runs_nothing(serve: Serve) -> None:
         assert "warning" in run["metadata"]
 
 
+async def test_a_resume_on_a_finished_thread_shows_what_it_has_come_to(serve: Serve) -> None:
+    async with serve(chain(a=says("a"))) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        values = await client.runs.wait(thread_id, "agent", input=text("x"))
+        modes = ["values", "updates", "checkpoints"]
+        stream = client.runs.stream(thread_id, "agent", command=YES, stream_mode=modes)
+        told = [(part.event, part.data) async for part in stream]
+
+        assert [event for event, _ in told] == ["metadata", "values", "checkpoints"]
+        assert told[1][1] == told[2][1]["values"] == values
+
+
 async def test_a_resume_on_an_empty_thread_fails(serve: Serve) -> None:
     async with serve(chain(ask=ask)) as room:
         client, thread_id = room.client, await new_thread(room.client)

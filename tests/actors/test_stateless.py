@@ -32,6 +32,17 @@ async def nothing_left(room: Greenroom) -> bool:
     return await room._session.read(read)
 
 
+async def test_checkpoints_that_go_with_their_run_are_not_shown(room: Greenroom) -> None:
+    async with room:
+        modes = ["debug", "checkpoints", "updates"]
+        options = {"input": text("x"), "interrupt_before": ["hold"], "stream_mode": modes}
+        seen = [part async for part in room.client.runs.stream(None, "agent", **options)]
+
+        assert {part.event for part in seen} == {"metadata", "debug", "updates"}
+        kinds = {part.data["type"] for part in seen if part.event == "debug"}
+        assert kinds == {"task", "task_result"}
+
+
 async def test_a_run_without_a_thread_answers_and_leaves_nothing(room: Greenroom) -> None:
     async with room:
         values = await room.client.runs.wait(None, "agent", input=text("x"))

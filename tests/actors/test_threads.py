@@ -630,6 +630,17 @@ async def test_where_several_nodes_ran_last_an_edit_must_say_whose_it_is(room: G
         assert log == ["x", "left", "right", "y"]
 
 
+async def test_a_graph_within_the_graph_that_has_not_begun_has_an_empty_state(serve: Serve) -> None:
+    async with serve(chain(inner=chain(ask=ask))) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        await client.runs.wait(thread_id, "agent", input=text("x"), interrupt_before=["inner"])
+
+        [task] = (await client.threads.get_state(thread_id, subgraphs=True))["tasks"]
+        assert task["checkpoint"] is None
+        assert (task["state"]["values"], task["state"]["next"]) == ({}, [])
+        assert (task["state"]["checkpoint"], task["state"]["metadata"]) == (None, None)
+
+
 async def test_the_state_of_a_graph_within_the_graph_is_shown_and_edited(serve: Serve) -> None:
     async with serve(chain(inner=chain(ask=ask), after=says("after"))) as room:
         client, thread_id = room.client, await new_thread(room.client)

@@ -109,6 +109,9 @@ async def test_the_text_of_other_errors_is_kept_from_clients(
 
     error = {"error": "SecretError", "message": "An internal error occurred"}
     assert kept.json() == joined.json() == {"__error__": error}
+    assert (await http.get(thread)).json()["error"] == error
+    ids = [thread.rpartition("/")[2]]
+    assert (await http.post("/threads/search", json={"ids": ids})).json()[0]["error"] == error
 
 
 async def test_a_run_is_joined_while_it_runs_and_after(
@@ -168,7 +171,7 @@ async def test_cancelling_stops_a_run(
     cancelled = await http.post(f"{path}/cancel", params=params)
 
     assert cancelled.status_code == 200
-    assert cancelled.json() is None
+    assert cancelled.json() == {}
     assert cancelled.headers["location"] == f"{path}/join"
     assert cancelled.headers["content-location"] == path
     run = await http.get(path)
@@ -230,6 +233,49 @@ async def test_a_thread_can_be_made_by_its_first_run(http: httpx.AsyncClient) ->
 
     assert answer.json() == {"log": ["a", "b", "c"]}
     assert (await http.get(f"/threads/{NIL}")).status_code == 200
+
+
+async def test_a_thread_that_its_first_run_makes_has_the_metadata_of_it(
+    http: httpx.AsyncClient,
+) -> None:
+    config = {"tags": ["t"], "metadata": {"of": "config"}, "configurable": {"key": "private"}}
+    first = run_of("abc", if_not_exists="create", metadata={"of_run": 1}, config=config)
+    await http.post(f"/threads/{NIL}/runs/wait", json=first)
+    second = run_of("abc", metadata={"of_run": 2}, config={"recursion_limit": 9})
+    await http.post(f"/threads/{NIL}/runs/wait", json=second)
+
+    made = (await http.get(f"/threads/{NIL}")).json()
+    assert (made["metadata"]["of"], made["metadata"]["of_run"]) == ("config", 1)
+    assert made["config"] == {
+        "tags": ["t"],
+        "metadata": {"of": "config"},
+        "recursion_limit": 9,
+        "configurable": {},
+    }
+
+
+async def test_a_run_shows_what_its_nodes_find_in_their_config(
+    http: httpx.AsyncClient, thread: str
+) -> None:
+    config = {"configurable": {"key": 1}, "max_concurrency": 2, "run_name": "mine"}
+    made = await http.post(f"{thread}/runs", json=run_of("abc", config=config, metadata={"a": 1}))
+
+    run = made.json()
+    ids = {key: run[key] for key in ("thread_id", "run_id", "assistant_id")}
+    shown = run["kwargs"]
+    assert shown["checkpoint_during"] is True
+    assert shown["config"]["configurable"] == {"key": 1, "graph_id": "abc", **ids}
+    assert shown["config"]["metadata"] == run["metadata"]
+    assert (shown["config"]["max_concurrency"], shown["config"]["run_name"]) == (2, "mine")
+
+
+async def test_a_max_concurrency_that_is_none_is_refused(
+    http: httpx.AsyncClient, thread: str
+) -> None:
+    body = run_of("abc", config={"max_concurrency": 0})
+    status, text = refusal(await http.post(f"{thread}/runs", json=body))
+    assert status == 422
+    assert "max_concurrency" in text
 
 
 @pytest.mark.parametrize(("assistant", "status"), [(NIL, 404), ("nope", 422)])

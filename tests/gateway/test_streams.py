@@ -76,6 +76,17 @@ async def test_a_failed_run_ends_with_an_error_event(
     assert json.loads(last["data"]) == data
 
 
+async def test_the_text_of_other_errors_is_kept_from_those_who_follow_tasks(
+    http: httpx.AsyncClient, thread: str
+) -> None:
+    body = run_of("fails", ["tasks", "debug"], input={"log": ["secret"]})
+    answer = await http.post(f"{thread}/runs/stream", json=body)
+
+    told = {one["event"]: json.loads(one["data"]) for one in events_of(answer.text)}
+    error = {"error": "SecretError", "message": "An internal error occurred"}
+    assert told["tasks"]["error"] == told["debug"]["payload"]["error"] == error
+
+
 async def test_a_resumable_stream_is_read_again_from_any_event(
     http: httpx.AsyncClient, thread: str
 ) -> None:

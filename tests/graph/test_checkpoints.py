@@ -156,6 +156,8 @@ async def test_a_run_from_an_older_checkpoint_forks(wire: Any, thread: Any) -> N
     forked = after[: -len(before)]
     assert [source for source, _ in made(forked)] == ["loop", "loop", "fork"]
     assert forked[-1].parent_config == before[2].config
+    steps = [before[2].metadata["step"], *(one.metadata["step"] for one in reversed(forked))]
+    assert steps == [1, 2, 3, 4]
 
 
 async def test_new_input_from_an_older_checkpoint_goes_on_from_there(

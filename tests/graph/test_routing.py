@@ -285,6 +285,14 @@ async def test_a_command_as_input_starts_a_finished_thread_anywhere(wire: Any, t
     assert result["log"] == ["a", "b", "c", "b", "c"]
 
 
+async def test_a_command_that_only_goes_somewhere_starts_an_empty_thread_too(
+    wire: Any, thread: Any
+) -> None:
+    graph = wire("abc", (START, "a"), ("a", "b"), ("b", "c"))
+    result = await graph.ainvoke(Command(goto="b"), thread)
+    assert result["log"] == ["a", "b", "b", "c", "c"]
+
+
 @pytest.mark.parametrize("goto", ["nowhere", START, Send("nowhere", {}), ["a", "nowhere"]])
 async def test_a_command_as_input_to_an_unknown_node_changes_nothing(
     wire: Any, thread: Any, goto: Any

@@ -14,6 +14,7 @@ from langchain_core.messages import AIMessage
 from greenroom.graph import (
     START,
     Command,
+    InMemorySaver,
     MessagesState,
     Send,
     StateGraph,
@@ -70,6 +71,16 @@ async def test_a_task_started_by_a_send_shows_what_it_was_sent(wire: Any) -> Non
     chunks = await streamed(builder.compile(), {}, stream_mode="tasks")
     starts = [(chunk["input"], chunk["triggers"]) for chunk in chunks if "input" in chunk]
     assert starts == [(1, ("__pregel_push",)), (2, ("__pregel_push",))]
+
+
+async def test_the_path_of_a_task_says_which_send_it_is_of(wire: Any, thread: Any) -> None:
+    builder = StateGraph(MessagesState)
+    builder.add_node("m", lambda state: None)
+    builder.add_conditional_edges(START, lambda state: [Send("m", 1), Send("m", 2)], ["m"])
+    graph = builder.compile(checkpointer=InMemorySaver())
+    await graph.ainvoke({}, thread, interrupt_before=["m"])
+    paths = [task.path for task in (await graph.aget_state(thread)).tasks]
+    assert paths == [("__pregel_push", 0, False), ("__pregel_push", 1, False)]
 
 
 async def test_a_task_shows_the_tags_and_the_metadata_of_its_run(wire: Any) -> None:
@@ -146,6 +157,17 @@ async def test_a_resumed_run_starts_with_the_checkpoint_that_it_goes_on_from(
     assert taken_up["config"] == left["config"]
     assert [one["value"] for one in taken_up["tasks"][0]["interrupts"]] == ["q"]
     assert last["values"] == {"log": [1]}
+
+
+async def test_the_checkpoint_that_a_run_goes_on_from_has_all_of_its_metadata(
+    wire: Any, thread: Any
+) -> None:
+    graph = wire({"a": lambda state: {"log": [interrupt("q")]}}, (START, "a"))
+    await graph.ainvoke({}, {**thread, "metadata": {"who": "first"}})
+    own = {**thread, "metadata": {"who": "second"}}
+    taken_up, last = await streamed(graph, Command(resume=1), own, stream_mode="checkpoints")
+    assert taken_up["metadata"]["who"] == "first"
+    assert last["metadata"].keys() == {"source", "step", "parents"}
 
 
 async def test_debug_has_checkpoints_and_tasks_with_step_and_time(wire: Any, thread: Any) -> None:
