@@ -66,11 +66,11 @@ class Planned:
         return self.index is not None or self.node == START
 
     @property
-    def path(self) -> tuple[str, str | int]:
+    def path(self) -> tuple[str | int | bool, ...]:
         """As LangGraph shows it."""
         if self.index is None:
             return ("__pregel_pull", self.node)
-        return ("__pregel_push", self.index)
+        return ("__pregel_push", self.index, False)
 
     def afresh(self) -> Planned:
         """The same node as a task of its own, which has come to nothing yet."""
@@ -208,7 +208,7 @@ class StateTask(NamedTuple):
 
     id: str
     name: str
-    path: tuple[str, str | int]
+    path: tuple[str | int | bool, ...]
     error: str | None = None
     interrupts: tuple[Interrupt, ...] = ()
     state: Mapping[str, Any] | StateSnapshot | None = None
