@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
+from greenroom.graph.job import Finish
 from greenroom.storage.operations import DeleteRun, Operation, PutPost, PutRun
 from greenroom.storage.records import Post, Run, RunStatus
 
@@ -65,13 +66,15 @@ class RunEnds:
         error: Exception | None = None,
         warning: str | None = None,
         left: Sequence[Operation] = (),
+        finish: Finish | None = None,
     ) -> None:
         """Commit the end of runs, the thread's status and what the runs `left` to be written,
-        together. `deleting`: runs that are deleted next, so that nothing is posted.
+        together. `deleting`: runs that are deleted next, so that nothing is posted. `finish`: what
+        they came to, where they were not cut short.
         """
         shown = error_view(error) if error is not None else None
         ended = [self._closed(run, status, shown, warning) for run in runs]
-        result = {"__error__": shown} if shown is not None else self.state.result()
+        result = {"__error__": shown} if shown is not None else self.state.result(finish)
         posts = [
             outcome(run, self.state.values(), closed)
             for run, closed in zip(runs, ended, strict=True)

@@ -142,7 +142,7 @@ class RunStream:
             self.publish("|".join((mode, *ns)), _for_readers(mode, data))
             return
         for name, shown in self._messages.of(*data):
-            self.publish("|".join((name, *ns)), shown)
+            self.publish(name, shown)
 
     def begin(self, run: Run, host: Run | None = None) -> None:
         """The run starts, or its host does, or it becomes part of it."""

@@ -13,7 +13,15 @@ from greenroom.storage import Storage
 from greenroom.storage.operations import AppendLog, InsertThread, PutRun
 from greenroom.storage.records import Run, RunStatus
 
-from .active import ActiveRun, Lost, Outcome, Stopped, checkpoint_metadata, told_to_stop
+from .active import (
+    ActiveRun,
+    Finished,
+    Lost,
+    Outcome,
+    Stopped,
+    checkpoint_metadata,
+    told_to_stop,
+)
 from .arrivals import busy_with, check_strategy, record_of
 from .ends import RunEnds, end_of
 from .errors import Conflict, GreenroomError, NotFound, TooMany
@@ -437,7 +445,8 @@ class ThreadRuns:
         if not any(isinstance(operation, AppendLog) for operation in left):
             # Nothing in this commit would be refused if records on their way were: they go first.
             await log.flush()
-        await self._close(ended, status, error=failure, warning=warning, left=left)
+        finish = outcome.finish if isinstance(outcome, Finished) else None
+        await self._close(ended, status, error=failure, warning=warning, left=left, finish=finish)
 
     def _let_go(self, host: Run) -> list[Run]:
         """The runs that were part of one that has ended."""

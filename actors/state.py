@@ -13,7 +13,7 @@ from greenroom.graph import START
 from greenroom.graph.checkpoint import RUN_TASK, PendingWrites
 from greenroom.graph.failure import TaskError
 from greenroom.graph.isolation import isolated
-from greenroom.graph.job import Job
+from greenroom.graph.job import Finish, Job
 from greenroom.graph.resume import waiting
 from greenroom.graph.root import shown
 from greenroom.storage import ThreadLog
@@ -143,10 +143,12 @@ class ThreadState:
         head = self.log.head
         return {} if head is None else isolated(shown(head.checkpoint.values))
 
-    def result(self) -> Any:
-        """What waiting for a run that has just ended well answers."""
+    def result(self, finish: Finish | None = None) -> Any:
+        """What waiting for a run that has just ended well answers: what it came to, or the state
+        where it was cut short."""
         head = self.log.head
-        return {} if head is None else result_view(self.values(), waiting(head))
+        values = self.values() if finish is None else finish.values
+        return {} if head is None else result_view(values, waiting(head))
 
     def tell(self, event: str, data: Any) -> None:
         """Tell those who follow the thread."""

@@ -118,17 +118,18 @@ def debug_event(event: Mapping[str, Any]) -> dict[str, Any]:
     if event["type"] != "checkpoint":
         return {**event, "payload": task_event(payload)}
     own, parent = _checkpoint(payload["config"]), _checkpoint(payload["parent_config"])
-    tasks = [_debug_task(task) for task in payload["tasks"]]
-    shown = {**payload, "tasks": tasks, "checkpoint": own, "parent_checkpoint": parent}
+    tasks = [_placed(task) for task in payload["tasks"]]
+    shown = {**payload, "checkpoint": own, "parent_checkpoint": parent, "tasks": tasks}
     return {**event, "payload": shown}
 
 
-def _debug_task(task: Mapping[str, Any]) -> dict[str, Any]:
-    """With the place of the graph inside it, if there is one, as its checkpoint."""
-    if task["state"] is None:
+def _placed(task: Mapping[str, Any]) -> dict[str, Any]:
+    """A task of a checkpoint: where the graph inside it is, without a config around it."""
+    place = (task.get("state") or {}).get("configurable")
+    if not place:
         return dict(task)
-    shown = {key: value for key, value in task.items() if key != "state"}
-    return {**shown, "checkpoint": dict(task["state"]["configurable"])}
+    rest = {key: value for key, value in task.items() if key != "state"}
+    return {**rest, "checkpoint": place}
 
 
 def thread_interrupts(saved: Saved) -> dict[str, list[dict[str, Any]]]:

@@ -71,7 +71,7 @@ class Planned:
         return self.index is not None or self.node == START
 
     @property
-    def path(self) -> tuple[str | int, ...]:
+    def path(self) -> tuple[str | int | bool, ...]:
         """As LangGraph shows it."""
         if self.index is None:
             return ("__pregel_pull", self.node)
@@ -218,7 +218,7 @@ class StateTask(NamedTuple):
 
     id: str
     name: str
-    path: tuple[str | int, ...]
+    path: tuple[str | int | bool, ...]
     error: str | None = None
     interrupts: tuple[Interrupt, ...] = ()
     state: Mapping[str, Any] | StateSnapshot | None = None

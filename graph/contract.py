@@ -91,7 +91,8 @@ class Graph(Protocol):
     ) -> StateSnapshot:
         """The state of a graph or of one inside it, the newest where no id is given; empty where
         there is none. `config`: what it is made of, where it is `made_per_run`. Raises
-        NodeNotFoundError for a namespace that leads to no graph."""
+        NodeNotFoundError for a namespace that leads to no graph, InvalidUpdateError where what the
+        state holds fits no schema."""
         ...
 
     async def read_history(

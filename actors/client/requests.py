@@ -101,7 +101,7 @@ async def submission(
         "command": command,
         "config": settings,
         "context": shown,
-        "stream_mode": list(check_modes(stream_mode)),
+        "stream_mode": list(check_modes(stream_mode)) or ["values"],
         "interrupt_before": _breakpoints("interrupt_before", interrupt_before),
         "interrupt_after": _breakpoints("interrupt_after", interrupt_after),
         "webhook": webhook,

@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from greenroom.graph import NodeNotFoundError
+from greenroom.graph import InvalidUpdateError, NodeNotFoundError
 from greenroom.graph.checkpoint import CheckpointReader, Saved
 from greenroom.graph.contract import Graph
 from greenroom.graph.snapshot import config_of, empty_snapshot
@@ -17,7 +17,7 @@ from greenroom.storage.records import Thread
 from greenroom.storage.rows import contains
 
 from ..active import newest_config
-from ..errors import Invalid, NotFound
+from ..errors import Invalid, NotFound, Refused
 from ..mailbox import EditState
 from ..supervisor import Supervisor
 from ..views import state_view
@@ -83,6 +83,8 @@ class ThreadStates:
                 )
             except NodeNotFoundError as error:
                 raise Invalid(f"checkpoint.checkpoint_ns: {error}") from error
+            except InvalidUpdateError as error:
+                raise Refused(str(error)) from error
         if wanted is not None and state.metadata is None:
             raise NotFound(f"Checkpoint {wanted!r} not found on thread {thread_id!r}")
         return state_view(state)
@@ -142,6 +144,8 @@ class ThreadStates:
                 )
             except NodeNotFoundError as error:
                 raise Invalid(f"checkpoint.checkpoint_ns: {error}") from error
+            except InvalidUpdateError as error:
+                raise Refused(str(error)) from error
             states = map(state_view, page)
             found += [one for one in states if contains(one["metadata"], dict(metadata or {}))]
             if len(page) < wanted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import AsyncIterator, Callable
 from contextlib import (
@@ -10,24 +11,52 @@ from contextlib import (
     AsyncExitStack,
     asynccontextmanager,
 )
-from typing import Any
+from typing import Annotated, Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 
 import attrs
+from langchain_core.runnables import RunnableConfig
 from langgraph.graph import StateGraph
 from langgraph.pregel import Pregel
+from langgraph.store.base import BaseStore
+from langgraph_sdk.runtime import ServerRuntime
 
 from ..errors import GraphFactoryError
 
-__all__ = ["AnyPregel", "Factory"]
+__all__ = ["Access", "AnyPregel", "Factory", "FactoryRuntime"]
 
 AnyPregel = Pregel[Any, Any, Any, Any]
+
+
+Access = Literal["threads.create_run", "threads.update", "threads.read", "assistants.read"]
+
+
+@attrs.frozen
+class FactoryRuntime:
+    """What a function that makes a graph is given as `langgraph_sdk.runtime.ServerRuntime`, and has
+    the attributes of. `access_context`: what the graph is for. `store`, `context`: those of the
+    run; None where it is not made for one. `user`: nobody, as there are no users.
+    """
+
+    access_context: Access
+    store: BaseStore | None = None
+    context: Any = None
+    user: None = None
+
+    @property
+    def execution_runtime(self) -> FactoryRuntime | None:
+        """Itself where the graph is made for a run, else None."""
+        return self if self.access_context == "threads.create_run" else None
+
+    def ensure_user(self) -> NoReturn:
+        """Raises PermissionError."""
+        raise PermissionError(f"There are no users here (access_context={self.access_context!r})")
 
 
 @attrs.frozen
 class Factory:
     """Where the graph `name` comes from. `source`: it itself; or what is called for each run, with
-    the run's config if it takes an argument, and returns a graph, a builder, or a context manager
-    or an awaitable of one.
+    the run's config, a `ServerRuntime` or both if it takes them, and returns a graph, a builder, or
+    a context manager or an awaitable of one.
     """
 
     name: str
@@ -35,23 +64,29 @@ class Factory:
 
     def __attrs_post_init__(self) -> None:
         if not isinstance(self.source, Pregel):
-            _check(self.source)
+            _arguments(self.source, None, None)
 
     @property
     def graph(self) -> AnyPregel | None:
         """The graph, where it is always the same."""
-        return self.source if isinstance(self.source, Pregel) else None
+        return self._named(self.source) if isinstance(self.source, Pregel) else None
+
+    def _named(self, graph: AnyPregel) -> AnyPregel:
+        if graph.name == "LangGraph":  # it was given none
+            graph = copy.copy(graph)
+            graph.name = self.name
+        return graph
 
     @asynccontextmanager
-    async def made(self, config: Any) -> AsyncIterator[AnyPregel]:
+    async def made(self, config: Any, runtime: FactoryRuntime) -> AsyncIterator[AnyPregel]:
         """The graph, on the asyncio loop, for as long as it is used. Raises GraphFactoryError where
         the function fails, or there comes out something else."""
         if isinstance(self.source, Pregel):
-            yield self.source
+            yield self._named(self.source)
             return
         async with AsyncExitStack() as opened:
             try:
-                made = await _called(self.source, config, opened)
+                made = await _called(self.source, config, runtime, opened)
                 if isinstance(made, StateGraph):
                     made = made.compile()
             except Exception as error:
@@ -66,11 +101,13 @@ class Factory:
                     f"Graph {self.name!r} could not be made: expected that its function returns a "
                     f"graph of langgraph, got {kind.removeprefix('builtins.')}"
                 )
-            yield made
+            yield self._named(made)
 
 
-async def _called(source: Callable[..., Any], config: Any, opened: AsyncExitStack) -> Any:
-    made = source(config) if _takes_config(source) else source()
+async def _called(
+    source: Callable[..., Any], config: Any, runtime: FactoryRuntime, opened: AsyncExitStack
+) -> Any:
+    made = source(**_arguments(source, config, runtime))
     if inspect.isawaitable(made):
         made = await made
     if isinstance(made, AbstractAsyncContextManager):
@@ -80,22 +117,40 @@ async def _called(source: Callable[..., Any], config: Any, opened: AsyncExitStac
     return made
 
 
-def _takes_config(source: Callable[..., Any]) -> bool:
-    return any(
-        one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)
-        for one in inspect.signature(source).parameters.values()
+def _arguments(source: Callable[..., Any], config: Any, runtime: Any) -> dict[str, Any]:
+    """What a function is called with. Raises ValueError for one that takes something else."""
+    signature = inspect.signature(source)
+    hints = _hints(source)
+    given: dict[str, Any] = {}
+    for name, one in signature.parameters.items():
+        if one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD):
+            continue
+        is_runtime = _names_runtime(hints.get(name, one.annotation))
+        kind = "runtime" if is_runtime else "config"
+        if one.kind is one.POSITIONAL_ONLY or kind in given.values():
+            break
+        given[name] = kind
+    else:
+        return {name: runtime if kind == "runtime" else config for name, kind in given.items()}
+    raise ValueError(
+        "a function that makes a graph takes nothing, the run's config, a ServerRuntime or both, "
+        f"not {signature}"
     )
 
 
-def _check(source: Callable[..., Any]) -> None:
-    """Raises ValueError for what cannot be called with a config or with nothing."""
-    signature = inspect.signature(source)
+def _hints(source: Callable[..., Any]) -> dict[str, Any]:
+    function = inspect.unwrap(source)
+    if not inspect.isroutine(function):
+        function = type(source).__call__
     try:
-        signature.bind(*([{}] if _takes_config(source) else []))
-        fits = "ServerRuntime" not in str(signature)  # something else that the reference gives
-    except TypeError:
-        fits = False
-    if not fits:
-        raise ValueError(
-            f"a function that makes a graph takes nothing or the run's config, not {signature}"
-        )
+        # Names that are imported for type checkers alone.
+        known = {"ServerRuntime": ServerRuntime, "RunnableConfig": RunnableConfig}
+        return get_type_hints(function, localns=known)
+    except Exception:  # any other of those
+        return {}
+
+
+def _names_runtime(annotation: Any) -> bool:
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    return annotation is ServerRuntime or get_origin(annotation) is ServerRuntime

@@ -14,7 +14,7 @@ from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.pregel import Pregel
 from langgraph.types import StateUpdate as LangGraphUpdate
-from pydantic import create_model
+from pydantic import ValidationError, create_model
 from pydantic.errors import PydanticUserError
 
 from ..adoption import is_langgraph, not_a_graph
@@ -31,12 +31,13 @@ from ..context import RunnableConfig
 from ..contract import Schemas
 from ..control import START, Command, StateUpdate
 from ..declared import declared_types
-from ..errors import AsyncioThreadDied, NodeNotFoundError
+from ..errors import AsyncioThreadDied, InvalidUpdateError, NodeNotFoundError
 from ..isolation import isolated
 from ..job import Finish, Job
 from ..nodes import INPUT
+from ..resume import waiting
 from ..root import shown
-from .factories import AnyPregel, Factory
+from .factories import Access, AnyPregel, Factory, FactoryRuntime
 from .performance import NOTHING, Performance, finish_of, given_to, prepared, translated
 from .records import OWN_TYPES, config_of, to_command
 from .saver import Draft, LogReader, LogWriter
@@ -102,7 +103,8 @@ class LangGraphGraph:
         thread_id = config["configurable"]["thread_id"]
         saver = LogWriter(job, thread_id, head)
         store = None if job.store is None else LentStore(job.store)
-        performance = Performance(self._factory, job, config, given, saver, store)
+        inside = saved is not None and any(len(one.ns) > 1 for one in waiting(saved))
+        performance = Performance(self._factory, job, config, given, saver, store, inside)
         saver.failed = performance.fail
         saver.thread = thread = asyncio_thread()
         await thread.run(performance.run, grace=job.grace, name=self.name)
@@ -127,7 +129,7 @@ class LangGraphGraph:
             assert saver.made is not None
             return draft, saver.made
 
-        draft, made = await self._on_loop(edit, config=job.config)
+        draft, made = await self._on_loop(edit, "threads.update", config=job.config)
         for record in draft.records:
             log.append(record)
         return made
@@ -152,7 +154,7 @@ class LangGraphGraph:
         async def read(graph: AnyPregel) -> StateSnapshot:
             return snapshot(await graph.aget_state(place, subgraphs=subgraphs))
 
-        return await self._on_loop(read, saver, config)
+        return await self._on_loop(read, "threads.read", saver, config)
 
     async def read_history(
         self,
@@ -172,13 +174,13 @@ class LangGraphGraph:
             states = graph.aget_state_history(place, before=start, limit=limit)
             return [snapshot(state) async for state in states]
 
-        return await self._on_loop(read, saver, config)
+        return await self._on_loop(read, "threads.read", saver, config)
 
     async def drawing(self, xray: int | bool = False) -> dict[str, Any]:
         async def draw(graph: AnyPregel) -> dict[str, Any]:
             return (await graph.aget_graph(xray=xray)).to_json()
 
-        return await self._on_loop(draw)
+        return await self._on_loop(draw, "assistants.read")
 
     async def schemas(self) -> Schemas:
         if self._seen is not None:
@@ -187,7 +189,7 @@ class LangGraphGraph:
         async def look(graph: AnyPregel) -> Schemas:
             return _schemas(graph)
 
-        schemas = await self._on_loop(look)
+        schemas = await self._on_loop(look, "assistants.read")
         if self._factory.graph is not None:
             self._seen = schemas
         return schemas
@@ -199,11 +201,12 @@ class LangGraphGraph:
             found = graph.aget_subgraphs(namespace=namespace, recurse=recurse)
             return {ns: _schemas(cast(AnyPregel, inner)) async for ns, inner in found}
 
-        return await self._on_loop(look)
+        return await self._on_loop(look, "assistants.read")
 
     async def _on_loop(
         self,
         function: Callable[[AnyPregel], Awaitable[T]],
+        access: Access,
         saver: LogReader | None = None,
         config: RunnableConfig | None = None,
     ) -> T:
@@ -211,7 +214,8 @@ class LangGraphGraph:
         something else. Raises what this engine raises for what cannot be."""
 
         async def ask() -> T:
-            async with self._factory.made(config or {"configurable": {}}) as graph:
+            made = self._factory.made(config or {"configurable": {}}, FactoryRuntime(access))
+            async with made as graph:
                 return await function(graph if saver is None else prepared(graph, saver))
 
         try:
@@ -222,6 +226,8 @@ class LangGraphGraph:
         except Exception as error:
             if isinstance(error, ValueError) and str(error).startswith("Subgraph "):
                 raise NodeNotFoundError(str(error)) from error
+            if isinstance(error, ValidationError):  # the state is not what its schema says
+                raise InvalidUpdateError(str(error)) from error
             if (ours := translated(error)) is not error:
                 raise ours from error
             raise
@@ -237,6 +243,8 @@ async def _load(log: CheckpointReader, ns: str, checkpoint_id: str) -> Saved:
 
 def _config(job: Job) -> dict[str, Any]:
     own = {**job.config.get("configurable", {}), "checkpoint_ns": ""}
+    if "graph_id" in job.metadata:
+        own.setdefault("graph_id", job.metadata["graph_id"])
     if job.checkpoint_id is not None:
         own["checkpoint_id"] = job.checkpoint_id
         if job.travels:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import copy
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final, cast
 
 import attrs
@@ -14,6 +15,8 @@ from langgraph.channels import DeltaChannel
 from langgraph.store.base import BaseStore as LangGraphStore
 from langgraph.types import Command as LangGraphCommand
 from langgraph.types import Interrupt as LangGraphInterrupt
+from langgraph.types import StateSnapshot
+from pydantic.errors import PydanticUserError
 
 from .. import errors
 from ..checkpoint import Saved
@@ -22,7 +25,7 @@ from ..here import tell_trio_later
 from ..isolation import isolated
 from ..job import Finish, Job
 from ..resume import answers_of, idle_answers, waiting
-from .factories import AnyPregel, Factory
+from .factories import AnyPregel, Factory, FactoryRuntime
 from .records import interrupts_of, to_command
 from .saver import LogReader, LogWriter
 
@@ -107,7 +110,8 @@ def translated(error: BaseException) -> BaseException:
 
 @attrs.define(eq=False)
 class Performance:
-    """A run. `config`: as LangGraph's nodes see it. `given`: its input."""
+    """A run. `config`: as LangGraph's nodes see it. `given`: its input. `inside`: whether the
+    question that it answers was asked in a graph inside."""
 
     factory: Factory
     job: Job
@@ -115,7 +119,8 @@ class Performance:
     given: Any
     saver: LogWriter
     store: LangGraphStore | None
-    output: Any = None
+    inside: bool = False
+    output: Any = None  # of its output schema
     _failure: Exception | None = None
     _loop: asyncio.AbstractEventLoop | None = None
     _task: asyncio.Task[Any] | None = None
@@ -124,8 +129,12 @@ class Performance:
         """On the asyncio loop. Raises what the graph does, and what the log did for a record."""
         self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
         try:
-            async with self.factory.made(self.config) as graph:
-                await self._stream(self.saver.serve(prepared(graph, self.saver, self.store)))
+            runtime = FactoryRuntime("threads.create_run", self.store, self.job.context)
+            async with self.factory.made(self.config, runtime) as graph:
+                own = self.saver.serve(prepared(graph, self.saver, self.store))
+                if isinstance(self.given, LangGraphCommand):
+                    self.given = await self._renewed(own, self.given)
+                await self._stream(own)
         except asyncio.CancelledError:
             if self._failure is not None:
                 raise self._failure from None
@@ -150,6 +159,20 @@ class Performance:
             with contextlib.suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(self._task.cancel)
 
+    async def _renewed(
+        self, graph: AnyPregel, given: LangGraphCommand[Any]
+    ) -> LangGraphCommand[Any]:
+        """The answer to the one question that waits without its id, where it was asked in a graph
+        inside that was edited since: LangGraph asks it under another."""
+        answers = given.resume
+        if not self.inside or not isinstance(answers, dict) or len(answers) != 1:
+            return given
+        if self.job.input.resume == answers:
+            return given
+        [(ident, answer)] = answers.items()
+        state = await graph.aget_state(cast(Any, self.config), subgraphs=True)
+        return replace(given, resume=answer) if _was_edited(state, ident) else given
+
     async def _stream(self, graph: AnyPregel) -> None:
         job, sink = self.job, self.job.sink
         modes: Any = [mode for mode in _MODES if mode in sink.offered or mode == "values"]
@@ -158,8 +181,9 @@ class Performance:
         async for part in graph.astream(
             self.given,
             cast(Any, self.config),
-            context=job.context,
+            context=_fitting(graph, job.context),
             stream_mode=modes,
+            output_keys=graph.output_channels,
             subgraphs=within,
             interrupt_before=cast(Any, job.interrupt_before or None),
             interrupt_after=cast(Any, job.interrupt_after or None),
@@ -171,16 +195,38 @@ class Performance:
             if mode == "values" and not ns:
                 self.output = data
             if mode in sink.modes and (not ns or sink.subgraphs):
-                tell_trio_later(TOLD, sink.emit, mode, ns, _shown(mode, data))
+                tell_trio_later(TOLD, sink.emit, mode, ns, _shown(mode, data, self.saver.places))
 
 
-def _shown(mode: str, data: Any) -> Any:
+def _was_edited(state: StateSnapshot, ident: str) -> bool:
+    """Whether the graph inside that asks was."""
+    for task in state.tasks:
+        inner = task.state
+        if isinstance(inner, StateSnapshot) and any(one.id == ident for one in task.interrupts):
+            about = inner.metadata or {}
+            return about.get("source") == "update" or _was_edited(inner, ident)
+    return False
+
+
+def _fitting(graph: AnyPregel, context: Any) -> Any:
+    """Of a context what its schema names: an assistant's may be for several graphs."""
+    if not context or not isinstance(context, dict) or graph.context_schema is None:
+        return context
+    try:
+        schema = graph.get_context_jsonschema() or {}
+    except PydanticUserError:  # a TypedDict of `typing` on Python 3.11, for one
+        return context
+    known = schema.get("properties")
+    return {key: value for key, value in context.items() if key in known} if known else context
+
+
+def _shown(mode: str, data: Any, places: Mapping[str, tuple[str, ...]]) -> Any:
     """An event as our engine gives it: with our questions, and the reader's own."""
     if mode == "messages":
         return data
     data = isolated(data)
     if mode in ("values", "updates") and isinstance(data, dict) and "__interrupt__" in data:
-        data["__interrupt__"] = interrupts_of(data["__interrupt__"])
+        data["__interrupt__"] = interrupts_of(data["__interrupt__"], places=places)
     elif mode in ("tasks", "checkpoints", "debug") and isinstance(data, dict):
         _ask(data["payload"] if mode == "debug" else data)
     return data
@@ -199,9 +245,14 @@ def finish_of(head: Saved | None, output: Any, warning: str | None) -> Finish:
     """How a run came out. `head`: the newest checkpoint then."""
     if isinstance(output, dict) and "__interrupt__" in output:
         output = {key: value for key, value in output.items() if key != "__interrupt__"}
+    paused = head is not None and bool(head.checkpoint.next)
+    if head is not None and paused and isinstance(output, dict):
+        # What tasks beside the one that waits have come to is not in the state yet.
+        values = head.checkpoint.values
+        output = {key: isolated(values[key]) for key in output if key in values}
     return Finish(
         values=output,
         interrupts=() if head is None else waiting(head),
-        paused=head is not None and bool(head.checkpoint.next),
+        paused=paused,
         warning=warning,
     )

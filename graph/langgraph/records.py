@@ -89,9 +89,11 @@ def to_record(
     keys: Sequence[str] | None,
     planned: Sequence[Planned],
     about: Mapping[str, Any],
+    empty: Mapping[str, Any],
 ) -> Checkpoint:
     """A checkpoint that LangGraph puts. `parent`: where it is at hand. `changed`: the channels that
     have a new version. `keys`: those of the state, None for all. `about`: the metadata of the run.
+    `empty`: what the keys have that nothing was written to.
     """
     before = {} if parent is None else parent.values
     taken_in = any(task.node == START for task in planned)  # which has the input then
@@ -109,6 +111,9 @@ def to_record(
             values[channel] = before[channel]
         else:
             values[channel] = plain(value)
+    for channel, value in empty.items():
+        if channel not in values:
+            values[channel] = before.get(channel, plain(value))
     updated = checkpoint.get("updated_channels")
     kept = Kept(
         v=checkpoint["v"],
@@ -219,14 +224,17 @@ def config_of(thread_id: str, ns: str, checkpoint_id: str | None = None) -> Runn
     return {"configurable": own}
 
 
-def interrupts_of(asked: Any, ns: tuple[str, ...] = ()) -> tuple[Interrupt, ...]:
-    """Questions of LangGraph's. `ns`: of the task that asks."""
+def interrupts_of(
+    asked: Any, ns: tuple[str, ...] = (), places: Mapping[str, tuple[str, ...]] | None = None
+) -> tuple[Interrupt, ...]:
+    """Questions of LangGraph's. `ns`: of the task that asks, or of the one around it; `places`:
+    what is known of that by interrupt id."""
     several = asked if isinstance(asked, (list, tuple)) else (asked,)
     return tuple(
         Interrupt(
             value=one.value,
             id=one.id,
-            ns=ns,
+            ns=(places or {}).get(one.id, ns),
             response_schema=one.response_schema if isinstance(one.response_schema, dict) else None,
         )
         for one in several
@@ -271,7 +279,8 @@ class Written:
         control = self._control
         answers = control.get(RESUME, ())
         failure = TaskError.of(control[ERROR]) if ERROR in control else None
-        own_ns = (*filter(None, self.ns.split("|")), f"{self.node}:{self.task_id}")
+        own = f"{self.node}:{self.task_id}" if self.node else ""
+        own_ns = tuple(filter(None, (*self.ns.split("|"), own)))
         asks = INTERRUPT in control and not self._output
         return PendingWrites(
             checkpoint_id=self.checkpoint_id,

@@ -6,13 +6,14 @@ LangGraph calls it on the asyncio loop, or from threads of its own; the log is t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
 import attrs
 import trio
 from langchain_core.runnables import RunnableConfig
+from langgraph.channels import DeltaChannel
 from langgraph.checkpoint.base import (
     BaseCheckpointSaver,
     ChannelVersions,
@@ -21,7 +22,7 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.checkpoint.base import Checkpoint as LangGraphCheckpoint
 from langgraph.pregel._algo import prepare_next_tasks
-from langgraph.pregel._checkpoint import channels_from_checkpoint
+from langgraph.pregel._checkpoint import channels_from_checkpoint, empty_checkpoint
 
 from ..asyncio_thread import AsyncioThread
 from ..checkpoint import Checkpoint, CheckpointReader, PendingWrites, Planned, Saved
@@ -33,6 +34,7 @@ from .records import Written, config_of, filled, metadata_of, to_record, to_tupl
 
 __all__ = ["Draft", "LogReader", "LogWriter"]
 
+PULLED: Final = "~__pregel_pull, "  # paths of tasks begin so, but for those of `Send`
 HANDED_OVER: Final = 0.005  # seconds that records wait for more, or for the end of their run
 _PAGE: Final = 20  # checkpoints read at a time
 
@@ -117,8 +119,9 @@ class LogWriter(LogReader):
     """Writes to the log of a job too.
 
     `error`: what the log has raised for a record. `failed`: called with it then, on trio. `made`:
-    the last checkpoint of the job's namespace. `over`: nothing more comes. `thread`: what is
-    written once that has died does not count.
+    the last checkpoint of the job's namespace. `over`: nothing more comes. `places`: which tasks
+    asked, as namespaces, by interrupt id. `thread`: what is written once that has died does not
+    count.
     """
 
     def __init__(self, job: Job, thread_id: str, *head: Saved | None) -> None:
@@ -136,12 +139,24 @@ class LogWriter(LogReader):
         self._heads: dict[str, Saved] = {}  # by namespace, for what follows to be compared with
         self._graph: AnyPregel | None = None
         self._keys: Sequence[str] = ()
+        self._about: Mapping[str, Any] = job.metadata
+        self.places: dict[str, tuple[str, ...]] = {}
+        self._empty: Mapping[str, Any] = {}  # what keys have that nothing was written to
         self._read = head
         self._written: dict[tuple[str, str, str], Written] = {}
 
     def serve(self, graph: AnyPregel) -> AnyPregel:
         """The outermost graph whose checkpoints are to come."""
         self._graph, self._keys = graph, graph.stream_channels_list
+        self._about = {**(graph.config or {}).get("metadata", {}), **self._job.metadata}
+        channels, _ = channels_from_checkpoint(graph.channels, empty_checkpoint())
+        self._empty = {
+            name: channel.get()
+            for name in self._keys
+            if (channel := channels.get(name)) is not None
+            and channel.is_available()
+            and not isinstance(channel, DeltaChannel)
+        }
         return graph
 
     def _tuple(self, saved: Saved | None) -> CheckpointTuple | None:
@@ -185,7 +200,7 @@ class LogWriter(LogReader):
         task_id: str,
         task_path: str = "",
     ) -> None:
-        record = self._pending(config, writes, task_id)
+        record = self._pending(config, writes, task_id, task_path)
         if record is not None:
             await self._hand_over(record)
 
@@ -196,7 +211,7 @@ class LogWriter(LogReader):
         task_id: str,
         task_path: str = "",
     ) -> None:
-        record = self._pending(config, writes, task_id)
+        record = self._pending(config, writes, task_id, task_path)
         if record is not None:
             tell_trio(self._append, record)
             wait_for_trio(self._writes_to.flush)
@@ -263,7 +278,8 @@ class LogWriter(LogReader):
             # Of graphs inside it nobody but LangGraph reads the records.
             keys=None if graph is None else self._keys,
             planned=() if graph is None else _planned(graph, checkpoint, config, metadata),
-            about={**self._job.metadata, **_caller(config)} if ns else self._job.metadata,
+            about={**self._about, **_caller(config)} if ns else self._about,
+            empty={} if graph is None else self._empty,
         )
         self._heads[ns] = Saved(record)
         self._written = {key: one for key, one in self._written.items() if key[0] != ns}
@@ -272,7 +288,11 @@ class LogWriter(LogReader):
         return record
 
     def _pending(
-        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str,
     ) -> PendingWrites | None:
         # A task that was told to stop has not failed.
         writes = [one for one in writes if not isinstance(one[1], asyncio.CancelledError)]
@@ -290,11 +310,19 @@ class LogWriter(LogReader):
                 written = Written.of(so_far)
             else:
                 planned = () if saved is None else saved.checkpoint.next
-                node = next((task.node for task in planned if task.id == task_id), "")
+                node = next((task.node for task in planned if task.id == task_id), None)
+                if node is None:  # what is planned inside is not in our records
+                    node = task_path.removeprefix(PULLED) if task_path.startswith(PULLED) else ""
                 written = Written(ns, ident, task_id, node)
             self._written[key] = written
         written.add(writes)
-        return written.record()
+        record = written.record()
+        if not record.interrupts:
+            return record
+        for one in record.interrupts:  # a graph inside comes before the task that calls it
+            self.places.setdefault(one.id, one.ns)
+        asked = [attrs.evolve(one, ns=self.places[one.id]) for one in record.interrupts]
+        return attrs.evolve(record, interrupts=tuple(asked))
 
 
 @attrs.frozen

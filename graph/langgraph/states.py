@@ -19,7 +19,7 @@ def snapshot(state: LangGraphSnapshot) -> StateSnapshot:
         StateTask(
             id=task.id,
             name=task.name,
-            path=cast("tuple[str | int, ...]", task.path),
+            path=cast("tuple[str | int | bool, ...]", task.path),
             error=None if task.error is None else repr(task.error),
             interrupts=interrupts_of(task.interrupts, (f"{task.name}:{task.id}",)),
             state=_inner(task.state),

@@ -293,14 +293,14 @@ def test_messages_grow_part_by_part() -> None:
     assert {part.mode for part in heard.parts} == {"messages"}
 
 
-def test_a_message_that_comes_whole_is_complete() -> None:
+def test_a_message_that_comes_whole_is_complete_and_has_no_namespace() -> None:
     heard = stream("messages")
     whole = {"type": "ai", "content": "hello", "id": "m"}
     heard.emit("messages", ("sub:1",), (whole, {}))
 
     assert shown(heard) == [
-        ("messages/metadata|sub:1", {"m": {"metadata": {}}}),
-        ("messages/complete|sub:1", [whole]),
+        ("messages/metadata", {"m": {"metadata": {}}}),
+        ("messages/complete", [whole]),
     ]
     assert {part.mode for part in heard.parts} == {"messages"}
 

@@ -23,6 +23,7 @@ from contextlib import asynccontextmanager, contextmanager
 from langchain_core.runnables import RunnableConfig
 from langgraph.func import entrypoint
 from langgraph.graph import START, StateGraph
+from langgraph_sdk.runtime import ServerRuntime
 from typing_extensions import TypedDict
 
 from my_agent.utils import shouted  # the package that this file is part of
@@ -97,6 +98,22 @@ async def connected():
     happened.append("closed")
 
 
+def of_the_runtime(runtime: ServerRuntime):
+    running = runtime.execution_runtime
+    return built(f"with {running.context if running else None}").compile()
+
+
+@asynccontextmanager
+async def of_both(runtime: "ServerRuntime[dict]", config: RunnableConfig):
+    if runtime.execution_runtime:
+        await runtime.store.aput(("made",), "graph", {"for": config["configurable"]["user"]})
+    accesses.append(runtime.access_context)
+    yield built("of both").compile()
+
+
+accesses = []
+
+
 class Maker:
     def __call__(self):
         return built("made by an object").compile()
@@ -138,8 +155,6 @@ def greedy(config, store, model):
     pass
 
 
-def of_the_runtime(runtime: "ServerRuntime"):
-    pass
 """
 
 
@@ -185,6 +200,8 @@ def room_of(folder: Path, **graphs: Any) -> Greenroom:
         ("opened", "HEY opened for ada"),
         ("opened_plainly", "HEY opened plainly"),
         ("maker", "HEY made by an object"),
+        ("of_the_runtime", "HEY with {'user': 'ada'}"),
+        ("of_both", "HEY of both"),
     ],
 )
 @pytest.mark.parametrize("place", ["./my_agent/agent.py", "my_agent.agent"])
@@ -220,6 +237,28 @@ async def test_reads_and_edits_make_the_graph_of_the_config_of_the_newest_run(fo
         assert (await threads.get_state(thread_id))["values"] == {"text": "edited"}
 
 
+async def test_a_function_is_told_what_the_graph_is_for(folder: Path) -> None:
+    async with room_of(folder, agent="./my_agent/agent.py:of_both") as room:
+        client = room.client
+        thread_id = (await client.threads.create())["thread_id"]
+        config = {"configurable": {"user": "ada"}}
+        await client.runs.wait(thread_id, "agent", input={"text": "hey"}, config=config)
+        await client.threads.get_state(thread_id)
+        await client.threads.update_state(thread_id, {"text": "x"})
+        await client.assistants.get_graph("agent")
+        stored = await client.store.get_item(("made",), "graph")
+
+    assert stored is not None
+    assert stored["value"] == {"for": "ada"}
+    module = next(one for name, one in sys.modules.items() if name.endswith("my_agent_agent_py"))
+    assert module.accesses == [
+        "threads.create_run",
+        "threads.read",
+        "threads.update",
+        "assistants.read",
+    ]
+
+
 async def test_what_a_function_opens_is_open_until_its_run_ends(folder: Path) -> None:
     async with room_of(folder, agent="./my_agent/agent.py:connected") as room:
         said = [
@@ -238,10 +277,9 @@ async def test_what_a_function_opens_is_open_until_its_run_ends(folder: Path) ->
         ("unfinished", "'unfinished' in {file} does not compile: Graph must have an entrypoint"),
         (
             "greedy",
-            "'greedy' in {file} does not compile: a function that makes a graph takes nothing or "
-            "the run's config, not (config, store, model)",
+            "'greedy' in {file} does not compile: a function that makes a graph takes nothing, the "
+            "run's config, a ServerRuntime or both, not (config, store, model)",
         ),
-        ("of_the_runtime", "takes nothing or the run's config, not (runtime: 'ServerRuntime')"),
     ],
 )
 def test_what_can_be_no_graph_is_refused_at_the_start(

@@ -258,3 +258,18 @@ async def test_graphs_of_both_kinds_serve_one_thread_in_turn(serve: Serve) -> No
         one, two = await new_thread(client), await new_thread(client)
         assert (await client.runs.wait(one, "agent", input=text("x")))["log"] == ["x", "a"]
         assert (await client.runs.wait(two, "own", input=text("x")))["log"] == ["x", "b"]
+
+
+async def test_a_question_says_in_which_graph_inside_it_was_asked(serve: Serve) -> None:
+    async with serve(chain(outer=chain(inner=chain(ask=ask)))) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        waits = await client.runs.wait(thread_id, "agent", input=text("x"))
+        [asked] = waits["__interrupt__"]
+        assert [place.partition(":")[0] for place in asked["ns"]] == ["outer", "inner", "ask"]
+
+
+async def test_what_tasks_beside_a_question_came_to_is_not_in_the_result_yet(serve: Serve) -> None:
+    async with serve(side_by_side(ask=ask, done=says("done"))) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        waits = await client.runs.wait(thread_id, "agent", input=text("x"))
+        assert waits["log"] == ["x"]

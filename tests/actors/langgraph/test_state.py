@@ -9,9 +9,10 @@ from uuid import uuid4
 import pytest
 from langgraph.channels import DeltaChannel
 from langgraph.graph import START, StateGraph
-from langgraph.types import interrupt
+from langgraph.types import Send, interrupt
+from pydantic import BaseModel
 
-from greenroom.actors import Client, Refused
+from greenroom.actors import Client, Refused, RunFailed
 
 from ..conftest import Serve
 from ..stage import State, log_of, new_thread, says, status, text
@@ -216,3 +217,55 @@ async def test_delta_channels_are_whole_in_every_state_over_turns_and_restarts(
             ]
             state = await client.threads.get_state(thread_id)
             assert state["values"]["items"] == said
+
+
+async def test_a_plain_answer_is_heard_after_an_edit_of_the_graph_that_asked(serve: Serve) -> None:
+    inner = chain(call=chain(note=says("note"), ask=ask))
+    async with serve(chain(call=inner, after=says("after"))) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        await client.runs.wait(thread_id, "agent", input=text("x"))
+        state = await client.threads.get_state(thread_id, subgraphs=True)
+        innermost = state["tasks"][0]["state"]["tasks"][0]["state"]["checkpoint"]
+        await client.threads.update_state(
+            thread_id, {"log": ["by hand"]}, checkpoint=innermost, as_node="note"
+        )
+        values = await client.runs.wait(thread_id, "agent", command={"resume": 3})
+        assert values["log"][-3:] == ["by hand", 3, "after"]
+
+
+async def test_keys_that_nothing_was_written_to_are_empty_in_the_thread_as_in_its_state(
+    serve: Serve,
+) -> None:
+    async with serve(chain(ask=ask)) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        waits = await client.runs.wait(thread_id, "agent", input={"text": "x"})
+        assert waits["log"] == []
+        assert (await client.threads.get(thread_id))["values"] == {"text": "x", "log": []}
+
+
+async def test_a_task_of_a_send_has_the_path_that_the_reference_gives_it(serve: Serve) -> None:
+    builder: Any = StateGraph(State).add_node("ask", ask)
+    builder.add_conditional_edges(START, lambda _: [Send("ask", {})], ["ask"])
+    async with serve(builder.compile()) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        await client.runs.wait(thread_id, "agent", input=text("x"))
+        [task] = (await client.threads.get_state(thread_id))["tasks"]
+        assert task["path"] == ["__pregel_push", 0, False]
+
+
+class Person(BaseModel):
+    age: int
+
+
+async def test_a_state_that_fits_no_schema_is_refused_when_it_is_read(serve: Serve) -> None:
+    def grow(person: Person) -> Any:
+        return {"age": person.age + 1}
+
+    async with serve(chain(state=Person, grow=grow)) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        with pytest.raises(RunFailed):
+            await client.runs.wait(thread_id, "agent", input={"age": "old"})
+        with pytest.raises(Refused, match="valid integer"):
+            await client.threads.get_state(thread_id)
+        with pytest.raises(Refused, match="valid integer"):
+            await client.threads.get_history(thread_id)

@@ -231,3 +231,71 @@ async def test_a_state_graph_s_own_reducer_runs_beside_its_siblings(serve: Serve
         )
         assert sorted(next(iter(d)) for n, d in parts if n == "updates") == ["a", "b", "c"]
         assert [d["total"] for n, d in parts if n == "values"] == [10, 13]
+
+
+async def test_tokens_in_the_older_form_have_no_namespace(serve: Serve) -> None:
+    async with serve(chain(state=Chat, call=chain(state=Chat, speak=speaks))) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        how: dict[str, Any] = {"stream_mode": "messages", "stream_subgraphs": True}
+        parts = await streamed(client, thread_id, "agent", input={"messages": []}, **how)
+        assert words(parts, "messages/partial")[-1] == "Hello dear Ada"
+        assert not [name for name, _ in parts if "|" in name]
+
+
+class Question(TypedDict):
+    question: str
+
+
+class Answer(TypedDict):
+    answer: str
+
+
+class Thought(Question, Answer):
+    secret: str
+
+
+def thinks(state: Thought) -> Any:
+    return {"secret": "s", "answer": "42"}
+
+
+def asks(state: Thought) -> Any:
+    return {"answer": interrupt("sure?")}
+
+
+def thinker(**nodes: Any) -> Any:
+    builder = StateGraph(Thought, input_schema=Question, output_schema=Answer)
+    return builder.add_sequence(list(nodes.items())).add_edge(START, next(iter(nodes))).compile()
+
+
+async def test_what_is_no_output_of_a_graph_is_shown_in_its_state_alone(serve: Serve) -> None:
+    async with serve(thinker(think=thinks, ask=asks)) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        how: dict[str, Any] = {"stream_mode": ["values", "updates"]}
+        parts = await streamed(client, thread_id, "agent", input={"question": "?"}, **how)
+        shown = [data for name, data in parts if name != "metadata"]
+        assert {"answer": "42"} in shown
+        assert "secret" not in str(shown)
+        waited = await client.runs.wait(thread_id, "agent", command={"resume": "43"})
+        assert waited == {"answer": "43"}
+        state = await client.threads.get_state(thread_id)
+        assert state["values"] == {"question": "?", "secret": "s", "answer": "43"}
+
+
+async def test_debug_says_where_the_graph_inside_a_task_is(serve: Serve) -> None:
+    async with serve(chain(call=chain(talk=talks))) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        parts = await streamed(client, thread_id, "agent", input=text("x"), stream_mode="debug")
+        made = [data["payload"] for name, data in parts[1:] if data["type"] == "checkpoint"]
+        [task] = next(one["tasks"] for one in made if one["next"] == ["call"])
+        assert task["checkpoint"] == {
+            "thread_id": thread_id,
+            "checkpoint_ns": f"call:{task['id']}",
+        }
+        assert "state" not in task
+
+
+async def test_values_are_streamed_where_no_mode_is_named(serve: Serve) -> None:
+    async with serve(chain(talk=talks)) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        parts = await streamed(client, thread_id, "agent", input=text("x"), stream_mode=[])
+        assert [name for name, _ in parts] == ["metadata", "values", "values"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import attrs
@@ -9,6 +10,7 @@ import pytest
 from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_config, get_store
 from langgraph.func import entrypoint, task
+from langgraph.graph import START, StateGraph
 from langgraph.runtime import Runtime
 from langgraph.types import interrupt
 from typing_extensions import TypedDict
@@ -167,3 +169,43 @@ async def test_a_program_that_fails_says_so_and_goes_on(serve: Serve) -> None:
         assert await status(client, thread_id) == "error"
         assert await client.runs.wait(thread_id, "agent", input=None) == "tea"
         assert await status(client, thread_id) == "idle"
+
+
+async def test_of_a_context_the_graph_is_given_what_its_schema_names(serve: Serve) -> None:
+    @dataclass
+    class Known:
+        user: str
+
+    def node(state: State, runtime: Runtime[Known]) -> State:
+        return {"log": [repr(runtime.context.user)]}
+
+    graph = StateGraph(State, context_schema=Known).add_node(node).add_edge(START, "node")
+    async with serve(graph.compile()) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        context = {"user": "ada", "of_another_graph": 1}
+        values = await client.runs.wait(thread_id, "agent", input={}, context=context)
+        assert values["log"] == ["'ada'"]
+
+
+async def test_a_node_knows_which_graph_it_is_in(serve: Serve) -> None:
+    def node(state: State, config: RunnableConfig) -> State:
+        return {"log": [config["configurable"]["graph_id"]]}
+
+    async with serve(chain(a=node)) as room:
+        values = await room.client.runs.wait(None, "agent", input={})
+        assert values["log"] == ["agent"]
+
+
+async def test_metadata_that_a_graph_was_bound_with_is_that_of_its_states(serve: Serve) -> None:
+    graph = chain(a=lambda state: {"log": ["a"]}).with_config(metadata={"team": "blue"})
+    async with serve(graph) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        await client.runs.wait(thread_id, "agent", input={})
+        state = await client.threads.get_state(thread_id)
+        assert state["metadata"]["team"] == "blue"
+
+
+async def test_a_graph_without_a_name_has_the_one_that_it_is_served_under(serve: Serve) -> None:
+    async with serve(chain(a=lambda state: {"log": ["a"]})) as room:
+        schemas = await room.client.assistants.get_schemas("agent")
+        assert schemas["state_schema"]["title"] == "agent_state"
