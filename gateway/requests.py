@@ -74,6 +74,10 @@ class CheckpointConfig(TypedDict, total=False):
     checkpoint_map: JsonObject | None
 
 
+class CheckpointBefore(CheckpointConfig, total=False):
+    configurable: CheckpointConfig | None
+
+
 class SendTo(TypedDict):
     node: str
     input: Any
@@ -230,7 +234,7 @@ class CheckpointStateRequest(_Body):
 @attrs.frozen(kw_only=True)
 class HistorySearch(_Body):
     limit: Limit = 1
-    before: CheckpointConfig | Uuid | None = None
+    before: CheckpointBefore | Uuid | None = None
     metadata: JsonObject | None = None
     checkpoint: CheckpointConfig | None = None
 

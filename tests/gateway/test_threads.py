@@ -208,9 +208,12 @@ async def test_history_goes_back_from_before_a_checkpoint(
         f"{thread}/history", json={"before": first[0]["checkpoint"], "limit": 2}
     )
 
+    as_config = {"configurable": {"checkpoint_id": ident}}
+    by_config = await http.post(f"{thread}/history", json={"before": as_config, "limit": 2})
+
     assert len(first) == 1
     assert [state["metadata"]["step"] for state in by_query] == [2, 1]
-    assert by_body.json() == by_query
+    assert by_body.json() == by_config.json() == by_query
 
 
 async def test_the_state_can_be_edited(http: httpx.AsyncClient, thread: str) -> None:
