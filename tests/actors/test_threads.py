@@ -298,7 +298,9 @@ async def test_threads_are_found_newest_first_page_by_page(room: Greenroom) -> N
         assert await room.client.threads.count() == 12
 
 
-async def test_threads_are_sorted_by_what_is_asked_and_by_their_last_change_otherwise(room: Greenroom) -> None:
+async def test_threads_are_sorted_by_what_is_asked_or_by_their_last_change(
+    room: Greenroom,
+) -> None:
     async with room:
         client = room.client
         first, second, third = [await new_thread(client) for _ in range(3)]
