@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
+from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import attrs
@@ -13,13 +14,23 @@ from .errors import Invalid
 
 __all__ = ["Schedule", "iso"]
 
+_NAMED: Final = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+}
+
 
 @attrs.frozen
 class Schedule:
     """A cron expression by the clock of a time zone.
 
     `expression`: minute, hour, day of the month, month and day of the week, then seconds if there
-    are six fields. `zone`: an IANA name; None is UTC.
+    are six fields; or a name such as `@daily`. `zone`: an IANA name; None is UTC.
     """
 
     expression: str
@@ -57,7 +68,7 @@ class Schedule:
         return None
 
     def _seconds_first(self) -> str:
-        fields = self.expression.split()
+        fields = _NAMED.get(self.expression.strip().lower(), self.expression).split()
         if len(fields) == 5:
             fields = ["0", *fields]
         elif len(fields) == 6:

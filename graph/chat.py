@@ -14,6 +14,7 @@ from operator import attrgetter, itemgetter
 from typing import Annotated, Any, ClassVar, Final, Literal, TypedDict, get_args
 
 import attrs
+import msgspec
 
 from .context import current_task
 from .messages import is_object
@@ -28,6 +29,7 @@ Getter = Callable[[str], Callable[[Any], Any]]
 
 _CORE: Final = "langchain_core.messages"
 _TYPES = {"user": "human", "assistant": "ai", "developer": "system"}
+_KINDS: Final = frozenset(("human", "ai", "system", "tool", "function", "chat", "remove"))
 _COMMON: Mapping[str, Any] = {"additional_kwargs": {}, "response_metadata": {}, "name": None}
 _BY_TYPE: Mapping[str, Mapping[str, Any]] = {
     "ai": {"tool_calls": [], "invalid_tool_calls": [], "usage_metadata": None},
@@ -200,6 +202,8 @@ def _message(given: Any) -> Any:
         case _:
             raise ValueError(f"{_EXPECTED}; got {given!r}")
     kind = _TYPES.get(kind, kind)
+    if kind not in _KINDS and not kind.endswith("MessageChunk"):
+        raise ValueError(f"{kind!r} is no role or type of messages; got {given!r}")
     if kind == "remove":
         if not body.get("id"):
             raise ValueError(f"A message that removes needs the 'id' to remove; got {given!r}")
@@ -208,7 +212,26 @@ def _message(given: Any) -> Any:
         raise ValueError(f"A message needs 'content'; got {given!r}")
     defaults = {key: _fresh(value) for key, value in {**_COMMON, **_BY_TYPE.get(kind, {})}.items()}
     body["id"] = body.get("id") or current_world().random_id()
+    if body["content"] is None:  # as APIs have it beside tool calls
+        body["content"] = ""
+    if kind == "ai" and body.get("tool_calls"):
+        body["tool_calls"] = [_tool_call(call) for call in _many(body["tool_calls"])]
     return {"type": kind, **defaults, **body}
+
+
+def _tool_call(call: Any) -> Any:
+    """A tool call in the stored form; it may be in that of OpenAI's API, with its arguments as
+    text."""
+    if not isinstance(call, dict):
+        raise ValueError(f"A tool call is a dict with 'name', 'args' and 'id'; got {call!r}")
+    if "function" not in call:
+        return {**call, "type": "tool_call"}
+    try:
+        name, args = call["function"]["name"], call["function"]["arguments"]
+        args = msgspec.json.decode(args) if isinstance(args, str) else args
+    except (KeyError, TypeError, msgspec.DecodeError) as error:
+        raise ValueError(f"A tool call's 'function' has no name or arguments: {call!r}") from error
+    return {"name": name, "args": args, "id": call.get("id"), "type": "tool_call"}
 
 
 def _fresh(default: Any) -> Any:

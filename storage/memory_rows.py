@@ -62,10 +62,12 @@ def search(kind: type[R], rows: Iterable[Row], query: Query, types: Types) -> li
     if by not in columns:
         raise StorageError(f"{kind.__name__} records cannot be sorted by {by!r}")
     found = matching(rows, query)
-    found.sort(
-        key=lambda row: ((row[by] is None) != query.descending, row[by], row[columns[0]]),
-        reverse=query.descending,
-    )
+
+    def rank(row: Row) -> tuple[Any, ...]:
+        folded = row[by].casefold() if by == "name" else ""
+        return (row[by] is None) != query.descending, folded, row[by], row[columns[0]]
+
+    found.sort(key=rank, reverse=query.descending)
     return [from_row(kind, row, types) for row in cut(found, query.limit, query.offset)]
 
 

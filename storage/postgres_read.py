@@ -91,6 +91,7 @@ class PostgresReads(PostgresItems, SqlReads):
     """The reads of the contract, by statements that `_fetch` carries out."""
 
     _no_limit: ClassVar[int | None] = None
+    _folded_name: ClassVar[str] = "folded_name"
     _has_name: ClassVar[str] = "strpos(folded_name, ?) > 0"
 
     def _ask(self, sql: str, values: Sequence[Any]) -> Rows:

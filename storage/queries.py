@@ -56,7 +56,7 @@ class ThreadQuery:
 class AssistantQuery:
     """Which assistants, in what order; as `ThreadQuery`.
 
-    `name`: contained in the name, in any case.
+    `name`: contained in the name, in any case. Names are sorted in any case too.
     """
 
     metadata: Mapping[str, Any] | None = None

@@ -72,11 +72,12 @@ _LOG: Final = f"""
 class SqlReads(Storage):
     """Reads of the contract, by statements that `_ask` carries out.
 
-    `_no_limit`: what LIMIT takes for none. `_has_name`: the condition that the name of an assistant
-    contains a text, which is folded.
+    `_no_limit`: what LIMIT takes for none. `_folded_name`: the name of an assistant, folded.
+    `_has_name`: the condition that this contains a text, which is folded too.
     """
 
     _no_limit: ClassVar[int | None]
+    _folded_name: ClassVar[str]
     _has_name: ClassVar[str]
 
     @abstractmethod
@@ -105,7 +106,8 @@ class SqlReads(Storage):
 
     def _search(self, kind: type[R], where: Filter, query: AssistantQuery | CronQuery) -> list[R]:
         clause, values = where
-        rest = f"{clause} ORDER BY {ordered(kind, query)} LIMIT ? OFFSET ?"
+        before = [self._folded_name] if query.sort_by == "name" else []
+        rest = f"{clause} ORDER BY {ordered(kind, query, *before)} LIMIT ? OFFSET ?"
         return self._select(kind, rest, *values, self._limit(query.limit), query.offset)
 
     def _count(self, kind: Kind, where: Filter) -> int:

@@ -29,6 +29,7 @@ class SqliteReads(SqlReads):
     """The reads of the contract, on connections that `_reading` gives."""
 
     _no_limit: ClassVar[int | None] = _NO_LIMIT
+    _folded_name: ClassVar[str] = "casefold(name)"
     _has_name: ClassVar[str] = "instr(casefold(name), ?)"
 
     @abstractmethod

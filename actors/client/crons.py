@@ -76,7 +76,8 @@ class CronsClient:
         """Run an assistant again and again, each time on a new thread. Returns the cron.
 
         `assistant_id`: a UUID or a graph's name. `schedule`: a cron expression of five fields, or
-        of six with the seconds last, by the clock of `timezone`, an IANA name (default UTC).
+        of six with the seconds last, or a name such as `@daily`, by the clock of `timezone`, an
+        IANA name (default UTC).
         `end_time`: it does not fire after this; in UTC where no offset is given. `enabled`: whether
         it fires. `on_run_completed`: what becomes of the thread, `delete` (default) or `keep`.
         `metadata`: of the cron and of its runs. `input`, `config`, `context`, `interrupt_before`,

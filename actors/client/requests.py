@@ -18,8 +18,9 @@ from greenroom.storage.records import Assistant, Run
 from ..active import command_of
 from ..arrivals import check_strategy
 from ..errors import Invalid, Refused
+from ..joining import HOST
 from ..mailbox import Submit
-from ..multitask import DEFAULT_STRATEGY, STRATEGIES
+from ..multitask import DEFAULT_STRATEGY, STRATEGIES, STRATEGY_KEY
 from ..remote import take_answers
 from ..schedule import iso
 from ..supervisor import Supervisor
@@ -117,6 +118,7 @@ async def submission(
     run_id = house.world.record_id()
     if ident is None:
         ident, create = own_thread(run_id), "create"
+    own = {**settings.get("metadata", {}), **check_mapping("metadata", metadata)}
     run = Run(
         run_id=run_id,
         thread_id=ident,
@@ -128,16 +130,15 @@ async def submission(
         multitask_strategy=strategy or DEFAULT_STRATEGY,  # unless its thread has another
         kwargs=_as_kept(house, kwargs),
         metadata={
-            **settings.get("metadata", {}),
-            **check_mapping("metadata", metadata),
+            **own,
             "graph_id": assistant.graph_id,
             "assistant_id": assistant.assistant_id,
         },
     )
-    own = {
-        key: value for key, value in run.metadata.items() if key not in ("graph_id", "assistant_id")
-    }
-    thread = new_thread(house, ident, metadata=own) if create == "create" else None
+    thread = None
+    if create == "create":  # with the metadata of its first run, whose strategy is its own
+        named = {key: value for key, value in own.items() if key not in (STRATEGY_KEY, HOST)}
+        thread = new_thread(house, ident, metadata=named)
     return Submit(run, strategy, thread, follow, below=assistant.metadata, answers=answers)
 
 

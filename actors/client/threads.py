@@ -200,7 +200,7 @@ class ThreadsClient(ThreadStates):
         select: Sequence[str] | None = None,
         extract: Mapping[str, str] | None = None,
     ) -> list[dict[str, Any]]:
-        """Threads, newest first. `metadata`, `values`: what a thread must contain, at any depth.
+        """Threads, last changed first. `metadata`, `values`: what they must contain, at any depth.
         `extract`: up to 10 paths by name, such as `values.messages[-1].content`; what lies there,
         or None, is in each thread's `extracted`.
 
@@ -307,7 +307,7 @@ class ThreadsClient(ThreadStates):
             metadata=check_mapping("metadata", metadata) or None,
             ids=None if ids is None else [check_uuid("ids", ident) for ident in ids],
             status=status,  # type: ignore[arg-type]
-            sort_by=check_choice("sort_by", sort_by or "created_at", get_args(ThreadSort)),
+            sort_by=check_choice("sort_by", sort_by or "updated_at", get_args(ThreadSort)),
             descending=check_descending(sort_order),
             limit=None,
         )

@@ -46,7 +46,7 @@ class AssistantContract(OpenStorage):
             return [assistant.assistant_id for assistant in page]
 
         assert found() == ["c", "b", "a"]
-        assert found(sort_by="name", descending=False) == ["b", "a", "c"]
+        assert found(sort_by="name", descending=False) == ["b", "c", "a"]
         assert found(graph_id="x") == ["a"]
         assert found(metadata={"k": 1}) == ["b"]
         assert found(name="STRASSE") == ["a"]
@@ -70,6 +70,14 @@ class AssistantContract(OpenStorage):
         assert found(limit=2, offset=1) == upwards[::-1][1:3]
         with pytest.raises(StorageError, match="Assistant records cannot be sorted by 'name; DR"):
             opened.storage.search_assistants(AssistantQuery(sort_by="name; DROP TABLE runs"))  # type: ignore[arg-type]
+
+    def test_assistants_are_sorted_by_name_whatever_the_case(self, opened: Open) -> None:
+        for ident, name in (("a", "beta"), ("b", "Gamma"), ("c", "alpha 2"), ("d", "Alpha")):
+            opened.commit(PutAssistant(make_assistant(ident, name=name)))
+        for descending, expected in ((False, "dcab"), (True, "bacd")):
+            query = AssistantQuery(sort_by="name", descending=descending)
+            page = opened.storage.search_assistants(query)
+            assert [assistant.assistant_id for assistant in page] == list(expected)
 
     def test_what_an_assistant_is_put_as_is_one_of_its_versions(self, opened: Open) -> None:
         opened.commit(PutAssistant(make_assistant()))

@@ -113,10 +113,10 @@ async def test_assistants_are_searched_and_counted(room: Greenroom) -> None:
         async def names(**query: Any) -> list[str]:
             return [found["name"] for found in await assistants.search(**query)]
 
-        both = ["Weather Agent", "agent"]
+        both = ["agent", "Weather Agent"]
         assert await names(sort_by="name", sort_order="asc") == both
-        assert await names(sort_by="name", sort_order="desc", limit=1) == ["agent"]
-        assert await names(sort_by="name", sort_order="asc", offset=1) == ["agent"]
+        assert await names(sort_by="name", sort_order="desc", limit=1) == ["Weather Agent"]
+        assert await names(sort_by="name", sort_order="asc", offset=1) == ["Weather Agent"]
         assert await names(graph_id="agent") == ["agent"]
         assert await names(name="weather") == ["Weather Agent"]
         assert await names(metadata={"created_by": "ann"}) == []

@@ -123,6 +123,7 @@ async def test_a_cron_on_no_thread_runs_on_a_new_one_each_time(
         assert [thread["values"]["log"] for thread in threads] == [["hello", "rung"]] * 2
         [run] = await room.client.runs.list(threads[0]["thread_id"])
         assert run["metadata"]["n"] == 1
+        assert [thread["metadata"]["n"] for thread in threads] == [1, 1]
         assert run["kwargs"]["config"]["configurable"]["cron_id"] == cron["cron_id"]
 
 

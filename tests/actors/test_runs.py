@@ -123,6 +123,31 @@ async def test_a_run_can_make_its_thread(room: Greenroom) -> None:
         assert again["log"] == ["x", "a", "b", "y", "a", "b"]
 
 
+async def test_a_thread_that_a_run_makes_has_the_metadata_of_the_run(room: Greenroom) -> None:
+    async with room:
+        client, thread_id = room.client, str(uuid4())
+        made = {"m": 1, "multitask_strategy": "quick", "answered_by_run_id": "x"}
+        for metadata in (made, {"later": 2}):
+            await client.runs.wait(
+                thread_id,
+                "agent",
+                input=text("x"),
+                if_not_exists="create",
+                metadata=metadata,
+                config={"metadata": {"c": 1}},
+            )
+        kept = await client.runs.create(
+            None, "agent", input=text("x"), on_completion="keep", metadata={"m": 1}
+        )
+
+        [run] = await client.runs.list(kept["thread_id"])
+        asked = {key: run["metadata"][key] for key in ("graph_id", "assistant_id")}
+        thread = await client.threads.get(thread_id)
+        assert thread["metadata"] == {"c": 1, "m": 1, **asked}
+        [found] = await client.threads.search(ids=[kept["thread_id"]], metadata={"m": 1})
+        assert found["metadata"] == {"m": 1, **asked}
+
+
 async def test_nodes_see_their_thread_run_and_context(serve: Serve) -> None:
     seen: dict[str, Any] = {}
 

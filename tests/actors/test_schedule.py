@@ -46,6 +46,23 @@ def test_an_expression_has_five_fields_or_six_with_the_seconds_last(
     assert dates(expression, None, "2026-03-01T12:00:00") == expected
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("@hourly", ["03-01 13:00:00", "03-01 14:00:00"]),
+        ("@daily", ["03-02 00:00:00", "03-03 00:00:00"]),
+        ("@Midnight", ["03-02 00:00:00", "03-03 00:00:00"]),
+        ("@weekly", ["03-08 00:00:00", "03-15 00:00:00"]),
+        ("@monthly", ["04-01 00:00:00", "05-01 00:00:00"]),
+        ("@yearly", ["01-01 00:00:00", "01-01 00:00:00"]),
+        ("@annually", ["01-01 00:00:00", "01-01 00:00:00"]),
+    ],
+)
+def test_common_schedules_have_names(name: str, expected: list[str]) -> None:
+    Schedule(name).check()
+    assert dates(name, None, "2026-03-01T12:00:00", 2) == expected
+
+
 def test_a_date_comes_after_the_moment_to_the_microsecond() -> None:
     assert dates("* * * * *", None, "2026-03-01T11:59:59.999999", 1) == ["03-01 12:00:00"]
     assert dates("* * * * *", None, "2026-03-01T12:00:00.000001", 1) == ["03-01 12:01:00"]
@@ -110,7 +127,7 @@ def test_dates_go_on_in_zones_of_every_kind(expression: str, shown: str, zone: s
     "expression",
     [
         *("nope", "", "* * * *", "* * * * * * *", "60 * * * *", "* 24 * * *", "* * * * * 60"),
-        *("*/0 * * * *", "5-1 * * * *", "@daily", "0 0 31 2 *", f"{'9' * 5000} * * * *"),
+        *("*/0 * * * *", "5-1 * * * *", "@reboot", "0 0 31 2 *", f"{'9' * 5000} * * * *"),
     ],
 )
 def test_what_is_no_cron_expression_is_refused(expression: str) -> None:

@@ -298,14 +298,18 @@ async def test_threads_are_found_newest_first_page_by_page(room: Greenroom) -> N
         assert await room.client.threads.count() == 12
 
 
-async def test_threads_are_sorted_by_what_is_asked(room: Greenroom) -> None:
+async def test_threads_are_sorted_by_what_is_asked_or_by_their_last_change(
+    room: Greenroom,
+) -> None:
     async with room:
         client = room.client
         first, second, third = [await new_thread(client) for _ in range(3)]
         await client.runs.wait(second, "agent", input=text("x"))
         await client.threads.update(first, metadata={"a": 1})
 
+        assert await ids(room) == [first, second, third]
         assert await ids(room, sort_by="updated_at") == [first, second, third]
+        assert await ids(room, sort_by="created_at") == [third, second, first]
         assert await ids(room, sort_by="state_updated_at") == [second, third, first]
         by_id = sorted([first, second, third])
         assert await ids(room, sort_by="thread_id", sort_order="asc") == by_id

@@ -210,6 +210,9 @@ async def test_history_goes_back_from_before_a_checkpoint(
     config = {"configurable": {"checkpoint_id": ident}}
     by_config = await http.post(f"{thread}/history", json={"before": config, "limit": 2})
 
+    as_config = {"configurable": {"checkpoint_id": ident}}
+    by_config = await http.post(f"{thread}/history", json={"before": as_config, "limit": 2})
+
     assert len(first) == 1
     assert [state["metadata"]["step"] for state in by_query] == [2, 1]
     assert by_body.json() == by_config.json() == by_query

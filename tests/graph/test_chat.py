@@ -82,6 +82,34 @@ def test_what_is_no_message_is_refused(wrong: Any) -> None:
         add_messages([], [wrong])
 
 
+def test_tool_calls_are_kept_in_one_form_also_those_of_openai() -> None:
+    stored = {"name": "f", "args": {"a": 1}, "id": "c1", "type": "tool_call"}
+    function = {"name": "f", "arguments": '{"a": 1}'}
+    for given in (
+        {"name": "f", "args": {"a": 1}, "id": "c1"},
+        {"id": "c1", "type": "function", "function": function},
+        {"id": "c1", "type": "function", "function": {"name": "f", "arguments": {"a": 1}}},
+    ):
+        message = {"role": "assistant", "content": None, "tool_calls": [given]}
+        (kept,) = add_messages([], [message])
+        assert (kept["content"], kept["tool_calls"]) == ("", [stored])
+        assert message["content"] is None
+        assert message["tool_calls"] == [given]
+
+
+@pytest.mark.parametrize(
+    "call", ["f", {"function": {"name": "f"}}, {"function": {"name": "f", "arguments": "{"}}]
+)
+def test_what_is_no_tool_call_is_refused(call: Any) -> None:
+    with pytest.raises(ValueError, match="A tool call"):
+        add_messages([], [{"role": "ai", "content": "", "tool_calls": [call]}])
+
+
+def test_a_role_that_there_is_not_is_refused() -> None:
+    with pytest.raises(ValueError, match="'wizard' is no role or type of messages"):
+        add_messages([], [{"role": "wizard", "content": "hello"}])
+
+
 def test_tool_calls_and_other_keys_are_kept() -> None:
     call = {"name": "weather", "args": {"city": "SF"}, "id": "c1", "type": "tool_call"}
     answer = {"role": "tool", "content": "sunny", "tool_call_id": "c1"}
