@@ -27,6 +27,7 @@ from .handover import Phase, Reason, after, may_write
 from .logs import current_run
 from .mailbox import Ended, Mailbox
 from .meters import Meters
+from .views import ids_of
 
 __all__ = [
     "ActiveRun",
@@ -321,13 +322,7 @@ def _is_checkpoint(mode: str, data: Any) -> bool:
 def run_config(run: Run) -> RunnableConfig:
     """The config that nodes of the run see."""
     config: dict[str, Any] = run.kwargs["config"]
-    own = {
-        "thread_id": run.thread_id,
-        "run_id": run.run_id,
-        "graph_id": run.metadata["graph_id"],
-        "assistant_id": run.assistant_id,
-    }
-    shown = {**config, "configurable": {**config["configurable"], **own}}
+    shown = {**config, "configurable": {**config["configurable"], **ids_of(run)}}
     for place in ("checkpoint_id", "checkpoint_ns", "checkpoint_map"):
         shown["configurable"].pop(place, None)
     return cast(RunnableConfig, shown)

@@ -20,6 +20,7 @@ __all__ = [
     "assistant_view",
     "cron_view",
     "debug_event",
+    "ids_of",
     "interrupt_event",
     "result_view",
     "run_view",
@@ -56,20 +57,24 @@ def run_view(run: Run) -> dict[str, Any]:
     return {**shown, "kwargs": _kwargs_view(run), "langsmith_session_name": None}
 
 
-def _kwargs_view(run: Run) -> dict[str, Any]:
-    """What a run was asked to do, with what its nodes find in its config."""
-    config = run.kwargs["config"]
-    own = {
+def ids_of(run: Run) -> dict[str, str]:
+    """What nodes find in `configurable` of every run."""
+    return {
         "thread_id": run.thread_id,
         "run_id": run.run_id,
         "graph_id": run.metadata["graph_id"],
         "assistant_id": run.assistant_id,
     }
+
+
+def _kwargs_view(run: Run) -> dict[str, Any]:
+    """What a run was asked to do, with what its nodes find in its config."""
+    config = run.kwargs["config"]
     return {
         **run.kwargs,
         "config": {
             **config,
-            "configurable": {**config["configurable"], **own},
+            "configurable": {**config["configurable"], **ids_of(run)},
             "metadata": run.metadata,
         },
         "checkpoint_during": run.kwargs["checkpoint_during"] is not False,

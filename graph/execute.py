@@ -34,7 +34,6 @@ from .plan import Outcome, Topology, advance
 from .position import Position
 from .reports import Reports
 from .results import kept_results
-from .root import asking
 from .superstep import SuperStep
 from .timelimit import places
 from .visits import Visits
@@ -299,11 +298,11 @@ class Execution:
 
     def _pause(self, interrupts: tuple[Interrupt, ...]) -> Finish:
         position = self.position
-        if interrupts or not self.job.ns:  # of a breakpoint, the outermost graph tells
-            self.reports.emit("updates", {"__interrupt__": interrupts})
         if interrupts:
-            self.reports.emit("values", asking(position.values(), interrupts))
+            self.reports.still_asked(interrupts)
             self.reports.settled()
+        elif not self.job.ns:  # of a breakpoint, the outermost graph tells
+            self.reports.emit("updates", {"__interrupt__": ()})
         return Finish(
             values=position.output(),
             interrupts=interrupts,

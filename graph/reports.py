@@ -13,6 +13,7 @@ from .control import START, Interrupt
 from .here import call_on_trio
 from .payloads import checkpoint_payload, result_payload, task_payload, wrapped
 from .plan import handler_of, settled
+from .root import asking
 from .snapshot import snapshot
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Reports:
 
     run: Execution
     _closed: bool = False
+    _told: set[str] = attrs.field(factory=set)  # the ids of questions
 
     def close(self) -> None:
         self._closed = True
@@ -105,7 +107,19 @@ class Reports:
 
     def paused(self, task: Task, interrupts: Sequence[Interrupt]) -> None:
         if interrupts:  # at a breakpoint of a graph inside it, it has not come to anything
+            self._asked(interrupts)
             self._result(task.planned, interrupts=interrupts)
+
+    def still_asked(self, interrupts: Sequence[Interrupt]) -> None:
+        """All questions that wait: tasks that did not start again have asked theirs before."""
+        if rest := [one for one in interrupts if one.id not in self._told]:
+            self._asked(rest)
+
+    def _asked(self, interrupts: Sequence[Interrupt]) -> None:
+        self._told.update(one.id for one in interrupts)
+        self.emit("updates", {"__interrupt__": tuple(interrupts)})
+        if self.wants("values"):
+            self.emit("values", asking(self.run.position.values(), tuple(interrupts)))
 
     def failed(self, task: Task, error: Exception) -> None:
         self._result(task.planned, error=error)
