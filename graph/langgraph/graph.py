@@ -37,10 +37,11 @@ from ..job import Finish, Job
 from ..nodes import INPUT
 from ..resume import waiting
 from ..root import shown
+from .draft import Draft
 from .factories import Access, AnyPregel, Factory, FactoryRuntime
 from .performance import NOTHING, Performance, finish_of, given_to, prepared, translated
 from .records import OWN_TYPES, config_of, to_command
-from .saver import Draft, LogReader, LogWriter
+from .saver import LogReader, LogWriter
 from .states import snapshot
 from .store import LentStore
 
