@@ -9,6 +9,7 @@ import attrs
 
 from greenroom.graph import Interrupt, StateSnapshot
 from greenroom.graph.checkpoint import Saved, StateTask
+from greenroom.graph.isolation import isolated
 from greenroom.graph.root import asking
 from greenroom.storage.records import Assistant, AssistantVersion, Cron, Run, Thread
 
@@ -53,8 +54,10 @@ def thread_view(thread: Thread, values: Any) -> dict[str, Any]:
 
 
 def run_view(run: Run) -> dict[str, Any]:
+    """A run, the caller's own: the record may be one that an actor goes by."""
     shown = attrs.asdict(run, recurse=False, filter=lambda field, _: field.name not in _INTERNAL)
-    return {**shown, "kwargs": _kwargs_view(run), "langsmith_session_name": None}
+    view = {**shown, "kwargs": _kwargs_view(run), "langsmith_session_name": None}
+    return {key: isolated(value) for key, value in view.items()}
 
 
 def ids_of(run: Run) -> dict[str, str]:

@@ -56,19 +56,19 @@ class FactoryRuntime:
 class Factory:
     """Where the graph `name` comes from. `source`: it itself; or what is called for each run, with
     the run's config, a `ServerRuntime` or both if it takes them, and returns a graph, a builder, or
-    a context manager or an awaitable of one.
+    a context manager or an awaitable of one. `graph`: the graph, where it is always the same.
     """
 
     name: str
     source: AnyPregel | Callable[..., Any]
+    graph: AnyPregel | None = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         if not isinstance(self.source, Pregel):
             _arguments(self.source, None, None)
 
-    @property
-    def graph(self) -> AnyPregel | None:
-        """The graph, where it is always the same."""
+    @graph.default
+    def _graph(self) -> AnyPregel | None:
         return self._named(self.source) if isinstance(self.source, Pregel) else None
 
     def _named(self, graph: AnyPregel) -> AnyPregel:
@@ -82,7 +82,8 @@ class Factory:
         """The graph, on the asyncio loop, for as long as it is used. Raises GraphFactoryError where
         the function fails, or there comes out something else."""
         if isinstance(self.source, Pregel):
-            yield self._named(self.source)
+            assert self.graph is not None
+            yield self.graph
             return
         async with AsyncExitStack() as opened:
             try:

@@ -8,6 +8,7 @@ import copy
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final, cast
+from weakref import WeakKeyDictionary
 
 import attrs
 from langgraph._internal._constants import NULL_TASK_ID
@@ -33,6 +34,7 @@ __all__ = ["NOTHING", "Performance", "finish_of", "given_to", "prepared", "trans
 
 TOLD: Final = 0.001  # seconds that events wait for more
 NOTHING: Final = object()  # an input that asks for no run
+_keys: WeakKeyDictionary[type, frozenset[str]] = WeakKeyDictionary()  # of contexts, by schema
 _MODES: Final = ("values", "updates", "messages", "custom", "tasks", "checkpoints", "debug")
 
 
@@ -210,14 +212,22 @@ def _was_edited(state: StateSnapshot, ident: str) -> bool:
 
 def _fitting(graph: AnyPregel, context: Any) -> Any:
     """Of a context what its schema names: an assistant's may be for several graphs."""
-    if not context or not isinstance(context, dict) or graph.context_schema is None:
+    schema = graph.context_schema
+    if not context or not isinstance(context, dict) or schema is None:
         return context
+    if schema not in _keys:
+        _keys[schema] = _named_by(graph)
+    known = _keys[schema]
+    return {key: value for key, value in context.items() if key in known} if known else context
+
+
+def _named_by(graph: AnyPregel) -> frozenset[str]:
+    """The keys of its context; none where they are not known."""
     try:
         schema = graph.get_context_jsonschema() or {}
     except PydanticUserError:  # a TypedDict of `typing` on Python 3.11, for one
-        return context
-    known = schema.get("properties")
-    return {key: value for key, value in context.items() if key in known} if known else context
+        return frozenset()
+    return frozenset(schema.get("properties", ()))
 
 
 def _shown(mode: str, data: Any, places: Mapping[str, tuple[str, ...]]) -> Any:

@@ -113,7 +113,7 @@ def to_record(
             values[channel] = plain(value)
     for channel, value in empty.items():
         if channel not in values:
-            values[channel] = before.get(channel, plain(value))
+            values[channel] = before[channel] if channel in before else plain(value)
     updated = checkpoint.get("updated_channels")
     kept = Kept(
         v=checkpoint["v"],

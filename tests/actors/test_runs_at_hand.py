@@ -68,9 +68,7 @@ async def test_a_run_that_has_just_ended_is_shown_and_joined_without_a_read(
         assert await client.runs.join(thread, failed.run_id, raise_error=False) == error
 
 
-async def test_what_storage_has_of_a_run_is_what_was_shown(
-    room: Greenroom, storage: FaultyStorage
-) -> None:
+async def test_what_storage_has_of_a_run_is_what_was_shown(room: Greenroom) -> None:
     async with room:
         client = room.client
         thread = await new_thread(client)
@@ -120,3 +118,23 @@ async def test_what_was_joined_is_the_callers_own(room: Greenroom) -> None:
         joined["log"].append("not mine")
 
         assert (await client.threads.get(thread))["values"]["log"] == ["one", "a", "did one"]
+
+
+async def test_what_was_shown_of_a_run_is_the_callers_own(room: Greenroom, hold: Hold) -> None:
+    async with room:
+        client = room.client
+        thread = await new_thread(client)
+        made = await client.runs.create(
+            thread, "agent", input=text("slow"), metadata={"about": {"who": "Ada"}}
+        )
+        await hold.reached.wait()
+        for shown in (made, await client.runs.get(thread, made["run_id"])):
+            shown["metadata"]["about"]["who"] = "not mine"
+            shown["kwargs"]["input"]["log"].append("not mine")
+        hold.open()
+        await client.runs.join(thread, made["run_id"])
+
+        [stored] = await client.runs.list(thread)
+
+    assert stored["metadata"]["about"] == {"who": "Ada"}
+    assert stored["kwargs"]["input"] == text("slow")
