@@ -46,8 +46,9 @@ CRON_FIELDS = (*(field.name for field in attrs.fields(Cron)), "user_id")
 
 def thread_view(thread: Thread, values: Any) -> dict[str, Any]:
     """A thread; `values` is its newest state, None if nothing has run on it. `ttl` is there where
-    it has one."""
-    shown = {**attrs.asdict(thread, recurse=False), "values": values}
+    it has one. All but the values is a copy: the record may be one that an actor goes by."""
+    record = attrs.asdict(thread, recurse=False)
+    shown = {**{key: isolated(value) for key, value in record.items()}, "values": values}
     if thread.ttl is None:
         del shown["ttl"]
     return shown

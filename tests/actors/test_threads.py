@@ -66,6 +66,23 @@ def room(serve: Serve) -> Greenroom:
 # Making, reading, changing, deleting.
 
 
+async def test_what_was_shown_of_a_thread_is_the_callers_own(room: Greenroom) -> None:
+    async with room:
+        threads = room.client.threads
+        made = await threads.create(metadata={"about": {"who": "Ada"}})
+        thread = made["thread_id"]
+        await room.client.runs.wait(thread, "agent", input=text("x"))
+        for shown in (await threads.get(thread), await threads.update(thread, metadata={"a": 1})):
+            shown["metadata"]["about"]["who"] = "not mine"
+            shown["config"]["mine"] = False
+        await room.client.runs.wait(thread, "agent", input=text("x"))
+
+        [stored] = await threads.search()
+
+    assert stored["metadata"]["about"] == {"who": "Ada"}
+    assert stored["config"] == {"configurable": {}}
+
+
 async def test_a_new_thread_is_idle_and_empty(room: Greenroom) -> None:
     async with room:
         made = await room.client.threads.create(metadata={"user": "ann"})
