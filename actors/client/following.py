@@ -27,7 +27,8 @@ async def thread_events(
     """As `ThreadsClient.events`."""
     with house.feeds.follower(thread_id) as feed:
         last = 0
-        if await house.session.read(Storage.get_thread, thread_id) is None:
+        thread = await house.session.read(Storage.get_thread, thread_id)
+        if thread is None and not feed.over:  # over: it was deleted meanwhile
             raise NotFound(f"Thread {thread_id!r} not found")
         if after is not None:
             last = 0 if after in REPLAY_ALL else after

@@ -12,7 +12,8 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from greenroom.actors import Client, Closed, Greenroom, Invalid, NotFound, RunFailed, StreamPart
-from greenroom.storage import SqliteStorage
+from greenroom.storage import MemoryStorage, SqliteStorage
+from greenroom.storage.testing import FaultyStorage
 
 from .conftest import Serve
 from .stage import Hold, chain, fails, new_thread, says, text
@@ -207,6 +208,31 @@ async def test_a_reader_is_told_how_it_ends(room: Greenroom) -> None:
             assert (gone.end, left.end) == ("over", None)
         await left.has_ended()
     assert isinstance(left.end, Closed)
+
+
+async def test_a_thread_deleted_while_a_reader_looks_it_up_is_over_and_not_unknown() -> None:
+    looking, deleted = trio.Event(), trio.Event()
+
+    async def run_blocking(function: Any, *args: Any) -> Any:
+        if reader is not None and not looking.is_set():
+            looking.set()
+            await deleted.wait()
+        await trio.lowlevel.checkpoint()
+        return function(*args)
+
+    reader: Reader | None = None
+    storage = FaultyStorage(MemoryStorage(), blocking=True)
+    graphs = {"agent": chain(a=says("a"))}
+    room = Greenroom(graphs, storage=storage, run_blocking=run_blocking)
+    async with room, trio.open_nursery() as nursery:
+        client, thread_id = room.client, await new_thread(room.client)
+        reader = Reader(client, thread_id)
+        nursery.start_soon(reader.read)
+        await looking.wait()
+        await client.threads.delete(thread_id)
+        deleted.set()
+        await reader.has_ended()
+    assert reader.end == "over"
 
 
 async def test_a_reader_that_is_too_far_behind_is_let_go(
