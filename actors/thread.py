@@ -20,7 +20,7 @@ from greenroom.graph.job import Job
 from greenroom.graph.snapshot import config_of
 from greenroom.storage import Storage, StorageError, ThreadLog, Unstorable
 from greenroom.storage.copying import copied_log, latest_only
-from greenroom.storage.log import LogEnd, read_end
+from greenroom.storage.head import LogEnd, read_end
 from greenroom.storage.operations import AppendLog, InsertThread
 from greenroom.storage.records import OF_LANGGRAPH, Run, Thread
 

@@ -111,8 +111,7 @@ async def of_greenroom(turns: int, folder: Path) -> dict[str, Any]:
 
     from greenroom.actors import Greenroom
     from greenroom.graph import START, MessagesState, StateGraph
-    from greenroom.storage import SqliteStorage
-    from greenroom.storage.log import ThreadLog, read_saved
+    from greenroom.storage import SqliteStorage, ThreadLog, read_saved
 
     chance = random.Random(1)
     spent = Spent(folder / "greenroom.db")

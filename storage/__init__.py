@@ -15,7 +15,8 @@ from .contract import (
     StorageHeld,
 )
 from .errors import StorageError
-from .log import ThreadLog, decode_page, read_history, read_saved
+from .head import decode_page, read_history, read_saved
+from .log import ThreadLog
 from .memory import MemoryStorage
 from .operations import (
     AppendEvents,

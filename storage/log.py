@@ -3,111 +3,25 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, Literal, Self
 
-import attrs
 import trio
 
 from greenroom.graph.checkpoint import Checkpoint, PendingWrites, Saved
 
-from .codec import Types, decode
-from .codec.types import PLAIN
-from .contract import LogPage, Storage
+from .codec import decode
 from .delta import Folded, encode_checkpoint
+from .head import Head, LogEnd, read_end, read_head_before, read_history, read_saved
 from .lists import LOOSE, LongList
 from .operations import AppendLog, Operation, PackList, TruncateLog
 from .pending import decode_writes, encode_writes
 from .records import LogRow
 from .session import Commit, StorageSession
-from .unfolded import Unfolded, unfold
 
-__all__ = [
-    "SNAPSHOT_EVERY",
-    "LogEnd",
-    "ThreadLog",
-    "decode_page",
-    "read_end",
-    "read_history",
-    "read_saved",
-]
+__all__ = ["SNAPSHOT_EVERY", "ThreadLog"]
 
 SNAPSHOT_EVERY: Final = 50  # checkpoints that reading one may have to fold
-PAGE: Final = 20  # checkpoints read at a time in search of one
-
-
-def decode_page(page: LogPage, types: Types = PLAIN) -> list[Saved]:
-    """The checkpoints that a page was read for, newest first, with their pending writes.
-
-    `types`: the storage's own. Raises StorageError if the page is damaged.
-    """
-    return [one.saved(types) for one in unfold(page)]
-
-
-def read_saved(
-    storage: Storage,
-    thread_id: str,
-    ns: str = "",
-    checkpoint_id: str | None = None,
-    *,
-    following: bool = False,
-) -> Saved | None:
-    """One checkpoint of a thread, without a `ThreadLog`: see `ThreadLog.load`."""
-    page = storage.read_checkpoint(thread_id, ns, checkpoint_id, following=following)
-    return None if page is None else decode_page(page, storage.types)[0]
-
-
-def read_history(
-    storage: Storage,
-    thread_id: str,
-    ns: str = "",
-    *,
-    before: str | None = None,
-    limit: int | None = None,
-) -> list[Saved]:
-    """The checkpoints of a thread, newest first, without a `ThreadLog`."""
-    page = storage.read_history(thread_id, ns, before=before, limit=limit)
-    return decode_page(page, storage.types)
-
-
-@attrs.define
-class _Head:
-    """The newest checkpoint of a namespace, as it would be read from storage.
-
-    `seq`: of its newest record, pending writes included. `length`: of the chain back to the full
-    snapshot at `base_seq`. `plain`: the values that came to be plain data when they were appended.
-    """
-
-    checkpoint: Checkpoint
-    pending: dict[str, PendingWrites]
-    folded: Folded
-    seq: int
-    base_seq: int
-    length: int
-    plain: Mapping[str, Any] = attrs.field(factory=dict)
-
-    @classmethod
-    def of(cls, one: Unfolded, types: Types) -> Self:
-        saved, folded = one.read(types)
-        return cls(
-            saved.checkpoint,
-            dict(saved.pending),
-            folded,
-            max([one.seq, *(row.seq for row in one.pending)]),
-            one.base_seq,
-            one.length,
-        )
-
-    def saved(self) -> Saved:
-        return Saved(self.checkpoint, self.pending.copy())
-
-
-@attrs.frozen
-class LogEnd:
-    """The last position of a log, 0 for an empty one, and its newest checkpoint."""
-
-    seq: int
-    head: _Head | None
 
 
 class ThreadLog:
@@ -120,13 +34,13 @@ class ThreadLog:
     """
 
     def __init__(
-        self, session: StorageSession, thread_id: str, next_seq: int, head: _Head | None
+        self, session: StorageSession, thread_id: str, next_seq: int, head: Head | None
     ) -> None:
         self.thread_id = thread_id
         self.next_seq = next_seq
         self.session = session
         self._types = session.storage.types
-        self._heads: dict[str, _Head] = {} if head is None else {"": head}
+        self._heads: dict[str, Head] = {} if head is None else {"": head}
         self._rows: list[LogRow] = []
         self._commits: deque[Commit] = deque()
         self._unsaved: set[str] = set()  # namespaces with records that may not be durable
@@ -285,7 +199,7 @@ class ThreadLog:
         await self.flush()
         head = self._heads.get("")
         if head is not None and head.seq >= from_seq:
-            head = await self.session.read(_read_head_before, self.thread_id, from_seq)
+            head = await self.session.read(read_head_before, self.thread_id, from_seq)
         self._heads = {} if head is None else {"": head}
         self.next_seq = min(self.next_seq, from_seq)
         return TruncateLog(self.thread_id, from_seq)
@@ -328,7 +242,7 @@ class ThreadLog:
         inner = f"{ns}|" if ns else ""
         for other in [other for other in self._heads if other.startswith(inner)]:
             del self._heads[other]
-        self._heads[ns] = _Head(checkpoint, {}, made.folded, seq, base_seq, length, plain)
+        self._heads[ns] = Head(checkpoint, {}, made.folded, seq, base_seq, length, plain)
 
     def _append_writes(self, writes: PendingWrites) -> None:
         data, exact = encode_writes(writes, self._types)
@@ -389,29 +303,10 @@ def _extend(operations: list[Operation], more: Sequence[Operation]) -> None:
         operations.extend(more)
 
 
-def _carried(parent: _Head, made: Folded) -> dict[str, Any]:
+def _carried(parent: Head, made: Folded) -> dict[str, Any]:
     """The plain values of channels that did not change."""
     return {
         channel: value
         for channel, value in parent.plain.items()
         if made.values.get(channel) is parent.folded.values[channel]
     }
-
-
-def read_end(storage: Storage, thread_id: str) -> LogEnd:
-    """Where the log of a thread has come to."""
-    seq = storage.last_log_seq(thread_id)
-    page = storage.read_checkpoint(thread_id, "") if seq else None
-    return LogEnd(seq, None if page is None else _Head.of(unfold(page)[0], storage.types))
-
-
-def _read_head_before(storage: Storage, thread_id: str, seq: int) -> _Head | None:
-    """The head that the log had when its next record was `seq`."""
-    page = storage.read_history(thread_id, "", limit=PAGE)
-    while page.wanted:
-        earlier = tuple(row for row in page.writes if row.seq < seq)
-        for one in unfold(attrs.evolve(page, writes=earlier)):
-            if one.seq < seq:
-                return _Head.of(one, storage.types)
-        page = storage.read_history(thread_id, "", before=page.wanted[-1], limit=PAGE)
-    return None

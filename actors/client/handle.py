@@ -12,8 +12,7 @@ import trio
 from greenroom.graph.isolation import isolated
 from greenroom.graph.resume import waiting
 from greenroom.graph.root import shown
-from greenroom.storage import Storage
-from greenroom.storage.log import read_saved
+from greenroom.storage import Storage, read_saved
 from greenroom.storage.records import Run
 
 from ..events import RunStream, StreamPart

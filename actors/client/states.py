@@ -11,8 +11,7 @@ from greenroom.graph import InvalidUpdateError, NodeNotFoundError
 from greenroom.graph.checkpoint import CheckpointReader, Saved
 from greenroom.graph.contract import Graph
 from greenroom.graph.snapshot import config_of, empty_snapshot
-from greenroom.storage import Storage, StorageSession
-from greenroom.storage.log import read_history, read_saved
+from greenroom.storage import Storage, StorageSession, read_history, read_saved
 from greenroom.storage.records import Thread
 from greenroom.storage.rows import contains
 

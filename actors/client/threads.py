@@ -12,9 +12,8 @@ import attrs
 from greenroom.graph.checkpoint import Saved
 from greenroom.graph.isolation import isolated
 from greenroom.graph.root import shown
-from greenroom.storage import RecordExists, Storage
+from greenroom.storage import RecordExists, Storage, read_saved
 from greenroom.storage.codec import as_json
-from greenroom.storage.log import read_saved
 from greenroom.storage.operations import InsertThread
 from greenroom.storage.queries import ThreadQuery, ThreadSort
 from greenroom.storage.records import Thread, ThreadStatus

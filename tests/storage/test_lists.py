@@ -16,8 +16,9 @@ from greenroom.storage import (
     Storage,
     StorageError,
     StorageSession,
+    ThreadLog,
+    decode_page,
 )
-from greenroom.storage.log import ThreadLog, decode_page
 from greenroom.storage.testing import make_thread
 
 

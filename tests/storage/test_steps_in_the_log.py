@@ -19,8 +19,8 @@ from greenroom.storage import (
     StorageSaver,
     StorageSession,
     Unstorable,
+    read_saved,
 )
-from greenroom.storage.log import read_saved
 
 THREAD = {"configurable": {"thread_id": "t"}}
 
