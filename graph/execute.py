@@ -14,6 +14,7 @@ import attrs
 import trio
 
 from .attempt import Task
+from .beginning import begin
 from .cache import BaseCache, cache_key
 from .checkpoint import CheckpointLog, PendingWrites, Planned, Result
 from .context import RunnableConfig, Runtime
@@ -115,7 +116,7 @@ class Execution:
             return await start_inner(self, self.job.inner)
         log, ns = self.job.log, self.position.ns
         if log is None:
-            return self.position.begin(None, forks=False)
+            return begin(self.position, None, forks=False)
         saved, forks = await log.load(ns), False
         wanted = self.job.checkpoint_id
         if wanted is not None and (saved is None or saved.checkpoint.id != wanted):
@@ -125,7 +126,7 @@ class Execution:
         if forks or (self.job.travels and await self._have_moved_on(log)):
             self.travels, forks = self.job.travels, True
         start = None if saved is None else saved.checkpoint
-        goes_on = self.position.begin(saved, forks=forks)
+        goes_on = begin(self.position, saved, forks=forks)
         self.line = Line(log, start, branches=forks, goes_on=bool(goes_on))
         return goes_on
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
+from .beginning import begin
 from .channels import MISSING
 from .checkpoint import Checkpoint, Saved
 from .context import RunnableConfig, coerced, configurable, merged_config
@@ -151,7 +152,7 @@ async def start_inner(run: Execution, inner: Inner) -> bool | None:
     position, log, ns = run.position, run.job.log, run.position.ns
     if log is None:
         run.answers = inner.answers  # it starts anew, to ask the same
-        return position.begin(None, forks=False)
+        return begin(position, None, forks=False)
     run.line, run.travels, run.origin = inner.line, inner.travels, inner.origin
     origin = "|".join(inner.origin)
     if (wanted := inner.travels.get(origin)) is not None:
@@ -169,11 +170,11 @@ async def start_inner(run: Execution, inner: Inner) -> bool | None:
         assert inner.line is not None
         mine = await _of_task(saved, run, inner)
         if mine is None:
-            return position.begin(await inner.line.remembered(ns), forks=False)
+            return begin(position, await inner.line.remembered(ns), forks=False)
         inner.line.found(ns)
         saved = mine
     if saved is None:
-        return position.begin(saved, forks=False)
+        return begin(position, saved, forks=False)
     position.answers = inner.answers
     run.line = Line(log, saved.checkpoint, goes_on=True, around=inner.line)
     position.go_on(saved)

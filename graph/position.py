@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -11,12 +10,10 @@ import attrs
 from .answers import Answers, asker
 from .channels import initial_values
 from .checkpoint import PAUSE_TASK, RUN_TASK, Checkpoint, PendingWrites, Planned, Result, Saved
-from .control import END, START, Command, Interrupt, Send
-from .errors import EmptyInputError, InvalidUpdateError
+from .control import END, START, Interrupt, Send
 from .failure import TaskError
-from .isolation import isolated, isolated_state
 from .job import Job
-from .nodes import INPUT, check_targets, read_update
+from .nodes import INPUT, read_update
 from .plan import (
     Advance,
     Outcome,
@@ -27,7 +24,7 @@ from .plan import (
     plan_targets,
     settled,
 )
-from .resume import answers_again, answers_of, idle_answers, waiting
+from .resume import waiting
 from .root import input_values, shown
 from .untracked import TrackedLog
 
@@ -104,7 +101,7 @@ class Position:
             return True
         return any(task.id in self.pending for task in self.at.next)
 
-    def _is_at_breakpoint(self) -> bool:
+    def is_at_breakpoint(self) -> bool:
         """Whether the thread has paused without a question, here or in a graph inside."""
         if PAUSE_TASK in self.pending:
             return True
@@ -115,29 +112,7 @@ class Position:
             for record in records
         )
 
-    # Where a run starts from.
-
-    def begin(self, saved: Saved | None, *, forks: bool) -> bool | None:
-        """Take up what the job gives. Returns whether tasks planned earlier go on; None: nothing to
-        do.
-
-        `forks`: `saved` is not the newest checkpoint, so going on from it starts a branch.
-        """
-        given = self.job.input
-        if self.job.carried_on and saved is not None:
-            if isinstance(given, Command):
-                self.answers = answers_again(isolated(given.resume), self.job.bound)
-            self.go_on(saved)
-            return True
-        if given is None:
-            if saved is None:
-                raise EmptyInputError("There is no input, and nothing on the thread to go on with")
-            self.go_on(saved, forks=forks)
-            return True
-        if isinstance(given, Command):
-            return self._begin_command(given, saved, forks)
-        self.begin_turn(input_values(self.graph, given), saved)
-        return False
+    # Which checkpoint is at hand.
 
     def take_up(self, saved: Saved) -> None:
         self.at = self.stored = saved.checkpoint
@@ -159,77 +134,8 @@ class Position:
         self.at = Checkpoint(id="", step=-1, source="", created_at="", values=values, changed=())
         self.dirty = tuple(values)
 
-    def begin_turn(self, given: Mapping[str, Any], saved: Saved | None) -> None:
-        """A new turn: START is to take the input in, or the one node of an entrypoint; what was
-        planned before is dropped. `given`: see `input_values`.
-        """
-        own = isolated_state(given, self.graph.untracked)
-        if START in own:
-            self._input(saved, tuple(map(Planned, self.graph.nodes[START].edges)), own)
-        else:
-            self._input(saved, (Planned(START, arg=shown(own)),))
-
-    def _input(
-        self,
-        saved: Saved | None,
-        planned: tuple[Planned, ...],
-        written: Mapping[str, Any] = MappingProxyType({}),
-    ) -> None:
-        before = saved.checkpoint if saved else None
-        values = before.values if before else initial_values(self.graph.channels)
-        changed = (*(() if before else values), *written)
-        values = {**values, **written}
-        self.append_checkpoint(
-            before,
-            source="input",
-            values=values,
-            changed=changed,
-            next=planned,
-            joins=self.half_joins(before),
-        )
-
-    def half_joins(self, before: Checkpoint | None) -> dict[str, tuple[str, ...]]:
-        """What a new turn keeps of the joins: who has arrived, but no deferred node that waited."""
-        arrived = before.joins if before is not None else {}
-        return {name: arrived[name] for name in self.graph.joins if name in arrived}
-
-    def _begin_command(
-        self, command: Command[Any], saved: Saved | None, forks: bool
-    ) -> bool | None:
-        plain = attrs.evolve(command, resume=None)
-        if command.resume is not None and self.job.log is None:
-            raise RuntimeError(
-                "A Command with resume needs a thread that waits: compile the graph with "
-                "checkpointer=InMemorySaver()"
-            )
-        writes, goto, outer = read_update(plain, INPUT, self.graph.channels)
-        if outer:
-            raise InvalidUpdateError("A Command given as input cannot address a parent graph")
-        check_targets(goto, INPUT, self.graph.nodes)
-        if saved is None:
-            if not writes and not goto:
-                raise EmptyInputError(
-                    "There is nothing on the thread that the Command could answer"
-                )
-            # As in LangGraph: on an empty thread a Command is an input too, which START takes in.
-            self._input(None, (Planned(START, arg=shown(dict(writes))),))
-            self.goto = goto
-            return False
-        if command.resume is not None:
-            self.answers = answers_of(isolated(command.resume), waiting(saved), self.job.bound)
-            self.warning = idle_answers(command.resume, self.answers)
-            if not self.answers and not writes and not goto:
-                self.take_up(saved)
-                if self.job.bound or not self._is_at_breakpoint():
-                    return None
-                self.warning = None  # nothing was asked: it says to go on
-        self.go_on(saved, forks=forks)
-        if writes or goto:
-            self._edit(writes, goto)
-        return True
-
     def go_on(self, saved: Saved, *, forks: bool = False) -> None:
-        """Go on with the tasks of a checkpoint; see `begin` for `forks`."""
+        """Go on with the tasks of a checkpoint; `forks`: from a new branch."""
         self.take_up(saved)
         if forks:
             self.fork()
@@ -259,11 +165,11 @@ class Position:
         writes, _, _ = read_update(values, START, self.graph.channels)
         own, self.job = self.job, attrs.evolve(self.job, metadata=metadata)
         try:
-            self._edit(writes, ())
+            self.edit(writes, ())
         finally:
             self.job = own
 
-    def _edit(self, writes: tuple[tuple[str, Any], ...], goto: tuple[str | Send, ...]) -> None:
+    def edit(self, writes: tuple[tuple[str, Any], ...], goto: tuple[str | Send, ...]) -> None:
         """What a Command writes, and where it goes beside the tasks that are planned."""
         before = self.at
         named = ((INPUT, key, value) for key, value in writes)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from .attempt import Task
+from .beginning import begin_turn, half_joins
 from .checkpoint import Checkpoint, Planned
 from .control import END, START, StateUpdate
 from .errors import InvalidUpdateError
@@ -57,7 +58,7 @@ async def update_state(
         position.take_up_nothing()
     values, as_node = updates[0]
     if as_node == INPUT:
-        position.begin_turn(input_values(graph, values), saved)
+        begin_turn(position, input_values(graph, values), saved)
         return position.at
     if as_node == _COPY:
         if saved is None:
@@ -112,7 +113,7 @@ async def take_in(compiled: CompiledStateGraph, job: Job) -> Checkpoint:
     saved = await job.log.load(position.ns)
     given = input_values(compiled.topology, job.input)
     if compiled.topology.is_function:  # it has nothing that the input could become part of
-        position.begin_turn(given, saved)
+        begin_turn(position, given, saved)
         return position.at
     if saved is not None:
         position.take_up(saved)
@@ -122,7 +123,7 @@ async def take_in(compiled: CompiledStateGraph, job: Job) -> Checkpoint:
     with entered_world(job.world):
         named = ((START, key, value) for key, value in writes)
         values, changed = apply_writes(channels, position.at.values, named)
-    planned, joins = (Planned(START),), position.half_joins(position.at)
+    planned, joins = (Planned(START),), half_joins(position.graph, position.at)
     position.move(Advance(values, changed, planned, joins), "input", ())
     return position.at
 
