@@ -26,12 +26,12 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.checkpoint.serde.types import _DeltaSnapshot
 
-from greenroom.graph.langgraph.records import OWN_TYPES
+from greenroom.graph.langgraph.records import OWN_TYPES, config_of
 
 from ..blocking import BlockingSession
 from ..codec import decode
 from ..unfolded import Unfolded
-from .stored import config_of, metadata_of, to_tuple
+from .stored import metadata_of, to_tuple
 from .threads import PAGE, SavedThreads, is_of_runs
 
 __all__ = ["GreenroomSaver"]

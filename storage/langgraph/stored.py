@@ -12,7 +12,6 @@ from typing import Any, Final
 
 import attrs
 import msgspec
-from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
     WRITES_IDX_MAP,
     ChannelVersions,
@@ -25,6 +24,7 @@ from langgraph.checkpoint.base import (
 from langgraph.checkpoint.serde.types import _DeltaSnapshot
 
 from greenroom.graph.langgraph.plain import plain
+from greenroom.graph.langgraph.records import config_of
 
 from ..codec import Types, Unstorable, kept
 from ..codec.types import PLAIN
@@ -45,7 +45,6 @@ __all__ = [
     "Head",
     "Stored",
     "about_of",
-    "config_of",
     "folded_writes",
     "metadata_of",
     "rows_of",
@@ -342,14 +341,3 @@ def to_tuple(one: Unfolded, types: Types) -> CheckpointTuple:
         parent_config=None if parent_id is None else config_of(row.thread_id, row.ns, parent_id),
         pending_writes=pending,
     )
-
-
-def config_of(thread_id: str, ns: str, checkpoint_id: str) -> RunnableConfig:
-    """What LangGraph calls a checkpoint by."""
-    return {
-        "configurable": {
-            "thread_id": thread_id,
-            "checkpoint_ns": ns,
-            "checkpoint_id": checkpoint_id,
-        }
-    }
