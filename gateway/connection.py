@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from math import inf
 from typing import Any, Final
@@ -157,6 +157,7 @@ class Http1(H11Protocol):
         self.connection = _Reader(
             h11.SERVER, max_incomplete_event_size=self.config.h11_max_incomplete_size
         )
+        self._head = b""
 
     @property
     def has_begun(self) -> bool:
@@ -174,6 +175,28 @@ class Http1(H11Protocol):
         await self._send_h11_event(h11.Response(status_code=status, headers=headers))
         await self._send_h11_event(h11.Data(data=body))
         await self._send_h11_event(h11.EndOfMessage())
+
+    async def _send_h11_event(self, event: Any) -> None:
+        """The head of an answer goes with what follows it, in one write."""
+        try:
+            data = self.connection.send(event) or b""
+        except h11.LocalProtocolError:
+            if self.connection.their_state is not h11.ERROR:
+                raise
+            return
+        if isinstance(event, h11.Response):
+            self._head = data
+        else:
+            await self._send_with_head(data)
+
+    async def send_head(self) -> None:
+        """Send it by itself, if it is still there: nothing follows for now."""
+        await self._send_with_head(b"")
+
+    async def _send_with_head(self, data: bytes) -> None:
+        head, self._head = self._head, b""
+        if head or data:
+            await self.send(RawData(data=head + data))
 
     async def _send_error_response(self, status_code: int) -> None:
         text = self.connection.problem
@@ -197,7 +220,8 @@ class Http1(H11Protocol):
             version = request.http_version.decode()
             await self._turn_away(400, f"HTTP/1.1 is spoken here, and not HTTP/{version}")
         else:
-            self.stream = HTTPStream(
+            self.stream = _Stream(
+                self.send_head,
                 self.app,
                 self.config,
                 self.context,
@@ -223,6 +247,20 @@ class Http1(H11Protocol):
     async def _turn_away(self, status: int, text: str) -> None:
         await self.refuse(status, text)
         await self.send(Closed())
+
+
+class _Stream(HTTPStream):
+    """hypercorn's request and answer. An application may send an empty piece to have the head sent
+    at once."""
+
+    def __init__(self, send_head: Callable[[], Awaitable[None]], *args: Any) -> None:
+        super().__init__(*args)
+        self._send_head = send_head
+
+    async def app_send(self, message: Any) -> None:
+        await super().app_send(message)
+        if message is not None and message["type"] == "http.response.body":
+            await self._send_head()
 
 
 class _Reader(h11.Connection):

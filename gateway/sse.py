@@ -137,6 +137,7 @@ class LiveAnswer(ABC):
 
         async def attend() -> None:
             nonlocal left
+            await send_chunk(b"")  # the head goes now if nothing has taken it along
             while not left:
                 due = self._last_sent + KEEP_ALIVE
                 if trio.current_time() >= due:

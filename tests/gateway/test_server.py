@@ -279,6 +279,18 @@ async def test_a_client_that_takes_nothing_is_cut_off_and_the_run_goes_on(
     assert await server.answers()
 
 
+async def test_the_head_of_a_stream_comes_before_there_is_anything_to_say(
+    server: Server, room: Greenroom
+) -> None:
+    thread = await room.client.threads.create()
+    path = f"/threads/{thread['thread_id']}/stream"
+    async with await server.connect(f"GET {path} HTTP/1.1\r\n{HOST}\r\n".encode()) as stream:
+        received = await until(stream, b"\r\n\r\n")
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200")
+    assert body == b""
+
+
 async def test_tokens_that_come_in_a_flood_are_written_many_at_a_time(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
