@@ -34,7 +34,8 @@ __all__ = [
 
 HEARTBEAT: Final = b": heartbeat\r\n\r\n"
 KEEP_ALIVE: Final = 5.0  # seconds of silence
-SHORT: Final = 0.05  # seconds: who leaves earlier is noticed then, and most results are there
+# Seconds, in which most results and first events are there; who leaves earlier is noticed then.
+SHORT: Final = 0.05
 GATHER: Final = 0.005  # seconds: a write costs as much as ten events
 MAX_OPEN_STREAMS: Final = 5000
 _ERROR: Final = b'"error":{'  # in the JSON of a task that failed
@@ -129,19 +130,21 @@ class LiveAnswer(ABC):
         """Send the body."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        left = ended = False
+        left = ended = has_sent = False
 
         async def send_chunk(data: bytes) -> None:
+            nonlocal has_sent
+            has_sent = True
             await send({"type": "http.response.body", "body": data, "more_body": True})
             self._last_sent = trio.current_time()
 
         async def attend() -> None:
             nonlocal left
-            await send_chunk(b"")  # the head goes now if nothing has taken it along
             while not left:
-                due = self._last_sent + KEEP_ALIVE
+                # An empty piece has the head sent, which nothing has taken along yet.
+                due = self._last_sent + (KEEP_ALIVE if has_sent else SHORT)
                 if trio.current_time() >= due:
-                    await send_chunk(self.silence)
+                    await send_chunk(self.silence if has_sent else b"")
                     continue
                 with trio.move_on_at(due):
                     left = (await receive())["type"] == "http.disconnect"
