@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 from uuid import UUID
 
 import attrs
@@ -37,6 +38,7 @@ from ..job import Finish, Job
 from ..nodes import INPUT
 from ..resume import waiting
 from ..root import shown
+from ..store import BaseStore
 from .draft import Draft
 from .factories import Access, AnyPregel, Factory, FactoryRuntime
 from .performance import NOTHING, Performance, finish_of, given_to, prepared, translated
@@ -68,6 +70,7 @@ class LangGraphGraph:
             raise not_a_graph(name, source)
         self._factory = Factory(name, source)
         self._seen: Schemas | None = None
+        self._store: LentStore | None = None
         graph = self._factory.graph
         if graph is not None:
             for what, given in (("checkpointer", graph.checkpointer), ("store", graph.store)):
@@ -82,6 +85,11 @@ class LangGraphGraph:
         self.has_turns = not self.takes_any
         self.made_per_run = graph is None
         self.declared: Collection[type] = (*OWN_TYPES, *_declared(graph))
+
+    def with_store(self, store: BaseStore) -> Self:
+        own = copy.copy(self)
+        own._store = LentStore(store)
+        return own
 
     async def perform(self, job: Job) -> Finish:
         assert job.log is not None
@@ -215,8 +223,8 @@ class LangGraphGraph:
         something else. Raises what this engine raises for what cannot be."""
 
         async def ask() -> T:
-            made = self._factory.made(config or {"configurable": {}}, FactoryRuntime(access))
-            async with made as graph:
+            runtime = FactoryRuntime(access, self._store)
+            async with self._factory.made(config or {"configurable": {}}, runtime) as graph:
                 return await function(graph if saver is None else prepared(graph, saver))
 
         try:

@@ -114,6 +114,11 @@ async def of_both(runtime: "ServerRuntime[dict]", config: RunnableConfig):
 accesses = []
 
 
+async def of_the_store(runtime: ServerRuntime):
+    item = await runtime.store.aget(("words",), "said")
+    return built(f"for {item.value['word']}").compile()
+
+
 class Maker:
     def __call__(self):
         return built("made by an object").compile()
@@ -257,6 +262,22 @@ async def test_a_function_is_told_what_the_graph_is_for(folder: Path) -> None:
         "threads.update",
         "assistants.read",
     ]
+
+
+async def test_a_function_finds_the_store_whatever_the_graph_is_for(folder: Path) -> None:
+    async with room_of(folder, agent="./my_agent/agent.py:of_the_store") as room:
+        client = room.client
+        await client.store.put_item(("words",), "said", {"word": "ada"})
+        thread_id = (await client.threads.create())["thread_id"]
+        await client.runs.wait(thread_id, "agent", input={"text": "hey"})
+        assert (await client.threads.get_state(thread_id))["values"] == {"text": "HEY for ada"}
+        assert len(await client.threads.get_history(thread_id)) == 3
+        await client.threads.update_state(thread_id, {"text": "edited"}, as_node="shout")
+        drawn = await client.assistants.get_graph("agent")
+        assert "shout" in [node["id"] for node in drawn["nodes"]]
+        schemas = await client.assistants.get_schemas("agent")
+        assert schemas["state_schema"]["properties"].keys() == {"text"}
+        assert await client.assistants.get_subgraphs("agent") == {}
 
 
 async def test_what_a_function_opens_is_open_until_its_run_ends(folder: Path) -> None:
