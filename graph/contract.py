@@ -60,6 +60,13 @@ class Graph(Protocol):
         """Whether it is made of the config of each run, so that reads and edits need one too."""
         ...
 
+    @property
+    def tells_events(self) -> bool:
+        """Whether it emits a mode `events` too, where the sink offers it: dictionaries as
+        langchain-core's `astream_events` (version 2) gives them, those of the run itself among
+        them."""
+        ...
+
     def with_store(self, store: BaseStore) -> Self:
         """The same in a runtime that has this store, for what makes it where it is read, drawn or
         edited; runs are given theirs with the job."""

@@ -53,6 +53,10 @@ class Performing(Inspection):
     def made_per_run(self) -> bool:
         return False
 
+    @property
+    def tells_events(self) -> bool:
+        return False
+
     def with_store(self, store: BaseStore) -> Self:
         return self  # it is made already
 

@@ -61,6 +61,7 @@ class LangGraphGraph:
 
     has_own_store = False
     steerable = False
+    tells_events = True
 
     def __init__(self, name: str, source: AnyPregel | StateGraph[Any] | Callable[..., Any]) -> None:
         self.name = name
@@ -251,7 +252,7 @@ async def _load(log: CheckpointReader, ns: str, checkpoint_id: str) -> Saved:
 
 
 def _config(job: Job) -> dict[str, Any]:
-    own = {**job.config.get("configurable", {}), "checkpoint_ns": ""}
+    own = {**job.config.get("configurable", {})}
     if "graph_id" in job.metadata:
         own.setdefault("graph_id", job.metadata["graph_id"])
     if job.checkpoint_id is not None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final, cast
 from weakref import WeakKeyDictionary
 
@@ -26,6 +27,7 @@ from ..here import tell_trio_later
 from ..isolation import isolated
 from ..job import Finish, Job
 from ..resume import answers_of, idle_answers, waiting
+from .events import told_by
 from .factories import AnyPregel, Factory, FactoryRuntime
 from .records import interrupts_of, to_command
 from .saver import LogReader, LogWriter
@@ -76,9 +78,10 @@ def given_to(job: Job, saved: Saved | None) -> tuple[Any, str | None]:
     if not answers and not given.update and not given.targets():
         if saved is None or given.resume is None:
             raise errors.EmptyInputError("There is nothing on the thread that the Command answers")
-        if job.bound or waiting(saved) or not saved.checkpoint.next:
+        is_past = job.checkpoint_id is not None and not saved.checkpoint.next
+        if job.bound or waiting(saved) or is_past:
             return NOTHING, warning
-        return None, None  # nothing was asked: it says to go on
+        return None, warning  # nothing was asked: it says to go on, or shows what there is
     return to_command(given, answers), warning
 
 
@@ -180,24 +183,43 @@ class Performance:
         modes: Any = [mode for mode in _MODES if mode in sink.offered or mode == "values"]
         # LangGraph takes a third less without, but then forgets an answer if it is cut short.
         within = sink.subgraphs or isinstance(self.given, LangGraphCommand)
-        async for part in graph.astream(
-            self.given,
-            cast(Any, self.config),
-            context=_fitting(graph, job.context),
-            stream_mode=modes,
-            output_keys=graph.output_channels,
-            subgraphs=within,
-            interrupt_before=cast(Any, job.interrupt_before or None),
-            interrupt_after=cast(Any, job.interrupt_after or None),
-            durability=job.durability,
-        ):
+        how: dict[str, Any] = {
+            "context": _fitting(graph, job.context),
+            "stream_mode": modes,
+            "output_keys": graph.output_channels,
+            "subgraphs": within,
+            "interrupt_before": job.interrupt_before or None,
+            "interrupt_after": job.interrupt_after or None,
+            "durability": job.durability,
+        }
+        own = cast(Any, copy.copy(graph))
+        own.astream = partial(self._watched, graph)
+        if "events" in sink.offered:
+            parts = told_by(own, self.given, job.input, self.config, self._tell_event, how)
+        else:
+            parts = own.astream(self.given, self.config, **how)
+        async with contextlib.aclosing(parts):
+            async for part in parts:
+                ns, mode, data = part if within else ((), *part)
+                if mode == "values" and not ns:
+                    self.output = data
+                if mode in sink.modes and (not ns or sink.subgraphs):
+                    shown = _shown(mode, data, self.saver.places)
+                    tell_trio_later(TOLD, sink.emit, mode, ns, shown)
+
+    async def _watched(
+        self, graph: AnyPregel, given: Any, config: Any, **how: Any
+    ) -> AsyncGenerator[Any, None]:
+        """What the graph streams, for as long as the run is not told to stop."""
+        async for part in graph.astream(given, config, **how):
             if self._task is not None and self._task.cancelling():
                 raise asyncio.CancelledError  # a node has swallowed it: no other is to begin
-            ns, mode, data = cast(Any, part if within else ((), *part))
-            if mode == "values" and not ns:
-                self.output = data
-            if mode in sink.modes and (not ns or sink.subgraphs):
-                tell_trio_later(TOLD, sink.emit, mode, ns, _shown(mode, data, self.saver.places))
+            yield part
+
+    def _tell_event(self, event: dict[str, Any]) -> None:
+        sink = self.job.sink
+        if "events" in sink.modes:
+            tell_trio_later(TOLD, sink.emit, "events", (), event)
 
 
 def _was_edited(state: StateSnapshot, ident: str) -> bool:
