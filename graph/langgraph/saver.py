@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import attrs
 from langchain_core.runnables import RunnableConfig
@@ -20,6 +20,7 @@ from langgraph.checkpoint.base import (
     CheckpointTuple,
 )
 from langgraph.checkpoint.base import Checkpoint as LangGraphCheckpoint
+from langgraph.checkpoint.serde.types import TASKS
 from langgraph.pregel._algo import prepare_next_tasks
 from langgraph.pregel._checkpoint import channels_from_checkpoint, empty_checkpoint
 
@@ -33,7 +34,8 @@ from .records import Written, config_of, filled, metadata_of, to_record, to_tupl
 
 __all__ = ["LogReader", "LogWriter"]
 
-PULLED: Final = "~__pregel_pull, "  # paths of tasks begin so, but for those of `Send`
+PULLED: Final = "~__pregel_pull, "  # paths of tasks begin so, with the node behind it,
+PUSHED: Final = "~__pregel_push, "  # or so, with the place of their `Send`, or with a call's path
 HANDED_OVER: Final = 0.005  # seconds that records wait for more, or for the end of their run
 _PAGE: Final = 20  # checkpoints read at a time
 
@@ -311,17 +313,29 @@ class LogWriter(LogReader):
                 planned = () if saved is None else saved.checkpoint.next
                 node = next((task.node for task in planned if task.id == task_id), None)
                 if node is None:  # what is planned inside is not in our records
-                    node = task_path.removeprefix(PULLED) if task_path.startswith(PULLED) else ""
+                    node = _node_at(task_path, saved)
                 written = Written(ns, ident, task_id, node)
             self._written[key] = written
         written.add(writes)
         record = written.record()
         if not record.interrupts:
             return record
-        for one in record.interrupts:  # a graph inside comes before the task that calls it
-            self.places.setdefault(one.id, one.ns)
-        asked = [attrs.evolve(one, ns=self.places[one.id]) for one in record.interrupts]
+        if record.node:
+            for one in record.interrupts:  # a graph inside comes before the task that calls it
+                self.places.setdefault(one.id, one.ns)
+        asked = [attrs.evolve(one, ns=self.places.get(one.id, one.ns)) for one in record.interrupts]
         return attrs.evolve(record, interrupts=tuple(asked))
+
+
+def _node_at(path: str, saved: Saved | None) -> str:
+    """The node of a task, by its path; empty where that does not tell, as of a `@task`."""
+    if path.startswith(PULLED):
+        return path.removeprefix(PULLED)
+    place = path.removeprefix(PUSHED).partition(", ")[0]
+    sends = () if saved is None else saved.checkpoint.values.get(TASKS, ())
+    if place.isdecimal() and int(place) < len(sends):
+        return cast(str, sends[int(place)].node)
+    return ""
 
 
 def _place(config: RunnableConfig) -> tuple[str, str | None]:
