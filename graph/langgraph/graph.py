@@ -41,7 +41,8 @@ from ..root import shown
 from ..store import BaseStore
 from .draft import Draft
 from .factories import Access, AnyPregel, Factory, FactoryRuntime
-from .performance import NOTHING, Performance, finish_of, given_to, prepared, translated
+from .performance import NOTHING, Performance, finish_of, given_to, translated
+from .prepared import empty_values, prepared
 from .records import OWN_TYPES, config_of, to_command
 from .saver import LogReader, LogWriter
 from .states import snapshot
@@ -134,7 +135,8 @@ class LangGraphGraph:
         async def edit(graph: AnyPregel) -> tuple[Draft, Checkpoint]:
             draft = Draft(log)
             saver = LogWriter(attrs.evolve(job, log=draft), thread_id)
-            own = saver.serve(prepared(graph, saver))
+            own = prepared(graph, saver)
+            saver.serve(own, empty_values(graph))
             await own.abulk_update_state(config, updates)
             assert saver.made is not None
             return draft, saver.made

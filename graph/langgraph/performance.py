@@ -13,7 +13,6 @@ from weakref import WeakKeyDictionary
 
 import attrs
 from langgraph._internal._constants import NULL_TASK_ID
-from langgraph.channels import DeltaChannel
 from langgraph.store.base import BaseStore as LangGraphStore
 from langgraph.types import Command as LangGraphCommand
 from langgraph.types import Interrupt as LangGraphInterrupt
@@ -29,35 +28,16 @@ from ..job import Finish, Job
 from ..resume import answers_of, idle_answers, waiting
 from .events import told_by
 from .factories import AnyPregel, Factory, FactoryRuntime
+from .prepared import empty_values, prepared
 from .records import interrupts_of, to_command
-from .saver import LogReader, LogWriter
+from .saver import LogWriter
 
-__all__ = ["NOTHING", "Performance", "finish_of", "given_to", "prepared", "translated"]
+__all__ = ["NOTHING", "Performance", "finish_of", "given_to", "translated"]
 
 TOLD: Final = 0.001  # seconds that events wait for more
 NOTHING: Final = object()  # an input that asks for no run
 _keys: WeakKeyDictionary[type, frozenset[str]] = WeakKeyDictionary()  # of contexts, by schema
 _MODES: Final = ("values", "updates", "messages", "custom", "tasks", "checkpoints", "debug")
-
-
-def prepared(graph: AnyPregel, saver: LogReader, store: LangGraphStore | None = None) -> AnyPregel:
-    """The graph with our checkpointer and store, whatever it was compiled with."""
-    own = copy.copy(graph)
-    own.checkpointer = saver
-    if store is not None:
-        own.store = store
-    if any(isinstance(channel, DeltaChannel) for channel in graph.channels.values()):
-        # The log stores what changed by itself, so that each checkpoint may have the whole value.
-        own.channels = {name: _whole(channel) for name, channel in graph.channels.items()}
-    return own
-
-
-def _whole(channel: Any) -> Any:
-    if not isinstance(channel, DeltaChannel):
-        return channel
-    channel = copy.copy(channel)
-    channel.snapshot_frequency = 1
-    return channel
 
 
 def given_to(job: Job, saved: Saved | None) -> tuple[Any, str | None]:
@@ -136,7 +116,8 @@ class Performance:
         try:
             runtime = FactoryRuntime("threads.create_run", self.store, self.job.context)
             async with self.factory.made(self.config, runtime) as graph:
-                own = self.saver.serve(prepared(graph, self.saver, self.store))
+                own = prepared(graph, self.saver, self.store)
+                self.saver.serve(own, empty_values(graph))
                 if isinstance(self.given, LangGraphCommand):
                     self.given = await self._renewed(own, self.given)
                 await self._stream(own)

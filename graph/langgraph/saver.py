@@ -12,7 +12,6 @@ from typing import Any, Final, cast
 
 import attrs
 from langchain_core.runnables import RunnableConfig
-from langgraph.channels import DeltaChannel
 from langgraph.checkpoint.base import (
     BaseCheckpointSaver,
     ChannelVersions,
@@ -22,7 +21,7 @@ from langgraph.checkpoint.base import (
 from langgraph.checkpoint.base import Checkpoint as LangGraphCheckpoint
 from langgraph.checkpoint.serde.types import TASKS
 from langgraph.pregel._algo import prepare_next_tasks
-from langgraph.pregel._checkpoint import channels_from_checkpoint, empty_checkpoint
+from langgraph.pregel._checkpoint import channels_from_checkpoint
 
 from ..asyncio_thread import AsyncioThread
 from ..checkpoint import Checkpoint, CheckpointReader, PendingWrites, Planned, Saved
@@ -142,23 +141,15 @@ class LogWriter(LogReader):
         self._keys: Sequence[str] = ()
         self._about: Mapping[str, Any] = job.metadata
         self.places: dict[str, tuple[str, ...]] = {}
-        self._empty: Mapping[str, Any] = {}  # what keys have that nothing was written to
+        self._empty: Mapping[str, Any] = {}
         self._read = head
         self._written: dict[tuple[str, str, str], Written] = {}
 
-    def serve(self, graph: AnyPregel) -> AnyPregel:
-        """The outermost graph whose checkpoints are to come."""
+    def serve(self, graph: AnyPregel, empty: Mapping[str, Any]) -> None:
+        """The outermost graph whose checkpoints are to come. `empty`: see `empty_values`."""
         self._graph, self._keys = graph, graph.stream_channels_list
         self._about = {**(graph.config or {}).get("metadata", {}), **self._job.metadata}
-        channels, _ = channels_from_checkpoint(graph.channels, empty_checkpoint())
-        self._empty = {
-            name: channel.get()
-            for name in self._keys
-            if (channel := channels.get(name)) is not None
-            and channel.is_available()
-            and not isinstance(channel, DeltaChannel)
-        }
-        return graph
+        self._empty = empty
 
     def _tuple(self, saved: Saved | None) -> CheckpointTuple | None:
         if saved is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, ClassVar, TypedDict
 from uuid import uuid4
 
 import pytest
@@ -269,3 +269,26 @@ async def test_a_state_that_fits_no_schema_is_refused_when_it_is_read(serve: Ser
             await client.threads.get_state(thread_id)
         with pytest.raises(Refused, match="valid integer"):
             await client.threads.get_history(thread_id)
+
+
+class Marks(list[str]):
+    made: ClassVar[list[int]] = []
+
+    def __init__(self, *marks: Any) -> None:
+        super().__init__(*marks)
+        self.made.append(len(self))
+
+
+class Marked(TypedDict):
+    marks: Annotated[Marks, operator.add]
+
+
+async def test_what_a_state_begins_with_is_made_once_for_all_runs(serve: Serve) -> None:
+    async with serve(chain(state=Marked, a=lambda state: {})) as room:
+        counts = []
+        for _ in range(3):
+            Marks.made.clear()
+            await room.client.runs.wait(None, "agent", input={})
+            counts.append(len(Marks.made))
+        first, *others = counts
+        assert others == [first - 1] * 2  # beside what LangGraph makes for each
