@@ -138,8 +138,10 @@ class LangGraphGraph:
             own = prepared(graph, saver)
             saver.serve(own, empty_values(graph))
             await own.abulk_update_state(config, updates)
-            assert saver.made is not None
-            return draft, saver.made
+            made = saver.made
+            assert made is not None
+            await own.aget_state(config_of(thread_id, made.ns, made.id))  # or nobody could, after
+            return draft, made
 
         draft, made = await self._on_loop(edit, "threads.update", config=job.config)
         for record in draft.records:
@@ -164,7 +166,14 @@ class LangGraphGraph:
         place = config_of(thread_id, ns, checkpoint_id)
 
         async def read(graph: AnyPregel) -> StateSnapshot:
-            return snapshot(await graph.aget_state(place, subgraphs=subgraphs))
+            try:
+                return snapshot(await graph.aget_state(place, subgraphs=subgraphs))
+            except Exception:
+                head = await saver.aget_tuple(place) if checkpoint_id is None else None
+                if head is None:
+                    raise
+                # A reducer refuses what its last run was given: the state is what it was before.
+                return snapshot(await graph.aget_state(head.config, subgraphs=subgraphs))
 
         return await self._on_loop(read, "threads.read", saver, config)
 

@@ -271,6 +271,34 @@ async def test_a_state_that_fits_no_schema_is_refused_when_it_is_read(serve: Ser
             await client.threads.get_history(thread_id)
 
 
+async def test_an_edit_that_no_node_could_begin_with_is_refused(serve: Serve) -> None:
+    async def ask_age(person: Person) -> Any:
+        return {"age": interrupt("how old?")}
+
+    async with serve(chain(state=Person, first=ask_age, second=ask_age)) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        await client.runs.wait(thread_id, "agent", input={"age": 1})
+        before = await history(client, thread_id)
+        with pytest.raises(Refused, match="valid integer"):
+            await client.threads.update_state(thread_id, {"age": "old"}, as_node="first")
+        assert await history(client, thread_id) == before
+        await client.threads.update_state(thread_id, {"age": 3}, as_node="first")
+        assert (await client.threads.get_state(thread_id))["values"] == {"age": 3}
+
+
+async def test_an_input_that_a_reducer_refuses_leaves_a_state_to_read(serve: Serve) -> None:
+    async with serve(chain(a=says("a"))) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        await client.runs.wait(thread_id, "agent", input=text("x"))
+        with pytest.raises(RunFailed, match="list"):
+            await client.runs.wait(thread_id, "agent", input={"log": 5})
+        state = await client.threads.get_state(thread_id)
+        assert state["values"]["log"] == ["x", "a"]
+        assert state["next"] == ["__start__"]
+        values = await client.runs.wait(thread_id, "agent", input=text("y"))
+        assert values["log"] == ["x", "a", "y", "a"]
+
+
 class Marks(list[str]):
     made: ClassVar[list[int]] = []
 
