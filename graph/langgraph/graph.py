@@ -15,7 +15,7 @@ from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.pregel import Pregel
 from langgraph.types import StateUpdate as LangGraphUpdate
-from pydantic import ValidationError, create_model
+from pydantic import TypeAdapter, ValidationError, create_model
 from pydantic.errors import PydanticUserError
 
 from ..adoption import is_langgraph, not_a_graph
@@ -30,7 +30,7 @@ from ..checkpoint import (
 )
 from ..context import RunnableConfig
 from ..contract import Schemas
-from ..control import START, Command, StateUpdate
+from ..control import ROOT, START, Command, StateUpdate
 from ..declared import declared_types
 from ..errors import AsyncioThreadDied, InvalidUpdateError, NodeNotFoundError
 from ..isolation import isolated
@@ -83,8 +83,9 @@ class LangGraphGraph:
                         what,
                         type(given).__name__,
                     )
-        self.takes_any = graph is not None and not isinstance(graph, CompiledStateGraph)
-        self.has_turns = not self.takes_any
+        self.has_turns = graph is None or isinstance(graph, CompiledStateGraph)
+        # What a function makes is not known before.
+        self.takes_any = graph is None or not self.has_turns or ROOT in graph.channels
         self.made_per_run = graph is None
         self.declared: Collection[type] = (*OWN_TYPES, *_declared(graph))
 
@@ -321,5 +322,8 @@ def _of_channels(graph: AnyPregel) -> dict[str, Any]:
         for name in graph.stream_channels_list
         if isinstance(channel := graph.channels.get(name), BaseChannel)
     }
-    schema: dict[str, Any] = create_model(graph.get_name("State"), **fields).model_json_schema()
+    name = graph.get_name("State")
+    if ROOT in fields:  # a state that is one value
+        return {**TypeAdapter(fields[ROOT][0]).json_schema(), "title": name}
+    schema: dict[str, Any] = create_model(name, **fields).model_json_schema()
     return schema

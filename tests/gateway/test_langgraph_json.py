@@ -49,6 +49,14 @@ def program(given: dict) -> dict:
     return {"text": f"{shouted(given['text'])} program"}
 
 
+def made_program():
+    @entrypoint()
+    def takes_a_list(given: list) -> list:
+        return [*given, "program"]
+
+    return takes_a_list
+
+
 def made():
     return built("made").compile()
 
@@ -240,6 +248,11 @@ async def test_reads_and_edits_make_the_graph_of_the_config_of_the_newest_run(fo
         assert len(await threads.get_history(thread_id)) == 6
         await threads.update_state(thread_id, {"text": "edited"}, as_node="ada")
         assert (await threads.get_state(thread_id))["values"] == {"text": "edited"}
+
+
+async def test_a_function_may_make_a_program_that_takes_any_input(folder: Path) -> None:
+    async with room_of(folder, agent="./my_agent/agent.py:made_program") as room:
+        assert await room.client.runs.wait(None, "agent", input=["hey"]) == ["hey", "program"]
 
 
 async def test_a_function_is_told_what_the_graph_is_for(folder: Path) -> None:

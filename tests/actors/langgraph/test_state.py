@@ -299,6 +299,20 @@ async def test_an_input_that_a_reducer_refuses_leaves_a_state_to_read(serve: Ser
         assert values["log"] == ["x", "a", "y", "a"]
 
 
+async def test_a_state_may_be_one_value(serve: Serve) -> None:
+    builder: Any = StateGraph(Annotated[list[str], operator.add])  # type: ignore[arg-type]
+    builder.add_node("a", lambda said: [f"heard {len(said)}"]).add_edge(START, "a")
+    async with serve(builder.compile()) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        assert await client.runs.wait(thread_id, "agent", input=["x"]) == ["x", "heard 1"]
+        await client.runs.wait(thread_id, "agent", input=["y"])
+        values = ["x", "heard 1", "y", "heard 3"]
+        assert (await client.threads.get_state(thread_id))["values"] == values
+        assert (await client.threads.get(thread_id))["values"] == values
+        schemas = await client.assistants.get_schemas("agent")
+        assert schemas["state_schema"]["items"] == {"type": "string"}
+
+
 class Marks(list[str]):
     made: ClassVar[list[int]] = []
 
