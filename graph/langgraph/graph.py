@@ -10,10 +10,12 @@ from typing import Any, Self, TypeVar, cast
 from uuid import UUID
 
 import attrs
+from langgraph._internal._constants import CONFIG_KEY_RUNTIME
 from langgraph.channels.base import BaseChannel
 from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.pregel import Pregel
+from langgraph.runtime import Runtime
 from langgraph.types import StateUpdate as LangGraphUpdate
 from pydantic import TypeAdapter, ValidationError, create_model
 from pydantic.errors import PydanticUserError
@@ -131,6 +133,8 @@ class LangGraphGraph:
         if job.checkpoint_id is not None:
             await _load(log, ns, job.checkpoint_id)
         config = config_of(thread_id, ns, job.checkpoint_id)
+        # For conditional edges that ask for it: LangGraph gives them none with an edit.
+        config["configurable"][CONFIG_KEY_RUNTIME] = Runtime(store=self._store)
         updates = [[_update(one) for one in updates] for updates in supersteps]
 
         async def edit(graph: AnyPregel) -> tuple[Draft, Checkpoint]:
