@@ -6,7 +6,7 @@ import copy
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Final, Self, TypeVar, cast
 from uuid import UUID
 
 import attrs
@@ -53,6 +53,8 @@ from .store import LentStore
 __all__ = ["LangGraphGraph"]
 
 T = TypeVar("T")
+
+OWN_KEYS: Final = "__pregel_"  # what LangGraph's engine tells itself by its config begins so
 
 logger = logging.getLogger(__name__)
 
@@ -268,7 +270,8 @@ async def _load(log: CheckpointReader, ns: str, checkpoint_id: str) -> Saved:
 
 
 def _config(job: Job) -> dict[str, Any]:
-    own = {**job.config.get("configurable", {})}
+    given = job.config.get("configurable", {})
+    own = {key: value for key, value in given.items() if not str(key).startswith(OWN_KEYS)}
     if "graph_id" in job.metadata:
         own.setdefault("graph_id", job.metadata["graph_id"])
     if job.checkpoint_id is not None:

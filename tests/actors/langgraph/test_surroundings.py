@@ -103,6 +103,21 @@ async def test_an_edit_goes_where_an_edge_finds_in_the_store(serve: Serve) -> No
             assert values["log"] == ["x", "a", "end", "edited", "b"]
 
 
+@pytest.mark.parametrize("key", ["task_id", "checkpointer", "runtime", "scratchpad", "stream"])
+async def test_what_langgraph_tells_itself_no_client_can_tell_it(serve: Serve, key: str) -> None:
+    async def asks(state: State) -> State:
+        return {"log": [interrupt("sure?")]}
+
+    config = {"configurable": {f"__pregel_{key}": "x"}}
+    async with serve(chain(asks=asks)) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        await client.runs.wait(thread_id, "agent", input=text("x"), config=config)
+        assert await status(client, thread_id) == "interrupted"
+        yes = {"resume": "yes"}
+        values = await client.runs.wait(thread_id, "agent", command=yes, config=config)
+        assert values["log"] == ["x", "yes"]
+
+
 class Context(TypedDict, total=False):
     user: str
 
