@@ -1,7 +1,7 @@
 """Stream mode `events`: a run as the events of langchain-core's `astream_events` (version 2).
 
 The run is a chain, each task of a node a chain inside it, and parts of messages are what a chat
-model streams. Steps of chains within nodes are not seen.
+model streams. Steps of chains within nodes are not seen. Graphs of LangGraph's tell their own.
 """
 
 from __future__ import annotations

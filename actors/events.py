@@ -98,7 +98,9 @@ class RunStream:
         follow: bool,
         feeds: Feeds,
         run: Run,
+        told: bool = False,
     ) -> None:
+        """`told`: the graph emits mode `events` by itself."""
         self.thread_id = run.thread_id
         self.run_id = run.run_id
         self.subgraphs = subgraphs
@@ -116,8 +118,10 @@ class RunStream:
         self._gone = 0
         self._messages = None if "messages-tuple" in modes else MessageEvents()
         self._asked = {"messages" if mode == "messages-tuple" else mode for mode in modes}
-        self._asked.discard("events")
-        self._chain = ChainEvents(run) if "events" in modes else None
+        self._chain = None
+        if "events" in modes and not told:
+            self._asked.discard("events")
+            self._chain = ChainEvents(run)
         self._modes = self._asked if self._chain is None else self._asked | NEEDED
         self._recording = follow or resumable
         self._changed = trio.Event()

@@ -119,6 +119,7 @@ class Greenroom:
                 ttl=self._store_config.get("ttl"),
                 world=self._world,
             )
+            self.graphs = {name: one.with_store(store) for name, one in self.graphs.items()}
             self._nurseries = trio.open_nursery()
             nursery = await self._nurseries.__aenter__()
             self._supervisor = Supervisor(

@@ -173,6 +173,7 @@ class Supervisor:
 
     def stream(self, run: Run, *, follow: bool) -> RunStream:
         """A stream for a run. `follow`: its events are read from the first."""
+        graph = self.graphs.get(run.metadata["graph_id"])
         stream = RunStream(
             self.event_ids,
             run.kwargs["stream_mode"],
@@ -182,6 +183,7 @@ class Supervisor:
             follow=follow,
             feeds=self.feeds,
             run=run,
+            told=graph is not None and graph.tells_events,
         )
         if self._closed:  # it was accepted at the last moment
             stream.abort(Closed())

@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Protocol, TypedDict, runtime_checkable
+from typing import Any, Protocol, Self, TypedDict, runtime_checkable
 
 from .checkpoint import Checkpoint, CheckpointReader, StateSnapshot
 from .context import RunnableConfig
 from .control import StateUpdate
 from .job import Finish, Job
+from .store import BaseStore
 
 __all__ = ["Graph", "Schemas"]
 
@@ -57,6 +58,18 @@ class Graph(Protocol):
     @property
     def made_per_run(self) -> bool:
         """Whether it is made of the config of each run, so that reads and edits need one too."""
+        ...
+
+    @property
+    def tells_events(self) -> bool:
+        """Whether it emits a mode `events` too, where the sink offers it: dictionaries as
+        langchain-core's `astream_events` (version 2) gives them, those of the run itself among
+        them."""
+        ...
+
+    def with_store(self, store: BaseStore) -> Self:
+        """The same in a runtime that has this store, for what makes it where it is read, drawn or
+        edited; runs are given theirs with the job."""
         ...
 
     async def perform(self, job: Job) -> Finish:

@@ -57,12 +57,13 @@ Update = tuple[Pairs, tuple[str | Send, ...], list[Command[Any]]]
 @attrs.frozen
 class Call:
     """A user's function, whether it is async, and what it asks for beside the state. `on_asyncio`:
-    it is async, and is to run on an asyncio loop."""
+    it is async, and is to run on an asyncio loop. `ainvoke`: what is called there in its place."""
 
     function: Callable[..., Any]
     is_async: bool
     asks: tuple[tuple[str, str], ...]  # (parameter, key of GIVEN)
     on_asyncio: bool = attrs.field(kw_only=True, default=False)
+    ainvoke: Callable[..., Any] | None = attrs.field(kw_only=True, default=None)
 
     @classmethod
     def of(cls, function: Callable[..., Any], what: str) -> Call:
@@ -71,7 +72,9 @@ class Call:
         A Runnable of langchain-core is called in a worker thread, as its async side is asyncio's.
         """
         if is_runnable(function):
-            return cls(cast(Any, function).invoke, False, (("config", "config"),))
+            runnable = cast(Any, function)
+            config = (("config", "config"),)
+            return cls(runnable.invoke, False, config, ainvoke=runnable.ainvoke)
         if not callable(function):
             raise TypeError(f"{what} must be a function; got {function!r}")
         asks = _asks(function, what)
@@ -79,6 +82,8 @@ class Call:
 
     def moved(self) -> Self:
         """The same on an asyncio loop, where it is async."""
+        if self.ainvoke is not None:
+            return attrs.evolve(self, function=self.ainvoke, is_async=True, on_asyncio=True)
         return attrs.evolve(self, on_asyncio=self.is_async)
 
     def arguments(self, given: Any) -> tuple[Sequence[Any], Mapping[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import attrs
 
@@ -52,6 +52,13 @@ class Performing(Inspection):
     @property
     def made_per_run(self) -> bool:
         return False
+
+    @property
+    def tells_events(self) -> bool:
+        return False
+
+    def with_store(self, store: BaseStore) -> Self:
+        return self  # it is made already
 
     async def perform(self, job: Job) -> Finish:
         """Do a job; see `ainvoke` for what it raises."""

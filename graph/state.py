@@ -92,8 +92,9 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
 
         `node`: its name, or the function itself, named after it. `action`: a function of the state
         (and, by name or annotation, of `config`, `runtime`, `writer`, `store`), a compiled graph,
-        or a Runnable of langchain-core, which is invoked in a worker thread. `metadata`: becomes
-        part of that of the node's config and of its messages. `retry_policy`: the first that fits a
+        or a Runnable of langchain-core, which is invoked in a worker thread, or awaited where the
+        graph is one of asyncio's (see `compile`). `metadata`: becomes part of that of the node's
+        config and of its messages. `retry_policy`: the first that fits a
         failure counts. `cache_policy`: remember what it did in the cache given to `compile`.
         `error_handler`: called with the state and a `NodeError` when the node has failed for good;
         its update counts in place of the node's, and only its Commands lead on. It may ask; when it
@@ -272,7 +273,8 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
         `store`: what nodes are given; a server gives its own where there is none.
         `interrupt_before`, `interrupt_after`: nodes to pause at, or "*" for all. `async_library`:
         with "asyncio" all that is async in the graph runs as `asyncio_node` says: its nodes, their
-        conditional edges and error handlers, and the tasks that they call.
+        conditional edges and error handlers, Runnables of langchain-core among them, and the tasks
+        that they call.
 
         Raises ValueError for edges from or to unknown nodes, a graph with no way in, and
         breakpoints at unknown nodes, and for another `async_library`; TypeError for a checkpointer,

@@ -33,8 +33,8 @@ Access = Literal["threads.create_run", "threads.update", "threads.read", "assist
 @attrs.frozen
 class FactoryRuntime:
     """What a function that makes a graph is given as `langgraph_sdk.runtime.ServerRuntime`, and has
-    the attributes of. `access_context`: what the graph is for. `store`, `context`: those of the
-    run; None where it is not made for one. `user`: nobody, as there are no users.
+    the attributes of. `access_context`: what the graph is for. `store`: the runtime's. `context`:
+    that of the run; None where it is not made for one. `user`: nobody, as there are no users.
     """
 
     access_context: Access

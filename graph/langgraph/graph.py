@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, TypeVar, cast
+from typing import Any, Final, Self, TypeVar, cast
 from uuid import UUID
 
 import attrs
+from langgraph._internal._constants import CONFIG_KEY_RUNTIME
 from langgraph.channels.base import BaseChannel
 from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.pregel import Pregel
+from langgraph.runtime import Runtime
 from langgraph.types import StateUpdate as LangGraphUpdate
-from pydantic import ValidationError, create_model
+from pydantic import TypeAdapter, ValidationError, create_model
 from pydantic.errors import PydanticUserError
 
 from ..adoption import is_langgraph, not_a_graph
@@ -29,7 +32,7 @@ from ..checkpoint import (
 )
 from ..context import RunnableConfig
 from ..contract import Schemas
-from ..control import START, Command, StateUpdate
+from ..control import ROOT, START, Command, StateUpdate
 from ..declared import declared_types
 from ..errors import AsyncioThreadDied, InvalidUpdateError, NodeNotFoundError
 from ..isolation import isolated
@@ -37,9 +40,11 @@ from ..job import Finish, Job
 from ..nodes import INPUT
 from ..resume import waiting
 from ..root import shown
+from ..store import BaseStore
 from .draft import Draft
 from .factories import Access, AnyPregel, Factory, FactoryRuntime
-from .performance import NOTHING, Performance, finish_of, given_to, prepared, translated
+from .performance import NOTHING, Performance, finish_of, given_to, translated
+from .prepared import empty_values, prepared
 from .records import OWN_TYPES, config_of, to_command
 from .saver import LogReader, LogWriter
 from .states import snapshot
@@ -48,6 +53,8 @@ from .store import LentStore
 __all__ = ["LangGraphGraph"]
 
 T = TypeVar("T")
+
+OWN_KEYS: Final = "__pregel_"  # what LangGraph's engine tells itself by its config begins so
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +66,7 @@ class LangGraphGraph:
 
     has_own_store = False
     steerable = False
+    tells_events = True
 
     def __init__(self, name: str, source: AnyPregel | StateGraph[Any] | Callable[..., Any]) -> None:
         self.name = name
@@ -68,6 +76,7 @@ class LangGraphGraph:
             raise not_a_graph(name, source)
         self._factory = Factory(name, source)
         self._seen: Schemas | None = None
+        self._store: LentStore | None = None
         graph = self._factory.graph
         if graph is not None:
             for what, given in (("checkpointer", graph.checkpointer), ("store", graph.store)):
@@ -78,10 +87,16 @@ class LangGraphGraph:
                         what,
                         type(given).__name__,
                     )
-        self.takes_any = graph is not None and not isinstance(graph, CompiledStateGraph)
-        self.has_turns = not self.takes_any
+        self.has_turns = graph is None or isinstance(graph, CompiledStateGraph)
+        # What a function makes is not known before.
+        self.takes_any = graph is None or not self.has_turns or ROOT in graph.channels
         self.made_per_run = graph is None
         self.declared: Collection[type] = (*OWN_TYPES, *_declared(graph))
+
+    def with_store(self, store: BaseStore) -> Self:
+        own = copy.copy(self)
+        own._store = LentStore(store)
+        return own
 
     async def perform(self, job: Job) -> Finish:
         assert job.log is not None
@@ -120,15 +135,20 @@ class LangGraphGraph:
         if job.checkpoint_id is not None:
             await _load(log, ns, job.checkpoint_id)
         config = config_of(thread_id, ns, job.checkpoint_id)
+        # For conditional edges that ask for it: LangGraph gives them none with an edit.
+        config["configurable"][CONFIG_KEY_RUNTIME] = Runtime(store=self._store)
         updates = [[_update(one) for one in updates] for updates in supersteps]
 
         async def edit(graph: AnyPregel) -> tuple[Draft, Checkpoint]:
             draft = Draft(log)
             saver = LogWriter(attrs.evolve(job, log=draft), thread_id)
-            own = saver.serve(prepared(graph, saver))
+            own = prepared(graph, saver)
+            saver.serve(own, empty_values(graph))
             await own.abulk_update_state(config, updates)
-            assert saver.made is not None
-            return draft, saver.made
+            made = saver.made
+            assert made is not None
+            await own.aget_state(config_of(thread_id, made.ns, made.id))  # or nobody could, after
+            return draft, made
 
         draft, made = await self._on_loop(edit, "threads.update", config=job.config)
         for record in draft.records:
@@ -153,7 +173,14 @@ class LangGraphGraph:
         place = config_of(thread_id, ns, checkpoint_id)
 
         async def read(graph: AnyPregel) -> StateSnapshot:
-            return snapshot(await graph.aget_state(place, subgraphs=subgraphs))
+            try:
+                return snapshot(await graph.aget_state(place, subgraphs=subgraphs))
+            except Exception:
+                head = await saver.aget_tuple(place) if checkpoint_id is None else None
+                if head is None:
+                    raise
+                # A reducer refuses what its last run was given: the state is what it was before.
+                return snapshot(await graph.aget_state(head.config, subgraphs=subgraphs))
 
         return await self._on_loop(read, "threads.read", saver, config)
 
@@ -215,8 +242,8 @@ class LangGraphGraph:
         something else. Raises what this engine raises for what cannot be."""
 
         async def ask() -> T:
-            made = self._factory.made(config or {"configurable": {}}, FactoryRuntime(access))
-            async with made as graph:
+            runtime = FactoryRuntime(access, self._store)
+            async with self._factory.made(config or {"configurable": {}}, runtime) as graph:
                 return await function(graph if saver is None else prepared(graph, saver))
 
         try:
@@ -243,7 +270,8 @@ async def _load(log: CheckpointReader, ns: str, checkpoint_id: str) -> Saved:
 
 
 def _config(job: Job) -> dict[str, Any]:
-    own = {**job.config.get("configurable", {}), "checkpoint_ns": ""}
+    given = job.config.get("configurable", {})
+    own = {key: value for key, value in given.items() if not str(key).startswith(OWN_KEYS)}
     if "graph_id" in job.metadata:
         own.setdefault("graph_id", job.metadata["graph_id"])
     if job.checkpoint_id is not None:
@@ -301,5 +329,8 @@ def _of_channels(graph: AnyPregel) -> dict[str, Any]:
         for name in graph.stream_channels_list
         if isinstance(channel := graph.channels.get(name), BaseChannel)
     }
-    schema: dict[str, Any] = create_model(graph.get_name("State"), **fields).model_json_schema()
+    name = graph.get_name("State")
+    if ROOT in fields:  # a state that is one value
+        return {**TypeAdapter(fields[ROOT][0]).json_schema(), "title": name}
+    schema: dict[str, Any] = create_model(name, **fields).model_json_schema()
     return schema

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final, cast
 from weakref import WeakKeyDictionary
 
 import attrs
 from langgraph._internal._constants import NULL_TASK_ID
-from langgraph.channels import DeltaChannel
 from langgraph.store.base import BaseStore as LangGraphStore
 from langgraph.types import Command as LangGraphCommand
 from langgraph.types import Interrupt as LangGraphInterrupt
@@ -26,36 +26,18 @@ from ..here import tell_trio_later
 from ..isolation import isolated
 from ..job import Finish, Job
 from ..resume import answers_of, idle_answers, waiting
+from .events import told_by
 from .factories import AnyPregel, Factory, FactoryRuntime
+from .prepared import empty_values, prepared
 from .records import interrupts_of, to_command
-from .saver import LogReader, LogWriter
+from .saver import LogWriter
 
-__all__ = ["NOTHING", "Performance", "finish_of", "given_to", "prepared", "translated"]
+__all__ = ["NOTHING", "Performance", "finish_of", "given_to", "translated"]
 
 TOLD: Final = 0.001  # seconds that events wait for more
 NOTHING: Final = object()  # an input that asks for no run
 _keys: WeakKeyDictionary[type, frozenset[str]] = WeakKeyDictionary()  # of contexts, by schema
 _MODES: Final = ("values", "updates", "messages", "custom", "tasks", "checkpoints", "debug")
-
-
-def prepared(graph: AnyPregel, saver: LogReader, store: LangGraphStore | None = None) -> AnyPregel:
-    """The graph with our checkpointer and store, whatever it was compiled with."""
-    own = copy.copy(graph)
-    own.checkpointer = saver
-    if store is not None:
-        own.store = store
-    if any(isinstance(channel, DeltaChannel) for channel in graph.channels.values()):
-        # The log stores what changed by itself, so that each checkpoint may have the whole value.
-        own.channels = {name: _whole(channel) for name, channel in graph.channels.items()}
-    return own
-
-
-def _whole(channel: Any) -> Any:
-    if not isinstance(channel, DeltaChannel):
-        return channel
-    channel = copy.copy(channel)
-    channel.snapshot_frequency = 1
-    return channel
 
 
 def given_to(job: Job, saved: Saved | None) -> tuple[Any, str | None]:
@@ -76,9 +58,10 @@ def given_to(job: Job, saved: Saved | None) -> tuple[Any, str | None]:
     if not answers and not given.update and not given.targets():
         if saved is None or given.resume is None:
             raise errors.EmptyInputError("There is nothing on the thread that the Command answers")
-        if job.bound or waiting(saved) or not saved.checkpoint.next:
+        is_past = job.checkpoint_id is not None and not saved.checkpoint.next
+        if job.bound or waiting(saved) or is_past:
             return NOTHING, warning
-        return None, None  # nothing was asked: it says to go on
+        return None, warning  # nothing was asked: it says to go on, or shows what there is
     return to_command(given, answers), warning
 
 
@@ -133,7 +116,8 @@ class Performance:
         try:
             runtime = FactoryRuntime("threads.create_run", self.store, self.job.context)
             async with self.factory.made(self.config, runtime) as graph:
-                own = self.saver.serve(prepared(graph, self.saver, self.store))
+                own = prepared(graph, self.saver, self.store)
+                self.saver.serve(own, empty_values(graph))
                 if isinstance(self.given, LangGraphCommand):
                     self.given = await self._renewed(own, self.given)
                 await self._stream(own)
@@ -180,24 +164,43 @@ class Performance:
         modes: Any = [mode for mode in _MODES if mode in sink.offered or mode == "values"]
         # LangGraph takes a third less without, but then forgets an answer if it is cut short.
         within = sink.subgraphs or isinstance(self.given, LangGraphCommand)
-        async for part in graph.astream(
-            self.given,
-            cast(Any, self.config),
-            context=_fitting(graph, job.context),
-            stream_mode=modes,
-            output_keys=graph.output_channels,
-            subgraphs=within,
-            interrupt_before=cast(Any, job.interrupt_before or None),
-            interrupt_after=cast(Any, job.interrupt_after or None),
-            durability=job.durability,
-        ):
+        how: dict[str, Any] = {
+            "context": _fitting(graph, job.context),
+            "stream_mode": modes,
+            "output_keys": graph.output_channels,
+            "subgraphs": within,
+            "interrupt_before": job.interrupt_before or None,
+            "interrupt_after": job.interrupt_after or None,
+            "durability": job.durability,
+        }
+        own = cast(Any, copy.copy(graph))
+        own.astream = partial(self._watched, graph)
+        if "events" in sink.offered:
+            parts = told_by(own, self.given, job.input, self.config, self._tell_event, how)
+        else:
+            parts = own.astream(self.given, self.config, **how)
+        async with contextlib.aclosing(parts):
+            async for part in parts:
+                ns, mode, data = part if within else ((), *part)
+                if mode == "values" and not ns:
+                    self.output = data
+                if mode in sink.modes and (not ns or sink.subgraphs):
+                    shown = _shown(mode, data, self.saver.places)
+                    tell_trio_later(TOLD, sink.emit, mode, ns, shown)
+
+    async def _watched(
+        self, graph: AnyPregel, given: Any, config: Any, **how: Any
+    ) -> AsyncGenerator[Any, None]:
+        """What the graph streams, for as long as the run is not told to stop."""
+        async for part in graph.astream(given, config, **how):
             if self._task is not None and self._task.cancelling():
                 raise asyncio.CancelledError  # a node has swallowed it: no other is to begin
-            ns, mode, data = cast(Any, part if within else ((), *part))
-            if mode == "values" and not ns:
-                self.output = data
-            if mode in sink.modes and (not ns or sink.subgraphs):
-                tell_trio_later(TOLD, sink.emit, mode, ns, _shown(mode, data, self.saver.places))
+            yield part
+
+    def _tell_event(self, event: dict[str, Any]) -> None:
+        sink = self.job.sink
+        if "events" in sink.modes:
+            tell_trio_later(TOLD, sink.emit, "events", (), event)
 
 
 def _was_edited(state: StateSnapshot, ident: str) -> bool:

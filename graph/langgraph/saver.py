@@ -8,11 +8,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import attrs
 from langchain_core.runnables import RunnableConfig
-from langgraph.channels import DeltaChannel
 from langgraph.checkpoint.base import (
     BaseCheckpointSaver,
     ChannelVersions,
@@ -20,8 +19,9 @@ from langgraph.checkpoint.base import (
     CheckpointTuple,
 )
 from langgraph.checkpoint.base import Checkpoint as LangGraphCheckpoint
+from langgraph.checkpoint.serde.types import TASKS
 from langgraph.pregel._algo import prepare_next_tasks
-from langgraph.pregel._checkpoint import channels_from_checkpoint, empty_checkpoint
+from langgraph.pregel._checkpoint import channels_from_checkpoint
 
 from ..asyncio_thread import AsyncioThread
 from ..checkpoint import Checkpoint, CheckpointReader, PendingWrites, Planned, Saved
@@ -33,7 +33,8 @@ from .records import Written, config_of, filled, metadata_of, to_record, to_tupl
 
 __all__ = ["LogReader", "LogWriter"]
 
-PULLED: Final = "~__pregel_pull, "  # paths of tasks begin so, but for those of `Send`
+PULLED: Final = "~__pregel_pull, "  # paths of tasks begin so, with the node behind it,
+PUSHED: Final = "~__pregel_push, "  # or so, with the place of their `Send`, or with a call's path
 HANDED_OVER: Final = 0.005  # seconds that records wait for more, or for the end of their run
 _PAGE: Final = 20  # checkpoints read at a time
 
@@ -140,23 +141,15 @@ class LogWriter(LogReader):
         self._keys: Sequence[str] = ()
         self._about: Mapping[str, Any] = job.metadata
         self.places: dict[str, tuple[str, ...]] = {}
-        self._empty: Mapping[str, Any] = {}  # what keys have that nothing was written to
+        self._empty: Mapping[str, Any] = {}
         self._read = head
         self._written: dict[tuple[str, str, str], Written] = {}
 
-    def serve(self, graph: AnyPregel) -> AnyPregel:
-        """The outermost graph whose checkpoints are to come."""
+    def serve(self, graph: AnyPregel, empty: Mapping[str, Any]) -> None:
+        """The outermost graph whose checkpoints are to come. `empty`: see `empty_values`."""
         self._graph, self._keys = graph, graph.stream_channels_list
         self._about = {**(graph.config or {}).get("metadata", {}), **self._job.metadata}
-        channels, _ = channels_from_checkpoint(graph.channels, empty_checkpoint())
-        self._empty = {
-            name: channel.get()
-            for name in self._keys
-            if (channel := channels.get(name)) is not None
-            and channel.is_available()
-            and not isinstance(channel, DeltaChannel)
-        }
-        return graph
+        self._empty = empty
 
     def _tuple(self, saved: Saved | None) -> CheckpointTuple | None:
         if saved is not None:
@@ -311,17 +304,29 @@ class LogWriter(LogReader):
                 planned = () if saved is None else saved.checkpoint.next
                 node = next((task.node for task in planned if task.id == task_id), None)
                 if node is None:  # what is planned inside is not in our records
-                    node = task_path.removeprefix(PULLED) if task_path.startswith(PULLED) else ""
+                    node = _node_at(task_path, saved)
                 written = Written(ns, ident, task_id, node)
             self._written[key] = written
         written.add(writes)
         record = written.record()
         if not record.interrupts:
             return record
-        for one in record.interrupts:  # a graph inside comes before the task that calls it
-            self.places.setdefault(one.id, one.ns)
-        asked = [attrs.evolve(one, ns=self.places[one.id]) for one in record.interrupts]
+        if record.node:
+            for one in record.interrupts:  # a graph inside comes before the task that calls it
+                self.places.setdefault(one.id, one.ns)
+        asked = [attrs.evolve(one, ns=self.places.get(one.id, one.ns)) for one in record.interrupts]
         return attrs.evolve(record, interrupts=tuple(asked))
+
+
+def _node_at(path: str, saved: Saved | None) -> str:
+    """The node of a task, by its path; empty where that does not tell, as of a `@task`."""
+    if path.startswith(PULLED):
+        return path.removeprefix(PULLED)
+    place = path.removeprefix(PUSHED).partition(", ")[0]
+    sends = () if saved is None else saved.checkpoint.values.get(TASKS, ())
+    if place.isdecimal() and int(place) < len(sends):
+        return cast(str, sends[int(place)].node)
+    return ""
 
 
 def _place(config: RunnableConfig) -> tuple[str, str | None]:

@@ -49,6 +49,14 @@ def program(given: dict) -> dict:
     return {"text": f"{shouted(given['text'])} program"}
 
 
+def made_program():
+    @entrypoint()
+    def takes_a_list(given: list) -> list:
+        return [*given, "program"]
+
+    return takes_a_list
+
+
 def made():
     return built("made").compile()
 
@@ -112,6 +120,11 @@ async def of_both(runtime: "ServerRuntime[dict]", config: RunnableConfig):
 
 
 accesses = []
+
+
+async def of_the_store(runtime: ServerRuntime):
+    item = await runtime.store.aget(("words",), "said")
+    return built(f"for {item.value['word']}").compile()
 
 
 class Maker:
@@ -237,6 +250,11 @@ async def test_reads_and_edits_make_the_graph_of_the_config_of_the_newest_run(fo
         assert (await threads.get_state(thread_id))["values"] == {"text": "edited"}
 
 
+async def test_a_function_may_make_a_program_that_takes_any_input(folder: Path) -> None:
+    async with room_of(folder, agent="./my_agent/agent.py:made_program") as room:
+        assert await room.client.runs.wait(None, "agent", input=["hey"]) == ["hey", "program"]
+
+
 async def test_a_function_is_told_what_the_graph_is_for(folder: Path) -> None:
     async with room_of(folder, agent="./my_agent/agent.py:of_both") as room:
         client = room.client
@@ -257,6 +275,22 @@ async def test_a_function_is_told_what_the_graph_is_for(folder: Path) -> None:
         "threads.update",
         "assistants.read",
     ]
+
+
+async def test_a_function_finds_the_store_whatever_the_graph_is_for(folder: Path) -> None:
+    async with room_of(folder, agent="./my_agent/agent.py:of_the_store") as room:
+        client = room.client
+        await client.store.put_item(("words",), "said", {"word": "ada"})
+        thread_id = (await client.threads.create())["thread_id"]
+        await client.runs.wait(thread_id, "agent", input={"text": "hey"})
+        assert (await client.threads.get_state(thread_id))["values"] == {"text": "HEY for ada"}
+        assert len(await client.threads.get_history(thread_id)) == 3
+        await client.threads.update_state(thread_id, {"text": "edited"}, as_node="shout")
+        drawn = await client.assistants.get_graph("agent")
+        assert "shout" in [node["id"] for node in drawn["nodes"]]
+        schemas = await client.assistants.get_schemas("agent")
+        assert schemas["state_schema"]["properties"].keys() == {"text"}
+        assert await client.assistants.get_subgraphs("agent") == {}
 
 
 async def test_what_a_function_opens_is_open_until_its_run_ends(folder: Path) -> None:

@@ -14,6 +14,7 @@ from greenroom.graph import (
     END,
     START,
     Command,
+    InMemorySaver,
     InMemoryStore,
     NodeTimeoutError,
     RetryPolicy,
@@ -33,6 +34,10 @@ from greenroom.graph.here import tell_trio
 
 class State(TypedDict, total=False):
     log: Annotated[list[Any], operator.add]
+
+
+class Value(TypedDict, total=False):
+    value: str
 
 
 def loop_here() -> str:
@@ -428,6 +433,59 @@ async def test_async_chat_models_are_heard_token_by_token(wire: Any, way: str) -
     words = [chunk[0].content for mode, chunk in seen if mode == "messages"]
     assert words[:5] == ["so", " ", "it", " ", "goes"]
     assert seen[-1] == ("values", {"log": [], "value": "so it goes"})
+
+
+def talks(words: list[str]) -> Any:
+    from langchain_core.language_models import GenericFakeChatModel
+    from langchain_core.messages import AIMessage
+    from langchain_core.runnables import RunnableLambda
+
+    async def asked(state: Any) -> str:
+        words.append(loop_here())
+        await asyncio.sleep(0)
+        return "?"
+
+    model = GenericFakeChatModel(messages=iter([AIMessage("so it goes")]))
+    return RunnableLambda(asked) | model | (lambda message: {"value": message.content})
+
+
+async def test_runnables_of_a_graph_on_asyncio_are_awaited_there_and_heard(wire: Any) -> None:
+    from langchain_core.runnables import RunnableLambda
+
+    async def routes(state: Any) -> str:
+        seen.append(loop_here())
+        await asyncio.sleep(0)
+        return END
+
+    seen: list[str] = []
+    builder = StateGraph(Value).add_node("talk", talks(seen)).add_edge(START, "talk")
+    builder.add_conditional_edges("talk", RunnableLambda(routes))
+    graph = builder.compile(async_library="asyncio")
+    async with graph.astream({}, stream_mode=["messages", "values"]) as chunks:
+        told = [chunk async for chunk in chunks]
+    assert seen == ["asyncio", "asyncio"]
+    words = [(data[0].content, data[1]["langgraph_node"]) for m, data in told if m == "messages"]
+    assert words[:5] == [(word, "talk") for word in ("so", " ", "it", " ", "goes")]
+    assert told[-1] == ("values", {"value": "so it goes"})
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+async def test_a_runnable_on_asyncio_asks_and_is_answered(thread: Any, is_async: bool) -> None:
+    from langchain_core.runnables import RunnableLambda, RunnablePassthrough
+
+    def asks(state: Any) -> Any:
+        return {"value": interrupt("well?")}
+
+    async def asks_there(state: Any) -> Any:
+        await asyncio.sleep(0)
+        return asks(state)
+
+    chain = RunnablePassthrough() | RunnableLambda(asks_there if is_async else asks)
+    builder = StateGraph(Value).add_node("ask", chain).add_edge(START, "ask")
+    graph = builder.compile(async_library="asyncio", checkpointer=InMemorySaver())
+    paused = await graph.ainvoke({}, thread)
+    assert [one.value for one in paused["__interrupt__"]] == ["well?"]
+    assert await graph.ainvoke(Command(resume="yes"), thread) == {"value": "yes"}
 
 
 # Failures and cancelling.

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 import trio
+from langgraph.func import task
 from langgraph.graph import START, StateGraph
-from langgraph.types import interrupt
+from langgraph.types import Interrupt, Send, interrupt
 from trio.testing import wait_all_tasks_blocked
 
 from greenroom.actors import NotFound, RunFailed
@@ -266,6 +267,37 @@ async def test_a_question_says_in_which_graph_inside_it_was_asked(serve: Serve) 
         waits = await client.runs.wait(thread_id, "agent", input=text("x"))
         [asked] = waits["__interrupt__"]
         assert [place.partition(":")[0] for place in asked["ns"]] == ["outer", "inner", "ask"]
+
+
+async def test_questions_of_sends_inside_say_which_task_asks(serve: Serve) -> None:
+    inner = StateGraph(State).add_node("ask", ask)
+    inner.add_conditional_edges(START, lambda state: [Send("ask", state), Send("ask", state)])
+    async with serve(chain(call=inner.compile())) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        waits = await client.runs.wait(thread_id, "agent", input=text("x"))
+        asked = waits["__interrupt__"]
+        assert len(asked) == 2
+        for one in asked:  # LangGraph makes the ids of it
+            assert [place.partition(":")[0] for place in one["ns"]] == ["call", "ask"]
+            assert one["id"] == Interrupt.from_ns(None, "|".join(one["ns"])).id
+
+
+async def test_a_question_of_a_call_says_which_node_calls(serve: Serve) -> None:
+    @task
+    def sure(what: str) -> Any:
+        return interrupt(f"{what}?")
+
+    def asks(state: State) -> State:
+        return {"log": [sure("sure").result()]}
+
+    async with serve(chain(asks=asks)) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        waits = await client.runs.wait(thread_id, "agent", input=text("x"))
+        [asked] = waits["__interrupt__"]
+        [place] = asked["ns"]
+        assert place.startswith("asks:")
+        values = await client.runs.wait(thread_id, "agent", command={"resume": "yes"})
+        assert values["log"] == ["x", "yes"]
 
 
 async def test_what_tasks_beside_a_question_came_to_is_not_in_the_result_yet(serve: Serve) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, ClassVar, TypedDict
 from uuid import uuid4
 
 import pytest
@@ -269,3 +269,68 @@ async def test_a_state_that_fits_no_schema_is_refused_when_it_is_read(serve: Ser
             await client.threads.get_state(thread_id)
         with pytest.raises(Refused, match="valid integer"):
             await client.threads.get_history(thread_id)
+
+
+async def test_an_edit_that_no_node_could_begin_with_is_refused(serve: Serve) -> None:
+    async def ask_age(person: Person) -> Any:
+        return {"age": interrupt("how old?")}
+
+    async with serve(chain(state=Person, first=ask_age, second=ask_age)) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        await client.runs.wait(thread_id, "agent", input={"age": 1})
+        before = await history(client, thread_id)
+        with pytest.raises(Refused, match="valid integer"):
+            await client.threads.update_state(thread_id, {"age": "old"}, as_node="first")
+        assert await history(client, thread_id) == before
+        await client.threads.update_state(thread_id, {"age": 3}, as_node="first")
+        assert (await client.threads.get_state(thread_id))["values"] == {"age": 3}
+
+
+async def test_an_input_that_a_reducer_refuses_leaves_a_state_to_read(serve: Serve) -> None:
+    async with serve(chain(a=says("a"))) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        await client.runs.wait(thread_id, "agent", input=text("x"))
+        with pytest.raises(RunFailed, match="list"):
+            await client.runs.wait(thread_id, "agent", input={"log": 5})
+        state = await client.threads.get_state(thread_id)
+        assert state["values"]["log"] == ["x", "a"]
+        assert state["next"] == ["__start__"]
+        values = await client.runs.wait(thread_id, "agent", input=text("y"))
+        assert values["log"] == ["x", "a", "y", "a"]
+
+
+async def test_a_state_may_be_one_value(serve: Serve) -> None:
+    builder: Any = StateGraph(Annotated[list[str], operator.add])  # type: ignore[arg-type]
+    builder.add_node("a", lambda said: [f"heard {len(said)}"]).add_edge(START, "a")
+    async with serve(builder.compile()) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        assert await client.runs.wait(thread_id, "agent", input=["x"]) == ["x", "heard 1"]
+        await client.runs.wait(thread_id, "agent", input=["y"])
+        values = ["x", "heard 1", "y", "heard 3"]
+        assert (await client.threads.get_state(thread_id))["values"] == values
+        assert (await client.threads.get(thread_id))["values"] == values
+        schemas = await client.assistants.get_schemas("agent")
+        assert schemas["state_schema"]["items"] == {"type": "string"}
+
+
+class Marks(list[str]):
+    made: ClassVar[list[int]] = []
+
+    def __init__(self, *marks: Any) -> None:
+        super().__init__(*marks)
+        self.made.append(len(self))
+
+
+class Marked(TypedDict):
+    marks: Annotated[Marks, operator.add]
+
+
+async def test_what_a_state_begins_with_is_made_once_for_all_runs(serve: Serve) -> None:
+    async with serve(chain(state=Marked, a=lambda state: {})) as room:
+        counts = []
+        for _ in range(3):
+            Marks.made.clear()
+            await room.client.runs.wait(None, "agent", input={})
+            counts.append(len(Marks.made))
+        first, *others = counts
+        assert others == [first - 1] * 2  # beside what LangGraph makes for each

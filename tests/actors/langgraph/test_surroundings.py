@@ -18,7 +18,7 @@ from typing_extensions import TypedDict
 from greenroom.actors import RunFailed
 
 from ..conftest import Serve
-from ..stage import State, new_thread, status, text
+from ..stage import State, new_thread, says, status, text
 from .stage import chain
 
 FRUIT = ("fruit", "red")
@@ -75,6 +75,47 @@ async def test_nodes_share_the_store_with_the_client(serve: Serve, keep: Any, fi
     async with serve(chain(keep=keep, find=find)) as room:
         found = await room.client.store.search_items(["tools"])
         assert [one["key"] for one in found["items"]] == ["saw"]
+
+
+async def test_an_edit_goes_where_an_edge_finds_in_the_store(serve: Serve) -> None:
+    async def by_runtime(state: State, runtime: Runtime[Any]) -> str:
+        assert runtime.store is not None
+        item = await runtime.store.aget(("way",), "next")
+        return "end" if item is None else str(item.value["node"])
+
+    async def by_itself(state: State) -> str:
+        item = await get_store().aget(("way",), "next")
+        return "end" if item is None else str(item.value["node"])
+
+    for edge in (by_runtime, by_itself):
+        builder = StateGraph(State)
+        for name in ("a", "b", "end"):
+            builder.add_node(name, says(name))
+        builder.add_edge(START, "a").add_conditional_edges("a", edge, ["b", "end"])
+        async with serve(builder.compile()) as room:
+            client, thread_id = room.client, await new_thread(room.client)
+            await client.store.delete_item(("way",), "next")
+            values = await client.runs.wait(thread_id, "agent", input=text("x"))
+            assert values["log"] == ["x", "a", "end"]
+            await client.store.put_item(("way",), "next", {"node": "b"})
+            await client.threads.update_state(thread_id, {"log": ["edited"]}, as_node="a")
+            values = await client.runs.wait(thread_id, "agent", input=None)
+            assert values["log"] == ["x", "a", "end", "edited", "b"]
+
+
+@pytest.mark.parametrize("key", ["task_id", "checkpointer", "runtime", "scratchpad", "stream"])
+async def test_what_langgraph_tells_itself_no_client_can_tell_it(serve: Serve, key: str) -> None:
+    async def asks(state: State) -> State:
+        return {"log": [interrupt("sure?")]}
+
+    config = {"configurable": {f"__pregel_{key}": "x"}}
+    async with serve(chain(asks=asks)) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        await client.runs.wait(thread_id, "agent", input=text("x"), config=config)
+        assert await status(client, thread_id) == "interrupted"
+        yes = {"resume": "yes"}
+        values = await client.runs.wait(thread_id, "agent", command=yes, config=config)
+        assert values["log"] == ["x", "yes"]
 
 
 class Context(TypedDict, total=False):
