@@ -9,7 +9,6 @@ from typing import Final
 
 import attrs
 import msgspec
-import trio
 
 from greenroom.storage import UNFINISHED, Operation, Storage
 from greenroom.storage.operations import (
@@ -25,7 +24,8 @@ from greenroom.storage.operations import (
 from greenroom.storage.records import Event, Run, Thread
 
 from .courses import Course, SeenThread, described, order_of, read, threads_of
-from .model import RULES, Place, Wrong, after_edit, after_run
+from .ends import Ends
+from .model import RULES, Place, Wrong, after_edit
 
 __all__ = ["Witness"]
 
@@ -35,36 +35,8 @@ DELETED: Final = "deleted"
 
 
 @attrs.define(eq=False)
-class Witness:
-    """Follows what is committed. `history`: all that has happened, a line each; `wrong`: the first
-    thing that may not be. `cut`: tags of runs that clients have told to stop, and how; `edits`:
-    nodes that they have edited the state as, by tag; `rolled_back`: ids and tags of runs; `lives`:
-    of processes and actors, so far."""
-
-    history: list[str] = attrs.field(factory=list)
-    wrong: str | None = None
-    found: trio.Event = attrs.field(factory=trio.Event)
-    threads: dict[str, SeenThread] = attrs.field(factory=dict)
-    courses: dict[str, Course] = attrs.field(factory=dict)
-    cut: set[tuple[str, str]] = attrs.field(factory=set)
-    edits: dict[str, str] = attrs.field(factory=dict)
-    events: dict[int, tuple[str, bytes]] = attrs.field(factory=dict)
-    changes: dict[str, int] = attrs.field(factory=dict)  # commits by thread
-    rolled_back: set[str] = attrs.field(factory=set)
-    lives: int = 0
-
-    def say(self, text: str) -> None:
-        self.history.append(f"{trio.current_time():9.3f} {text}")
-
-    def refute(self, text: str) -> None:
-        if self.wrong is None:
-            self.wrong = text
-            self.say(f"WRONG: {text}")
-            self.found.set()
-
-    def check(self, holds: bool, text: str) -> None:
-        if not holds:
-            self.refute(text)
+class Witness(Ends):
+    """Follows what is committed."""
 
     # Commits.
 
@@ -186,11 +158,6 @@ class Witness:
             f"{tag} was told to stop ({stop}), and nobody had asked for it",
         )
 
-    def _asked_for(self, course: Course, *how: str) -> bool:
-        """Whether a client has had it cut short, or one that is one with it."""
-        alike = [course, *(one for one in course.thread.courses if one.joins or course.joins)]
-        return any((one.order.tag, action) in self.cut for one in alike for action in how)
-
     def _may_work(self, course: Course) -> None:
         """Whether it is its turn."""
         if course.end is not None:
@@ -276,81 +243,6 @@ class Witness:
             raise Wrong(f"{log} was {thread.log}, and no run is under way")
         thread.place = after_edit(thread.place, added[:-1], self.edits[tag])
         thread.head, thread.log, thread.questions = head, log, questions
-
-    def _ended_with(self, part: Course, host: Course) -> None:
-        part.end, part.died, part.log = part.run.status, self.lives, host.log
-        self.check(
-            part.run.status == host.run.status,
-            f"{part.order.tag} ended {part.run.status}, and its host {host.run.status}",
-        )
-
-    def _ended(self, storage: Storage, course: Course, run: Run, parts: Sequence[Course]) -> None:
-        course.end, course.died = run.status, self.lives
-        thread, tag = course.thread, course.order.tag
-        if run.stop is None and run.status == "interrupted":
-            by_client = self._asked_for(course, "interrupt", "delete")
-            self.check(by_client, f"{tag} was cut short, and nobody had asked for it")
-        cut = run.status == "interrupted" and (tag, "interrupt") in self.cut
-        if cut and not course.started and (run.stop is None or thread.is_working):
-            return  # it never had its turn
-        head, log, questions = read(storage, thread.thread_id)
-        added = log[len(thread.log) :]
-        if log[: len(thread.log)] != thread.log:
-            raise Wrong(f"{tag} ended with {log}; before it there was {thread.log}")
-        error = run.error["error"] if run.error else None
-        self.check(
-            (error is not None) == (run.status == "error" or run.status == "timeout"),
-            f"{tag} ended {run.status} with {run.error}",
-        )
-        order = attrs.evolve(
-            course.order,
-            parts=frozenset(part.order.tag for part in parts),
-            others=frozenset(
-                one.order.tag
-                for one in thread.courses
-                if one.joins and one.deleted and one is not course
-            ),
-        )
-        place, answers = after_run(thread.place, order, added, run.status, error)
-        for answer in answers:
-            self._answered(answer.token, answer.question)
-        idle = course.order.kind == "resume" and self._resumed(course, run, head, questions)
-        if run.status == "success" and not idle:
-            paused = bool(questions) or course.order.breaks
-            self.check(place.done or paused, f"{tag} ended before its end, at {place.step}")
-        thread.place, thread.head, thread.log, thread.questions = place, head, log, questions
-        course.log = log
-
-    def _resumed(
-        self, course: Course, run: Run, head: str | None, questions: dict[str, str]
-    ) -> bool:
-        """A resume answers what it is bound to, if that is still open, and nothing else. Returns
-        whether there was nothing."""
-        thread, tag = course.thread, course.order.tag
-        resume = run.kwargs["command"]["resume"]
-        meant = [ident for ident in course.bound if ident in thread.questions]
-        if isinstance(resume, dict):
-            meant = [ident for ident in meant if ident in resume]
-        if run.status == "success" and meant:
-            left = [ident for ident in meant if ident in questions]
-            self.check(not left, f"{tag} was to answer {meant}; {left} are open")
-        elif not course.bound:
-            return True  # nothing was asked: where a run has paused unasked, it says to go on
-        elif run.status == "success":
-            self.check(head == thread.head, f"{tag} answers nothing, and has moved the thread on")
-            self.check(questions == thread.questions, f"{tag} answers nothing; open: {questions}")
-        return not meant
-
-    def _answered(self, token: str, question: str) -> None:
-        """An answer has come to the state."""
-        _, tag, ident = token.split(":")
-        by = next((c for c in self.courses.values() if c.order.tag == tag), None)
-        if by is None:
-            raise Wrong(f"{question} was answered {token}, by nobody")
-        self.check(tag not in self.rolled_back, f"{tag} was rolled back, and answers {question}")
-        asked = [known for known, value in by.bound.items() if value in (question, "")]
-        self.check(bool(asked), f"{tag} answers {question}; it saw {by.bound}")
-        self.check(not ident or ident in asked, f"{tag} answers {question} in place of {ident}")
 
     def _kept(self, events: Sequence[Event]) -> None:
         for event in events:

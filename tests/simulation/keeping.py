@@ -1,0 +1,51 @@
+"""Clients look after threads."""
+
+from __future__ import annotations
+
+from greenroom.actors import Conflict
+
+from .caller import Caller
+from .graphs import GRAPHS
+
+__all__ = ["Keeping"]
+
+
+class Keeping(Caller):
+    """Those who make threads, edit their state and delete them."""
+
+    __slots__ = ()
+
+    async def _make_thread(self, thread_id: str) -> str:
+        client = await self._client()
+        await self.simulation.make_thread(thread_id, client)
+        return "there"
+
+    async def _delete_thread(self, thread_id: str) -> str:
+        client, thread = await self._client(), self._thread(thread_id)
+        self._witness.cut |= {(course.order.tag, "thread") for course in thread.courses}
+        await client.threads.delete(thread_id)
+        self._witness.check(thread.gone, "a thread is there, and was deleted")
+        return "gone"
+
+    async def _edit(self, thread_id: str) -> str:
+        client, tag = await self._client(), self.simulation.new_tag()
+        graph = self.simulation.graph_of(thread_id)
+        steps = [("inner",) if "x" in step else step for step in GRAPHS[graph]]
+        node = self.random.choice([step[0] for step in steps if len(step) == 1])
+        self._witness.edits[tag] = node
+        before = self._busy(thread_id)
+        try:
+            await client.threads.update_state(thread_id, {"log": [f"edit {tag}"]}, as_node=node)
+        except Conflict:
+            self._was_busy(thread_id, before)
+            raise
+        return f"{tag} as {node}"
+
+    async def _patch(self, thread_id: str) -> str:
+        client = await self._client()
+        await client.threads.update(thread_id, metadata={"mood": self.random.random()})
+        return "patched"
+
+    async def _prune(self, thread_id: str) -> str:
+        client = await self._client()
+        return str(await client.threads.prune([thread_id], strategy="keep_latest"))

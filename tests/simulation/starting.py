@@ -1,0 +1,102 @@
+"""Clients start runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import trio
+
+from .caller import THOUGHTS, Caller
+from .model import RULES
+from .readings import Reading
+
+__all__ = ["Starting"]
+
+
+class Starting(Caller):
+    """Those who start runs, and may wait for them."""
+
+    __slots__ = ()
+
+    async def _create(self, thread_id: str) -> str:
+        request = self._request(thread_id)
+        client, tag = await self._client(), request["metadata"]["tag"]
+        async with self._refusals(thread_id, request):
+            run = await client.runs.create(thread_id, **request)
+        return self._accepted(thread_id, run["run_id"], tag)
+
+    async def _wait(self, thread_id: str) -> str:
+        request = self._request(thread_id)
+        client, tag = await self._client(), request["metadata"]["tag"]
+        leaves = "cancel" if self.random.random() < 0.5 else "continue"
+        if leaves == "cancel":
+            self._witness.cut.add((tag, "interrupt"))
+        async with self._refusals(thread_id, request):
+            result = await client.runs.wait(
+                thread_id, on_disconnect=leaves, raise_error=False, **request
+            )
+        course = self._course(tag)
+        if course is None:
+            self._witness.refute(f"{tag} was waited for, and was never accepted")
+            return ""
+        self._ended(course)
+        if course.end != "rolled back" and not course.deleted and "__error__" not in result:
+            log = tuple(result.get("log", ()))
+            several = len(result.get("__interrupt__", ())) > 1
+            self._witness.check(
+                several or course.log in (None, log),
+                f"{tag} was answered {log}; its end was {course.log}",
+            )
+        return f"{tag} {course.end}"
+
+    async def _stream(self, thread_id: str) -> str:
+        request = self._request(thread_id)
+        client, tag = await self._client(), request["metadata"]["tag"]
+        cancels = self.random.random() < 0.5
+        if cancels:
+            self._witness.cut.add((tag, "interrupt"))
+        async with self._refusals(thread_id, request):
+            handle = await client.runs.start(thread_id, **request)
+        self._accepted(thread_id, handle.run_id, tag)
+        reading = Reading(handle.run_id, 0 if handle.resumable else None)
+        await self._read(reading, handle.parts(cancels=cancels))
+        return f"{tag} {len(reading.parts)} events"
+
+    def _request(self, thread_id: str) -> dict[str, Any]:
+        chance, simulation = self.random.random, self.simulation
+        tag = simulation.new_tag()
+        request: dict[str, Any] = {
+            "assistant_id": simulation.graph_of(thread_id),
+            "metadata": {"tag": tag},
+            "multitask_strategy": self.random.choice(list(RULES)),
+            "durability": simulation.durability_of(thread_id)
+            if chance() < 0.8
+            else self.random.choice(("async", "sync", "exit")),
+            "stream_resumable": chance() < 0.5,
+            "stream_mode": self.random.choice(("values", "updates", ["values", "tasks"])),
+        }
+        if chance() < 0.1 or RULES[request["multitask_strategy"]].waits:
+            request["after_seconds"] = self.random.choice((0.01, 0.3, 2))
+        if chance() < 0.05:
+            request["interrupt_before"] = ["b", "sum"]
+        if chance() < 0.85:
+            request["input"] = {"log": [tag], "text": tag}
+        return request
+
+    async def _resume(self, thread_id: str) -> str:
+        """Answer what waits, if anything does."""
+        client = await self._client()
+        state = await client.threads.get_state(thread_id)
+        tag, asked = self.simulation.new_tag(), [one["id"] for one in state["interrupts"]]
+        answer: Any = f"re:{tag}:"
+        if asked and (len(asked) > 1 or self.random.random() < 0.5):
+            some = self.random.sample(asked, self.random.randint(1, len(asked)))
+            answer = {ident: f"re:{tag}:{ident}" for ident in some}
+        await trio.sleep(self.random.choice(THOUGHTS))
+        client = await self._client()
+        request = {**self._request(thread_id), "command": {"resume": answer}}
+        request["metadata"] = {"tag": tag}
+        request["input"] = None
+        async with self._refusals(thread_id, request):
+            run = await client.runs.create(thread_id, **request)
+        return self._accepted(thread_id, run["run_id"], tag)
