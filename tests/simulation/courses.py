@@ -39,6 +39,7 @@ class Course:
     deleted: bool = False
     log: tuple[str, ...] | None = None
     last_event: int = 0
+    posted: bool = False
     born: int = 0
     died: int = 0
 

@@ -10,12 +10,14 @@ import pytest
 from greenroom.actors import multitask, runs
 from greenroom.actors.active import ActiveRun, Outcome, Stopped
 from greenroom.actors.client.handle import RunHandle
+from greenroom.actors.ends import RunEnds
 from greenroom.actors.events import EventIds, StreamPart
 from greenroom.actors.mailbox import Ended
 from greenroom.actors.multitask import Admission
 from greenroom.actors.queue import RunQueue
 from greenroom.actors.runs import ThreadRuns
 from greenroom.actors.state import ThreadState
+from greenroom.actors.webhooks import Webhooks, outcome
 from greenroom.graph import position
 from greenroom.graph.resume import answers_of
 from greenroom.storage import Operation
@@ -206,6 +208,28 @@ def input_taken_in_again(patch: Patch) -> None:
     patch.setattr(ActiveRun, "_job", anew)
 
 
+def posts_forgotten(patch: Patch) -> None:
+    """What was not posted when a process or an actor died never is."""
+
+    async def nothing(self: Webhooks) -> None: ...
+
+    patch.setattr(Webhooks, "recover", nothing)
+
+
+def posted_before_the_end(patch: Patch) -> None:
+    """Webhooks are told of an end that storage does not have yet."""
+    close = RunEnds.close
+
+    async def first(self: RunEnds, runs: Sequence[Run], status: Any, **how: Any) -> None:
+        for run in runs:
+            if run.kwargs["webhook"] is not None:
+                ended = self._closed(run, status, None, None)
+                self.house.webhooks.send(outcome(run, self.state.values(), ended))
+        await close(self, runs, status, **how)
+
+    patch.setattr(RunEnds, "close", first)
+
+
 MUTANTS: Final[tuple[Callable[[Patch], None], ...]] = (
     status_before_stop,
     lost_queue,
@@ -224,4 +248,6 @@ MUTANTS: Final[tuple[Callable[[Patch], None], ...]] = (
     last_come_first_served,
     stop_not_stored,
     input_taken_in_again,
+    posts_forgotten,
+    posted_before_the_end,
 )

@@ -14,7 +14,8 @@ __all__ = ["Record"]
 class Record:
     """`history`: all that has happened, a line each; `wrong`: the first
     thing that may not be. `cut`: tags of runs that clients have told to stop, and how; `edits`:
-    nodes that they have edited the state as, by tag; `rolled_back`: ids and tags of runs; `lives`:
+    nodes that they have edited the state as, by tag; `rolled_back`: ids and tags of runs; `posted`:
+    set by the next post; `tries`: how often each webhook was posted to; `lives`:
     of processes and actors, so far."""
 
     history: list[str] = attrs.field(factory=list)
@@ -27,6 +28,8 @@ class Record:
     events: dict[int, tuple[str, bytes]] = attrs.field(factory=dict)
     changes: dict[str, int] = attrs.field(factory=dict)  # commits by thread
     rolled_back: set[str] = attrs.field(factory=set)
+    posted: trio.Event = attrs.field(factory=trio.Event)
+    tries: dict[str, int] = attrs.field(factory=dict)
     lives: int = 0
 
     def say(self, text: str) -> None:

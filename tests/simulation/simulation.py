@@ -27,6 +27,7 @@ from .determinism import seeded_schedule
 from .endings import look_at_all, look_at_events
 from .faults import Profile, SimulatedStorage, profile_of
 from .graphs import GRAPHS, Stage, StagedWorld, graph
+from .posts import SimulatedPoster, wait_for_posts
 from .readings import Reading
 from .witness import Witness
 
@@ -97,6 +98,7 @@ class Process:
 
     storage: SimulatedStorage
     stage: Stage
+    poster: SimulatedPoster
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     over: trio.Event = attrs.field(factory=trio.Event)
 
@@ -205,6 +207,7 @@ class Simulation:
                         run_timeout=RUN_TIMEOUT,
                         grace_period=GRACE,
                         idle_timeout=self._random.choice((0.05, 10.0)),
+                        poster=process.poster,
                         max_queued_runs=self._random.choice((2, 1000)),
                     ) as room:
                         self._room = room
@@ -232,8 +235,14 @@ class Simulation:
                 process.scope.cancel()
 
         simulated = SimulatedStorage(storage, dice, self.profile, self.witness.committed, died)
-        audience = _Audience(self.witness, lambda: not simulated.crashed.is_set())
-        process = Process(simulated, Stage(self.dice(f"nodes {self.witness.lives}"), audience))
+
+        def alive() -> bool:
+            return not simulated.crashed.is_set()
+
+        lives = self.witness.lives
+        stage = Stage(self.dice(f"nodes {lives}"), _Audience(self.witness, alive))
+        poster = SimulatedPoster(self.witness, alive, self.dice(f"posts {lives}"))
+        process = Process(simulated, stage, poster)
         return process
 
     async def _session(self) -> None:
@@ -253,6 +262,7 @@ class Simulation:
             self._process.scope.cancel()
             await self._process.over.wait()
             await self._come_to_rest()
+        await wait_for_posts(self.witness)
         await self._insist(self._look)
 
     async def _restart(self) -> None:

@@ -8,6 +8,7 @@ import trio
 
 from .caller import THOUGHTS, Caller
 from .model import RULES
+from .posts import url_of
 from .readings import Reading
 
 __all__ = ["Starting"]
@@ -62,9 +63,9 @@ class Starting(Caller):
         await self._read(reading, handle.parts(cancels=cancels))
         return f"{tag} {len(reading.parts)} events"
 
-    def _request(self, thread_id: str) -> dict[str, Any]:
+    def _request(self, thread_id: str, tag: str | None = None) -> dict[str, Any]:
         chance, simulation = self.random.random, self.simulation
-        tag = simulation.new_tag()
+        tag = tag or simulation.new_tag()
         request: dict[str, Any] = {
             "assistant_id": simulation.graph_of(thread_id),
             "metadata": {"tag": tag},
@@ -77,6 +78,8 @@ class Starting(Caller):
         }
         if chance() < 0.1 or RULES[request["multitask_strategy"]].waits:
             request["after_seconds"] = self.random.choice((0.01, 0.3, 2))
+        if chance() < 0.2:
+            request["webhook"] = url_of(tag)
         if chance() < 0.05:
             request["interrupt_before"] = ["b", "sum"]
         if chance() < 0.85:
@@ -94,8 +97,7 @@ class Starting(Caller):
             answer = {ident: f"re:{tag}:{ident}" for ident in some}
         await trio.sleep(self.random.choice(THOUGHTS))
         client = await self._client()
-        request = {**self._request(thread_id), "command": {"resume": answer}}
-        request["metadata"] = {"tag": tag}
+        request = {**self._request(thread_id, tag), "command": {"resume": answer}}
         request["input"] = None
         async with self._refusals(thread_id, request):
             run = await client.runs.create(thread_id, **request)
