@@ -42,12 +42,13 @@ class Caller:
 
     # What they were told.
 
-    def _accepted(self, thread_id: str, run_id: str, tag: str) -> str:
+    def _accepted(self, run_id: str, tag: str) -> str:
         course = self._witness.courses.get(run_id)
         if course is None:
             self._witness.refute(f"{tag} was accepted, and is not stored")
         else:
             self.simulation.acknowledged.append(course)
+            self.simulation.adopt(course.run.thread_id, course.thread.place.graph)
         return tag
 
     def _ended(self, course: Course) -> None:
@@ -134,5 +135,10 @@ class _Refusals:
         if isinstance(error, Conflict):
             self.client._was_busy(self.thread_id, self._before)
             self.client._witness.check(
-                RULES[self.strategy].refused, f"{self.strategy} was refused: {error}"
+                RULES[self.strategy].refused or self._is_of_another_run(),
+                f"{self.strategy} was refused: {error}",
             )
+
+    def _is_of_another_run(self) -> bool:
+        thread = self.client._witness.threads.get(self.thread_id)
+        return thread is None or thread.temporary

@@ -36,7 +36,7 @@ class SimulatedClient(Starting, Stopping, Keeping, Looking):
             await self._do(kind)
 
     async def _do(self, kind: str) -> None:
-        thread_id = self.random.choice(self.simulation.thread_ids)
+        thread_id = self.simulation.some_thread(self.random)
         patience = self.random.choice(PATIENCE) if self.random.random() < 0.15 else FOREVER
         operation: Callable[[str], Awaitable[Any]] = getattr(self, f"_{kind}")
         say = f"{self.name}: {kind} {thread_id[-4:]}"

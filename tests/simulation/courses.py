@@ -28,7 +28,9 @@ __all__ = ["Course", "SeenThread", "described", "order_of", "read", "threads_of"
 class Course:
     """What is known of a run. `end`: its last status, or how it went; `log`: of the thread then,
     None if it never had its turn. `born`, `died`: in which life of an actor it was accepted, and
-    ended. `bound`: the questions that were open when it was accepted, by id."""
+    ended. `bound`: the questions that were open when it was accepted, by id. `began`: when
+    it was first under way; `visited`, `done`: nodes that have worked for it, and come to their end.
+    """
 
     run: Run
     thread: SeenThread
@@ -40,6 +42,9 @@ class Course:
     log: tuple[str, ...] | None = None
     last_event: int = 0
     posted: bool = False
+    began: float | None = None
+    visited: set[str] = attrs.field(factory=set)
+    done: set[str] = attrs.field(factory=set)
     born: int = 0
     died: int = 0
 
@@ -52,6 +57,11 @@ class Course:
     def joins(self) -> bool:
         """Whether it may become part of another."""
         return RULES[self.run.multitask_strategy].joins
+
+    @property
+    def temporary(self) -> bool:
+        """Whether its thread is of it alone, and goes with it."""
+        return bool(self.run.kwargs["temporary"])
 
     @property
     def delayed(self) -> bool:
@@ -74,6 +84,11 @@ class SeenThread:
     @property
     def unfinished(self) -> list[Course]:
         return [course for course in self.courses if course.end is None]
+
+    @property
+    def temporary(self) -> bool:
+        """Whether it is of one run, and goes with that."""
+        return any(course.temporary for course in self.courses)
 
     @property
     def is_working(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import aclosing
+from functools import partial
 from random import Random
 
 import trio
@@ -26,6 +27,8 @@ async def look_at_all(
     """Every accepted run has an end, and clients are shown what the witness has seen."""
     for course in acknowledged:
         witness.check(course.end is not None, f"{course.order.tag} was accepted, and has no end")
+        if course.temporary:
+            await _look_for_nothing(client, witness, course)
     for thread_id in thread_ids:
         thread = witness.threads.get(thread_id)
         try:
@@ -42,6 +45,16 @@ async def look_at_all(
         await _look_at_questions(client, witness, thread, shown["status"])
         await _look_at_history(client, witness, thread_id)
         await _look_at_runs(client, witness, thread)
+
+
+async def _look_for_nothing(client: Client, witness: Witness, course: Course) -> None:
+    """A run on a thread of its own alone has left nothing."""
+    for ask in (partial(client.runs.get, None), partial(client.runs.get, course.run.thread_id)):
+        try:
+            await ask(course.run.run_id)
+        except NotFound:
+            continue
+        witness.refute(f"{course.order.tag} was to be gone with its thread, and is there")
 
 
 async def _look_at_questions(

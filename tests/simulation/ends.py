@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import attrs
 
@@ -10,7 +11,7 @@ from greenroom.storage import Storage
 from greenroom.storage.records import Run
 
 from .courses import Course, read
-from .model import Wrong, after_run
+from .model import Place, Wrong, after_run
 from .record import Record
 
 __all__ = ["Ends"]
@@ -63,6 +64,21 @@ class Ends(Record):
             self.check(place.done or paused, f"{tag} ended before its end, at {place.step}")
         thread.place, thread.head, thread.log, thread.questions = place, head, log, questions
         course.log = log
+
+    def came_alone_to(self, course: Course, result: Any) -> None:
+        """A client was told this of a run that its thread is gone with."""
+        tag, log = course.order.tag, tuple(result.get("log", ()))
+        cut = {how for one, how in self.cut if one == tag}
+        several = len(result.get("__interrupt__", ())) > 1
+        if several or course.thread.thread_id in self.dropped or cut & {"rollback", "delete"}:
+            return
+        try:
+            place, _ = after_run(Place(course.thread.place.graph), course.order, log, "", None)
+        except Wrong as wrong:
+            self.refute(str(wrong))
+            return
+        paused = "__interrupt__" in result or course.order.breaks
+        self.check(place.done or paused or cut, f"{tag} came to {log}, which is not its end")
 
     def _resumed(
         self, course: Course, run: Run, head: str | None, questions: dict[str, str]

@@ -9,7 +9,17 @@ import attrs
 
 from .graphs import GRAPHS, QUESTIONS, fails_at
 
-__all__ = ["RULES", "Answer", "Order", "Place", "Rule", "Wrong", "after_edit", "after_run"]
+__all__ = [
+    "RULES",
+    "Answer",
+    "Order",
+    "Place",
+    "Rule",
+    "Wrong",
+    "after_edit",
+    "after_run",
+    "has_played",
+]
 
 
 class Wrong(Exception):
@@ -127,6 +137,14 @@ def after_edit(place: Place, added: Sequence[str], as_node: str) -> Place:
     if added and place.step is not None:
         step = place.step  # what comes after them is planned as well
     return Place(place.graph, place.text, step + 1)
+
+
+def has_played(graph: str, order: Order, visited: Collection[str], done: Collection[str]) -> bool:
+    """Whether a run on a thread of its own may have come to its end, which these nodes have worked
+    for."""
+    if order.breaks or order.kind != "text" or fails_at(order.tag) in visited:
+        return True
+    return any(node in visited for node in QUESTIONS) or set(GRAPHS[graph][-1]) <= set(done)
 
 
 def _moved(

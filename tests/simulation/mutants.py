@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any, Final
 
+import attrs
 import pytest
 
 from greenroom.actors import multitask, runs
@@ -22,7 +23,7 @@ from greenroom.graph import position
 from greenroom.graph.resume import answers_of
 from greenroom.storage import Operation
 from greenroom.storage.log import ThreadLog
-from greenroom.storage.operations import PutThread, TruncateLog
+from greenroom.storage.operations import PutPost, PutRun, PutThread, TruncateLog
 from greenroom.storage.records import Run, Thread
 
 __all__ = ["MUTANTS", "message_lost"]
@@ -230,6 +231,30 @@ def posted_before_the_end(patch: Patch) -> None:
     patch.setattr(RunEnds, "close", first)
 
 
+def thread_of_a_run_alone_kept(patch: Patch) -> None:
+    """A run that its thread is to go with ends as any other."""
+
+    async def keep(self: RunEnds, run: Run, result: Any, posts: Any) -> None:
+        alone = attrs.evolve(run, status="success")
+        await self.state.commit([PutRun(alone), *map(PutPost, posts)])
+        self.streams.pop(run.run_id).end(result)
+
+    patch.setattr(RunEnds, "_drop", keep)
+
+
+def run_alone_forgotten(patch: Patch) -> None:
+    """A thread of a run alone is deleted when the run is found left by another process."""
+    start = ThreadRuns._start
+
+    async def drop(self: ThreadRuns, run: Run, taken_in_at: int | None = None) -> None:
+        if run.kwargs["temporary"] and run.run_id in self._left:
+            await self.ends.remove([run], busy=False)
+        else:
+            await start(self, run, taken_in_at)
+
+    patch.setattr(ThreadRuns, "_start", drop)
+
+
 MUTANTS: Final[tuple[Callable[[Patch], None], ...]] = (
     status_before_stop,
     lost_queue,
@@ -250,4 +275,6 @@ MUTANTS: Final[tuple[Callable[[Patch], None], ...]] = (
     input_taken_in_again,
     posts_forgotten,
     posted_before_the_end,
+    thread_of_a_run_alone_kept,
+    run_alone_forgotten,
 )

@@ -12,10 +12,10 @@ __all__ = ["Record"]
 
 @attrs.define(eq=False)
 class Record:
-    """`history`: all that has happened, a line each; `wrong`: the first
-    thing that may not be. `cut`: tags of runs that clients have told to stop, and how; `edits`:
-    nodes that they have edited the state as, by tag; `rolled_back`: ids and tags of runs; `posted`:
-    set by the next post; `tries`: how often each webhook was posted to; `lives`:
+    """`history`: all that has happened, a line each; `wrong`: the first thing that may not be.
+    `cut`: tags of runs that clients have told to stop, and how; `dropped`: threads that they have
+    deleted; `edits`: nodes that they have edited the state as, by tag; `rolled_back`: ids and tags
+    of runs; `posted`: set by the next post; `tries`: how often each webhook was posted to; `lives`:
     of processes and actors, so far."""
 
     history: list[str] = attrs.field(factory=list)
@@ -24,6 +24,7 @@ class Record:
     threads: dict[str, SeenThread] = attrs.field(factory=dict)
     courses: dict[str, Course] = attrs.field(factory=dict)
     cut: set[tuple[str, str]] = attrs.field(factory=set)
+    dropped: set[str] = attrs.field(factory=set)
     edits: dict[str, str] = attrs.field(factory=dict)
     events: dict[int, tuple[str, bytes]] = attrs.field(factory=dict)
     changes: dict[str, int] = attrs.field(factory=dict)  # commits by thread

@@ -29,11 +29,10 @@ from .faults import Profile, SimulatedStorage, profile_of
 from .graphs import GRAPHS, Stage, StagedWorld, graph
 from .posts import SimulatedPoster, wait_for_posts
 from .readings import Reading
-from .witness import Witness
+from .witness import RUN_TIMEOUT, Witness
 
 __all__ = ["Simulation", "simulate"]
 
-RUN_TIMEOUT: Final = 20.0  # seconds
 GRACE: Final = 1.0  # seconds
 SQLITE_EVERY: Final = 8  # seeds
 PATIENCE: Final = 3000.0  # seconds until what is not over never will be
@@ -126,6 +125,7 @@ class Simulation:
     _durabilities: dict[str, str] = attrs.field(init=False)
     _random: Random = attrs.field(init=False)
     _ids: Iterator[int] = attrs.field(init=False)
+    _adopted: list[str] = attrs.field(factory=list)
     _room: Greenroom | None = None
     _process: Process | None = None
     _opened: trio.Event = attrs.field(factory=trio.Event)
@@ -154,6 +154,17 @@ class Simulation:
 
     def graph_of(self, thread_id: str) -> str:
         return self._graphs[thread_id]
+
+    def adopt(self, thread_id: str, graph: str) -> None:
+        """A thread that came to be by itself is one of those that clients speak to."""
+        if thread_id not in self._graphs:
+            durability = self.dice(f"durability {thread_id}").choice(("async", "exit"))
+            self._graphs[thread_id], self._durabilities[thread_id] = graph, durability
+            self._adopted.append(thread_id)
+
+    def some_thread(self, random: Random) -> str:
+        adopted = [ident for ident in self._adopted if ident in self.witness.threads]
+        return random.choice(adopted if adopted and random.random() < 0.2 else self.thread_ids)
 
     async def client(self) -> Client:
         """Of the process that serves, once there is one."""
@@ -295,7 +306,7 @@ class Simulation:
 
     async def _come_to_rest(self) -> None:
         """All that was asked for is done, and all runs end."""
-        for thread_id in self.thread_ids:
+        for thread_id in [*self.thread_ids, *self._adopted]:
 
             async def ask(client: Client, thread_id: str = thread_id) -> None:
                 with suppress(NotFound):
@@ -314,6 +325,11 @@ class Simulation:
 
             await self._insist(join)
 
+    @property
+    def _known(self) -> list[str]:
+        """All threads that there have ever been, as far as anybody knows."""
+        return list(dict.fromkeys([*self.thread_ids, *self._adopted, *self.witness.threads]))
+
     async def _look(self, client: Client) -> None:
-        await look_at_all(client, self.witness, self.thread_ids, self.acknowledged)
+        await look_at_all(client, self.witness, self._known, self.acknowledged)
         await look_at_events(client, self.witness, self.readings, self._random)

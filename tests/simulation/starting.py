@@ -22,9 +22,10 @@ class Starting(Caller):
     async def _create(self, thread_id: str) -> str:
         request = self._request(thread_id)
         client, tag = await self._client(), request["metadata"]["tag"]
+        whose = self._thread_or_none(thread_id, request)
         async with self._refusals(thread_id, request):
-            run = await client.runs.create(thread_id, **request)
-        return self._accepted(thread_id, run["run_id"], tag)
+            run = await client.runs.create(whose, **request)
+        return self._accepted(run["run_id"], tag)
 
     async def _wait(self, thread_id: str) -> str:
         request = self._request(thread_id)
@@ -32,18 +33,23 @@ class Starting(Caller):
         leaves = "cancel" if self.random.random() < 0.5 else "continue"
         if leaves == "cancel":
             self._witness.cut.add((tag, "interrupt"))
+        whose = self._thread_or_none(thread_id, request)
         async with self._refusals(thread_id, request):
             result = await client.runs.wait(
-                thread_id, on_disconnect=leaves, raise_error=False, **request
+                whose, on_disconnect=leaves, raise_error=False, **request
             )
         course = self._course(tag)
         if course is None:
             self._witness.refute(f"{tag} was waited for, and was never accepted")
             return ""
         self._ended(course)
+        if course.temporary and "__error__" not in result:
+            self._witness.came_alone_to(course, result)
         if course.end != "rolled back" and not course.deleted and "__error__" not in result:
             log = tuple(result.get("log", ()))
             several = len(result.get("__interrupt__", ())) > 1
+            if "__interrupt__" in result and course.log is not None:
+                log = log[: len(course.log)]  # then come tasks beside the one that asks
             self._witness.check(
                 several or course.log in (None, log),
                 f"{tag} was answered {log}; its end was {course.log}",
@@ -56,12 +62,20 @@ class Starting(Caller):
         cancels = self.random.random() < 0.5
         if cancels:
             self._witness.cut.add((tag, "interrupt"))
+        whose = self._thread_or_none(thread_id, request)
         async with self._refusals(thread_id, request):
-            handle = await client.runs.start(thread_id, **request)
-        self._accepted(thread_id, handle.run_id, tag)
+            handle = await client.runs.start(whose, **request)
+        self._accepted(handle.run_id, tag)
         reading = Reading(handle.run_id, 0 if handle.resumable else None)
         await self._read(reading, handle.parts(cancels=cancels))
         return f"{tag} {len(reading.parts)} events"
+
+    def _thread_or_none(self, thread_id: str, request: dict[str, Any]) -> str | None:
+        """None where it is to have a thread of its own."""
+        if self.random.random() < 0.9:
+            return thread_id
+        request["on_completion"] = self.random.choice(("delete", "keep"))
+        return None
 
     def _request(self, thread_id: str, tag: str | None = None) -> dict[str, Any]:
         chance, simulation = self.random.random, self.simulation
@@ -101,4 +115,4 @@ class Starting(Caller):
         request["input"] = None
         async with self._refusals(thread_id, request):
             run = await client.runs.create(thread_id, **request)
-        return self._accepted(thread_id, run["run_id"], tag)
+        return self._accepted(run["run_id"], tag)

@@ -9,7 +9,9 @@ from typing import Final
 
 import attrs
 import msgspec
+import trio
 
+from greenroom.actors.starts import MAX_STALLED_STARTS
 from greenroom.storage import UNFINISHED, Operation, Storage
 from greenroom.storage.operations import (
     AppendEvents,
@@ -25,13 +27,15 @@ from greenroom.storage.records import Event, Run, Thread
 
 from .courses import Course, SeenThread, described, order_of, read, threads_of
 from .ends import Ends
-from .model import RULES, Place, Wrong, after_edit
+from .model import RULES, Place, Wrong, after_edit, has_played
 
-__all__ = ["Witness"]
+__all__ = ["RUN_TIMEOUT", "Witness"]
 
 # How a run that is not in storage any more has ended.
 ROLLED_BACK: Final = "rolled back"
 DELETED: Final = "deleted"
+
+RUN_TIMEOUT: Final = 20.0  # seconds that a run may take
 
 
 @attrs.define(eq=False)
@@ -56,7 +60,7 @@ class Witness(Ends):
         for operation in group:
             match operation:
                 case InsertThread(thread):
-                    graph = str(thread.metadata["graph_id"])
+                    graph = _graph_of(thread, group)
                     self.threads[thread.thread_id] = SeenThread(thread.thread_id, Place(graph))
                 case DeleteThread(thread_id):
                     self._thread_gone(thread_id)
@@ -109,6 +113,7 @@ class Witness(Ends):
         order = order_of(run)
         rule = RULES[run.multitask_strategy]
         before = thread.unfinished
+        self.check(not thread.temporary, f"{order.tag} came to the thread of another run alone")
         self.check(run.status == "pending", f"{order.tag} is new and {run.status}")
         self.check(not (before and rule.refused), f"{order.tag} was to be refused")
         self.check(
@@ -176,10 +181,27 @@ class Witness(Ends):
         if thread is None:
             return
         thread.gone = True
+        if thread_id not in self.dropped:
+            self._gone_with_its_run(thread)
         for course in thread.unfinished:
             course.end = DELETED
         for course in thread.courses:
             course.deleted = True
+
+    def _gone_with_its_run(self, thread: SeenThread) -> None:
+        """Nobody has deleted the thread: it was of one run, which is over."""
+        if not thread.temporary:
+            raise Wrong(f"{thread.thread_id} was deleted, and nobody had asked for it")
+        [course] = thread.courses
+        order = course.order
+        cut = course.run.stop is not None or any(tag == order.tag for tag, _ in self.cut)
+        late = course.began is not None and trio.current_time() - course.began >= RUN_TIMEOUT
+        played = has_played(thread.place.graph, order, course.visited, course.done)
+        stalled = course.run.stalled >= MAX_STALLED_STARTS
+        self.check(
+            cut or late or stalled or played,
+            f"{order.tag} is gone, and has done {course.done} alone",
+        )
 
     def _run_gone(self, storage: Storage, run_id: str, group: Sequence[Operation]) -> None:
         course = self.courses.get(run_id)
@@ -300,11 +322,21 @@ class Witness(Ends):
         ]
         self.check(not others, f"{tag} and {others} work at once")
         thread.at_work[run_id] = thread.at_work.get(run_id, 0) + 1
+        course.began = course.began or trio.current_time()
+        course.visited.add(node)
         try:
             yield
+            course.done.add(node)
         finally:
             if alive():
                 self.say(f"{node} of {tag} ends")
             thread.at_work[run_id] -= 1
             if not thread.at_work[run_id]:
                 del thread.at_work[run_id]
+
+
+def _graph_of(thread: Thread, group: Sequence[Operation]) -> str:
+    """The graph of a new thread; one of a run alone has that of the run."""
+    runs = [operation.run for operation in group if isinstance(operation, PutRun)]
+    metadata = runs[0].metadata if runs else thread.metadata
+    return str(metadata["graph_id"])
