@@ -127,7 +127,7 @@ class ThreadRuns:
         graph_id = message.run.metadata["graph_id"]
         check_strategy(strategy, graph_id, self.house.graph(graph_id))
         admission = self._admit(strategy)
-        run = record_of(message, thread, state, seq=self.last_seq + 1, strategy=strategy)
+        run = await record_of(message, thread, state, seq=self.last_seq + 1, strategy=strategy)
         insert = [InsertThread(thread)] if state.thread is None else []
         queue: list[Run] = []
         stopped: list[Run] = []
