@@ -28,7 +28,7 @@ class SimulatedClient(Starting, Stopping, Keeping, Looking):
     __slots__ = ()
 
     async def play(self, operations: int) -> None:
-        kinds = list(OPERATIONS)
+        kinds = [kind for kind in OPERATIONS if self.simulation.branches or kind != "fork"]
         weights = [OPERATIONS[kind] for kind in kinds]
         for _ in range(operations):
             await trio.sleep(self.random.choice(THOUGHTS))
@@ -59,6 +59,7 @@ OPERATIONS: Final[Mapping[str, int]] = {
     "wait": 12,
     "stream": 10,
     "resume": 12,
+    "fork": 8,
     "cancel": 10,
     "cancel_many": 2,
     "delete_run": 3,

@@ -28,8 +28,8 @@ __all__ = ["Course", "SeenThread", "described", "order_of", "read", "threads_of"
 class Course:
     """What is known of a run. `end`: its last status, or how it went; `log`: of the thread then,
     None if it never had its turn. `born`, `died`: in which life of an actor it was accepted, and
-    ended. `bound`: the questions that were open when it was accepted, by id. `began`: when
-    it was first under way; `visited`, `done`: nodes that have worked for it, and come to their end.
+    ended. `bound`: the questions that were open when it was accepted, by id. `came_at`: when
+    it was accepted; `visited`, `done`: nodes that have worked for it, and come to their end.
     """
 
     run: Run
@@ -42,7 +42,7 @@ class Course:
     log: tuple[str, ...] | None = None
     last_event: int = 0
     posted: bool = False
-    began: float | None = None
+    came_at: float = 0.0
     visited: set[str] = attrs.field(factory=set)
     done: set[str] = attrs.field(factory=set)
     born: int = 0
@@ -52,6 +52,12 @@ class Course:
     def host(self) -> str | None:
         """The id of the run that it is part of."""
         return self.run.metadata.get(HOST)
+
+    @property
+    def base(self) -> str | None:
+        """The checkpoint that it was to go on from."""
+        base: str | None = self.run.kwargs["config"]["configurable"].get("checkpoint_id")
+        return base
 
     @property
     def joins(self) -> bool:
@@ -70,7 +76,8 @@ class Course:
 
 @attrs.define(eq=False)
 class SeenThread:
-    """A thread, as the ends of its runs have left it. `questions`: those that are open, by id."""
+    """A thread, as the ends of its runs have left it. `questions`: those that are open, by id.
+    `branches`: clients have had it go on from older checkpoints."""
 
     thread_id: str
     place: Place
@@ -78,6 +85,7 @@ class SeenThread:
     questions: dict[str, str] = attrs.field(factory=dict)
     head: str | None = None
     courses: list[Course] = attrs.field(factory=list)
+    branches: bool = False
     at_work: dict[str, int] = attrs.field(factory=dict)  # nodes by run, in this process
     gone: bool = False
 

@@ -10,6 +10,7 @@ import attrs
 from greenroom.storage import Storage
 from greenroom.storage.records import Run
 
+from .branches import Base, base_at, branched, end_of
 from .courses import Course, read
 from .model import Place, Wrong, after_run
 from .record import Record
@@ -38,14 +39,17 @@ class Ends(Record):
         if cut and not course.started and (run.stop is None or thread.is_working):
             return  # it never had its turn
         head, log, questions = read(storage, thread.thread_id)
-        added = log[len(thread.log) :]
-        if log[: len(thread.log)] != thread.log:
-            raise Wrong(f"{tag} ended with {log}; before it there was {thread.log}")
+        base = self._base(storage, course, head)
+        added = log[len(base.log) :]
+        if log[: len(base.log)] != base.log:
+            raise Wrong(f"{tag} ended with {log}; before it there was {base.log}")
         error = run.error["error"] if run.error else None
         self.check(
             (error is not None) == (run.status == "error" or run.status == "timeout"),
             f"{tag} ended {run.status} with {run.error}",
         )
+        if base_at(storage, thread, course.base) is None and added == () and run.status == "error":
+            error = None if error is None else "it is not there"
         order = attrs.evolve(
             course.order,
             parts=frozenset(part.order.tag for part in parts),
@@ -55,15 +59,29 @@ class Ends(Record):
                 if one.joins and one.deleted and one is not course
             ),
         )
-        place, answers = after_run(thread.place, order, added, run.status, error)
+        place, answers = after_run(base.place, order, added, run.status, error)
         for answer in answers:
             self._answered(answer.token, answer.question)
-        idle = course.order.kind == "resume" and self._resumed(course, run, head, questions)
+        idle = course.order.kind == "resume" and self._resumed(course, base, head, questions)
         if run.status == "success" and not idle:
             paused = bool(questions) or course.order.breaks
             self.check(place.done or paused, f"{tag} ended before its end, at {place.step}")
         thread.place, thread.head, thread.log, thread.questions = place, head, log, questions
         course.log = log
+
+    def _base(self, storage: Storage, course: Course, head: str | None) -> Base:
+        """What a run that has ended has gone on from. One that was to start from an older
+        checkpoint may not have come to that."""
+        thread, tag, end = course.thread, course.order.tag, end_of(course.thread)
+        if course.base in (None, thread.head) or head == thread.head:
+            return end
+        older = base_at(storage, thread, course.base)
+        if older is not None and branched(storage, thread, head, older.head):
+            if course.order.kind != "resume":  # its tasks are new ones
+                return attrs.evolve(older, place=attrs.evolve(older.place, tags=frozenset()))
+            return older
+        self.check(course.end != "success", f"{tag} has not gone on from {course.base}")
+        return end
 
     def came_alone_to(self, course: Course, result: Any) -> None:
         """A client was told this of a run that its thread is gone with."""
@@ -81,13 +99,13 @@ class Ends(Record):
         self.check(place.done or paused or cut, f"{tag} came to {log}, which is not its end")
 
     def _resumed(
-        self, course: Course, run: Run, head: str | None, questions: dict[str, str]
+        self, course: Course, base: Base, head: str | None, questions: dict[str, str]
     ) -> bool:
         """A resume answers what it is bound to, if that is still open, and nothing else. Returns
         whether there was nothing."""
-        thread, tag = course.thread, course.order.tag
+        thread, tag, run = course.thread, course.order.tag, course.run
         resume = run.kwargs["command"]["resume"]
-        meant = [ident for ident in course.bound if ident in thread.questions]
+        meant = [ident for ident in course.bound if ident in base.questions]
         if isinstance(resume, dict):
             meant = [ident for ident in meant if ident in resume]
         if run.status == "success" and meant:

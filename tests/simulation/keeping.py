@@ -32,10 +32,14 @@ class Keeping(Caller):
         graph = self.simulation.graph_of(thread_id)
         steps = [("inner",) if "x" in step else step for step in GRAPHS[graph]]
         node = self.random.choice([step[0] for step in steps if len(step) == 1])
-        self._witness.edits[tag] = node
+        at = None
+        if self.simulation.branches and self.random.random() < 0.3:
+            at = (await self._older_state(thread_id))["checkpoint"]["checkpoint_id"]
+        self._witness.edits[tag] = node, at
         before = self._busy(thread_id)
         try:
-            await client.threads.update_state(thread_id, {"log": [f"edit {tag}"]}, as_node=node)
+            values = {"log": [f"edit {tag}"]}
+            await client.threads.update_state(thread_id, values, as_node=node, checkpoint_id=at)
         except Conflict:
             self._was_busy(thread_id, before)
             raise

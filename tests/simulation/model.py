@@ -73,16 +73,21 @@ class Answer:
 class Place:
     """Where a thread stands. `text`: the newest one, None before the first; `step`: the super-step
     that is next; `tags`: of the runs that may have worked on it. `failed`: the last run came to an
-    error, and nothing since."""
+    error, and nothing since. `given`: a text that START has in hand, and has not taken in."""
 
     graph: str
     text: str | None = None
     step: int | None = None
     tags: frozenset[str] = frozenset()
     failed: bool = False
+    given: str | None = None
 
     @property
     def done(self) -> bool:
+        return self.given is None and self._ended
+
+    @property
+    def _ended(self) -> bool:
         return self.step is None or self.step >= len(GRAPHS[self.graph])
 
 
@@ -128,7 +133,8 @@ def after_edit(place: Place, added: Sequence[str], as_node: str) -> Place:
     """Where a thread stands after an edit of its state, which had added before what the tasks that
     were done of a super-step had come to. Raises Wrong."""
     nodes = GRAPHS[place.graph]
-    done = () if place.done or place.step is None else nodes[place.step]
+    idle = place.done or place.step is None
+    done = () if idle else nodes[place.step or 0]
     for entry in added:
         if entry.split(" ")[0] not in done or entry.split(" ")[-1] not in place.tags:
             raise Wrong(f"an edit added {entry!r}")
@@ -156,6 +162,11 @@ def _moved(
     while entries:
         if entries[0] in joiners and not place.done:
             place = attrs.evolve(place, text=entries.pop(0))
+            continue
+        if place.given is not None:
+            if entries.pop(0) != place.given:
+                raise Wrong(f"{place.given} was to be taken in")
+            place = attrs.evolve(place, text=place.given, step=0, given=None)
             continue
         step = len(steps) if place.step is None else place.step
         if step >= len(steps):

@@ -13,11 +13,12 @@ from greenroom.actors.active import ActiveRun, Outcome, Stopped
 from greenroom.actors.client.handle import RunHandle
 from greenroom.actors.ends import RunEnds
 from greenroom.actors.events import EventIds, StreamPart
-from greenroom.actors.mailbox import Ended
+from greenroom.actors.mailbox import EditState, Ended
 from greenroom.actors.multitask import Admission
 from greenroom.actors.queue import RunQueue
 from greenroom.actors.runs import ThreadRuns
 from greenroom.actors.state import ThreadState
+from greenroom.actors.thread import ThreadActor
 from greenroom.actors.webhooks import Webhooks, outcome
 from greenroom.graph import position
 from greenroom.graph.resume import answers_of
@@ -255,6 +256,31 @@ def run_alone_forgotten(patch: Patch) -> None:
     patch.setattr(ThreadRuns, "_start", drop)
 
 
+def branch_of_the_newest(patch: Patch) -> None:
+    """A run goes on from the newest checkpoint, whichever it names."""
+    job = ActiveRun._job
+    patch.setattr(ActiveRun, "_job", lambda self: attrs.evolve(job(self), checkpoint_id=None))
+
+
+def edit_of_the_newest(patch: Patch) -> None:
+    """The newest state is edited, whichever was named."""
+    edit = ThreadActor._edit_state
+
+    async def newest(self: ThreadActor, message: EditState) -> None:
+        await edit(self, attrs.evolve(message, checkpoint_id=None, reply=message.reply))
+
+    patch.setattr(ThreadActor, "_edit_state", newest)
+
+
+def bound_to_the_newest(patch: Patch) -> None:
+    """A resume is bound to what the newest checkpoint asks, whichever it names."""
+
+    async def newest(self: ThreadState, run: Run) -> Any:
+        return self.log.head
+
+    patch.setattr(ThreadState, "start_of", newest)
+
+
 MUTANTS: Final[tuple[Callable[[Patch], None], ...]] = (
     status_before_stop,
     lost_queue,
@@ -277,4 +303,7 @@ MUTANTS: Final[tuple[Callable[[Patch], None], ...]] = (
     posted_before_the_end,
     thread_of_a_run_alone_kept,
     run_alone_forgotten,
+    branch_of_the_newest,
+    edit_of_the_newest,
+    bound_to_the_newest,
 )

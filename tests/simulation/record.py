@@ -14,9 +14,9 @@ __all__ = ["Record"]
 class Record:
     """`history`: all that has happened, a line each; `wrong`: the first thing that may not be.
     `cut`: tags of runs that clients have told to stop, and how; `dropped`: threads that they have
-    deleted; `edits`: nodes that they have edited the state as, by tag; `rolled_back`: ids and tags
-    of runs; `posted`: set by the next post; `tries`: how often each webhook was posted to; `lives`:
-    of processes and actors, so far."""
+    deleted; `edits`: nodes that they have edited the state as, and at which checkpoint, by tag;
+    `rolled_back`: ids and tags of runs; `posted`: set by the next post; `tries`: how often each
+    webhook was posted to; `lives`: of processes and actors, so far."""
 
     history: list[str] = attrs.field(factory=list)
     wrong: str | None = None
@@ -25,7 +25,7 @@ class Record:
     courses: dict[str, Course] = attrs.field(factory=dict)
     cut: set[tuple[str, str]] = attrs.field(factory=set)
     dropped: set[str] = attrs.field(factory=set)
-    edits: dict[str, str] = attrs.field(factory=dict)
+    edits: dict[str, tuple[str, str | None]] = attrs.field(factory=dict)
     events: dict[int, tuple[str, bytes]] = attrs.field(factory=dict)
     changes: dict[str, int] = attrs.field(factory=dict)  # commits by thread
     rolled_back: set[str] = attrs.field(factory=set)

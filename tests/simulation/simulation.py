@@ -113,13 +113,14 @@ class _Audience:
 
 @attrs.define(eq=False)
 class Simulation:
-    """Everything that one seed decides."""
+    """Everything that one seed decides. `branches`: clients go on from older checkpoints, too."""
 
     seed: int
     witness: Witness = attrs.field(factory=Witness)
     readings: list[Reading] = attrs.field(factory=list)
     acknowledged: list[Course] = attrs.field(factory=list)
     thread_ids: list[str] = attrs.field(init=False)
+    branches: bool = attrs.field(init=False)
     profile: Profile = attrs.field(init=False)
     _graphs: dict[str, str] = attrs.field(init=False)
     _durabilities: dict[str, str] = attrs.field(init=False)
@@ -135,6 +136,7 @@ class Simulation:
         self._random = self.dice("simulation")
         self.profile = profile_of(self._random)
         self._ids = count(1)
+        self.branches = self._random.random() < 0.4
         many = self._random.choice((1, 1, 2, 3))
         self.thread_ids = [str(UUID(int=(2 << 64) + number)) for number in range(many)]
         self._graphs = {ident: self._random.choice(list(GRAPHS)) for ident in self.thread_ids}

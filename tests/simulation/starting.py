@@ -100,6 +100,21 @@ class Starting(Caller):
             request["input"] = {"log": [tag], "text": tag}
         return request
 
+    async def _fork(self, thread_id: str) -> str:
+        """Go on from an older checkpoint, or answer what waits there."""
+        state = await self._older_state(thread_id)
+        tag, asked = self.simulation.new_tag(), [one["id"] for one in state["interrupts"]]
+        request = self._request(thread_id, tag)
+        request["checkpoint_id"] = state["checkpoint"]["checkpoint_id"]
+        if asked and self.random.random() < 0.6:
+            request["input"] = None
+            request["command"] = {"resume": {ident: f"re:{tag}:{ident}" for ident in asked}}
+        await trio.sleep(self.random.choice(THOUGHTS))
+        client = await self._client()
+        async with self._refusals(thread_id, request):
+            run = await client.runs.create(thread_id, **request)
+        return self._accepted(run["run_id"], tag)
+
     async def _resume(self, thread_id: str) -> str:
         """Answer what waits, if anything does."""
         client = await self._client()

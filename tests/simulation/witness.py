@@ -25,6 +25,7 @@ from greenroom.storage.operations import (
 )
 from greenroom.storage.records import Event, Run, Thread
 
+from .branches import base_at, branched, end_of
 from .courses import Course, SeenThread, described, order_of, read, threads_of
 from .ends import Ends
 from .model import RULES, Place, Wrong, after_edit, has_played
@@ -130,7 +131,7 @@ class Witness(Ends):
                 and not (course.joins and thread.is_working and rule.stops == "interrupt")
             ]
             self.check(not spared, f"{spared} were not told to stop when {order.tag} came")
-        course = Course(run, thread, order, born=self.lives)
+        course = Course(run, thread, order, born=self.lives, came_at=trio.current_time())
         if order.kind == "resume":
             course.bound = self._bound(storage, thread, run)
         thread.courses.append(course)
@@ -138,7 +139,9 @@ class Witness(Ends):
 
     def _bound(self, storage: Storage, thread: SeenThread, run: Run) -> dict[str, str]:
         """The questions that a resume may answer: those that are open now."""
-        _, _, questions = read(storage, thread.thread_id)
+        configurable = run.kwargs["config"]["configurable"]
+        base = base_at(storage, thread, configurable.get("checkpoint_id"))
+        questions = {} if base is None else base.questions
         bound = run.bound or ()
         if not thread.unfinished:
             # Otherwise what a run has done may not be stored yet.
@@ -195,7 +198,7 @@ class Witness(Ends):
         [course] = thread.courses
         order = course.order
         cut = course.run.stop is not None or any(tag == order.tag for tag, _ in self.cut)
-        late = course.began is not None and trio.current_time() - course.began >= RUN_TIMEOUT
+        late = trio.current_time() - course.came_at >= RUN_TIMEOUT
         played = has_played(thread.place.graph, order, course.visited, course.done)
         stalled = course.run.stalled >= MAX_STALLED_STARTS
         self.check(
@@ -259,11 +262,20 @@ class Witness(Ends):
         busy = [course.order.tag for course in thread.unfinished]
         self.check(not busy, f"the state was edited while there were {busy}")
         head, log, questions = read(storage, thread.thread_id)
-        added = log[len(thread.log) :]
-        tag = added[-1].split(" ")[-1] if added else None
-        if log[: len(thread.log)] != thread.log or tag not in self.edits:
+        tag = log[-1].split(" ")[-1] if log else None
+        if tag not in self.edits:
             raise Wrong(f"{log} was {thread.log}, and no run is under way")
-        thread.place = after_edit(thread.place, added[:-1], self.edits[tag])
+        node, at = self.edits[tag]
+        base = end_of(thread)
+        if at not in (None, thread.head):
+            older = base_at(storage, thread, at)
+            if older is None or not branched(storage, thread, head, at):
+                raise Wrong(f"{tag} was to be of checkpoint {at}, and is not")
+            base = older
+        added = log[len(base.log) :]
+        if log[: len(base.log)] != base.log or not added:
+            raise Wrong(f"{log} was {base.log}, and no run is under way")
+        thread.place = after_edit(base.place, added[:-1], node)
         thread.head, thread.log, thread.questions = head, log, questions
 
     def _kept(self, events: Sequence[Event]) -> None:
@@ -322,7 +334,6 @@ class Witness(Ends):
         ]
         self.check(not others, f"{tag} and {others} work at once")
         thread.at_work[run_id] = thread.at_work.get(run_id, 0) + 1
-        course.began = course.began or trio.current_time()
         course.visited.add(node)
         try:
             yield
