@@ -8,7 +8,7 @@ from typing import Any, Final
 import attrs
 import pytest
 
-from greenroom.actors import multitask, runs
+from greenroom.actors import Greenroom, multitask, runs
 from greenroom.actors.active import ActiveRun, Outcome, Stopped
 from greenroom.actors.client.handle import RunHandle
 from greenroom.actors.ends import RunEnds
@@ -22,7 +22,7 @@ from greenroom.actors.thread import ThreadActor
 from greenroom.actors.webhooks import Webhooks, outcome
 from greenroom.graph import position
 from greenroom.graph.resume import answers_of
-from greenroom.storage import Operation
+from greenroom.storage import MemoryStorage, Operation
 from greenroom.storage.log import ThreadLog
 from greenroom.storage.operations import PutPost, PutRun, PutThread, TruncateLog
 from greenroom.storage.records import Run, Thread
@@ -281,6 +281,23 @@ def bound_to_the_newest(patch: Patch) -> None:
     patch.setattr(ThreadState, "start_of", newest)
 
 
+def writes_without_the_lease(patch: Patch) -> None:
+    """Storage takes what any process writes, whoever has the lease."""
+
+    def anybody(self: MemoryStorage, groups: Sequence[Sequence[Operation]], epoch: int) -> Any:
+        return [self._commit_group(group) for group in groups]
+
+    patch.setattr(MemoryStorage, "commit", anybody)
+
+
+def lost_lease_unnoticed(patch: Patch) -> None:
+    """A process stays, although another has its lease."""
+
+    async def stay(self: Greenroom) -> None: ...
+
+    patch.setattr(Greenroom, "_watch_lease", stay)
+
+
 MUTANTS: Final[tuple[Callable[[Patch], None], ...]] = (
     status_before_stop,
     lost_queue,
@@ -306,4 +323,6 @@ MUTANTS: Final[tuple[Callable[[Patch], None], ...]] = (
     branch_of_the_newest,
     edit_of_the_newest,
     bound_to_the_newest,
+    writes_without_the_lease,
+    lost_lease_unnoticed,
 )

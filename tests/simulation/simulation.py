@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import count
@@ -19,7 +19,7 @@ import trio
 from trio.testing import MockClock
 
 from greenroom.actors import Client, Closed, Greenroom, NotFound
-from greenroom.storage import MemoryStorage, SqliteStorage, Storage, StorageError
+from greenroom.storage import MemoryStorage, Operation, SqliteStorage, Storage, StorageError
 
 from .clients import SimulatedClient
 from .courses import Course
@@ -34,6 +34,8 @@ from .witness import RUN_TIMEOUT, Witness
 __all__ = ["Simulation", "simulate"]
 
 GRACE: Final = 1.0  # seconds
+LEASE: Final = 6.0  # seconds that it lasts
+TO_STOP: Final = 20.0  # seconds that a process has which has lost it
 SQLITE_EVERY: Final = 8  # seeds
 PATIENCE: Final = 3000.0  # seconds until what is not over never will be
 
@@ -93,12 +95,13 @@ def _log(witness: Witness) -> Iterator[None]:
 
 @attrs.define(eq=False)
 class Process:
-    """One life of the server. `alive`: its storage is."""
+    """One life of the server. `gone`: it does not serve any more; `over`: and has ended."""
 
     storage: SimulatedStorage
     stage: Stage
     poster: SimulatedPoster
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    gone: trio.Event = attrs.field(factory=trio.Event)
     over: trio.Event = attrs.field(factory=trio.Event)
 
 
@@ -206,39 +209,48 @@ class Simulation:
     async def _serve(self, open_storage: Callable[[], Storage]) -> None:
         """One process after the other."""
         dice = self.dice("storage")
-        while True:
-            self._process = process = self._new_process(open_storage(), dice)
-            try:  # it may be left by several errors at once
-                with process.scope:
-                    async with Greenroom(
-                        {name: graph(name) for name in sorted(set(self._graphs.values()))},
-                        storage=process.storage,
-                        world=StagedWorld(
-                            random=process.stage.random, ids=self._ids, stage=process.stage
-                        ),
-                        run_blocking=process.storage.run_blocking,
-                        run_timeout=RUN_TIMEOUT,
-                        grace_period=GRACE,
-                        idle_timeout=self._random.choice((0.05, 10.0)),
-                        poster=process.poster,
-                        max_queued_runs=self._random.choice((2, 1000)),
-                    ) as room:
-                        self._room = room
-                        self._opened.set()
-                        self.witness.say("process: serves")
-                        await trio.sleep_forever()
-            except* StorageError as errors:
-                self.witness.say(
-                    f"process: {[type(error).__name__ for error in errors.exceptions]}"
-                )
-            if self._room is not None:
-                self._room, self._opened = None, trio.Event()
-            for thread in self.witness.threads.values():
-                thread.at_work.clear()
-            self.witness.say("process: over")
-            self.witness.lives += 1
-            process.over.set()
-            await trio.sleep(0.01)
+        async with trio.open_nursery() as nursery:
+            while True:
+                self._process = process = self._new_process(open_storage(), dice)
+                nursery.start_soon(self._live, process)
+                await process.gone.wait()
+                await trio.sleep(0.01)
+
+    async def _live(self, process: Process) -> None:
+        try:  # it may be left by several errors at once
+            with process.scope:
+                async with Greenroom(
+                    {name: graph(name) for name in sorted(set(self._graphs.values()))},
+                    storage=process.storage,
+                    world=StagedWorld(
+                        random=process.stage.random, ids=self._ids, stage=process.stage
+                    ),
+                    run_blocking=process.storage.run_blocking,
+                    run_timeout=RUN_TIMEOUT,
+                    grace_period=GRACE,
+                    idle_timeout=self._random.choice((0.05, 10.0)),
+                    poster=process.poster,
+                    max_queued_runs=self._random.choice((2, 1000)),
+                ) as room:
+                    self._room = room
+                    self._opened.set()
+                    self.witness.say("process: serves")
+                    await trio.sleep_forever()
+        except* StorageError as errors:
+            self.witness.say(f"process: {[type(error).__name__ for error in errors.exceptions]}")
+        self.witness.say("process: over")
+        if not process.gone.is_set():
+            self._is_gone(process)
+        process.over.set()
+
+    def _is_gone(self, process: Process) -> None:
+        """It serves nobody any more."""
+        if self._room is not None:
+            self._room, self._opened = None, trio.Event()
+        for thread in self.witness.threads.values():
+            thread.at_work.clear()
+        self.witness.lives += 1
+        process.gone.set()
 
     def _new_process(self, storage: Storage, dice: Random) -> Process:
         def died() -> None:
@@ -247,10 +259,15 @@ class Simulation:
                 process.stage.dead.set()
                 process.scope.cancel()
 
-        simulated = SimulatedStorage(storage, dice, self.profile, self.witness.committed, died)
+        def seen(storage: Storage, group: Sequence[Operation]) -> None:
+            self.witness.check(not simulated.taken, "a process wrote whose lease another has")
+            self.witness.committed(storage, group)
+
+        lasts = LEASE if self.profile.take_overs else None
+        simulated = SimulatedStorage(storage, dice, self.profile, seen, died, lasts)
 
         def alive() -> bool:
-            return not simulated.crashed.is_set()
+            return not (simulated.crashed.is_set() or simulated.taken)
 
         lives = self.witness.lives
         stage = Stage(self.dice(f"nodes {lives}"), _Audience(self.witness, alive))
@@ -268,6 +285,8 @@ class Simulation:
                 nursery.start_soon(client.play, operations)
             for _ in range(self.profile.restarts):
                 nursery.start_soon(self._restart)
+            for _ in range(self.profile.take_overs if self.seed % SQLITE_EVERY else 0):
+                nursery.start_soon(self._take_over)
         self._calm()
         await self._come_to_rest()
         if self._random.random() < 0.3 and self._process is not None:
@@ -288,6 +307,20 @@ class Simulation:
         else:
             self.witness.say("process: is stopped")
             self._process.scope.cancel()
+
+    async def _take_over(self) -> None:
+        """Another process takes the lease, while the one that has it works on: it stops."""
+        await trio.sleep(self._random.choice((0.1, 0.5, 1.0, 3.0)))
+        await self.client()
+        process = self._process
+        if process is None or self._room is None or process.storage.crashed.is_set():
+            return
+        self.witness.say("process: another takes its lease")
+        process.storage.be_taken_over()
+        self._is_gone(process)
+        with trio.move_on_after(TO_STOP):
+            await process.over.wait()
+        self.witness.check(process.over.is_set(), "a process works on whose lease another has")
 
     def _calm(self) -> None:
         """Nothing goes wrong any more."""

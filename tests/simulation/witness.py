@@ -341,9 +341,9 @@ class Witness(Ends):
         finally:
             if alive():
                 self.say(f"{node} of {tag} ends")
-            thread.at_work[run_id] -= 1
-            if not thread.at_work[run_id]:
-                del thread.at_work[run_id]
+                thread.at_work[run_id] -= 1
+                if not thread.at_work[run_id]:
+                    del thread.at_work[run_id]
 
 
 def _graph_of(thread: Thread, group: Sequence[Operation]) -> str:
