@@ -13,7 +13,7 @@ from .courses import SeenThread
 from .graphs import GRAPHS
 from .model import Place
 
-__all__ = ["Base", "base_at", "branched", "end_of"]
+__all__ = ["Base", "base_at", "branched", "end_of", "is_of"]
 
 
 @attrs.frozen
@@ -41,7 +41,7 @@ def base_at(storage: Storage, thread: SeenThread, checkpoint_id: str | None = No
         saved.checkpoint.id,
         tuple(saved.checkpoint.values.get("log", ())),
         {question.id: str(question.value) for question in waiting(saved)},
-        attrs.evolve(place, tags=frozenset(course.order.tag for course in thread.courses)),
+        attrs.evolve(place, tags=thread.tags),
     )
 
 
@@ -51,6 +51,18 @@ def branched(storage: Storage, thread: SeenThread, head: str | None, root: str |
         saved = read_saved(storage, thread.thread_id, "", head)
         head = None if saved is None else saved.checkpoint.parent_id
     return head == root
+
+
+def is_of(storage: Storage, copy: Base, thread: SeenThread) -> bool:
+    """Whether a copy may have been made of a thread as it is now."""
+    if not thread.unfinished:
+        return (copy.head, copy.log, copy.questions) == (thread.head, thread.log, thread.questions)
+    there = base_at(storage, thread, copy.head)
+    newest = base_at(storage, thread)
+    if there is None or newest is None or there.log != copy.log:
+        return False
+    whole = copy.log[: len(thread.log)] == thread.log and newest.log[: len(copy.log)] == copy.log
+    return whole or thread.branches
 
 
 def _place(saved: Saved, graph: str) -> Place:

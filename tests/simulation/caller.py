@@ -70,9 +70,6 @@ class Caller:
         idle = not before[0] and self._busy(thread_id) == before
         self._witness.check(not idle, f"{thread_id} was said to be busy, and was not")
 
-    def _rolled_back(self) -> set[str]:
-        return set(self._witness.rolled_back)
-
     def _shown(
         self, thread: SeenThread, log: tuple[str, ...], values: Any, rolled_back: set[str]
     ) -> None:

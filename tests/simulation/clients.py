@@ -65,6 +65,7 @@ OPERATIONS: Final[Mapping[str, int]] = {
     "delete_run": 3,
     "make_thread": 2,
     "delete_thread": 1,
+    "copy": 3,
     "edit": 5,
     "patch": 1,
     "prune": 1,

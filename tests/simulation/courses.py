@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import attrs
 
 from greenroom.actors.joining import HOST
@@ -21,7 +23,20 @@ from greenroom.storage.records import Run
 
 from .model import RULES, Order, Place
 
-__all__ = ["Course", "SeenThread", "described", "order_of", "read", "threads_of"]
+__all__ = [
+    "DELETED",
+    "ROLLED_BACK",
+    "Course",
+    "SeenThread",
+    "described",
+    "order_of",
+    "read",
+    "threads_of",
+]
+
+# How a run that is not in storage any more has ended.
+ROLLED_BACK: Final = "rolled back"
+DELETED: Final = "deleted"
 
 
 @attrs.define(eq=False)
@@ -77,7 +92,8 @@ class Course:
 @attrs.define(eq=False)
 class SeenThread:
     """A thread, as the ends of its runs have left it. `questions`: those that are open, by id.
-    `branches`: clients have had it go on from older checkpoints."""
+    `branches`: clients have had it go on from older checkpoints. `inherited`:
+    tags of the runs that had worked on the thread that it is a copy of."""
 
     thread_id: str
     place: Place
@@ -86,12 +102,24 @@ class SeenThread:
     head: str | None = None
     courses: list[Course] = attrs.field(factory=list)
     branches: bool = False
+    inherited: frozenset[str] = frozenset()
     at_work: dict[str, int] = attrs.field(factory=dict)  # nodes by run, in this process
     gone: bool = False
 
     @property
     def unfinished(self) -> list[Course]:
         return [course for course in self.courses if course.end is None]
+
+    @property
+    def tags(self) -> frozenset[str]:
+        """Of all runs that may have worked on it."""
+        return self.inherited.union(course.order.tag for course in self.courses)
+
+    @property
+    def undone(self) -> set[str]:
+        """The ids and tags of its runs that were rolled back."""
+        gone = [course for course in self.courses if course.end == ROLLED_BACK]
+        return {name for course in gone for name in (course.run.run_id, course.order.tag)}
 
     @property
     def temporary(self) -> bool:

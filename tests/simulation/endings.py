@@ -43,7 +43,7 @@ async def look_at_all(
         witness.check(log == thread.log, f"in the end there is {log}; it was {thread.log}")
         witness.check(shown["status"] != "busy", f"{thread_id} is busy for ever")
         await _look_at_questions(client, witness, thread, shown["status"])
-        await _look_at_history(client, witness, thread_id)
+        await _look_at_history(client, witness, thread)
         await _look_at_runs(client, witness, thread)
 
 
@@ -72,15 +72,13 @@ async def _look_at_questions(
         witness.check(status == "interrupted", f"{asked} is asked, and the thread is {status}")
 
 
-async def _look_at_history(client: Client, witness: Witness, thread_id: str) -> None:
+async def _look_at_history(client: Client, witness: Witness, thread: SeenThread) -> None:
     """There is nothing of runs that were rolled back."""
     left = [
         state["checkpoint"]["checkpoint_id"]
-        for state in await client.threads.get_history(thread_id, limit=1000)
-        if (state["metadata"] or {}).get("run_id") in witness.rolled_back
-        or any(
-            entry.split(" ")[-1] in witness.rolled_back for entry in state["values"].get("log", ())
-        )
+        for state in await client.threads.get_history(thread.thread_id, limit=1000)
+        if (state["metadata"] or {}).get("run_id") in thread.undone
+        or any(entry.split(" ")[-1] in thread.undone for entry in state["values"].get("log", ()))
     ]
     witness.check(not left, f"checkpoints {left} are of runs that were rolled back")
 

@@ -11,7 +11,7 @@ from greenroom.storage import Storage
 from greenroom.storage.records import Run
 
 from .branches import Base, base_at, branched, end_of
-from .courses import Course, read
+from .courses import Course, SeenThread, read
 from .model import Place, Wrong, after_run
 from .record import Record
 
@@ -61,7 +61,7 @@ class Ends(Record):
         )
         place, answers = after_run(base.place, order, added, run.status, error)
         for answer in answers:
-            self._answered(answer.token, answer.question)
+            self._answered(thread, answer.token, answer.question)
         idle = course.order.kind == "resume" and self._resumed(course, base, head, questions)
         if run.status == "success" and not idle:
             paused = bool(questions) or course.order.breaks
@@ -118,13 +118,13 @@ class Ends(Record):
             self.check(questions == thread.questions, f"{tag} answers nothing; open: {questions}")
         return not meant
 
-    def _answered(self, token: str, question: str) -> None:
+    def _answered(self, thread: SeenThread, token: str, question: str) -> None:
         """An answer has come to the state."""
         _, tag, ident = token.split(":")
         by = next((c for c in self.courses.values() if c.order.tag == tag), None)
         if by is None:
             raise Wrong(f"{question} was answered {token}, by nobody")
-        self.check(tag not in self.rolled_back, f"{tag} was rolled back, and answers {question}")
+        self.check(tag not in thread.undone, f"{tag} was rolled back, and answers {question}")
         asked = [known for known, value in by.bound.items() if value in (question, "")]
         self.check(bool(asked), f"{tag} answers {question}; it saw {by.bound}")
         self.check(not ident or ident in asked, f"{tag} answers {question} in place of {ident}")

@@ -27,6 +27,14 @@ class Keeping(Caller):
         self._witness.check(thread.gone, "a thread is there, and was deleted")
         return "gone"
 
+    async def _copy(self, thread_id: str) -> str:
+        client, thread = await self._client(), self._thread(thread_id)
+        self._witness.copied[thread_id] = None
+        made = (await client.threads.copy(thread_id))["thread_id"]
+        self._witness.check(made in self._witness.threads, f"{made} is a copy, and is not stored")
+        self.simulation.adopt(made, thread.place.graph)
+        return made[-4:]
+
     async def _edit(self, thread_id: str) -> str:
         client, tag = await self._client(), self.simulation.new_tag()
         graph = self.simulation.graph_of(thread_id)

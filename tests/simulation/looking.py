@@ -19,14 +19,14 @@ class Looking(Caller):
 
     async def _get_state(self, thread_id: str) -> str:
         client, thread = await self._client(), self._thread(thread_id)
-        log, place = thread.log, self._rolled_back()
+        log, place = thread.log, thread.undone
         state = await client.threads.get_state(thread_id)
         self._shown(thread, log, state["values"], place)
         return str(state["next"])
 
     async def _get_thread(self, thread_id: str) -> str:
         client, thread = await self._client(), self._thread(thread_id)
-        log, before = thread.log, self._rolled_back()
+        log, before = thread.log, thread.undone
         shown = await client.threads.get(thread_id)
         self._shown(thread, log, shown["values"] or {}, before)
         return str(shown["status"])

@@ -8,7 +8,7 @@ from typing import Any, Final
 import attrs
 import pytest
 
-from greenroom.actors import Greenroom, multitask, runs
+from greenroom.actors import Greenroom, multitask, runs, thread
 from greenroom.actors.active import ActiveRun, Outcome, Stopped
 from greenroom.actors.client.handle import RunHandle
 from greenroom.actors.ends import RunEnds
@@ -298,6 +298,12 @@ def lost_lease_unnoticed(patch: Patch) -> None:
     patch.setattr(Greenroom, "_watch_lease", stay)
 
 
+def copy_without_the_last_record(patch: Patch) -> None:
+    """A thread is copied, but for what was written last."""
+    copied = thread.copied_log
+    patch.setattr(thread, "copied_log", lambda *of, **how: copied(*of, **how)[:-1])
+
+
 MUTANTS: Final[tuple[Callable[[Patch], None], ...]] = (
     status_before_stop,
     lost_queue,
@@ -325,4 +331,5 @@ MUTANTS: Final[tuple[Callable[[Patch], None], ...]] = (
     bound_to_the_newest,
     writes_without_the_lease,
     lost_lease_unnoticed,
+    copy_without_the_last_record,
 )

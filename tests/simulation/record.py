@@ -13,10 +13,10 @@ __all__ = ["Record"]
 @attrs.define(eq=False)
 class Record:
     """`history`: all that has happened, a line each; `wrong`: the first thing that may not be.
-    `cut`: tags of runs that clients have told to stop, and how; `dropped`: threads that they have
-    deleted; `edits`: nodes that they have edited the state as, and at which checkpoint, by tag;
-    `rolled_back`: ids and tags of runs; `posted`: set by the next post; `tries`: how often each
-    webhook was posted to; `lives`: of processes and actors, so far."""
+    `cut`: tags of runs that clients have told to stop, and how; `dropped`, `copied`: threads that
+    they have deleted, and copied; `edits`: nodes that they have edited the state as, and at which
+    checkpoint, by tag; `posted`: set by the next post; `tries`: how often each webhook was posted
+    to; `lives`: of processes and actors, so far."""
 
     history: list[str] = attrs.field(factory=list)
     wrong: str | None = None
@@ -25,10 +25,10 @@ class Record:
     courses: dict[str, Course] = attrs.field(factory=dict)
     cut: set[tuple[str, str]] = attrs.field(factory=set)
     dropped: set[str] = attrs.field(factory=set)
+    copied: dict[str, None] = attrs.field(factory=dict)
     edits: dict[str, tuple[str, str | None]] = attrs.field(factory=dict)
     events: dict[int, tuple[str, bytes]] = attrs.field(factory=dict)
     changes: dict[str, int] = attrs.field(factory=dict)  # commits by thread
-    rolled_back: set[str] = attrs.field(factory=set)
     posted: trio.Event = attrs.field(factory=trio.Event)
     tries: dict[str, int] = attrs.field(factory=dict)
     lives: int = 0

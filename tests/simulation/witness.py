@@ -25,16 +25,12 @@ from greenroom.storage.operations import (
 )
 from greenroom.storage.records import Event, Run, Thread
 
-from .branches import base_at, branched, end_of
-from .courses import Course, SeenThread, described, order_of, read, threads_of
+from .branches import base_at, branched, end_of, is_of
+from .courses import DELETED, ROLLED_BACK, Course, SeenThread, described, order_of, read, threads_of
 from .ends import Ends
 from .model import RULES, Place, Wrong, after_edit, has_played
 
 __all__ = ["RUN_TIMEOUT", "Witness"]
-
-# How a run that is not in storage any more has ended.
-ROLLED_BACK: Final = "rolled back"
-DELETED: Final = "deleted"
 
 RUN_TIMEOUT: Final = 20.0  # seconds that a run may take
 
@@ -219,7 +215,6 @@ class Witness(Ends):
         by_client = course.host is None and (tag, "rollback") in self.cut
         if course.run.stop == "rollback" or by_client:
             course.end = ROLLED_BACK
-            self.rolled_back |= {run_id, tag}
         else:
             course.end = DELETED
             by_client = (tag, "delete") in self.cut
@@ -237,6 +232,9 @@ class Witness(Ends):
         thread = self.threads.get(thread_id)
         if thread is None:
             raise Wrong(f"records for {thread_id}, which is not there")
+        if any(isinstance(op, InsertThread) for op in group) and not thread.courses:
+            self._copied(storage, thread)
+            return
         if any(isinstance(op, TruncateLog) for op in group):
             self._pruned(storage, thread)
             return
@@ -251,6 +249,19 @@ class Witness(Ends):
                 raise Wrong(f"{self.courses[run_id].order.tag} wrote when it was not its turn")
         if not writing:
             self._edited(storage, thread)
+
+    def _copied(self, storage: Storage, copy: SeenThread) -> None:
+        made = base_at(storage, copy)
+        sources = [self.threads[ident] for ident in self.copied if ident in self.threads]
+        source = next((one for one in sources if made and is_of(storage, made, one)), None)
+        if made is None or source is None:
+            raise Wrong(f"{made} is the copy of no thread as it is")
+        copy.inherited = source.tags
+        copy.place = attrs.evolve(made.place, tags=source.tags)
+        copy.head, copy.log, copy.questions = made.head, made.log, made.questions
+        stored = storage.get_thread(copy.thread_id)
+        assert stored is not None
+        self._shown(stored)
 
     def _pruned(self, storage: Storage, thread: SeenThread) -> None:
         busy = [course.order.tag for course in thread.unfinished]
