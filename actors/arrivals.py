@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import attrs
 
+from greenroom.graph.checkpoint import Saved
 from greenroom.graph.contract import Graph
+from greenroom.graph.resume import waiting
 from greenroom.storage.records import Run, Thread
 
 from .errors import Invalid
@@ -26,18 +28,34 @@ def check_strategy(strategy: Strategy, graph_id: str, graph: Graph) -> None:
         )
 
 
-def record_of(
+async def record_of(
     message: Submit, thread: Thread, state: ThreadState, *, seq: int, strategy: Strategy
 ) -> Run:
-    """The run as it is let in, bound to what the thread asks now."""
-    run = going_on(message.run, message.answers, state.log.head)
+    """The run as it is let in, bound to what is asked now where it is to go on."""
+    start = state.log.head
+    if message.answers is not None or resumes(message.run):
+        start = await state.start_of(message.run)
+    run = going_on(message.run, message.answers, start)
     return attrs.evolve(
         run,
         seq=seq,
-        bound=state.bound(run),
+        bound=bound_to(run, start),
         multitask_strategy=strategy,
         metadata=without_host({**message.below, **thread.metadata, **run.metadata}),
     )
+
+
+def resumes(run: Run) -> bool:
+    """Whether it answers questions."""
+    command = run.kwargs["command"]
+    return command is not None and command.get("resume") is not None
+
+
+def bound_to(run: Run, start: Saved | None) -> tuple[str, ...] | None:
+    """The questions that a run answers which goes on from there; None where it is no resume."""
+    if not resumes(run):
+        return None
+    return () if start is None else tuple(one.id for one in waiting(start))
 
 
 def busy_with(run: Run, thread: Thread, now: str) -> Thread:

@@ -127,7 +127,7 @@ class ThreadRuns:
         graph_id = message.run.metadata["graph_id"]
         check_strategy(strategy, graph_id, self.house.graph(graph_id))
         admission = self._admit(strategy)
-        run = record_of(message, thread, state, seq=self.last_seq + 1, strategy=strategy)
+        run = await record_of(message, thread, state, seq=self.last_seq + 1, strategy=strategy)
         insert = [InsertThread(thread)] if state.thread is None else []
         queue: list[Run] = []
         stopped: list[Run] = []
@@ -328,6 +328,9 @@ class ThreadRuns:
         if run is None:
             active = self.active
             run = self.members.pop(run_id, None) if active is None else active.let_out(run_id)
+            if run is not None:
+                # That it is part of another may be on its way to storage, with its input.
+                await self.state.log.flush()
         if run is not None:
             await self.ends.remove([run], busy=self.busy)
         elif await self.house.session.read(Storage.get_run, thread_id, run_id) is None:

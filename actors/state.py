@@ -10,7 +10,8 @@ import attrs
 import trio
 
 from greenroom.graph import START
-from greenroom.graph.checkpoint import RUN_TASK, PendingWrites
+from greenroom.graph.address import Address
+from greenroom.graph.checkpoint import RUN_TASK, PendingWrites, Saved
 from greenroom.graph.failure import TaskError
 from greenroom.graph.isolation import isolated
 from greenroom.graph.job import Finish, Job
@@ -103,13 +104,11 @@ class ThreadState:
                 PendingWrites(checkpoint_id=at, task_id=RUN_TASK, node="", error=failed)
             )
 
-    def bound(self, run: Run) -> tuple[str, ...] | None:
-        """The questions that a run answers if it is accepted now; None where it is no resume."""
-        command = run.kwargs["command"]
-        if command is None or command.get("resume") is None:
-            return None
-        head = self.log.head
-        return tuple(one.id for one in waiting(head)) if head is not None else ()
+    async def start_of(self, run: Run) -> Saved | None:
+        """The checkpoint that a run would go on from now: the newest, or the one that it names."""
+        own = {**run.kwargs["config"]["configurable"], "thread_id": self.thread_id}
+        start_id = Address.of({"configurable": own}).start_id
+        return self.log.head if start_id is None else await self.log.load("", start_id)
 
     async def take_in(self, run: Run) -> Exception | None:
         """What the user wrote is not lost with a run that was stopped: its input goes into the

@@ -239,11 +239,14 @@ class Supervisor:
             seat.mailbox.refuse_all(Closed())
 
     async def _keep_going(self, thread_id: str, seat: Seat) -> None:
-        wait = FIRST_BACK_OFF
+        wait, crashed = FIRST_BACK_OFF, False
         while True:
             began = trio.current_time()
             actor = seat.actor = ThreadActor(self, thread_id, seat.mailbox, seat.streams)
             try:
+                if crashed:  # the end of a run may be stored that it was not told was
+                    await self.webhooks.recover()
+                    crashed = False
                 await actor.live()
                 if seat.streams:  # of runs that are not due yet, and may be waited for
                     seat.actor, wait = None, FIRST_BACK_OFF
@@ -254,6 +257,7 @@ class Supervisor:
                 await trio.sleep_forever()
             except Exception as error:
                 logger.exception("the actor of thread %s crashed; it is started again", thread_id)
+                crashed = True
                 if trio.current_time() - began > LONGEST_BACK_OFF:
                     wait = FIRST_BACK_OFF
                 fails_again = isinstance(error, StorageError) and wait > FIRST_BACK_OFF

@@ -70,6 +70,7 @@ class Webhooks:
     _limit: trio.CapacityLimiter = attrs.field(
         init=False, factory=lambda: trio.CapacityLimiter(AT_ONCE)
     )
+    _under_way: set[str] = attrs.field(init=False, factory=set)  # by id
 
     async def check(self, url: str) -> None:
         """Raises Invalid for an address that nothing may be posted to."""
@@ -78,7 +79,7 @@ class Webhooks:
         await self.poster.check(url)
 
     async def recover(self) -> None:
-        """Send what an earlier process left."""
+        """Send what an earlier process left, or an actor that crashed."""
         if self.poster is None:
             return
         after = ""
@@ -88,8 +89,10 @@ class Webhooks:
             after = rows[-1]["post_id"]
 
     def send(self, post: Post) -> None:
-        """Post what is in storage. Does not wait."""
-        self.house.nursery.start_soon(self._deliver, post)
+        """Post what is in storage, unless that is being done. Does not wait."""
+        if post.post_id not in self._under_way:
+            self._under_way.add(post.post_id)
+            self.house.nursery.start_soon(self._deliver, post)
 
     async def _deliver(self, post: Post) -> None:
         await self._try(post)
@@ -97,6 +100,7 @@ class Webhooks:
             await self.house.session.commit([DeletePost(post.post_id)])
         except StorageError as error:
             logger.warning("run %s will be posted again: %s", post.post_id, error)
+        self._under_way.discard(post.post_id)
 
     async def _try(self, post: Post) -> None:
         wait = FIRST_WAIT

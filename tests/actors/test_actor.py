@@ -178,6 +178,33 @@ async def test_a_run_whose_end_cannot_be_stored_is_carried_on(
         assert f"the actor of thread {thread_id} crashed" in caplog.text
 
 
+async def test_a_run_whose_end_is_stored_although_storage_refused_it_is_posted(
+    caplog: pytest.LogCaptureFixture, autojump_clock: MockClock
+) -> None:
+    faulty = FaultyStorage(MemoryStorage())
+    send, posts = trio.open_memory_channel[dict[str, Any]](10)
+
+    class Posts:
+        async def check(self, url: str) -> None: ...
+
+        async def post(self, url: str, body: dict[str, Any]) -> None:
+            await send.send(body)
+
+    graphs = {"agent": chain(a=says("a"))}
+    async with Greenroom(graphs, storage=faulty, poster=Posts()) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        faulty.fail("after", ends_a_run)
+
+        await client.runs.wait(thread_id, "agent", input=text("x"), webhook="https://hook.test")
+        with trio.fail_after(60):
+            body = await posts.receive()
+        await trio.sleep(60)
+
+        assert (body["status"], body["values"]["log"]) == ("success", ["x", "a"])
+        assert posts.statistics().current_buffer_used == 0  # it is posted once
+        assert f"the actor of thread {thread_id} crashed" in caplog.text
+
+
 async def test_the_events_of_a_run_that_is_carried_on_after_a_crash_are_each_kept_once(
     faulty: FaultyStorage, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -56,6 +56,19 @@ async def test_an_answer_goes_on_from_the_question(serve: Serve) -> None:
         assert await statuses(client, thread_id) == ["success", "success"]
 
 
+async def test_an_answer_may_be_to_what_an_older_checkpoint_asks(serve: Serve) -> None:
+    async with serve(chain(a=says("a"), ask=ask, b=says("b"))) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        await client.runs.wait(thread_id, "agent", input=text("x"))
+        asked = (await client.threads.get_state(thread_id))["checkpoint"]["checkpoint_id"]
+        await client.runs.wait(thread_id, "agent", input=text("y"))
+
+        values = await client.runs.wait(thread_id, "agent", command=YES, checkpoint_id=asked)
+
+        assert values == {"log": ["x", "a", "yes", "b"], "text": "x"}
+        assert await status(client, thread_id) == "idle"
+
+
 @pytest.mark.parametrize("answer", ["", 0, False, [], {}, {"ok": True}, ["yes", 1.5]])
 async def test_an_answer_may_be_anything_but_null(serve: Serve, answer: Any) -> None:
     async with serve(chain(ask=ask)) as room:

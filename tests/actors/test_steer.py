@@ -547,6 +547,26 @@ async def test_one_that_is_deleted_leaves_its_text(serve: Serve, stage: Stage) -
         assert await statuses(client, thread_id) == ["success"]
 
 
+async def test_one_that_is_deleted_as_its_host_ends_does_not_come_back(
+    tmp_path: Path, stage: Stage
+) -> None:
+    storage = FaultyStorage(SqliteStorage(tmp_path / "agents.db"))
+    async with Greenroom({"agent": stage.graph}, storage=storage) as room:
+        client = room.client
+        thread_id, host, steers = await stage.take_in(client, durability="exit")
+        async with trio.open_nursery() as nursery:
+            gate = storage.hold("before", is_a(PutThread))
+            nursery.start_soon(partial(client.threads.update, thread_id, metadata={"busy": True}))
+            await gate.reached()
+            nursery.start_soon(client.runs.delete, thread_id, steers)
+            await wait_all_tasks_blocked()
+            stage.last.open()  # what it has taken in is recorded, and is not stored yet
+            await wait_all_tasks_blocked()
+            gate.open()
+        assert (await client.runs.join(thread_id, host))["log"] == [*TAKEN_IN, "did more"]
+        assert await statuses(client, thread_id) == ["success"]
+
+
 # After the process has ended.
 
 

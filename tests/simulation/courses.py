@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import attrs
 
 from greenroom.actors.joining import HOST
@@ -21,14 +23,29 @@ from greenroom.storage.records import Run
 
 from .model import RULES, Order, Place
 
-__all__ = ["Course", "SeenThread", "described", "order_of", "read", "threads_of"]
+__all__ = [
+    "DELETED",
+    "ROLLED_BACK",
+    "Course",
+    "SeenThread",
+    "described",
+    "order_of",
+    "read",
+    "threads_of",
+]
+
+# How a run that is not in storage any more has ended.
+ROLLED_BACK: Final = "rolled back"
+DELETED: Final = "deleted"
 
 
 @attrs.define(eq=False)
 class Course:
     """What is known of a run. `end`: its last status, or how it went; `log`: of the thread then,
     None if it never had its turn. `born`, `died`: in which life of an actor it was accepted, and
-    ended. `bound`: the questions that were open when it was accepted, by id."""
+    ended. `bound`: the questions that were open when it was accepted, by id. `came_at`: when
+    it was accepted; `visited`, `done`: nodes that have worked for it, and come to their end.
+    """
 
     run: Run
     thread: SeenThread
@@ -39,6 +56,10 @@ class Course:
     deleted: bool = False
     log: tuple[str, ...] | None = None
     last_event: int = 0
+    posted: bool = False
+    came_at: float = 0.0
+    visited: set[str] = attrs.field(factory=set)
+    done: set[str] = attrs.field(factory=set)
     born: int = 0
     died: int = 0
 
@@ -48,9 +69,20 @@ class Course:
         return self.run.metadata.get(HOST)
 
     @property
+    def base(self) -> str | None:
+        """The checkpoint that it was to go on from."""
+        base: str | None = self.run.kwargs["config"]["configurable"].get("checkpoint_id")
+        return base
+
+    @property
     def joins(self) -> bool:
         """Whether it may become part of another."""
         return RULES[self.run.multitask_strategy].joins
+
+    @property
+    def temporary(self) -> bool:
+        """Whether its thread is of it alone, and goes with it."""
+        return bool(self.run.kwargs["temporary"])
 
     @property
     def delayed(self) -> bool:
@@ -59,7 +91,9 @@ class Course:
 
 @attrs.define(eq=False)
 class SeenThread:
-    """A thread, as the ends of its runs have left it. `questions`: those that are open, by id."""
+    """A thread, as the ends of its runs have left it. `questions`: those that are open, by id.
+    `branches`: clients have had it go on from older checkpoints. `inherited`:
+    tags of the runs that had worked on the thread that it is a copy of."""
 
     thread_id: str
     place: Place
@@ -67,12 +101,30 @@ class SeenThread:
     questions: dict[str, str] = attrs.field(factory=dict)
     head: str | None = None
     courses: list[Course] = attrs.field(factory=list)
+    branches: bool = False
+    inherited: frozenset[str] = frozenset()
     at_work: dict[str, int] = attrs.field(factory=dict)  # nodes by run, in this process
     gone: bool = False
 
     @property
     def unfinished(self) -> list[Course]:
         return [course for course in self.courses if course.end is None]
+
+    @property
+    def tags(self) -> frozenset[str]:
+        """Of all runs that may have worked on it."""
+        return self.inherited.union(course.order.tag for course in self.courses)
+
+    @property
+    def undone(self) -> set[str]:
+        """The ids and tags of its runs that were rolled back."""
+        gone = [course for course in self.courses if course.end == ROLLED_BACK]
+        return {name for course in gone for name in (course.run.run_id, course.order.tag)}
+
+    @property
+    def temporary(self) -> bool:
+        """Whether it is of one run, and goes with that."""
+        return any(course.temporary for course in self.courses)
 
     @property
     def is_working(self) -> bool:

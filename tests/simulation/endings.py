@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import aclosing
+from functools import partial
 from random import Random
 
 import trio
@@ -26,6 +27,8 @@ async def look_at_all(
     """Every accepted run has an end, and clients are shown what the witness has seen."""
     for course in acknowledged:
         witness.check(course.end is not None, f"{course.order.tag} was accepted, and has no end")
+        if course.temporary:
+            await _look_for_nothing(client, witness, course)
     for thread_id in thread_ids:
         thread = witness.threads.get(thread_id)
         try:
@@ -40,8 +43,18 @@ async def look_at_all(
         witness.check(log == thread.log, f"in the end there is {log}; it was {thread.log}")
         witness.check(shown["status"] != "busy", f"{thread_id} is busy for ever")
         await _look_at_questions(client, witness, thread, shown["status"])
-        await _look_at_history(client, witness, thread_id)
+        await _look_at_history(client, witness, thread)
         await _look_at_runs(client, witness, thread)
+
+
+async def _look_for_nothing(client: Client, witness: Witness, course: Course) -> None:
+    """A run on a thread of its own alone has left nothing."""
+    for ask in (partial(client.runs.get, None), partial(client.runs.get, course.run.thread_id)):
+        try:
+            await ask(course.run.run_id)
+        except NotFound:
+            continue
+        witness.refute(f"{course.order.tag} was to be gone with its thread, and is there")
 
 
 async def _look_at_questions(
@@ -59,15 +72,13 @@ async def _look_at_questions(
         witness.check(status == "interrupted", f"{asked} is asked, and the thread is {status}")
 
 
-async def _look_at_history(client: Client, witness: Witness, thread_id: str) -> None:
+async def _look_at_history(client: Client, witness: Witness, thread: SeenThread) -> None:
     """There is nothing of runs that were rolled back."""
     left = [
         state["checkpoint"]["checkpoint_id"]
-        for state in await client.threads.get_history(thread_id, limit=1000)
-        if (state["metadata"] or {}).get("run_id") in witness.rolled_back
-        or any(
-            entry.split(" ")[-1] in witness.rolled_back for entry in state["values"].get("log", ())
-        )
+        for state in await client.threads.get_history(thread.thread_id, limit=1000)
+        if (state["metadata"] or {}).get("run_id") in thread.undone
+        or any(entry.split(" ")[-1] in thread.undone for entry in state["values"].get("log", ()))
     ]
     witness.check(not left, f"checkpoints {left} are of runs that were rolled back")
 

@@ -9,7 +9,7 @@ from typing import Any, Final, NoReturn, TypeVar
 import attrs
 import trio
 
-from greenroom.storage import Operation, Storage, StorageAway, StorageError
+from greenroom.storage import Lease, Operation, Storage, StorageAway, StorageError
 from greenroom.storage.testing import FaultyStorage
 from greenroom.storage.testing.faults import Point
 
@@ -24,7 +24,7 @@ POINTS: Final[tuple[Point, ...]] = ("before", "middle", "after")
 @attrs.frozen
 class Profile:
     """How likely it is, at each call, that storage is slow, fails, dies, or cannot be reached; and
-    how often the process dies or is restarted at any other time."""
+    how often the process dies or is restarted at any other time, or another takes its lease."""
 
     slow: float = 0.0
     fails: float = 0.0
@@ -32,6 +32,7 @@ class Profile:
     dies: float = 0.0
     away: float = 0.0
     restarts: int = 0
+    take_overs: int = 0
 
 
 def profile_of(random: Random) -> Profile:
@@ -45,13 +46,16 @@ def profile_of(random: Random) -> Profile:
             Profile(slow=0.3, dies=0.02),
             Profile(slow=0.3, dies=0.05, restarts=1),
             Profile(slow=0.3, away=0.05),
+            Profile(slow=0.3, take_overs=2),
+            Profile(slow=0.3, fails=0.02, dies=0.02, away=0.02, take_overs=1),
             Profile(slow=0.3, fails=0.02, read_fails=0.01, dies=0.02, away=0.02, restarts=1),
         )
     )
 
 
 class SimulatedStorage(FaultyStorage):
-    """What one process has of the storage. `died`: called when the process is to be dead."""
+    """What one process has of the storage. `died`: called when the process is to be dead.
+    `lasts`: how many seconds a lease lasts that nobody renews. `taken`: another has it."""
 
     def __init__(
         self,
@@ -60,13 +64,28 @@ class SimulatedStorage(FaultyStorage):
         profile: Profile,
         seen: Callable[[Storage, Sequence[Operation]], None],
         died: Callable[[], None],
+        lasts: float | None = None,
     ) -> None:
         super().__init__(storage, blocking=True)
         self.profile = profile
         self._random = random
         self._seen = seen
         self._died = died
+        self._lasts = lasts
+        self.taken = False
         self.plan("read", self._read, times=None)
+
+    def acquire_lease(self, owner: str) -> Lease:
+        return attrs.evolve(super().acquire_lease(owner), lasts=self._lasts)
+
+    def be_taken_over(self) -> None:
+        """The lease has run out, and the process has not noticed."""
+        self.taken = True
+        self.storage.close()
+
+    def close(self) -> None:
+        if not self.taken:  # what it holds is another's by then
+            super().close()
 
     def settle(self) -> None:
         """Nothing goes wrong from now on."""
@@ -93,6 +112,8 @@ class SimulatedStorage(FaultyStorage):
     def commit(
         self, groups: Sequence[Sequence[Operation]], epoch: int
     ) -> list[StorageError | None]:
+        if not groups:
+            return super().commit(groups, epoch)
         answers: list[StorageError | None] = []
         for group in groups:
             applied = len(self.applied)

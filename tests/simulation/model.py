@@ -9,7 +9,17 @@ import attrs
 
 from .graphs import GRAPHS, QUESTIONS, fails_at
 
-__all__ = ["RULES", "Answer", "Order", "Place", "Rule", "Wrong", "after_edit", "after_run"]
+__all__ = [
+    "RULES",
+    "Answer",
+    "Order",
+    "Place",
+    "Rule",
+    "Wrong",
+    "after_edit",
+    "after_run",
+    "has_played",
+]
 
 
 class Wrong(Exception):
@@ -63,16 +73,21 @@ class Answer:
 class Place:
     """Where a thread stands. `text`: the newest one, None before the first; `step`: the super-step
     that is next; `tags`: of the runs that may have worked on it. `failed`: the last run came to an
-    error, and nothing since."""
+    error, and nothing since. `given`: a text that START has in hand, and has not taken in."""
 
     graph: str
     text: str | None = None
     step: int | None = None
     tags: frozenset[str] = frozenset()
     failed: bool = False
+    given: str | None = None
 
     @property
     def done(self) -> bool:
+        return self.given is None and self._ended
+
+    @property
+    def _ended(self) -> bool:
         return self.step is None or self.step >= len(GRAPHS[self.graph])
 
 
@@ -118,7 +133,8 @@ def after_edit(place: Place, added: Sequence[str], as_node: str) -> Place:
     """Where a thread stands after an edit of its state, which had added before what the tasks that
     were done of a super-step had come to. Raises Wrong."""
     nodes = GRAPHS[place.graph]
-    done = () if place.done or place.step is None else nodes[place.step]
+    idle = place.done or place.step is None
+    done = () if idle else nodes[place.step or 0]
     for entry in added:
         if entry.split(" ")[0] not in done or entry.split(" ")[-1] not in place.tags:
             raise Wrong(f"an edit added {entry!r}")
@@ -127,6 +143,14 @@ def after_edit(place: Place, added: Sequence[str], as_node: str) -> Place:
     if added and place.step is not None:
         step = place.step  # what comes after them is planned as well
     return Place(place.graph, place.text, step + 1)
+
+
+def has_played(graph: str, order: Order, visited: Collection[str], done: Collection[str]) -> bool:
+    """Whether a run on a thread of its own may have come to its end, which these nodes have worked
+    for."""
+    if order.breaks or order.kind != "text" or fails_at(order.tag) in visited:
+        return True
+    return any(node in visited for node in QUESTIONS) or set(GRAPHS[graph][-1]) <= set(done)
 
 
 def _moved(
@@ -138,6 +162,11 @@ def _moved(
     while entries:
         if entries[0] in joiners and not place.done:
             place = attrs.evolve(place, text=entries.pop(0))
+            continue
+        if place.given is not None:
+            if entries.pop(0) != place.given:
+                raise Wrong(f"{place.given} was to be taken in")
+            place = attrs.evolve(place, text=place.given, step=0, given=None)
             continue
         step = len(steps) if place.step is None else place.step
         if step >= len(steps):

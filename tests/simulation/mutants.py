@@ -5,22 +5,26 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any, Final
 
+import attrs
 import pytest
 
-from greenroom.actors import multitask, runs
+from greenroom.actors import Greenroom, multitask, runs, thread
 from greenroom.actors.active import ActiveRun, Outcome, Stopped
 from greenroom.actors.client.handle import RunHandle
+from greenroom.actors.ends import RunEnds
 from greenroom.actors.events import EventIds, StreamPart
-from greenroom.actors.mailbox import Ended
+from greenroom.actors.mailbox import EditState, Ended
 from greenroom.actors.multitask import Admission
 from greenroom.actors.queue import RunQueue
 from greenroom.actors.runs import ThreadRuns
 from greenroom.actors.state import ThreadState
+from greenroom.actors.thread import ThreadActor
+from greenroom.actors.webhooks import Webhooks, outcome
 from greenroom.graph import position
 from greenroom.graph.resume import answers_of
-from greenroom.storage import Operation
+from greenroom.storage import MemoryStorage, Operation
 from greenroom.storage.log import ThreadLog
-from greenroom.storage.operations import PutThread, TruncateLog
+from greenroom.storage.operations import PutPost, PutRun, PutThread, TruncateLog
 from greenroom.storage.records import Run, Thread
 
 __all__ = ["MUTANTS", "message_lost"]
@@ -206,6 +210,100 @@ def input_taken_in_again(patch: Patch) -> None:
     patch.setattr(ActiveRun, "_job", anew)
 
 
+def posts_forgotten(patch: Patch) -> None:
+    """What was not posted when a process or an actor died never is."""
+
+    async def nothing(self: Webhooks) -> None: ...
+
+    patch.setattr(Webhooks, "recover", nothing)
+
+
+def posted_before_the_end(patch: Patch) -> None:
+    """Webhooks are told of an end that storage does not have yet."""
+    close = RunEnds.close
+
+    async def first(self: RunEnds, runs: Sequence[Run], status: Any, **how: Any) -> None:
+        for run in runs:
+            if run.kwargs["webhook"] is not None:
+                ended = self._closed(run, status, None, None)
+                self.house.webhooks.send(outcome(run, self.state.values(), ended))
+        await close(self, runs, status, **how)
+
+    patch.setattr(RunEnds, "close", first)
+
+
+def thread_of_a_run_alone_kept(patch: Patch) -> None:
+    """A run that its thread is to go with ends as any other."""
+
+    async def keep(self: RunEnds, run: Run, result: Any, posts: Any) -> None:
+        alone = attrs.evolve(run, status="success")
+        await self.state.commit([PutRun(alone), *map(PutPost, posts)])
+        self.streams.pop(run.run_id).end(result)
+
+    patch.setattr(RunEnds, "_drop", keep)
+
+
+def run_alone_forgotten(patch: Patch) -> None:
+    """A thread of a run alone is deleted when the run is found left by another process."""
+    start = ThreadRuns._start
+
+    async def drop(self: ThreadRuns, run: Run, taken_in_at: int | None = None) -> None:
+        if run.kwargs["temporary"] and run.run_id in self._left:
+            await self.ends.remove([run], busy=False)
+        else:
+            await start(self, run, taken_in_at)
+
+    patch.setattr(ThreadRuns, "_start", drop)
+
+
+def branch_of_the_newest(patch: Patch) -> None:
+    """A run goes on from the newest checkpoint, whichever it names."""
+    job = ActiveRun._job
+    patch.setattr(ActiveRun, "_job", lambda self: attrs.evolve(job(self), checkpoint_id=None))
+
+
+def edit_of_the_newest(patch: Patch) -> None:
+    """The newest state is edited, whichever was named."""
+    edit = ThreadActor._edit_state
+
+    async def newest(self: ThreadActor, message: EditState) -> None:
+        await edit(self, attrs.evolve(message, checkpoint_id=None, reply=message.reply))
+
+    patch.setattr(ThreadActor, "_edit_state", newest)
+
+
+def bound_to_the_newest(patch: Patch) -> None:
+    """A resume is bound to what the newest checkpoint asks, whichever it names."""
+
+    async def newest(self: ThreadState, run: Run) -> Any:
+        return self.log.head
+
+    patch.setattr(ThreadState, "start_of", newest)
+
+
+def writes_without_the_lease(patch: Patch) -> None:
+    """Storage takes what any process writes, whoever has the lease."""
+
+    def anybody(self: MemoryStorage, groups: Sequence[Sequence[Operation]], epoch: int) -> Any:
+        return [self._commit_group(group) for group in groups]
+
+    patch.setattr(MemoryStorage, "commit", anybody)
+
+
+def lost_lease_unnoticed(patch: Patch) -> None:
+    """A process stays, although another has its lease."""
+
+    async def stay(self: Greenroom) -> None: ...
+
+    patch.setattr(Greenroom, "_watch_lease", stay)
+
+
+def copy_without_the_last_record(patch: Patch) -> None:
+    """A thread is copied, but for what was written last."""
+    copied = thread.copied_log
+    patch.setattr(thread, "copied_log", lambda *of, **how: copied(*of, **how)[:-1])
+
+
 MUTANTS: Final[tuple[Callable[[Patch], None], ...]] = (
     status_before_stop,
     lost_queue,
@@ -224,4 +322,14 @@ MUTANTS: Final[tuple[Callable[[Patch], None], ...]] = (
     last_come_first_served,
     stop_not_stored,
     input_taken_in_again,
+    posts_forgotten,
+    posted_before_the_end,
+    thread_of_a_run_alone_kept,
+    run_alone_forgotten,
+    branch_of_the_newest,
+    edit_of_the_newest,
+    bound_to_the_newest,
+    writes_without_the_lease,
+    lost_lease_unnoticed,
+    copy_without_the_last_record,
 )

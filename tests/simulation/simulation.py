@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import count
@@ -19,7 +19,7 @@ import trio
 from trio.testing import MockClock
 
 from greenroom.actors import Client, Closed, Greenroom, NotFound
-from greenroom.storage import MemoryStorage, SqliteStorage, Storage, StorageError
+from greenroom.storage import MemoryStorage, Operation, SqliteStorage, Storage, StorageError
 
 from .clients import SimulatedClient
 from .courses import Course
@@ -27,13 +27,15 @@ from .determinism import seeded_schedule
 from .endings import look_at_all, look_at_events
 from .faults import Profile, SimulatedStorage, profile_of
 from .graphs import GRAPHS, Stage, StagedWorld, graph
+from .posts import SimulatedPoster, wait_for_posts
 from .readings import Reading
-from .witness import Witness
+from .witness import RUN_TIMEOUT, Witness
 
 __all__ = ["Simulation", "simulate"]
 
-RUN_TIMEOUT: Final = 20.0  # seconds
 GRACE: Final = 1.0  # seconds
+LEASE: Final = 6.0  # seconds that it lasts
+TO_STOP: Final = 20.0  # seconds that a process has which has lost it
 SQLITE_EVERY: Final = 8  # seeds
 PATIENCE: Final = 3000.0  # seconds until what is not over never will be
 
@@ -93,11 +95,13 @@ def _log(witness: Witness) -> Iterator[None]:
 
 @attrs.define(eq=False)
 class Process:
-    """One life of the server. `alive`: its storage is."""
+    """One life of the server. `gone`: it does not serve any more; `over`: and has ended."""
 
     storage: SimulatedStorage
     stage: Stage
+    poster: SimulatedPoster
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    gone: trio.Event = attrs.field(factory=trio.Event)
     over: trio.Event = attrs.field(factory=trio.Event)
 
 
@@ -112,18 +116,20 @@ class _Audience:
 
 @attrs.define(eq=False)
 class Simulation:
-    """Everything that one seed decides."""
+    """Everything that one seed decides. `branches`: clients go on from older checkpoints, too."""
 
     seed: int
     witness: Witness = attrs.field(factory=Witness)
     readings: list[Reading] = attrs.field(factory=list)
     acknowledged: list[Course] = attrs.field(factory=list)
     thread_ids: list[str] = attrs.field(init=False)
+    branches: bool = attrs.field(init=False)
     profile: Profile = attrs.field(init=False)
     _graphs: dict[str, str] = attrs.field(init=False)
     _durabilities: dict[str, str] = attrs.field(init=False)
     _random: Random = attrs.field(init=False)
     _ids: Iterator[int] = attrs.field(init=False)
+    _adopted: list[str] = attrs.field(factory=list)
     _room: Greenroom | None = None
     _process: Process | None = None
     _opened: trio.Event = attrs.field(factory=trio.Event)
@@ -133,6 +139,7 @@ class Simulation:
         self._random = self.dice("simulation")
         self.profile = profile_of(self._random)
         self._ids = count(1)
+        self.branches = self._random.random() < 0.4
         many = self._random.choice((1, 1, 2, 3))
         self.thread_ids = [str(UUID(int=(2 << 64) + number)) for number in range(many)]
         self._graphs = {ident: self._random.choice(list(GRAPHS)) for ident in self.thread_ids}
@@ -152,6 +159,17 @@ class Simulation:
 
     def graph_of(self, thread_id: str) -> str:
         return self._graphs[thread_id]
+
+    def adopt(self, thread_id: str, graph: str) -> None:
+        """A thread that came to be by itself is one of those that clients speak to."""
+        if thread_id not in self._graphs:
+            durability = self.dice(f"durability {thread_id}").choice(("async", "exit"))
+            self._graphs[thread_id], self._durabilities[thread_id] = graph, durability
+            self._adopted.append(thread_id)
+
+    def some_thread(self, random: Random) -> str:
+        adopted = [ident for ident in self._adopted if ident in self.witness.threads]
+        return random.choice(adopted if adopted and random.random() < 0.2 else self.thread_ids)
 
     async def client(self) -> Client:
         """Of the process that serves, once there is one."""
@@ -191,38 +209,48 @@ class Simulation:
     async def _serve(self, open_storage: Callable[[], Storage]) -> None:
         """One process after the other."""
         dice = self.dice("storage")
-        while True:
-            self._process = process = self._new_process(open_storage(), dice)
-            try:  # it may be left by several errors at once
-                with process.scope:
-                    async with Greenroom(
-                        {name: graph(name) for name in sorted(set(self._graphs.values()))},
-                        storage=process.storage,
-                        world=StagedWorld(
-                            random=process.stage.random, ids=self._ids, stage=process.stage
-                        ),
-                        run_blocking=process.storage.run_blocking,
-                        run_timeout=RUN_TIMEOUT,
-                        grace_period=GRACE,
-                        idle_timeout=self._random.choice((0.05, 10.0)),
-                        max_queued_runs=self._random.choice((2, 1000)),
-                    ) as room:
-                        self._room = room
-                        self._opened.set()
-                        self.witness.say("process: serves")
-                        await trio.sleep_forever()
-            except* StorageError as errors:
-                self.witness.say(
-                    f"process: {[type(error).__name__ for error in errors.exceptions]}"
-                )
-            if self._room is not None:
-                self._room, self._opened = None, trio.Event()
-            for thread in self.witness.threads.values():
-                thread.at_work.clear()
-            self.witness.say("process: over")
-            self.witness.lives += 1
-            process.over.set()
-            await trio.sleep(0.01)
+        async with trio.open_nursery() as nursery:
+            while True:
+                self._process = process = self._new_process(open_storage(), dice)
+                nursery.start_soon(self._live, process)
+                await process.gone.wait()
+                await trio.sleep(0.01)
+
+    async def _live(self, process: Process) -> None:
+        try:  # it may be left by several errors at once
+            with process.scope:
+                async with Greenroom(
+                    {name: graph(name) for name in sorted(set(self._graphs.values()))},
+                    storage=process.storage,
+                    world=StagedWorld(
+                        random=process.stage.random, ids=self._ids, stage=process.stage
+                    ),
+                    run_blocking=process.storage.run_blocking,
+                    run_timeout=RUN_TIMEOUT,
+                    grace_period=GRACE,
+                    idle_timeout=self._random.choice((0.05, 10.0)),
+                    poster=process.poster,
+                    max_queued_runs=self._random.choice((2, 1000)),
+                ) as room:
+                    self._room = room
+                    self._opened.set()
+                    self.witness.say("process: serves")
+                    await trio.sleep_forever()
+        except* StorageError as errors:
+            self.witness.say(f"process: {[type(error).__name__ for error in errors.exceptions]}")
+        self.witness.say("process: over")
+        if not process.gone.is_set():
+            self._is_gone(process)
+        process.over.set()
+
+    def _is_gone(self, process: Process) -> None:
+        """It serves nobody any more."""
+        if self._room is not None:
+            self._room, self._opened = None, trio.Event()
+        for thread in self.witness.threads.values():
+            thread.at_work.clear()
+        self.witness.lives += 1
+        process.gone.set()
 
     def _new_process(self, storage: Storage, dice: Random) -> Process:
         def died() -> None:
@@ -231,9 +259,20 @@ class Simulation:
                 process.stage.dead.set()
                 process.scope.cancel()
 
-        simulated = SimulatedStorage(storage, dice, self.profile, self.witness.committed, died)
-        audience = _Audience(self.witness, lambda: not simulated.crashed.is_set())
-        process = Process(simulated, Stage(self.dice(f"nodes {self.witness.lives}"), audience))
+        def seen(storage: Storage, group: Sequence[Operation]) -> None:
+            self.witness.check(not simulated.taken, "a process wrote whose lease another has")
+            self.witness.committed(storage, group)
+
+        lasts = LEASE if self.profile.take_overs else None
+        simulated = SimulatedStorage(storage, dice, self.profile, seen, died, lasts)
+
+        def alive() -> bool:
+            return not (simulated.crashed.is_set() or simulated.taken)
+
+        lives = self.witness.lives
+        stage = Stage(self.dice(f"nodes {lives}"), _Audience(self.witness, alive))
+        poster = SimulatedPoster(self.witness, alive, self.dice(f"posts {lives}"))
+        process = Process(simulated, stage, poster)
         return process
 
     async def _session(self) -> None:
@@ -246,6 +285,8 @@ class Simulation:
                 nursery.start_soon(client.play, operations)
             for _ in range(self.profile.restarts):
                 nursery.start_soon(self._restart)
+            for _ in range(self.profile.take_overs if self.seed % SQLITE_EVERY else 0):
+                nursery.start_soon(self._take_over)
         self._calm()
         await self._come_to_rest()
         if self._random.random() < 0.3 and self._process is not None:
@@ -253,6 +294,7 @@ class Simulation:
             self._process.scope.cancel()
             await self._process.over.wait()
             await self._come_to_rest()
+        await wait_for_posts(self.witness)
         await self._insist(self._look)
 
     async def _restart(self) -> None:
@@ -265,6 +307,20 @@ class Simulation:
         else:
             self.witness.say("process: is stopped")
             self._process.scope.cancel()
+
+    async def _take_over(self) -> None:
+        """Another process takes the lease, while the one that has it works on: it stops."""
+        await trio.sleep(self._random.choice((0.1, 0.5, 1.0, 3.0)))
+        await self.client()
+        process = self._process
+        if process is None or self._room is None or process.storage.crashed.is_set():
+            return
+        self.witness.say("process: another takes its lease")
+        process.storage.be_taken_over()
+        self._is_gone(process)
+        with trio.move_on_after(TO_STOP):
+            await process.over.wait()
+        self.witness.check(process.over.is_set(), "a process works on whose lease another has")
 
     def _calm(self) -> None:
         """Nothing goes wrong any more."""
@@ -285,7 +341,7 @@ class Simulation:
 
     async def _come_to_rest(self) -> None:
         """All that was asked for is done, and all runs end."""
-        for thread_id in self.thread_ids:
+        for thread_id in [*self.thread_ids, *self._adopted]:
 
             async def ask(client: Client, thread_id: str = thread_id) -> None:
                 with suppress(NotFound):
@@ -304,6 +360,11 @@ class Simulation:
 
             await self._insist(join)
 
+    @property
+    def _known(self) -> list[str]:
+        """All threads that there have ever been, as far as anybody knows."""
+        return list(dict.fromkeys([*self.thread_ids, *self._adopted, *self.witness.threads]))
+
     async def _look(self, client: Client) -> None:
-        await look_at_all(client, self.witness, self.thread_ids, self.acknowledged)
+        await look_at_all(client, self.witness, self._known, self.acknowledged)
         await look_at_events(client, self.witness, self.readings, self._random)

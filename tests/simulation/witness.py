@@ -11,6 +11,7 @@ import attrs
 import msgspec
 import trio
 
+from greenroom.actors.starts import MAX_STALLED_STARTS
 from greenroom.storage import UNFINISHED, Operation, Storage
 from greenroom.storage.operations import (
     AppendEvents,
@@ -24,47 +25,19 @@ from greenroom.storage.operations import (
 )
 from greenroom.storage.records import Event, Run, Thread
 
-from .courses import Course, SeenThread, described, order_of, read, threads_of
-from .model import RULES, Place, Wrong, after_edit, after_run
+from .branches import base_at, branched, end_of, is_of
+from .courses import DELETED, ROLLED_BACK, Course, SeenThread, described, order_of, read, threads_of
+from .ends import Ends
+from .model import RULES, Place, Wrong, after_edit, has_played
 
-__all__ = ["Witness"]
+__all__ = ["RUN_TIMEOUT", "Witness"]
 
-# How a run that is not in storage any more has ended.
-ROLLED_BACK: Final = "rolled back"
-DELETED: Final = "deleted"
+RUN_TIMEOUT: Final = 20.0  # seconds that a run may take
 
 
 @attrs.define(eq=False)
-class Witness:
-    """Follows what is committed. `history`: all that has happened, a line each; `wrong`: the first
-    thing that may not be. `cut`: tags of runs that clients have told to stop, and how; `edits`:
-    nodes that they have edited the state as, by tag; `rolled_back`: ids and tags of runs; `lives`:
-    of processes and actors, so far."""
-
-    history: list[str] = attrs.field(factory=list)
-    wrong: str | None = None
-    found: trio.Event = attrs.field(factory=trio.Event)
-    threads: dict[str, SeenThread] = attrs.field(factory=dict)
-    courses: dict[str, Course] = attrs.field(factory=dict)
-    cut: set[tuple[str, str]] = attrs.field(factory=set)
-    edits: dict[str, str] = attrs.field(factory=dict)
-    events: dict[int, tuple[str, bytes]] = attrs.field(factory=dict)
-    changes: dict[str, int] = attrs.field(factory=dict)  # commits by thread
-    rolled_back: set[str] = attrs.field(factory=set)
-    lives: int = 0
-
-    def say(self, text: str) -> None:
-        self.history.append(f"{trio.current_time():9.3f} {text}")
-
-    def refute(self, text: str) -> None:
-        if self.wrong is None:
-            self.wrong = text
-            self.say(f"WRONG: {text}")
-            self.found.set()
-
-    def check(self, holds: bool, text: str) -> None:
-        if not holds:
-            self.refute(text)
+class Witness(Ends):
+    """Follows what is committed."""
 
     # Commits.
 
@@ -84,7 +57,7 @@ class Witness:
         for operation in group:
             match operation:
                 case InsertThread(thread):
-                    graph = str(thread.metadata["graph_id"])
+                    graph = _graph_of(thread, group)
                     self.threads[thread.thread_id] = SeenThread(thread.thread_id, Place(graph))
                 case DeleteThread(thread_id):
                     self._thread_gone(thread_id)
@@ -137,6 +110,7 @@ class Witness:
         order = order_of(run)
         rule = RULES[run.multitask_strategy]
         before = thread.unfinished
+        self.check(not thread.temporary, f"{order.tag} came to the thread of another run alone")
         self.check(run.status == "pending", f"{order.tag} is new and {run.status}")
         self.check(not (before and rule.refused), f"{order.tag} was to be refused")
         self.check(
@@ -153,7 +127,7 @@ class Witness:
                 and not (course.joins and thread.is_working and rule.stops == "interrupt")
             ]
             self.check(not spared, f"{spared} were not told to stop when {order.tag} came")
-        course = Course(run, thread, order, born=self.lives)
+        course = Course(run, thread, order, born=self.lives, came_at=trio.current_time())
         if order.kind == "resume":
             course.bound = self._bound(storage, thread, run)
         thread.courses.append(course)
@@ -161,7 +135,9 @@ class Witness:
 
     def _bound(self, storage: Storage, thread: SeenThread, run: Run) -> dict[str, str]:
         """The questions that a resume may answer: those that are open now."""
-        _, _, questions = read(storage, thread.thread_id)
+        configurable = run.kwargs["config"]["configurable"]
+        base = base_at(storage, thread, configurable.get("checkpoint_id"))
+        questions = {} if base is None else base.questions
         bound = run.bound or ()
         if not thread.unfinished:
             # Otherwise what a run has done may not be stored yet.
@@ -186,11 +162,6 @@ class Witness:
             f"{tag} was told to stop ({stop}), and nobody had asked for it",
         )
 
-    def _asked_for(self, course: Course, *how: str) -> bool:
-        """Whether a client has had it cut short, or one that is one with it."""
-        alike = [course, *(one for one in course.thread.courses if one.joins or course.joins)]
-        return any((one.order.tag, action) in self.cut for one in alike for action in how)
-
     def _may_work(self, course: Course) -> None:
         """Whether it is its turn."""
         if course.end is not None:
@@ -209,10 +180,27 @@ class Witness:
         if thread is None:
             return
         thread.gone = True
+        if thread_id not in self.dropped:
+            self._gone_with_its_run(thread)
         for course in thread.unfinished:
             course.end = DELETED
         for course in thread.courses:
             course.deleted = True
+
+    def _gone_with_its_run(self, thread: SeenThread) -> None:
+        """Nobody has deleted the thread: it was of one run, which is over."""
+        if not thread.temporary:
+            raise Wrong(f"{thread.thread_id} was deleted, and nobody had asked for it")
+        [course] = thread.courses
+        order = course.order
+        cut = course.run.stop is not None or any(tag == order.tag for tag, _ in self.cut)
+        late = trio.current_time() - course.came_at >= RUN_TIMEOUT
+        played = has_played(thread.place.graph, order, course.visited, course.done)
+        stalled = course.run.stalled >= MAX_STALLED_STARTS
+        self.check(
+            cut or late or stalled or played,
+            f"{order.tag} is gone, and has done {course.done} alone",
+        )
 
     def _run_gone(self, storage: Storage, run_id: str, group: Sequence[Operation]) -> None:
         course = self.courses.get(run_id)
@@ -227,7 +215,6 @@ class Witness:
         by_client = course.host is None and (tag, "rollback") in self.cut
         if course.run.stop == "rollback" or by_client:
             course.end = ROLLED_BACK
-            self.rolled_back |= {run_id, tag}
         else:
             course.end = DELETED
             by_client = (tag, "delete") in self.cut
@@ -245,6 +232,9 @@ class Witness:
         thread = self.threads.get(thread_id)
         if thread is None:
             raise Wrong(f"records for {thread_id}, which is not there")
+        if any(isinstance(op, InsertThread) for op in group) and not thread.courses:
+            self._copied(storage, thread)
+            return
         if any(isinstance(op, TruncateLog) for op in group):
             self._pruned(storage, thread)
             return
@@ -260,6 +250,19 @@ class Witness:
         if not writing:
             self._edited(storage, thread)
 
+    def _copied(self, storage: Storage, copy: SeenThread) -> None:
+        made = base_at(storage, copy)
+        sources = [self.threads[ident] for ident in self.copied if ident in self.threads]
+        source = next((one for one in sources if made and is_of(storage, made, one)), None)
+        if made is None or source is None:
+            raise Wrong(f"{made} is the copy of no thread as it is")
+        copy.inherited = source.tags
+        copy.place = attrs.evolve(made.place, tags=source.tags)
+        copy.head, copy.log, copy.questions = made.head, made.log, made.questions
+        stored = storage.get_thread(copy.thread_id)
+        assert stored is not None
+        self._shown(stored)
+
     def _pruned(self, storage: Storage, thread: SeenThread) -> None:
         busy = [course.order.tag for course in thread.unfinished]
         self.check(not busy, f"the log was cut while there were {busy}")
@@ -270,87 +273,21 @@ class Witness:
         busy = [course.order.tag for course in thread.unfinished]
         self.check(not busy, f"the state was edited while there were {busy}")
         head, log, questions = read(storage, thread.thread_id)
-        added = log[len(thread.log) :]
-        tag = added[-1].split(" ")[-1] if added else None
-        if log[: len(thread.log)] != thread.log or tag not in self.edits:
+        tag = log[-1].split(" ")[-1] if log else None
+        if tag not in self.edits:
             raise Wrong(f"{log} was {thread.log}, and no run is under way")
-        thread.place = after_edit(thread.place, added[:-1], self.edits[tag])
+        node, at = self.edits[tag]
+        base = end_of(thread)
+        if at not in (None, thread.head):
+            older = base_at(storage, thread, at)
+            if older is None or not branched(storage, thread, head, at):
+                raise Wrong(f"{tag} was to be of checkpoint {at}, and is not")
+            base = older
+        added = log[len(base.log) :]
+        if log[: len(base.log)] != base.log or not added:
+            raise Wrong(f"{log} was {base.log}, and no run is under way")
+        thread.place = after_edit(base.place, added[:-1], node)
         thread.head, thread.log, thread.questions = head, log, questions
-
-    def _ended_with(self, part: Course, host: Course) -> None:
-        part.end, part.died, part.log = part.run.status, self.lives, host.log
-        self.check(
-            part.run.status == host.run.status,
-            f"{part.order.tag} ended {part.run.status}, and its host {host.run.status}",
-        )
-
-    def _ended(self, storage: Storage, course: Course, run: Run, parts: Sequence[Course]) -> None:
-        course.end, course.died = run.status, self.lives
-        thread, tag = course.thread, course.order.tag
-        if run.stop is None and run.status == "interrupted":
-            by_client = self._asked_for(course, "interrupt", "delete")
-            self.check(by_client, f"{tag} was cut short, and nobody had asked for it")
-        cut = run.status == "interrupted" and (tag, "interrupt") in self.cut
-        if cut and not course.started and (run.stop is None or thread.is_working):
-            return  # it never had its turn
-        head, log, questions = read(storage, thread.thread_id)
-        added = log[len(thread.log) :]
-        if log[: len(thread.log)] != thread.log:
-            raise Wrong(f"{tag} ended with {log}; before it there was {thread.log}")
-        error = run.error["error"] if run.error else None
-        self.check(
-            (error is not None) == (run.status == "error" or run.status == "timeout"),
-            f"{tag} ended {run.status} with {run.error}",
-        )
-        order = attrs.evolve(
-            course.order,
-            parts=frozenset(part.order.tag for part in parts),
-            others=frozenset(
-                one.order.tag
-                for one in thread.courses
-                if one.joins and one.deleted and one is not course
-            ),
-        )
-        place, answers = after_run(thread.place, order, added, run.status, error)
-        for answer in answers:
-            self._answered(answer.token, answer.question)
-        idle = course.order.kind == "resume" and self._resumed(course, run, head, questions)
-        if run.status == "success" and not idle:
-            paused = bool(questions) or course.order.breaks
-            self.check(place.done or paused, f"{tag} ended before its end, at {place.step}")
-        thread.place, thread.head, thread.log, thread.questions = place, head, log, questions
-        course.log = log
-
-    def _resumed(
-        self, course: Course, run: Run, head: str | None, questions: dict[str, str]
-    ) -> bool:
-        """A resume answers what it is bound to, if that is still open, and nothing else. Returns
-        whether there was nothing."""
-        thread, tag = course.thread, course.order.tag
-        resume = run.kwargs["command"]["resume"]
-        meant = [ident for ident in course.bound if ident in thread.questions]
-        if isinstance(resume, dict):
-            meant = [ident for ident in meant if ident in resume]
-        if run.status == "success" and meant:
-            left = [ident for ident in meant if ident in questions]
-            self.check(not left, f"{tag} was to answer {meant}; {left} are open")
-        elif not course.bound:
-            return True  # nothing was asked: where a run has paused unasked, it says to go on
-        elif run.status == "success":
-            self.check(head == thread.head, f"{tag} answers nothing, and has moved the thread on")
-            self.check(questions == thread.questions, f"{tag} answers nothing; open: {questions}")
-        return not meant
-
-    def _answered(self, token: str, question: str) -> None:
-        """An answer has come to the state."""
-        _, tag, ident = token.split(":")
-        by = next((c for c in self.courses.values() if c.order.tag == tag), None)
-        if by is None:
-            raise Wrong(f"{question} was answered {token}, by nobody")
-        self.check(tag not in self.rolled_back, f"{tag} was rolled back, and answers {question}")
-        asked = [known for known, value in by.bound.items() if value in (question, "")]
-        self.check(bool(asked), f"{tag} answers {question}; it saw {by.bound}")
-        self.check(not ident or ident in asked, f"{tag} answers {question} in place of {ident}")
 
     def _kept(self, events: Sequence[Event]) -> None:
         for event in events:
@@ -408,11 +345,20 @@ class Witness:
         ]
         self.check(not others, f"{tag} and {others} work at once")
         thread.at_work[run_id] = thread.at_work.get(run_id, 0) + 1
+        course.visited.add(node)
         try:
             yield
+            course.done.add(node)
         finally:
             if alive():
                 self.say(f"{node} of {tag} ends")
-            thread.at_work[run_id] -= 1
-            if not thread.at_work[run_id]:
-                del thread.at_work[run_id]
+                thread.at_work[run_id] -= 1
+                if not thread.at_work[run_id]:
+                    del thread.at_work[run_id]
+
+
+def _graph_of(thread: Thread, group: Sequence[Operation]) -> str:
+    """The graph of a new thread; one of a run alone has that of the run."""
+    runs = [operation.run for operation in group if isinstance(operation, PutRun)]
+    metadata = runs[0].metadata if runs else thread.metadata
+    return str(metadata["graph_id"])
