@@ -101,7 +101,7 @@ class RunStream:
     ) -> None:
         self.thread_id = run.thread_id
         self.run_id = run.run_id
-        self.subgraphs = subgraphs
+        self.subgraphs = subgraphs or "events" in modes  # which shows those inside at any rate
         self.resumable = resumable
         self.hosted = False
         self.parts: list[StreamPart] = []
@@ -117,6 +117,7 @@ class RunStream:
         self._messages = None if "messages-tuple" in modes else MessageEvents()
         self._asked = {"messages" if mode == "messages-tuple" else mode for mode in modes}
         self._asked.discard("events")
+        self._inside = subgraphs
         self._chain = ChainEvents(run) if "events" in modes else None
         self._modes = self._asked if self._chain is None else self._asked | NEEDED
         self._recording = follow or resumable
@@ -136,7 +137,7 @@ class RunStream:
         if self._chain is not None:
             for event in self._chain.of(mode, ns, data):
                 self.publish("events", event)
-            if mode not in self._asked:
+            if mode not in self._asked or (ns and not self._inside):
                 return
         if mode != "messages" or self._messages is None:
             self.publish("|".join((mode, *ns)), _for_readers(mode, data))
@@ -151,7 +152,7 @@ class RunStream:
         attempt = (host or run).attempt
         self.publish("metadata", {"run_id": run.run_id, "attempt": attempt, **about})
         if self._chain is not None:
-            self.publish("events", self._chain.began(run.kwargs["input"]))
+            self.publish("events", self._chain.began())
 
     def come_to(self, values: Any) -> None:
         """The graph has come to its end or to a pause."""
