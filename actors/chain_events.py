@@ -21,8 +21,6 @@ __all__ = ["NEEDED", "ChainEvents"]
 
 NEEDED: Final = frozenset(("debug", "messages"))  # the graph's modes that these are made of
 
-_CHAINS: Final = UUID("5b0c9a5e-7c1f-4f6a-9a39-3d0f9d1c2f6e")  # a namespace of our own
-
 Event = dict[str, Any]
 
 
@@ -79,10 +77,14 @@ class ChainEvents:
     ) -> Event:
         about = self._place.get(task["id"], {"langgraph_node": task["name"]})
         event = self._event(
-            f"on_chain_{kind}", task["name"], _chain_of(task["id"]), data, about, ns
+            f"on_chain_{kind}", task["name"], self._chain_of(task["id"]), data, about, ns
         )
         step = about.get("langgraph_step")
         return event if step is None else {**event, "tags": [f"graph:step:{step}"]}
+
+    def _chain_of(self, task_id: str) -> str:
+        """The id of a task's chain: of its own in each run that the task is at work in."""
+        return str(uuid5(UUID(self.run.run_id), task_id))
 
     def _event(
         self,
@@ -93,7 +95,7 @@ class ChainEvents:
         metadata: Mapping[str, Any],
         ns: tuple[str, ...],
     ) -> Event:
-        around = [_chain_of(place.rpartition(":")[2]) for place in ns]
+        around = [self._chain_of(place.rpartition(":")[2]) for place in ns]
         own = {"run_id": self.run.run_id, "thread_id": self.run.thread_id}
         return {
             "event": event,
@@ -117,8 +119,3 @@ def _place_of(task: Mapping[str, Any], step: int, ns: tuple[str, ...]) -> Event:
     if triggers != ["__pregel_push"]:  # of a Send, the events do not say which
         about["langgraph_path"] = ["__pregel_pull", name]
     return about
-
-
-def _chain_of(task_id: str) -> str:
-    """The id of a task's chain, which the task's own is no other name of."""
-    return str(uuid5(_CHAINS, task_id))

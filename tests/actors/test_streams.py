@@ -650,10 +650,12 @@ async def test_a_task_that_asks_has_an_event_for_its_start_alone(room: Greenroom
         parts = await streamed(client, thread_id, "ask", input=text("x"), stream_mode="events")
         starts = [("on_chain_start", "ask"), ("on_chain_start", "ask")]  # the graph, and its node
         assert told(parts) == [*starts, ("on_chain_end", "ask")]
+        asked = parts[2].data["run_id"]
 
         command = {"resume": "yes"}
         parts = await streamed(client, thread_id, "ask", command=command, stream_mode="events")
         whole = {"graph": None, "update": None, "resume": "yes", "goto": None}
+        assert parts[2].data["run_id"] != asked
         assert parts[1].data["data"] == {"input": whole}
 
 
