@@ -140,7 +140,7 @@ def check_select(select: Collection[str] | None, fields: Collection[str]) -> Col
     """The fields asked for; all where none are."""
     for name in select or ():
         check_choice("select", name, fields)
-    return fields if select is None else select
+    return select or fields
 
 
 def pick(record: Mapping[str, Any], fields: Collection[str]) -> dict[str, Any]:

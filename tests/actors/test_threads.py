@@ -412,6 +412,8 @@ async def test_only_the_keys_that_are_asked_for_are_given(room: Greenroom) -> No
         found = await room.client.threads.search(select=["thread_id", "status"])
 
         assert found == [{"thread_id": thread_id, "status": "idle"}]
+        whole = await room.client.threads.search()
+        assert await room.client.threads.search(select=[]) == whole
 
 
 @pytest.mark.parametrize(
