@@ -103,7 +103,6 @@ class RunStream:
         """`told`: the graph emits mode `events` by itself."""
         self.thread_id = run.thread_id
         self.run_id = run.run_id
-        self.subgraphs = subgraphs
         self.resumable = resumable
         self.hosted = False
         self.parts: list[StreamPart] = []
@@ -122,6 +121,8 @@ class RunStream:
         if "events" in modes and not told:
             self._asked.discard("events")
             self._chain = ChainEvents(run)
+        self._inside = subgraphs
+        self.subgraphs = subgraphs or self._chain is not None  # which shows those inside too
         self._modes = self._asked if self._chain is None else self._asked | NEEDED
         self._recording = follow or resumable
         self._changed = trio.Event()
@@ -140,7 +141,7 @@ class RunStream:
         if self._chain is not None:
             for event in self._chain.of(mode, ns, data):
                 self.publish("events", event)
-            if mode not in self._asked:
+            if mode not in self._asked or (ns and not self._inside):
                 return
         if mode != "messages" or self._messages is None:
             self.publish("|".join((mode, *ns)), _for_readers(mode, data))
@@ -155,7 +156,7 @@ class RunStream:
         attempt = (host or run).attempt
         self.publish("metadata", {"run_id": run.run_id, "attempt": attempt, **about})
         if self._chain is not None:
-            self.publish("events", self._chain.began(run.kwargs["input"]))
+            self.publish("events", self._chain.began())
 
     def come_to(self, values: Any) -> None:
         """The graph has come to its end or to a pause."""

@@ -59,12 +59,23 @@ def _decode(data: bytes, shape: type[T]) -> T:
             text = f"broken JSON: not UTF-8 at byte {where.start}"
         else:
             if isinstance(error, msgspec.ValidationError):
-                raise DecodingError(_misfit(str(error), raw, shape)) from None
+                try:  # 1.0 is an integer in JSON, but not to msgspec
+                    return msgspec.convert(json.loads(data, parse_float=_number), shape)
+                except (msgspec.ValidationError, OverflowError):
+                    raise DecodingError(_misfit(str(error), raw, shape)) from None
             if str(error) == "Input data was truncated":
                 text = "broken JSON: half of a surrogate pair in a string"
             else:
                 text = f"broken JSON: {str(error).removeprefix('JSON is malformed: ')}"
         raise BrokenJson(text) from None
+
+
+def _number(text: str) -> float:
+    """What JSON writes with a point or an exponent; an int where it is whole. Raises OverflowError
+    where it is out of range."""
+    number = float(text)
+    whole = int(number)
+    return whole if whole == number else number
 
 
 # Everything but the brackets that are not part of a string.

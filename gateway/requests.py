@@ -223,7 +223,7 @@ class ThreadSearch(Search):
 
 @attrs.frozen(kw_only=True)
 class StateUpdate(_Body):
-    values: JsonObject | list[JsonObject] | None = None
+    values: JsonObject | list[Any] | None = None  # a list is refused with 400
     as_node: str | None = None
     checkpoint: CheckpointConfig | None = None
     checkpoint_id: Uuid | None = None

@@ -166,9 +166,12 @@ class Execution:
             steps += bool(nodes)
             self.job.progress()
             between, passed = True, False
-        if self.job.inner is not None and not passed and self._is_breakpoint(position.at.ran, ()):
-            position.append_pause()  # the run around it goes on from here
-            return self._pause(())
+        if not passed and self._is_breakpoint(position.at.ran, ()):
+            if self.job.inner is not None:
+                position.append_pause()  # the run around it goes on from here
+                return self._pause(())
+            if between:
+                self.reports.at_breakpoint()
         return self._finish()
 
     def _take_more_in(self) -> None:
@@ -303,7 +306,7 @@ class Execution:
             self.reports.still_asked(interrupts)
             self.reports.settled()
         elif not self.job.ns:  # of a breakpoint, the outermost graph tells
-            self.reports.emit("updates", {"__interrupt__": ()})
+            self.reports.at_breakpoint()
         return Finish(
             values=position.output(),
             interrupts=interrupts,

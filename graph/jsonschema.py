@@ -76,10 +76,28 @@ def _property(name: str, hint: Any, defs: dict[str, Schema]) -> Schema:
         if not _has_model(hint):
             return {}
         schema, found = _by_pydantic(hint)
-    defs.update(found)
-    if "$ref" in schema or not name:
+    defs.update({name: _spelt_out(one) for name, one in found.items()})
+    spelt: Schema = _spelt_out(schema)
+    if "$ref" in spelt or not name:
+        return spelt
+    return {"title": name.replace("_", " ").title(), **spelt}
+
+
+def _spelt_out(schema: Any) -> Any:
+    """Arrays and objects of anything say so: some clients take no array without `items`."""
+    if isinstance(schema, list):
+        return [_spelt_out(one) for one in schema]
+    if not isinstance(schema, dict):
         return schema
-    return {"title": name.replace("_", " ").title(), **schema}
+    spelt = {
+        key: one if key in ("default", "const", "enum") else _spelt_out(one)
+        for key, one in schema.items()
+    }
+    if spelt.get("type") == "array":
+        spelt.setdefault("items", {})
+    elif spelt.get("type") == "object" and "properties" not in spelt:
+        spelt.setdefault("additionalProperties", True)
+    return spelt
 
 
 def _has_model(hint: Any) -> bool:

@@ -76,6 +76,8 @@ class Reports:
         thread_id = run.job.metadata.get("thread_id") or configurable.get("thread_id", "")
         saved = Saved(position.at, position.pending)
         state = snapshot(saved, thread_id, run.graph, is_past=True)
+        if run.job.durability == "exit":  # nobody will find the one before
+            state = state._replace(parent_config=None)
         payload = checkpoint_payload(state, is_new=position.at is not position.stored)
         self._debug("checkpoints", "checkpoint", position.at.step, payload)
 
@@ -114,6 +116,10 @@ class Reports:
         """All questions that wait: tasks that did not start again have asked theirs before."""
         if rest := [one for one in interrupts if one.id not in self._told]:
             self._asked(rest)
+
+    def at_breakpoint(self) -> None:
+        """A breakpoint behind the nodes that ran last, be it the end, or before the next ones."""
+        self.emit("updates", {"__interrupt__": ()})
 
     def _asked(self, interrupts: Sequence[Interrupt]) -> None:
         self._told.update(one.id for one in interrupts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from operator import itemgetter
 from typing import Any, TypeVar
 
 import msgspec
@@ -65,8 +66,12 @@ def search(kind: type[R], rows: Iterable[Row], query: Query, types: Types) -> li
 
     def rank(row: Row) -> tuple[Any, ...]:
         folded = row[by].casefold() if by == "name" else ""
-        return (row[by] is None) != query.descending, folded, row[by], row[columns[0]]
+        return (row[by] is None) != query.descending, folded, row[by] or ""
 
+    if kind is Thread or by == "created_at":  # as `ordered` says
+        found.sort(key=itemgetter(columns[0]), reverse=query.descending)
+    else:
+        found.sort(key=itemgetter("created_at", columns[0]))
     found.sort(key=rank, reverse=query.descending)
     return [from_row(kind, row, types) for row in cut(found, query.limit, query.offset)]
 

@@ -164,15 +164,19 @@ def or_update(key: Iterable[str], columns: Iterable[str]) -> str:
 
 
 def ordered(kind: Kind, query: Query, *before: str) -> str:
-    """What a query sorts by, as it follows ORDER BY; `before`: columns that come first.
-    StorageError for what is no column."""
+    """What a query sorts by, as it follows ORDER BY; `before`: columns that come first. Ties are
+    broken by age, the oldest first; those of threads, and of what is as old, by id in the same
+    direction, which is that of the indexes. StorageError for what is no column."""
     if query.sort_by not in COLUMNS[kind]:
         raise StorageError(f"{kind.__name__} records cannot be sorted by {query.sort_by!r}")
     way = "DESC" if query.descending else "ASC"
-    known = attrs.fields_dict(kind)
+    known, ident = attrs.fields_dict(kind), COLUMNS[kind][0]
+    ways = dict.fromkeys((*before, query.sort_by), way)
+    by_age = kind is not Thread and query.sort_by != "created_at"
+    ties = {"created_at": "ASC", ident: "ASC"} if by_age else {ident: way}
     return ", ".join(
-        f"{column} {way}{_nulls_last(known, column)}"
-        for column in dict.fromkeys((*before, query.sort_by, COLUMNS[kind][0]))
+        f"{column} {towards}{_nulls_last(known, column)}"
+        for column, towards in {**ways, **ties, **ways}.items()
     )
 
 

@@ -272,9 +272,9 @@ class AssistantsClient:
 
 
 def _mirrored(config: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, Any]:
-    """The two fields that say the same of a context."""
-    settings = {key: value for key, value in config.items() if key != "configurable"}
-    if context:
+    """The two fields that say the same of a context; an empty one stays where it was given."""
+    settings = dict(config)
+    if context or "configurable" in config:
         settings["configurable"] = dict(context)
     return {"config": settings, "context": dict(context)}
 

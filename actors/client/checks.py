@@ -107,15 +107,15 @@ def check_names(
 def check_settings(
     config: Mapping[str, Any] | None, context: Mapping[str, Any] | None
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """A config without its `configurable`, and the context, which that is another name of: None
-    where neither is given. Raises Refused for both."""
+    """A config, and the context, which its `configurable` is another name of: None where neither is
+    given. Raises Refused for both."""
     given = check_mapping("config", config)
     if (limit := given.get("recursion_limit")) is not None:
         _check_whole("config.recursion_limit", limit, 1)
     if (most := given.get("max_concurrency")) is not None:
         _check_whole("config.max_concurrency", most, 1)
     check_names("config.tags", given.get("tags"), "not a list of texts")
-    configurable = given.pop("configurable", None)
+    configurable = given.get("configurable")
     own = check_mapping("config.configurable", configurable)
     shown = check_mapping("context", context)
     if own and shown:
@@ -140,7 +140,7 @@ def check_select(select: Collection[str] | None, fields: Collection[str]) -> Col
     """The fields asked for; all where none are."""
     for name in select or ():
         check_choice("select", name, fields)
-    return fields if select is None else select
+    return select or fields
 
 
 def pick(record: Mapping[str, Any], fields: Collection[str]) -> dict[str, Any]:

@@ -259,9 +259,9 @@ class CronsClient:
         enabled = payload.get("enabled", True)
         if not isinstance(enabled, bool):
             raise Invalid(f"enabled: {enabled!r} is neither true nor false")
-        completed = None
-        if cron.thread_id is None:
-            completed = payload.get("on_run_completed", "delete")
+        # Means nothing to a cron on a thread, but is shown where it was given.
+        completed = payload.get("on_run_completed", "delete" if cron.thread_id is None else None)
+        if completed is not None:
             check_choice("on_run_completed", completed, ("delete", "keep"))
         # The payload is what a client sent, which a run gets as it would be after a restart.
         submit = await self._submission(cron, payload)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -21,7 +21,7 @@ from ..mailbox import EditState
 from ..supervisor import Supervisor
 from ..views import state_view
 from .checks import check_page, check_uuid
-from .updates import merged
+from .updates import update_of
 
 __all__ = ["ThreadStates"]
 
@@ -91,7 +91,7 @@ class ThreadStates:
     async def update_state(
         self,
         thread_id: str,
-        values: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None,
+        values: Mapping[str, Any] | None,
         *,
         as_node: str | None = None,
         checkpoint: Mapping[str, Any] | None = None,
@@ -101,13 +101,12 @@ class ThreadStates:
         `values`.
 
         Returns the new checkpoint. Raises NotFound, Conflict while a run is in flight, Refused for
-        an unknown `as_node` or a thread that no graph has run on.
+        an unknown `as_node`, a list of `values` or a thread that no graph has run on.
         """
-        if values is not None and not isinstance(values, (Mapping, list)):
-            raise Invalid(f"values: {values!r} is neither an object nor a list of objects")
+        update = update_of("values", values)
         ident = check_uuid("thread_id", thread_id)
         ns, wanted = _place(checkpoint, checkpoint_id)
-        made = await self._house.ask(ident, EditState(merged(values), as_node, ns, wanted))
+        made = await self._house.ask(ident, EditState(update, as_node, ns, wanted))
         place = config_of(made, ident)["configurable"]
         return {"checkpoint": place, "configurable": place, "checkpoint_id": made.id}
 

@@ -8,9 +8,9 @@ from typing import Any
 from greenroom.graph import StateUpdate
 
 from ..active import command_of
-from ..errors import Invalid
+from ..errors import Invalid, Refused
 
-__all__ = ["merged", "superstep_updates"]
+__all__ = ["superstep_updates", "update_of"]
 
 
 def superstep_updates(supersteps: Sequence[Mapping[str, Any]]) -> list[list[StateUpdate]]:
@@ -36,22 +36,13 @@ def _update(update: Any, place: str) -> StateUpdate:
         if not isinstance(command, Mapping):
             raise Invalid(f"{place}.command: {command!r} is not an object")
         return StateUpdate(command_of(dict(command)), update["as_node"])
-    if values is not None and not isinstance(values, (Mapping, list)):
-        raise Invalid(f"{place}.values: {values!r} is neither an object nor a list of objects")
-    return StateUpdate(merged(values), update["as_node"])
+    return StateUpdate(update_of(f"{place}.values", values), update["as_node"])
 
 
-def merged(
-    values: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None,
-) -> dict[str, Any] | None:
-    """`values` as one update; a list of objects counts in order."""
-    if values is None:
-        return None
-    if isinstance(values, Mapping):
-        return dict(values)
-    merged: dict[str, Any] = {}
-    for one in values:
-        if not isinstance(one, Mapping):
-            raise Invalid(f"values: {one!r} is not an object")
-        merged |= one
-    return merged
+def update_of(place: str, values: Any) -> dict[str, Any] | None:
+    """The values of one update. Raises Refused for a list of them, Invalid."""
+    if isinstance(values, list):
+        raise Refused(f"{place}: {values!r} is a list; an update is one object")
+    if values is not None and not isinstance(values, Mapping):
+        raise Invalid(f"{place}: {values!r} is not an object")
+    return None if values is None else dict(values)

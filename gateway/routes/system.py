@@ -33,6 +33,9 @@ async def ok(request: Request, check_db: bool = False) -> Response:
     return json_response({"ok": True})
 
 
+routes.also_at("/")  # where load balancers ask
+
+
 @routes.add("GET", "/info", "Ask what the server is, and what it can do", Info)
 async def info(request: Request) -> Response:
     return json_response(

@@ -241,11 +241,15 @@ def _shown(mode: str, data: Any, places: Mapping[str, tuple[str, ...]]) -> Any:
     if mode in ("values", "updates") and isinstance(data, dict) and "__interrupt__" in data:
         data["__interrupt__"] = interrupts_of(data["__interrupt__"], places=places)
     elif mode in ("tasks", "checkpoints", "debug") and isinstance(data, dict):
-        _ask(data["payload"] if mode == "debug" else data)
+        _show_tasks(data["payload"] if mode == "debug" else data)
     return data
 
 
-def _ask(payload: dict[str, Any]) -> None:
+def _show_tasks(payload: dict[str, Any]) -> None:
+    """The questions of tasks as ours, and their errors as states show them."""
+    for task in payload.get("tasks", ()):
+        if isinstance(task.get("error"), BaseException):
+            task["error"] = repr(task["error"])
     for one in (payload, *payload.get("tasks", ())):
         if one.get("interrupts"):
             one["interrupts"] = tuple(

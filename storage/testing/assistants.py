@@ -55,19 +55,25 @@ class AssistantContract(OpenStorage):
         assert found(name="_") == []
 
     @pytest.mark.parametrize("column", ["assistant_id", "graph_id", "name", "created_at"])
-    def test_assistants_are_sorted_and_ties_broken_by_id(self, opened: Open, column: str) -> None:
+    def test_assistants_are_sorted_and_ties_broken_by_age(self, opened: Open, column: str) -> None:
+        ages = {"b": "2026", "a": "2027"} if column in ("graph_id", "name") else {}
         for ident, value in (("b", "2"), ("c", "1"), ("a", "2"), ("d", "3")):
             given = {} if column == "assistant_id" else {column: value}
+            if ident in ages:
+                given["created_at"] = ages[ident]
             opened.commit(PutAssistant(make_assistant(ident, **given)))
 
         def found(**query: Any) -> list[str]:
             page = opened.storage.search_assistants(AssistantQuery(sort_by=column, **query))  # type: ignore[arg-type]
             return [assistant.assistant_id for assistant in page]
 
-        upwards = list("abcd") if column == "assistant_id" else list("cabd")
-        assert found(descending=False) == upwards
-        assert found() == upwards[::-1]
-        assert found(limit=2, offset=1) == upwards[::-1][1:3]
+        upwards, downwards = {
+            "assistant_id": ("abcd", "dcba"),
+            "created_at": ("cabd", "dbac"),
+        }.get(column, ("cbad", "dbac"))
+        assert found(descending=False) == list(upwards)
+        assert found() == list(downwards)
+        assert found(limit=2, offset=1) == list(downwards[1:3])
         with pytest.raises(StorageError, match="Assistant records cannot be sorted by 'name; DR"):
             opened.storage.search_assistants(AssistantQuery(sort_by="name; DROP TABLE runs"))  # type: ignore[arg-type]
 

@@ -83,15 +83,21 @@ class CronContract(OpenStorage):
     @pytest.mark.parametrize(
         "column", ["cron_id", "assistant_id", "created_at", "updated_at", "next_run_date"]
     )
-    def test_crons_are_sorted_and_ties_broken_by_id(self, opened: Open, column: str) -> None:
+    def test_crons_are_sorted_and_ties_broken_by_age(self, opened: Open, column: str) -> None:
+        ages = {"b": "2026", "a": "2027"} if column not in ("cron_id", "created_at") else {}
         for cron_id, value in (("b", "2"), ("c", "1"), ("a", "2"), ("d", "3")):
             given = {} if column == "cron_id" else {column: value}
+            if cron_id in ages:
+                given["created_at"] = ages[cron_id]
             opened.commit(PutCron(make_cron(cron_id, **given)))
-        upwards = list("abcd") if column == "cron_id" else list("cabd")
-        assert _found(opened, sort_by=column, descending=False) == upwards
-        assert _found(opened, sort_by=column) == upwards[::-1]
-        assert _found(opened, sort_by=column, limit=2, offset=1) == upwards[::-1][1:3]
-        assert _found(opened, sort_by=column, limit=None, offset=3) == upwards[:1]
+        upwards, downwards = {
+            "cron_id": ("abcd", "dcba"),
+            "created_at": ("cabd", "dbac"),
+        }.get(column, ("cbad", "dbac"))
+        assert _found(opened, sort_by=column, descending=False) == list(upwards)
+        assert _found(opened, sort_by=column) == list(downwards)
+        assert _found(opened, sort_by=column, limit=2, offset=1) == list(downwards[1:3])
+        assert _found(opened, sort_by=column, limit=None, offset=3) == list(downwards[3:])
 
     @pytest.mark.parametrize("column", ["thread_id", "end_time", "next_run_date"])
     def test_crons_that_have_nothing_to_be_sorted_by_come_last(
@@ -101,7 +107,7 @@ class CronContract(OpenStorage):
         for cron_id, value in (("b", "2"), ("c", None), ("a", "1"), ("d", None)):
             opened.commit(PutCron(make_cron(cron_id, **{column: value})))
         assert _found(opened, sort_by=column, descending=False) == ["a", "b", "c", "d"]
-        assert _found(opened, sort_by=column) == ["b", "a", "d", "c"]
+        assert _found(opened, sort_by=column) == ["b", "a", "c", "d"]
 
     def test_sorting_crons_by_an_unknown_column_is_refused(self, opened: Open) -> None:
         with pytest.raises(StorageError, match="Cron records cannot be sorted by 'created_at; DR"):

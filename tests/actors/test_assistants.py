@@ -226,9 +226,9 @@ async def test_a_change_is_a_version_of_its_own(room: Greenroom) -> None:
     ("change", "config", "context"),
     [
         ({"context": {"n": 2}}, {"tags": ["t"], "configurable": {"n": 2}}, {"n": 2}),
-        ({"context": {}}, {"tags": ["t"]}, {}),
+        ({"context": {}}, {"tags": ["t"], "configurable": {}}, {}),
         ({"config": {"configurable": {"n": 2}}}, {"configurable": {"n": 2}}, {"n": 2}),
-        ({"config": {"configurable": {}}}, {}, {}),
+        ({"config": {"configurable": {}}}, {"configurable": {}}, {}),
         (
             {"config": {"recursion_limit": 3}},
             {"recursion_limit": 3, "configurable": {"m": 1}},
@@ -247,6 +247,16 @@ async def test_configurable_and_context_stay_the_same(
         made = await assistants.create("agent", {"tags": ["t"], "configurable": {"m": 1}})
         changed = await assistants.update(made["assistant_id"], **change)
         assert (changed["config"], changed["context"]) == (config, context)
+
+
+async def test_an_empty_configurable_stays_where_it_was_given(room: Greenroom) -> None:
+    async with room:
+        assistants = room.client.assistants
+        for config in ({}, {"configurable": {}}, {"configurable": {}, "tags": ["t"]}):
+            made = await assistants.create("agent", config)
+            assert (made["config"], made["context"]) == (config, {})
+            renamed = await assistants.update(made["assistant_id"], name="n")
+            assert renamed["config"] == config
 
 
 async def test_an_assistant_is_taken_back_to_what_it_was(room: Greenroom) -> None:

@@ -593,13 +593,8 @@ def told(parts: list[StreamPart]) -> list[tuple[str, str]]:
     return [(part.data["event"], part.data["name"]) for part in parts if part.event == "events"]
 
 
-def of_node(name: str, graph: str = "agent") -> list[tuple[str, str]]:
-    return [
-        ("on_chain_start", name),
-        ("on_chain_stream", name),
-        ("on_chain_end", name),
-        ("on_chain_stream", graph),
-    ]
+def of_node(name: str) -> list[tuple[str, str]]:
+    return [("on_chain_start", name), ("on_chain_stream", name), ("on_chain_end", name)]
 
 
 async def test_events_are_those_of_chains(room: Greenroom) -> None:
@@ -608,30 +603,33 @@ async def test_events_are_those_of_chains(room: Greenroom) -> None:
         parts = await streamed(client, thread_id, "agent", input=text("x"), stream_mode="events")
         start, end = ("on_chain_start", "agent"), ("on_chain_end", "agent")
         assert told(parts) == [start, *of_node("a"), *of_node("b"), end]
-        assert [part.event for part in parts] == ["metadata", *["events"] * 10]
+        assert [part.event for part in parts] == ["metadata", *["events"] * 8]
 
         run_id = parts[0].data["run_id"]
         events = [part.data for part in parts[1:]]
-        whole, first, chunk, over, _, second = events[:6]
+        whole, first, chunk, over, second = events[:5]
         assert (whole["run_id"], whole["parent_ids"]) == (run_id, [])
         assert whole["data"] == {"input": text("x")}
         assert first["run_id"] == chunk["run_id"] == over["run_id"] != second["run_id"]
         assert first["parent_ids"] == [run_id]
         assert first["data"]["input"]["log"] == ["x"]
         assert chunk["data"] == {"chunk": {"log": ["a"]}}
-        assert over["data"] == {"output": {"log": ["a"]}}
-        assert events[4]["data"] == {"chunk": {"a": {"log": ["a"]}}}
+        assert over["data"] == {"input": first["data"]["input"], "output": {"log": ["a"]}}
         assert (first["tags"], second["tags"]) == (["graph:step:1"], ["graph:step:2"])
         assert (
             first["metadata"].items()
             >= {
                 "langgraph_node": "a",
                 "langgraph_step": 1,
+                "langgraph_triggers": ["branch:to:a"],
+                "langgraph_path": ["__pregel_pull", "a"],
                 "run_id": run_id,
                 "thread_id": thread_id,
                 "graph_id": "agent",
             }.items()
         )
+        place, _, task_id = first["metadata"]["langgraph_checkpoint_ns"].partition(":")
+        assert (place, task_id != first["run_id"]) == ("a", True)
         assert events[-1]["data"]["output"]["log"] == ["x", "a", "b"]
 
 
@@ -643,7 +641,7 @@ async def test_events_come_beside_other_modes_and_do_not_show_what_they_are_made
         modes = ["events", "updates"]
         parts = await streamed(client, thread_id, "agent", input=text("x"), stream_mode=modes)
         assert {part.event for part in parts} == {"metadata", "events", "updates"}
-        assert len(told(parts)) == 10
+        assert len(told(parts)) == 8
 
 
 async def test_a_task_that_asks_has_an_event_for_its_start_alone(room: Greenroom) -> None:
@@ -652,9 +650,20 @@ async def test_a_task_that_asks_has_an_event_for_its_start_alone(room: Greenroom
         parts = await streamed(client, thread_id, "ask", input=text("x"), stream_mode="events")
         starts = [("on_chain_start", "ask"), ("on_chain_start", "ask")]  # the graph, and its node
         assert told(parts) == [*starts, ("on_chain_end", "ask")]
+        asked = parts[2].data["run_id"]
+
+        command = {"resume": "yes"}
+        parts = await streamed(client, thread_id, "ask", command=command, stream_mode="events")
+        whole = {"graph": None, "update": None, "resume": "yes", "goto": None}
+        assert parts[2].data["run_id"] != asked
+        assert parts[1].data["data"] == {"input": whole}
 
 
-async def test_events_of_graphs_inside_name_what_is_around_them(room: Greenroom) -> None:
+@pytest.mark.parametrize("modes", [["events"], ["events", "updates"]])
+@pytest.mark.parametrize("inside", [False, True])
+async def test_events_of_graphs_inside_name_what_is_around_them(
+    room: Greenroom, modes: list[str], inside: bool
+) -> None:
     async with room:
         client, thread_id = room.client, await new_thread(room.client)
         parts = await streamed(
@@ -662,9 +671,10 @@ async def test_events_of_graphs_inside_name_what_is_around_them(room: Greenroom)
             thread_id,
             "outer",
             input=text("x"),
-            stream_mode="events",
-            stream_subgraphs=True,
+            stream_mode=modes,
+            stream_subgraphs=inside,
         )
+        assert any("|" in part.event for part in parts) == (inside and "updates" in modes)
         starts = {
             part.data["name"]: part.data
             for part in parts

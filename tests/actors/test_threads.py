@@ -412,6 +412,8 @@ async def test_only_the_keys_that_are_asked_for_are_given(room: Greenroom) -> No
         found = await room.client.threads.search(select=["thread_id", "status"])
 
         assert found == [{"thread_id": thread_id, "status": "idle"}]
+        whole = await room.client.threads.search()
+        assert await room.client.threads.search(select=[]) == whole
 
 
 @pytest.mark.parametrize(
@@ -581,11 +583,23 @@ async def test_a_state_can_be_edited_before_the_first_run(room: Greenroom) -> No
     async with room:
         client, thread_id = room.client, await new_thread(room.client, graph_id="agent")
 
-        await client.threads.update_state(thread_id, [{"text": "x"}, {"log": ["by hand"]}])
+        await client.threads.update_state(thread_id, {"text": "x", "log": ["by hand"]})
 
         thread = await client.threads.get(thread_id)
         assert thread["values"] == {"log": ["by hand"], "text": "x"}
         assert (await client.runs.wait(thread_id, "agent"))["log"] == ["by hand", "a", "b"]
+
+
+async def test_an_edit_is_one_object_and_no_list_of_them(room: Greenroom) -> None:
+    async with room:
+        client, thread_id = room.client, await new_thread(room.client, graph_id="agent")
+        values: Any = [{"log": ["a"]}, {"log": ["b"]}]
+        with pytest.raises(Refused, match=r"values: .* is a list; an update is one object"):
+            await client.threads.update_state(thread_id, values)
+        superstep = {"updates": [{"values": values, "as_node": "__input__"}]}
+        with pytest.raises(Refused, match=r"supersteps\[0\].updates\[0\].values: .* is a list"):
+            await client.threads.create(graph_id="agent", supersteps=[superstep])
+        assert await client.threads.get_history(thread_id) == []
 
 
 async def test_a_run_can_start_from_an_older_checkpoint(room: Greenroom) -> None:
@@ -622,8 +636,8 @@ async def test_an_edit_that_does_not_fit_changes_nothing(room: Greenroom) -> Non
             await update(thread_id, {"log": ["y"]}, as_node="nope")
         with pytest.raises(Invalid, match="values: 'y'"):
             await update(thread_id, "y")  # type: ignore[arg-type]
-        with pytest.raises(Invalid, match="values: 'y'"):
-            await update(thread_id, ["y"])  # type: ignore[list-item]
+        with pytest.raises(Refused, match=r"values: \['y'\] is a list"):
+            await update(thread_id, ["y"])  # type: ignore[arg-type]
         with pytest.raises(Invalid, match=r"log.*object"):
             await update(thread_id, {"log": [object()]})
         with pytest.raises(Refused, match="checkpoint"):

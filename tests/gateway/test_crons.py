@@ -41,6 +41,8 @@ async def test_a_cron_on_a_thread_goes_with_it(http: httpx.AsyncClient, thread: 
     cron = (await http.post(f"{thread}/runs/crons", json=body)).json()
     assert (cron["thread_id"], cron["on_run_completed"]) == (thread.split("/")[-1], None)
     assert cron["payload"]["multitask_strategy"] == "interrupt"
+    changed = await http.patch(f"{CRONS}/{cron['cron_id']}", json={"on_run_completed": "keep"})
+    assert (changed.status_code, changed.json()["on_run_completed"]) == (200, "keep")
     await http.delete(thread)
     assert (await http.get(f"{CRONS}/{cron['cron_id']}")).status_code == 404
 

@@ -21,7 +21,7 @@ mcp = pytest.importorskip("mcp", reason="mcp is not there")
 SCHEMA = {
     "title": "State",
     "type": "object",
-    "properties": {"log": {"title": "Log", "type": "array"}},
+    "properties": {"log": {"title": "Log", "type": "array", "items": {}}},
 }
 
 both_eras = pytest.mark.parametrize("mode", ["legacy", "auto"])

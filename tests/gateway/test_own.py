@@ -71,6 +71,7 @@ def own() -> OwnRoutes:
             routes=[
                 Route("/greet/{name}", greet),
                 Route("/info", info),
+                Route("/", info),
                 Route("/fail", fail),
             ],
             middleware=[Middleware(Seeing)],
@@ -84,12 +85,13 @@ async def test_own_routes_come_before_those_of_the_api(room: Greenroom, own: Own
     async with own.lifespan(), calling(room, own=own) as http:
         assert (await http.get("/greet/ann")).json() == {"said": "hello", "to": "ann"}
         assert (await http.get("/info")).json() == {"mine": True}
+        assert (await http.get("/")).json() == {"mine": True}
         assert (await http.get("/ok")).json() == {"ok": True}
         assert (await http.post("/threads", json={})).status_code == 200
         assert (await http.post("/greet/ann")).status_code == 404
         answer = await http.get("/fail")
         assert (answer.status_code, answer.json()) == (418, {"own": "no such colour"})
-    assert seen == ["begin", "/greet/ann", "/info", "/fail", "end"]
+    assert seen == ["begin", "/greet/ann", "/info", "/", "/fail", "end"]
 
 
 async def test_own_routes_want_the_key_and_follow_the_prefix(

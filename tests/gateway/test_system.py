@@ -11,6 +11,8 @@ from .conftest import NIL, refusal
 async def test_the_server_is_well_and_says_what_it_is(http: httpx.AsyncClient) -> None:
     assert (await http.get("/ok")).json() == {"ok": True}
     assert (await http.get("/ok?check_db=1")).json() == {"ok": True}
+    assert (await http.get("/")).json() == {"ok": True}
+    assert (await http.head("/")).status_code == 200
     info = (await http.get("/info")).json()
     assert info["version"]
     assert info["flags"] == {"assistants": True, "crons": True, "langsmith": False}

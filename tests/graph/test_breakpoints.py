@@ -104,3 +104,12 @@ async def test_a_breakpoint_after_a_node_holds_when_its_sibling_was_asking(
 async def test_without_a_saver_a_breakpoint_ends_the_run(wire: Any) -> None:
     graph = wire("abc", *EDGES, checkpointer=None, interrupt_before=["b"])
     assert await graph.ainvoke({}) == {"log": ["a"]}
+
+
+async def test_a_breakpoint_behind_the_last_node_is_told_too(wire: Any, thread: Any) -> None:
+    graph = wire("abc", *EDGES, interrupt_after=["a", "c"])
+    told = []
+    for given in ({"log": []}, None, None):
+        async with graph.astream(given, thread, stream_mode="updates") as chunks:
+            told.append([next(iter(chunk)) async for chunk in chunks])
+    assert told == [["a", "__interrupt__"], ["b", "c", "__interrupt__"], []]

@@ -135,3 +135,14 @@ async def test_sync_waits_for_the_log_before_the_next_super_step(thread: Any) ->
     # The input goes with the state that it leads to; what is left is flushed at the end.
     steps = ["append", "append", "flush", "append", "flush", "append", "flush"]
     assert noted.order == steps
+
+
+async def test_checkpoints_that_are_not_kept_are_nobodys_parents(thread: Any) -> None:
+    graph = chain(a=says("a"), b=says("b"))
+    for durability, has_parents in (("exit", [False] * 4), ("async", [True] * 4)):
+        given: Any = {"log": []}
+        async with graph.astream(
+            given, thread, stream_mode="checkpoints", durability=durability
+        ) as chunks:
+            shown = [chunk["parent_config"] is not None async for chunk in chunks]
+        assert shown == has_parents

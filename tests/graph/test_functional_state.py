@@ -212,7 +212,7 @@ async def test_a_graph_whose_state_is_one_value(thread: Any) -> None:
     assert (await graph.aget_state(thread)).values[-1] == "edit"
     outer = StateGraph(Annotated[list[Any], operator.add]).add_node("inner", builder.compile())
     assert await outer.add_edge(START, "inner").compile().ainvoke([1]) == [1, 1, 2, 2]
-    assert graph.get_input_jsonschema() == {"type": "array"}
+    assert graph.get_input_jsonschema() == {"type": "array", "items": {}}
     saver = graph.checkpointer
     assert saver is not None
     await graph.take_in(Job(input=["taken"], log=saver.log("taken")))

@@ -89,11 +89,17 @@ def test_what_json_knows_nothing_of_may_be_anything() -> None:
         call: Callable[[], None]
         either: list[int] | tuple[str, str]
         whatever: Any
+        rows: list
+        tables: dict[str, list]
+        notes: dict
 
     properties = json_schema(Strange)["properties"]
     assert properties["odd"] == {"title": "Odd"}
     assert properties["odds"] == {"title": "Odds", "type": "array", "items": {"title": "Odd"}}
     assert properties["either"] == {}
+    assert properties["rows"] == {"title": "Rows", "type": "array", "items": {}}
+    assert properties["tables"]["additionalProperties"] == {"type": "array", "items": {}}
+    assert properties["notes"] == {"title": "Notes", "type": "object", "additionalProperties": True}
     assert "type" not in {**properties["call"], **properties["whatever"]}
     assert json_schema(Odd) == {"title": "Odd", "type": "object", "properties": {}}
 

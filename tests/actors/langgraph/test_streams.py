@@ -299,3 +299,19 @@ async def test_values_are_streamed_where_no_mode_is_named(serve: Serve) -> None:
         client, thread_id = room.client, await new_thread(room.client)
         parts = await streamed(client, thread_id, "agent", input=text("x"), stream_mode=[])
         assert [name for name, _ in parts] == ["metadata", "values", "values"]
+
+
+async def test_the_error_of_a_task_that_is_tried_again_is_shown_as_in_its_state(
+    serve: Serve,
+) -> None:
+    def fails(state: State) -> State:
+        raise ZeroDivisionError("division by zero")
+
+    async with serve(chain(fails=fails)) as room:
+        client = room.client
+        thread_id = (await client.threads.create())["thread_id"]
+        await client.runs.wait(thread_id, "agent", input={"log": []}, raise_error=False)
+        told = await streamed(client, thread_id, "agent", stream_mode="checkpoints")
+        [task] = told[1][1]["tasks"]
+        [in_state] = (await client.threads.get_state(thread_id))["tasks"]
+        assert task["error"] == in_state["error"] == "ZeroDivisionError('division by zero')"
