@@ -61,7 +61,8 @@ def given_to(job: Job, saved: Saved | None) -> tuple[Any, str | None]:
         is_past = job.checkpoint_id is not None and not saved.checkpoint.next
         if job.bound or waiting(saved) or is_past:
             return NOTHING, warning
-        return None, warning  # nothing was asked: it says to go on, or shows what there is
+        # Nothing was asked: it says to go on, or shows what there is.
+        return None, None if saved.checkpoint.next else warning
     return to_command(given, answers), warning
 
 
@@ -173,12 +174,12 @@ class Performance:
             "interrupt_after": job.interrupt_after or None,
             "durability": job.durability,
         }
-        own = cast(Any, copy.copy(graph))
-        own.astream = partial(self._watched, graph)
         if "events" in sink.offered:
+            own = cast(Any, copy.copy(graph))
+            own.astream = partial(self._watched, graph)  # which `astream_events` calls
             parts = told_by(own, self.given, job.input, self.config, self._tell_event, how)
         else:
-            parts = own.astream(self.given, self.config, **how)
+            parts = self._watched(graph, self.given, self.config, **how)
         async with contextlib.aclosing(parts):
             async for part in parts:
                 ns, mode, data = part if within else ((), *part)
@@ -192,10 +193,11 @@ class Performance:
         self, graph: AnyPregel, given: Any, config: Any, **how: Any
     ) -> AsyncGenerator[Any, None]:
         """What the graph streams, for as long as the run is not told to stop."""
-        async for part in graph.astream(given, config, **how):
-            if self._task is not None and self._task.cancelling():
-                raise asyncio.CancelledError  # a node has swallowed it: no other is to begin
-            yield part
+        async with contextlib.aclosing(cast(Any, graph.astream(given, config, **how))) as parts:
+            async for part in parts:
+                if self._task is not None and self._task.cancelling():
+                    raise asyncio.CancelledError  # a node has swallowed it: no other is to begin
+                yield part
 
     def _tell_event(self, event: dict[str, Any]) -> None:
         sink = self.job.sink

@@ -163,3 +163,15 @@ async def test_a_resume_that_answers_nothing_shows_what_there_is(serve: Serve) -
         assert parts[2][1] == parts[3][1]["values"] == values
         assert parts[1][1]["data"]["input"]["resume"] == "yes"
         assert await client.threads.get_history(thread_id) == before
+        [run, *_] = await client.runs.list(thread_id)
+        assert run["metadata"]["warning"] == "The resume answers no interrupt that waits"
+
+
+async def test_a_resume_at_a_breakpoint_goes_on_without_a_warning(serve: Serve) -> None:
+    async with serve(chain(a=says("a"), b=says("b"))) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        await client.runs.wait(thread_id, "agent", input=text("x"), interrupt_before=["b"])
+        values = await client.runs.wait(thread_id, "agent", command={"resume": "yes"})
+        assert values["log"] == ["x", "a", "b"]
+        [run, *_] = await client.runs.list(thread_id)
+        assert "warning" not in run["metadata"]
