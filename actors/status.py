@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 
 from greenroom.graph.checkpoint import Saved
+from greenroom.graph.resume import waiting
 from greenroom.storage.records import Thread, ThreadStatus
 
 from .views import thread_interrupts
@@ -32,7 +33,7 @@ def settled(thread: Thread, saved: Saved | None, *, busy: bool, now: str) -> Thr
         status = "busy"
     elif error is not None:
         status = "error"
-    elif saved is not None and saved.checkpoint.next:
+    elif saved is not None and (saved.checkpoint.next or waiting(saved)):
         status = "interrupted"
     else:
         status = "idle"

@@ -282,6 +282,21 @@ async def test_questions_of_sends_inside_say_which_task_asks(serve: Serve) -> No
             assert one["id"] == Interrupt.from_ns(None, "|".join(one["ns"])).id
 
 
+@pytest.mark.parametrize("goto", ["ask", {"node": "ask", "input": {"text": "x"}}])
+async def test_what_a_node_asks_that_a_command_goes_to_is_answered(serve: Serve, goto: Any) -> None:
+    builder = StateGraph(State).add_node("a", says("a")).add_edge(START, "a")
+    async with serve(builder.add_node("ask", ask).compile()) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        await client.runs.wait(thread_id, "agent", input=text("x"))
+        waits = await client.runs.wait(thread_id, "agent", command={"goto": goto})
+        [asked] = waits["__interrupt__"]
+        assert asked["value"] == "sure?"
+        assert await status(client, thread_id) == "interrupted"
+        values = await client.runs.wait(thread_id, "agent", command={"resume": "yes"})
+        assert values["log"] == ["x", "a", "yes"]
+        assert await status(client, thread_id) == "idle"
+
+
 async def test_a_question_of_a_call_says_which_node_calls(serve: Serve) -> None:
     @task
     def sure(what: str) -> Any:
