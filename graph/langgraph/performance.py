@@ -177,7 +177,10 @@ class Performance:
         if "events" in sink.offered:
             own = cast(Any, copy.copy(graph))
             own.astream = partial(self._watched, graph)  # which `astream_events` calls
-            parts = told_by(own, self.given, job.input, self.config, self._tell_event, how)
+            asked = job.input
+            if isinstance(asked, Command):
+                asked = {**attrs.asdict(asked, recurse=False), "goto": asked.goto or None}
+            parts = told_by(own, self.given, asked, self.config, self._tell_event, how)
         else:
             parts = self._watched(graph, self.given, self.config, **how)
         async with contextlib.aclosing(parts):

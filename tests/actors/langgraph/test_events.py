@@ -161,7 +161,8 @@ async def test_a_resume_that_answers_nothing_shows_what_there_is(serve: Serve) -
         names = [data["event"] if name == "events" else name for name, data in parts]
         assert names == ["metadata", "on_chain_start", "values", "checkpoints", "on_chain_end"]
         assert parts[2][1] == parts[3][1]["values"] == values
-        assert parts[1][1]["data"]["input"]["resume"] == "yes"
+        given = {"graph": None, "update": None, "resume": "yes", "goto": None}
+        assert parts[1][1]["data"] == {"input": given}
         assert await client.threads.get_history(thread_id) == before
         [run, *_] = await client.runs.list(thread_id)
         assert run["metadata"]["warning"] == "The resume answers no interrupt that waits"
