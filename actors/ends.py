@@ -13,7 +13,8 @@ from greenroom.storage.records import Post, Run, RunStatus
 
 from .active import Failed, Finished, Outcome, Stopped
 from .events import RunStream
-from .state import ThreadState, error_view
+from .state import ThreadState
+from .views import error_view
 from .webhooks import outcome
 
 if TYPE_CHECKING:

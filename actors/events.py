@@ -20,7 +20,7 @@ from .chain_events import NEEDED, ChainEvents
 from .errors import Closed
 from .feeds import MOST_WAITING, Feeds, far_behind
 from .joining import HOST
-from .views import debug_event, interrupt_event, task_event
+from .views import chain_event, debug_event, interrupt_event, task_event
 from .wire_messages import MessageEvents
 
 __all__ = [
@@ -281,6 +281,8 @@ def _for_readers(mode: str, data: Any) -> Any:
         return task_event(data)
     if mode == "debug":
         return debug_event(data)
+    if mode == "events":
+        return chain_event(data)
     if isinstance(data, dict) and "__interrupt__" in data:
         return {**data, "__interrupt__": [interrupt_event(i) for i in data["__interrupt__"]]}
     return data

@@ -32,7 +32,8 @@ from .mailbox import Accepted, Cancel, DeleteRun, Mailbox, Submit
 from .multitask import Admission, Stop, Strategy, Traffic, admit, strategy_of
 from .queue import RunQueue
 from .starts import check_gets_on, find_stored, started_from
-from .state import ThreadState, error_view
+from .state import ThreadState
+from .views import error_view
 
 if TYPE_CHECKING:
     from .supervisor import Supervisor

@@ -27,12 +27,12 @@ from .errors import NotFound
 from .events import StreamPart
 from .status import settled, thread_error
 from .ttl import prolonged
-from .views import result_view
+from .views import error_view, result_view
 
 if TYPE_CHECKING:
     from .supervisor import Supervisor
 
-__all__ = ["ThreadState", "error_view"]
+__all__ = ["ThreadState"]
 
 
 @attrs.define(eq=False)
@@ -157,8 +157,3 @@ class ThreadState:
 
     def now(self) -> str:
         return self.house.world.timestamp()
-
-
-def error_view(error: Exception) -> dict[str, Any]:
-    """An error as threads, runs and results show it."""
-    return {"error": type(error).__name__, "message": str(error)}

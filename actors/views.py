@@ -9,6 +9,7 @@ import attrs
 
 from greenroom.graph import Interrupt, StateSnapshot
 from greenroom.graph.checkpoint import Saved, StateTask
+from greenroom.graph.failure import TaskError
 from greenroom.graph.isolation import isolated
 from greenroom.graph.root import asking
 from greenroom.storage.records import Assistant, AssistantVersion, Cron, Run, Thread
@@ -118,7 +119,23 @@ def task_event(payload: Mapping[str, Any]) -> dict[str, Any]:
     error = payload.get("error")
     if not isinstance(error, Exception):
         return dict(payload)
-    return {**payload, "error": {"error": type(error).__name__, "message": str(error)}}
+    return {**payload, "error": error_view(error)}
+
+
+def chain_event(event: Mapping[str, Any]) -> dict[str, Any]:
+    """An event of stream mode `events`; why a tool failed is shown likewise."""
+    if event["event"] != "on_tool_error":
+        return dict(event)
+    return {**event, "data": task_event(event["data"])}
+
+
+def error_view(error: Exception) -> dict[str, Any]:
+    """An error as threads, runs, results and events show it: its type's name and its text. An error
+    of the user's own has as its `base` the nearest of its classes that all programs have, but for
+    Exception."""
+    known = TaskError.of(error)
+    shown = {"error": known.type, "message": known.message}
+    return shown if known.base in (known.type, "Exception") else {**shown, "base": known.base}
 
 
 def debug_event(event: Mapping[str, Any]) -> dict[str, Any]:

@@ -55,7 +55,16 @@ RETRY_AFTER: Final = 5  # seconds
 
 # What these say was said on purpose, by the graph's author or by Greenroom. What others say may be
 # a secret of the server's: an address, a path, a query.
-_TOLD = (ValueError, TypeError, KeyError, RuntimeError, TimeoutError, GraphError, GreenroomError)
+_TOLD = (
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    RuntimeError,
+    TimeoutError,
+    GraphError,
+    GreenroomError,
+)
 _TOLD_NAMES: Final = {
     name
     for module in (builtins, graph_errors, actor_errors)
@@ -82,9 +91,10 @@ def not_installed(extra: str) -> Response:
 
 def for_clients(error: Mapping[str, Any]) -> dict[str, Any]:
     """A run's `{"error": type, "message": text}` as it may leave the server."""
-    if error.get("error") in _TOLD_NAMES:
-        return dict(error)
-    return {**error, "message": "An internal error occurred"}
+    shown = dict(error)
+    if _TOLD_NAMES.isdisjoint((shown.get("error"), shown.pop("base", None))):
+        shown["message"] = "An internal error occurred"
+    return shown
 
 
 def with_error_for_clients(holder: Mapping[str, Any]) -> dict[str, Any]:

@@ -38,7 +38,7 @@ KEEP_ALIVE: Final = 5.0  # seconds of silence
 SHORT: Final = 0.05
 GATHER: Final = 0.005  # seconds: a write costs as much as ten events
 MAX_OPEN_STREAMS: Final = 5000
-_ERROR: Final = b'"error":{'  # in the JSON of a task that failed
+_ERROR: Final = b'"error":{'  # in the JSON of a task or a tool that failed
 MOST_AT_ONCE: Final = 1024 * 1024  # bytes of events, but for one that is longer by itself
 
 STREAM_HEADERS: Final = {
@@ -199,13 +199,16 @@ def _for_clients(part: StreamPart) -> bytes:
     """An event's data, with no more of an error than may leave the server."""
     if part.mode == "error":
         return msgspec.json.encode(for_clients(part.data))
-    if part.mode not in ("tasks", "debug") or _ERROR not in part.json:
+    if part.mode not in ("tasks", "debug", "events") or _ERROR not in part.json:
         return part.json
     data = part.data
     if part.mode == "tasks":
-        return msgspec.json.encode(with_error_for_clients(data))
-    payload = with_error_for_clients(data["payload"])
-    return msgspec.json.encode({**data, "payload": payload})
+        data = with_error_for_clients(data)
+    elif part.mode == "debug":
+        data = {**data, "payload": with_error_for_clients(data["payload"])}
+    elif data["event"] == "on_tool_error":
+        data = {**data, "data": with_error_for_clients(data["data"])}
+    return msgspec.json.encode(data)
 
 
 @attrs.define(kw_only=True)

@@ -40,9 +40,5 @@ async def told_by(
 
 
 def _shown(event: Mapping[str, Any]) -> dict[str, Any]:
-    """The reader's own; why a tool failed is shown as the error of a run is."""
-    data = event["data"]
-    error = data.get("error") if isinstance(data, dict) else None
-    if isinstance(error, BaseException):
-        data = {**data, "error": {"error": type(error).__name__, "message": str(error)}}
-    return {**event, "data": isolated(data), "metadata": dict(event["metadata"])}
+    """The reader's own, with the exception that a tool may have failed with."""
+    return {**event, "data": isolated(event["data"]), "metadata": dict(event["metadata"])}

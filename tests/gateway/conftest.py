@@ -102,10 +102,16 @@ class SecretError(Exception):
     pass
 
 
+class ColourError(ValueError):
+    pass
+
+
 async def fail(state: State) -> State:
-    raise {"told": ValueError("no such colour"), "secret": SecretError("db at 10.0.0.7")}[
-        state["log"][0]
-    ]
+    raise {
+        "told": ValueError("no such colour"),
+        "own": ColourError("no such colour"),
+        "secret": SecretError("db at 10.0.0.7"),
+    }[state["log"][0]]
 
 
 async def talk(state: State) -> State:

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 import attrs
+import msgspec
 import pytest
 import trio
 import trio.testing
@@ -72,6 +73,21 @@ async def parts(*delays: float) -> AsyncGenerator[list[StreamPart], None]:
 def event_stream(events: AsyncGenerator[list[StreamPart], None], **more: Any) -> EventStream:
     live = more.pop("live", LiveAnswers())
     return EventStream(live=live, headers={}, events=events, with_ids=False, **more)
+
+
+async def test_the_text_of_other_errors_of_tools_is_kept_from_clients(exchange: Exchange) -> None:
+    async def failed() -> AsyncGenerator[list[StreamPart], None]:
+        for name, kind in (("on_tool_error", "SecretError"), ("on_custom_event", "mine")):
+            error = {"error": kind, "message": "db at 10.0.0.7"}
+            event = {"event": name, "data": {"error": error}}
+            yield [StreamPart(1, "events", msgspec.json.encode(event))]
+
+    await exchange.carry(event_stream(failed()))
+
+    tool, custom = exchange.body
+    assert b"An internal error occurred" in tool
+    assert b"10.0.0.7" not in tool
+    assert b"db at 10.0.0.7" in custom  # what a node says on purpose
 
 
 async def test_waiting_sends_a_newline_every_five_seconds(

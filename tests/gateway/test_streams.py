@@ -62,6 +62,7 @@ async def test_events_come_while_the_run_goes_on(
     ("kind", "data"),
     [
         ("told", {"error": "ValueError", "message": "no such colour"}),
+        ("own", {"error": "ColourError", "message": "no such colour"}),
         ("secret", {"error": "SecretError", "message": "An internal error occurred"}),
     ],
 )
