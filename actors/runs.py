@@ -190,12 +190,14 @@ class ThreadRuns:
     async def _merge(self, runs: Sequence[Run]) -> None:
         """Start the last of runs that become one, with the inputs of all. An input that the state
         cannot take is left to its run, which fails by itself when its turn comes."""
-        first_seq = self.state.log.next_seq
+        log = self.state.log
+        first_seq = log.next_seq
         taken: list[Run] = []
-        for run in runs:
-            if await self.state.take_in(run) is not None:
-                break
-            taken.append(run)
+        with log.held():  # storage has it with what says whose it is, or not at all
+            for run in runs:
+                if await self.state.take_in(run) is not None:
+                    break
+                taken.append(run)
         *others, host = taken or runs[:1]
         self.queue.put_back(runs[len(others) + 1 :])
         self.members |= {run.run_id: part_of(host, run) for run in others}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, Literal, Self
 
 import trio
@@ -48,6 +49,7 @@ class ThreadLog:
         self._along: list[Operation] = []  # to go with the last ones
         self._first_alone: Commit | None = None  # with these and no records
         self._failure: Exception | None = None
+        self._held = False
 
     @classmethod
     async def open(cls, session: StorageSession, thread_id: str) -> Self:
@@ -176,9 +178,23 @@ class ThreadLog:
         if alone and self._first_alone is None:
             self._first_alone = last
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """What is appended meanwhile is handed over by its owner alone: who reads does not see it
+        yet."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+
     async def flush(self) -> None:
         """Wait until everything that was appended is durable. Raises as `append` does."""
         self.hand_over()
+        await self._wait()
+
+    async def _wait(self) -> None:
+        """Until what was handed over is durable."""
         if self._commits:
             await self._commits[-1].wait()
         else:
@@ -291,7 +307,9 @@ class ThreadLog:
     async def _settle(self, ns: str) -> None:
         """Make what was appended to a namespace visible to reads of storage."""
         if ns in self._unsaved:
-            await self.flush()
+            if not self._held:
+                self.hand_over()
+            await self._wait()
 
 
 def _extend(operations: list[Operation], more: Sequence[Operation]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,11 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from greenroom.actors import Client, Conflict, Greenroom, Invalid, NotFound, RunFailed, TooMany
 from greenroom.actors.joining import due_times, merges
 from greenroom.graph import START, StateGraph, entrypoint, interrupt
-from greenroom.storage.testing import make_run
+from greenroom.graph.checkpoint import Checkpoint
+from greenroom.graph.job import Job
+from greenroom.graph.update import take_in
+from greenroom.storage import SqliteStorage
+from greenroom.storage.testing import FaultyStorage, make_run
 
 from .conftest import Serve
 from .stage import Hold, State, chain, fails, log_of, new_thread, says, status, statuses, text
@@ -346,6 +351,32 @@ async def test_what_was_merged_is_in_the_state_once_if_it_is_stopped_before_its_
         )
         assert values["log"] == ["slow", "did slow", "one", "two", "new", "did new"]
         assert order == ["slow", "new"]
+
+
+async def test_what_is_half_merged_is_not_stored_for_who_reads_the_thread_then(
+    tmp_path: Path, hold: Hold, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached, go_on = trio.Event(), trio.Event()
+
+    async def slow(compiled: Any, job: Job) -> Checkpoint:
+        if job.input["text"] == "two":
+            reached.set()
+            await go_on.wait()
+        return await take_in(compiled, job)
+
+    monkeypatch.setattr("greenroom.graph.performing.take_in", slow)
+    storage = FaultyStorage(SqliteStorage(tmp_path / "agents.db"))
+    async with Greenroom({"agent": chain(hold=hold.node)}, storage=storage) as room:
+        client, thread_id = room.client, await busy_thread(room.client, hold)
+        last = [await send(client, thread_id, word) for word in ("one", "two")][-1]
+        hold.open()
+        await reached.wait()
+        newest = (await client.threads.get_history(thread_id, limit=1))[0]
+        assert newest["values"]["log"] == ["slow", "did slow"]
+        storage.fail("before")  # the actor starts again from what is stored
+        go_on.set()
+        values = await client.runs.join(thread_id, last)
+        assert values["log"] == ["slow", "did slow", "one", "two", "did two"]
 
 
 async def test_a_merged_run_is_deleted_by_itself_and_what_it_said_stays(merged: Any) -> None:
