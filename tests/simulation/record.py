@@ -23,9 +23,10 @@ class Record:
     """`history`: all that has happened, a line each; `wrong`: the first thing that may not be.
     `cut`: tags of runs that clients have told to stop, and how; `dropped`, `copied`: threads that
     they have deleted, and copied; `edits`: nodes that they have edited the state as, and at which
-    checkpoint, by tag; `crons`: that they have made, by the tag of the one run of each; `refused`:
-    ids of crons whose run was; `posted`: set by the next post; `tries`: how often each webhook was
-    posted to; `lives`: of processes and actors, so far."""
+    checkpoint, by tag; `crons`: that they have asked for, by the tag of the one run of each, None
+    if it is not known whether there is one; `refused`: ids of crons whose run was; `posted`: set by
+    the next post; `tries`: how often each webhook was posted to; `lives`: of processes and actors,
+    so far."""
 
     history: list[str] = attrs.field(factory=list)
     wrong: str | None = None
@@ -39,7 +40,7 @@ class Record:
     events: dict[int, tuple[str, bytes]] = attrs.field(factory=dict)
     changes: dict[str, int] = attrs.field(factory=dict)  # commits by thread
     posted: trio.Event = attrs.field(factory=trio.Event)
-    crons: dict[str, Dated] = attrs.field(factory=dict)
+    crons: dict[str, Dated | None] = attrs.field(factory=dict)
     refused: set[str] = attrs.field(factory=set)
     tries: dict[str, int] = attrs.field(factory=dict)
     lives: int = 0

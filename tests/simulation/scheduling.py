@@ -16,6 +16,7 @@ from .witness import Witness
 __all__ = ["Scheduling", "wait_for_crons"]
 
 WAITS: Final = (1, 2, 4)  # seconds until a cron is due
+LATEST: Final = 12  # seconds until those are over that nobody was told of
 PATIENCE: Final = 100  # seconds for crons that could not fire to be tried again
 
 # What crons say of their runs, as runs have it.
@@ -33,6 +34,7 @@ class Scheduling(Starting):
         given: dict[str, Any] = {name: request[name] for name in OF_RUNS if name in request}
         given["multitask_strategy"] = self.random.choice(("enqueue", "interrupt", "rollback"))
         given |= self._once()
+        self._witness.crons[tag] = None
         graph = self.simulation.graph_of(thread_id)
         if self.random.random() < 0.3:
             given["on_run_completed"] = self.random.choice(("keep", "delete"))
@@ -59,11 +61,14 @@ async def wait_for_crons(witness: Witness) -> None:
         return [
             tag
             for tag, cron in witness.crons.items()
-            if tag not in fired
+            if cron is not None
+            and tag not in fired
             and cron.cron_id not in witness.refused
             and (cron.thread_id is None or cron.thread_id not in witness.dropped)
         ]
 
+    if witness.crons:
+        await trio.sleep(LATEST)
     for _ in range(PATIENCE):
         if left():
             await trio.sleep(1)
