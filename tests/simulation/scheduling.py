@@ -64,7 +64,7 @@ async def wait_for_crons(witness: Witness) -> None:
             if cron is not None
             and tag not in fired
             and cron.cron_id not in witness.refused
-            and (cron.thread_id is None or cron.thread_id not in witness.dropped)
+            and cron.thread_id not in witness.gone
         ]
 
     if witness.crons:

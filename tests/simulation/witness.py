@@ -182,6 +182,7 @@ class Witness(Ends):
         if thread is None:
             return
         thread.gone = True
+        self.gone.add(thread_id)
         if thread_id not in self.dropped:
             self._gone_with_its_run(thread)
         for course in thread.unfinished:
