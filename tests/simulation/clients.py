@@ -13,7 +13,7 @@ from greenroom.storage import StorageError
 from .caller import THOUGHTS
 from .keeping import Keeping
 from .looking import Looking
-from .starting import Starting
+from .scheduling import Scheduling
 from .stopping import Stopping
 
 __all__ = ["SimulatedClient"]
@@ -22,7 +22,7 @@ PATIENCE: Final = (0, 0.001, 0.05, 0.5)  # seconds, of those who leave
 FOREVER: Final = 10_000.0  # seconds
 
 
-class SimulatedClient(Starting, Stopping, Keeping, Looking):
+class SimulatedClient(Scheduling, Stopping, Keeping, Looking):
     """One after the other, whatever comes to its mind."""
 
     __slots__ = ()
@@ -60,6 +60,7 @@ OPERATIONS: Final[Mapping[str, int]] = {
     "stream": 10,
     "resume": 12,
     "fork": 8,
+    "cron": 3,
     "cancel": 10,
     "cancel_many": 2,
     "delete_run": 3,

@@ -15,7 +15,7 @@ from trio._core import _run
 
 from greenroom.graph.world import World
 
-__all__ = ["SimulatedWorld", "seeded_schedule"]
+__all__ = ["BEGAN", "SimulatedWorld", "seeded_schedule"]
 
 T = TypeVar("T")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import attrs
@@ -10,7 +11,9 @@ import pytest
 
 from greenroom.actors import Greenroom, multitask, runs, thread
 from greenroom.actors.active import ActiveRun, Outcome, Stopped
+from greenroom.actors.client.crons import CronsClient
 from greenroom.actors.client.handle import RunHandle
+from greenroom.actors.crontab import Crontab, due_after
 from greenroom.actors.ends import RunEnds
 from greenroom.actors.events import EventIds, StreamPart
 from greenroom.actors.mailbox import EditState, Ended
@@ -24,8 +27,8 @@ from greenroom.graph import position
 from greenroom.graph.resume import answers_of
 from greenroom.storage import MemoryStorage, Operation
 from greenroom.storage.log import ThreadLog
-from greenroom.storage.operations import PutPost, PutRun, PutThread, TruncateLog
-from greenroom.storage.records import Run, Thread
+from greenroom.storage.operations import PutCron, PutPost, PutRun, PutThread, TruncateLog
+from greenroom.storage.records import Cron, Run, Thread
 
 __all__ = ["MUTANTS", "message_lost"]
 
@@ -304,6 +307,30 @@ def copy_without_the_last_record(patch: Patch) -> None:
     patch.setattr(thread, "copied_log", lambda *of, **how: copied(*of, **how)[:-1])
 
 
+def cron_that_stays(patch: Patch) -> None:
+    """The run of a cron is accepted, and the cron does not move on to its next date with that."""
+    fire = CronsClient.fire
+
+    async def stay(self: CronsClient, cron: Cron, along: PutCron) -> None:
+        await fire(self, cron, PutCron(cron))
+
+    patch.setattr(CronsClient, "fire", stay)
+
+
+def date_that_went_by_lost(patch: Patch) -> None:
+    """A date that went by while no process was there is not made up for."""
+    fire = Crontab._fire_once
+
+    async def on_time(self: Crontab, cron: Cron, now: datetime, run: Any) -> None:
+        due = datetime.fromisoformat(str(cron.next_run_date))
+        if now - due < timedelta(seconds=0.1):
+            await fire(self, cron, now, run)
+        else:
+            await self.house.session.commit([PutCron(due_after(cron, now))])
+
+    patch.setattr(Crontab, "_fire_once", on_time)
+
+
 MUTANTS: Final[tuple[Callable[[Patch], None], ...]] = (
     status_before_stop,
     lost_queue,
@@ -332,4 +359,6 @@ MUTANTS: Final[tuple[Callable[[Patch], None], ...]] = (
     writes_without_the_lease,
     lost_lease_unnoticed,
     copy_without_the_last_record,
+    cron_that_stays,
+    date_that_went_by_lost,
 )

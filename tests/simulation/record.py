@@ -7,16 +7,26 @@ import trio
 
 from .courses import Course, SeenThread
 
-__all__ = ["Record"]
+__all__ = ["Dated", "Record"]
+
+
+@attrs.frozen
+class Dated:
+    """A cron that was accepted. `thread_id`: None where its run has a thread of its own."""
+
+    cron_id: str
+    thread_id: str | None
 
 
 @attrs.define(eq=False)
 class Record:
     """`history`: all that has happened, a line each; `wrong`: the first thing that may not be.
     `cut`: tags of runs that clients have told to stop, and how; `dropped`, `copied`: threads that
-    they have deleted, and copied; `edits`: nodes that they have edited the state as, and at which
-    checkpoint, by tag; `posted`: set by the next post; `tries`: how often each webhook was posted
-    to; `lives`: of processes and actors, so far."""
+    they have deleted, and copied; `gone`: threads that were deleted, by anybody; `edits`: nodes
+    that they have edited the state as, and at which checkpoint, by tag; `crons`: that they have
+    asked for, by the tag of the one run of each, None if it is not known whether there is one;
+    `refused`: ids of crons whose run was; `posted`: set by the next post; `tries`: how often each
+    webhook was posted to; `lives`: of processes and actors, so far."""
 
     history: list[str] = attrs.field(factory=list)
     wrong: str | None = None
@@ -25,11 +35,14 @@ class Record:
     courses: dict[str, Course] = attrs.field(factory=dict)
     cut: set[tuple[str, str]] = attrs.field(factory=set)
     dropped: set[str] = attrs.field(factory=set)
+    gone: set[str] = attrs.field(factory=set)
     copied: dict[str, None] = attrs.field(factory=dict)
     edits: dict[str, tuple[str, str | None]] = attrs.field(factory=dict)
     events: dict[int, tuple[str, bytes]] = attrs.field(factory=dict)
     changes: dict[str, int] = attrs.field(factory=dict)  # commits by thread
     posted: trio.Event = attrs.field(factory=trio.Event)
+    crons: dict[str, Dated | None] = attrs.field(factory=dict)
+    refused: set[str] = attrs.field(factory=set)
     tries: dict[str, int] = attrs.field(factory=dict)
     lives: int = 0
 

@@ -29,6 +29,7 @@ from .faults import Profile, SimulatedStorage, profile_of
 from .graphs import GRAPHS, Stage, StagedWorld, graph
 from .posts import SimulatedPoster, wait_for_posts
 from .readings import Reading
+from .scheduling import wait_for_crons
 from .witness import RUN_TIMEOUT, Witness
 
 __all__ = ["Simulation", "simulate"]
@@ -75,6 +76,8 @@ def _log(witness: Witness) -> Iterator[None]:
         def emit(self, record: logging.LogRecord) -> None:
             error = record.exc_info[1] if record.exc_info else None
             witness.say(f"log: {record.getMessage()} {type(error).__name__ if error else ''}")
+            if "of cron %s was refused" in str(record.msg) and isinstance(record.args, tuple):
+                witness.refused.add(str(record.args[0]))
             crashed = "crashed" in record.getMessage()
             witness.lives += crashed
             if crashed and not isinstance(error, StorageError):
@@ -288,6 +291,7 @@ class Simulation:
             for _ in range(self.profile.take_overs if self.seed % SQLITE_EVERY else 0):
                 nursery.start_soon(self._take_over)
         self._calm()
+        await wait_for_crons(self.witness)
         await self._come_to_rest()
         if self._random.random() < 0.3 and self._process is not None:
             self.witness.say("the process is left, and what is stored is looked at")

@@ -16,7 +16,7 @@ from .mutants import MUTANTS, message_lost
 from .simulation import SQLITE_EVERY, simulate
 
 ROOT = Path(__file__).parents[2]
-MANY = 500  # histories
+MANY = 250  # histories
 AT_ONCE = 50
 ENOUGH = 300  # for a mutant to be seen
 

@@ -112,6 +112,8 @@ class Witness(Ends):
         before = thread.unfinished
         self.check(not thread.temporary, f"{order.tag} came to the thread of another run alone")
         self.check(run.status == "pending", f"{order.tag} is new and {run.status}")
+        twice = any(course.order.tag == order.tag for course in self.courses.values())
+        self.check(not twice, f"{order.tag} was accepted twice")
         self.check(not (before and rule.refused), f"{order.tag} was to be refused")
         self.check(
             all(run.seq > course.run.seq for course in thread.courses if not course.deleted),
@@ -180,6 +182,7 @@ class Witness(Ends):
         if thread is None:
             return
         thread.gone = True
+        self.gone.add(thread_id)
         if thread_id not in self.dropped:
             self._gone_with_its_run(thread)
         for course in thread.unfinished:
@@ -245,8 +248,10 @@ class Witness(Ends):
             if row.kind != "checkpoint":
                 continue
             run_id = (msgspec.json.decode(row.data).get("metadata") or {}).get("run_id")
-            if run_id is not None and run_id not in writing:
-                raise Wrong(f"{self.courses[run_id].order.tag} wrote when it was not its turn")
+            course = None if run_id is None else self.courses[run_id]
+            part = course is not None and course.joins and course.deleted and bool(writing)
+            if course is not None and run_id not in writing and not part:
+                raise Wrong(f"{course.order.tag} wrote when it was not its turn")
         if not writing:
             self._edited(storage, thread)
 
