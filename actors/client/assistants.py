@@ -219,8 +219,11 @@ class AssistantsClient:
         Raises NotFound.
         """
         assistant = await self.resolve(assistant_id)
-        schemas = await self._graph(assistant.graph_id).schemas()
-        return {"graph_id": assistant.graph_id, **_schemas_view(schemas)}
+        shown = _schemas_view(await self._graph(assistant.graph_id).schemas())
+        state = shown["state_schema"]
+        if "properties" in state:
+            shown["state_schema"] = {**state, "title": f"{assistant.graph_id}_state"}
+        return {"graph_id": assistant.graph_id, **shown}
 
     async def get_subgraphs(
         self, assistant_id: str, namespace: str | None = None, recurse: bool = False
