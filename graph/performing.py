@@ -15,6 +15,7 @@ from .execute import Execution
 from .exitlog import ExitLog
 from .inspection import Inspection
 from .job import Finish, Job
+from .jsonschema import state_title
 from .states import locate, read_checkpoint, read_history, read_state
 from .update import check_updates, take_in, update_state
 
@@ -139,4 +140,4 @@ def _on_a_thread(name: str, schema: dict[str, Any]) -> dict[str, Any]:
         return schema
     keys = {key: {**of, "default": None} for key, of in schema["properties"].items()}
     whole = {key: of for key, of in schema.items() if key != "required"}
-    return {**whole, "title": f"{name}_state", "properties": keys}
+    return {**whole, "title": state_title(name), "properties": keys}

@@ -613,6 +613,7 @@ async def test_the_schemas_of_an_assistant_and_of_the_graphs_inside_it(serve: Se
         assert inner.keys() == {"inner"}
         assert inner["inner"].keys() == schemas.keys() - {"graph_id"}
         assert inner["inner"]["state_schema"]["properties"].keys() == {"inside"}
+        assert inner["inner"]["state_schema"]["title"] == "LangGraphState"
         deep = await assistants.get_subgraphs(ident, recurse=True)
         assert deep.keys() == {"inner", "inner|deepest"}
         assert await assistants.get_subgraphs(ident, "inner") == inner
