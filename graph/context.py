@@ -44,7 +44,7 @@ class RunnableConfig(TypedDict, total=False):
     """What a run was configured with, as langchain-core's class of this name.
 
     `configurable`: the caller's own settings, and `thread_id`, `checkpoint_id`, `checkpoint_ns`.
-    `recursion_limit`: super-steps before a run is given up (default 25). `max_concurrency`: how
+    `recursion_limit`: super-steps before a run is given up (default 10007). `max_concurrency`: how
     many tasks of a graph may run at once (default: all of a super-step). `run_id`: the caller's
     name for the run. `tags`, `metadata`, `run_name`, `callbacks`: for those who watch it.
     """

@@ -125,7 +125,13 @@ def _edges(compiled: CompiledStateGraph) -> list[DrawnEdge]:
     if START not in sources:
         ends.add(START)
     last = [DrawnEdge(name, END, conditional=name == START) for name in sorted(ends)]
-    return [*reversed(edges.values()), *last]
+    return sorted([*reversed(edges.values()), *last], key=_ends_last)
+
+
+def _ends_last(edge: DrawnEdge) -> tuple[bool, str]:
+    """Those that always end the run come last, as in LangGraph, by where they come from."""
+    ends = edge.target == END and not edge.conditional
+    return ends, edge.source if ends else ""
 
 
 def _metadata(compiled: CompiledStateGraph, node: Node) -> dict[str, Any] | None:

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_RECURSION_LIMIT", "Execution"]
 
-DEFAULT_RECURSION_LIMIT = 25
+DEFAULT_RECURSION_LIMIT = 10_007  # as in LangGraph since it is no longer 25
 
 logger = logging.getLogger(__name__)
 

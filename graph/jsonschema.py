@@ -13,7 +13,7 @@ from typing_extensions import is_typeddict
 
 from .schema import is_state_type
 
-__all__ = ["json_schema", "value_schema"]
+__all__ = ["json_schema", "state_title", "value_schema"]
 
 Schema = dict[str, Any]
 
@@ -51,6 +51,11 @@ def json_schema(declared: type[Any], keys: Collection[str] | None = None) -> Sch
     if defs:
         schema["$defs"] = defs
     return schema
+
+
+def state_title(name: str) -> str:
+    """What the schema of a state is called, by the graph's name, as in LangGraph."""
+    return f"{name}State" if name[:1].isupper() else f"{name}_state"
 
 
 def value_schema(hint: Any) -> Schema:

@@ -15,6 +15,7 @@ from .execute import Execution
 from .exitlog import ExitLog
 from .inspection import Inspection
 from .job import Finish, Job
+from .jsonschema import state_title
 from .states import locate, read_checkpoint, read_history, read_state
 from .update import check_updates, take_in, update_state
 
@@ -125,7 +126,7 @@ class Performing(Inspection):
         return {
             "input": self.get_input_jsonschema(),
             "output": self.get_output_jsonschema(),
-            "state": self.get_state_jsonschema(),
+            "state": _on_a_thread(self._compiled.name, self.get_state_jsonschema()),
             "context": self.get_context_jsonschema(),
         }
 
@@ -138,3 +139,12 @@ class Performing(Inspection):
     @property
     def _compiled(self) -> CompiledStateGraph:
         return cast("CompiledStateGraph", self)
+
+
+def _on_a_thread(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """A state as a thread has it, where any key may be missing; in LangGraph's form."""
+    if "properties" not in schema:
+        return schema
+    keys = {key: {**of, "default": None} for key, of in schema["properties"].items()}
+    whole = {key: of for key, of in schema.items() if key != "required"}
+    return {**whole, "title": state_title(name), "properties": keys}

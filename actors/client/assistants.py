@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 from greenroom.graph.contract import Graph, Schemas
+from greenroom.graph.jsonschema import state_title
 from greenroom.storage import Storage
 from greenroom.storage.queries import AssistantQuery, AssistantSort, ThreadQuery
 from greenroom.storage.records import Assistant
@@ -219,8 +220,11 @@ class AssistantsClient:
         Raises NotFound.
         """
         assistant = await self.resolve(assistant_id)
-        schemas = await self._graph(assistant.graph_id).schemas()
-        return {"graph_id": assistant.graph_id, **_schemas_view(schemas)}
+        shown = _schemas_view(await self._graph(assistant.graph_id).schemas())
+        state = shown["state_schema"]
+        if "properties" in state:
+            shown["state_schema"] = {**state, "title": state_title(assistant.graph_id)}
+        return {"graph_id": assistant.graph_id, **shown}
 
     async def get_subgraphs(
         self, assistant_id: str, namespace: str | None = None, recurse: bool = False

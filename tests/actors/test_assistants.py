@@ -601,6 +601,9 @@ async def test_the_schemas_of_an_assistant_and_of_the_graphs_inside_it(serve: Se
         assert schemas["graph_id"] == "agent"
         for name in ("input_schema", "output_schema", "state_schema"):
             assert schemas[name]["properties"].keys() == {"inside", "around"}
+        assert schemas["state_schema"]["title"] == "agent_state"
+        assert "required" not in schemas["state_schema"]
+        assert all(of["default"] is None for of in schemas["state_schema"]["properties"].values())
         assert schemas["context_schema"] == schemas["config_schema"]
         assert schemas["context_schema"]["properties"].keys() == {"model"}
         plain = await assistants.get_schemas("plain")
@@ -610,6 +613,7 @@ async def test_the_schemas_of_an_assistant_and_of_the_graphs_inside_it(serve: Se
         assert inner.keys() == {"inner"}
         assert inner["inner"].keys() == schemas.keys() - {"graph_id"}
         assert inner["inner"]["state_schema"]["properties"].keys() == {"inside"}
+        assert inner["inner"]["state_schema"]["title"] == "LangGraphState"
         deep = await assistants.get_subgraphs(ident, recurse=True)
         assert deep.keys() == {"inner", "inner|deepest"}
         assert await assistants.get_subgraphs(ident, "inner") == inner

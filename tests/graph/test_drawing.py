@@ -52,6 +52,13 @@ def test_a_graph_is_its_nodes_and_edges() -> None:
     assert edges(graph) == [(START, "a"), ("a", "b"), ("b", END)]
 
 
+def test_edges_are_in_the_order_of_their_names_but_those_that_end_the_run_come_last() -> None:
+    graph = builder("z", "b", "a").add_edge(START, "z").add_edge("z", "b").add_edge("z", "a")
+    graph.add_edge("b", END).add_edge("a", END)
+    ways = [("z", "a"), ("z", "b"), ("a", END), ("b", END)]
+    assert edges(graph.compile()) == [(START, "z"), *ways]
+
+
 def test_json_has_nodes_with_their_metadata_and_edges_with_their_labels() -> None:
     graph = builder("b").add_node("a", stay, metadata={"k": 1}).add_edge(START, "a")
     graph.add_conditional_edges("a", route, {"yes": "b", END: END})

@@ -406,11 +406,19 @@ async def test_a_run_that_does_not_end_is_given_up(wire: Any, thread: Any) -> No
     assert (state.values, state.next) == ({"log": ["a"] * 3}, ("a",))
 
 
-async def test_the_limit_is_25_steps_unless_said_otherwise(wire: Any, thread: Any) -> None:
-    graph = wire("a", (START, "a"), ("a", "a"))
-    with pytest.raises(GraphRecursionError, match="25"):
-        await graph.ainvoke({}, thread)
-    assert len((await graph.aget_state(thread)).values["log"]) == 25
+async def test_the_limit_is_10007_steps_unless_said_otherwise() -> None:
+    class Count(TypedDict):
+        n: int
+
+    async def count(state: Count) -> Count:
+        return {"n": state["n"] + 1}
+
+    builder = StateGraph(Count).add_node(count).add_edge(START, "count")
+    builder.add_conditional_edges("count", lambda state: END if state["n"] == 10_007 else "count")
+    graph = builder.compile()
+    assert await graph.ainvoke({"n": 0}) == {"n": 10_007}
+    with pytest.raises(GraphRecursionError, match="10007"):
+        await graph.ainvoke({"n": -1})
 
 
 async def test_the_limit_counts_anew_in_each_run(wire: Any, thread: Any) -> None:
