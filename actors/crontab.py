@@ -55,7 +55,7 @@ class Crontab:
     due, if it is there still.
     """
 
-    house: Supervisor
+    supervisor: Supervisor
     _changed: trio.Event = attrs.field(init=False, factory=trio.Event)
     _firing: set[str] = attrs.field(init=False, factory=set)
     _resting: set[str] = attrs.field(init=False, factory=set)  # they could not fire, and will again
@@ -69,8 +69,8 @@ class Crontab:
 
     def now(self) -> datetime:
         """The time by the wall clock, also if that was set."""
-        self.house.world.heed_wall_clock()
-        return self.house.world.now()
+        self.supervisor.world.heed_wall_clock()
+        return self.supervisor.world.now()
 
     @asynccontextmanager
     async def held(self, cron_id: str) -> AsyncIterator[Cron]:
@@ -78,7 +78,7 @@ class Crontab:
         Raises NotFound."""
         lock = self._locks.setdefault(cron_id, trio.Lock())
         async with lock:
-            cron = await self.house.session.read(Storage.get_cron, cron_id)
+            cron = await self.supervisor.session.read(Storage.get_cron, cron_id)
             if cron is None:
                 raise NotFound(f"Cron {cron_id!r} not found")
             yield cron
@@ -86,7 +86,7 @@ class Crontab:
     async def drop(self, cron_id: str) -> None:
         """Delete a cron. Raises NotFound."""
         async with self.held(cron_id):
-            await self.house.session.commit([DeleteCron(cron_id)])
+            await self.supervisor.session.commit([DeleteCron(cron_id)])
 
     async def run(self, fire: Fire) -> NoReturn:
         """Fire crons for ever. `fire`: makes a cron's run, committing an operation together with
@@ -105,7 +105,7 @@ class Crontab:
         """Start what is due; when to look again, None if only after a change."""
         now = self.now()
         limit = AT_ONCE + len(self._resting) + 1
-        for cron in await self.house.session.read(Storage.due_crons, _EVER, limit=limit):
+        for cron in await self.supervisor.session.read(Storage.due_crons, _EVER, limit=limit):
             if cron.cron_id in self._firing | self._resting:
                 continue
             if len(self._firing) == AT_ONCE:
@@ -122,7 +122,7 @@ class Crontab:
         if due is None:
             await self._changed.wait()
             return
-        seconds = (due - self.house.world.now()).total_seconds()
+        seconds = (due - self.supervisor.world.now()).total_seconds()
         if seconds > 0:
             seconds += 0.001  # the time as text is cut to microseconds
         with trio.move_on_after(min(max(seconds, 0.0), LONGEST_SLEEP)):
@@ -154,6 +154,8 @@ class Crontab:
             raise
         except GreenroomError as error:
             logger.warning("a run of cron %s was refused: %s", cron.cron_id, error)
-            gone = await self.house.session.read(Storage.get_assistant, cron.assistant_id) is None
+            gone = (
+                await self.supervisor.session.read(Storage.get_assistant, cron.assistant_id) is None
+            )
             operation = DeleteCron(cron.cron_id) if gone else moved_on
-            await self.house.session.commit([operation])
+            await self.supervisor.session.commit([operation])

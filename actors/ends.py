@@ -54,8 +54,8 @@ class RunEnds:
     lately: dict[str, Run] = attrs.field(init=False, factory=dict)
 
     @property
-    def house(self) -> Supervisor:
-        return self.state.house
+    def supervisor(self) -> Supervisor:
+        return self.state.supervisor
 
     async def close(
         self,
@@ -90,9 +90,9 @@ class RunEnds:
             for run in runs:
                 self.streams.pop(run.run_id).end(result)
                 self._tell_done(run)
-        self.house.meters.ended[status] += len(runs)
+        self.supervisor.meters.ended[status] += len(runs)
         for post in posts:
-            self.house.webhooks.send(post)
+            self.supervisor.webhooks.send(post)
 
     async def remove(self, runs: Sequence[Run], *undo: Operation, busy: bool) -> None:
         """Delete runs, and `undo` what they left in the log."""
@@ -128,7 +128,7 @@ class RunEnds:
         await self.state.drop(*map(PutPost, posts))
         self.streams.pop(run.run_id).end(result)
         self._tell_done(run)
-        self.house.feeds.end(self.state.thread_id)
+        self.supervisor.feeds.end(self.state.thread_id)
 
     def _tell_done(self, run: Run) -> None:
         self.state.tell("metadata", {"status": "run_done", "run_id": run.run_id})

@@ -31,19 +31,19 @@ class EventSweeper:
     the id is noted that they have come to. Those of earlier processes are as old as this one.
     """
 
-    house: Supervisor
+    supervisor: Supervisor
     ttl: float
     loop: SweepLoop = attrs.field(init=False)
     _noted: deque[tuple[float, int]] = attrs.field(init=False, factory=deque)
 
     def __attrs_post_init__(self) -> None:
         self.loop = SweepLoop(
-            self.house.session, Storage.oldest_event, self.sweep, INTERVAL, "events"
+            self.supervisor.session, Storage.oldest_event, self.sweep, INTERVAL, "events"
         )
         self._note()
 
     def _note(self) -> None:
-        self._noted.append((trio.current_time(), self.house.event_ids.last))
+        self._noted.append((trio.current_time(), self.supervisor.event_ids.last))
 
     async def run(self) -> None:
         if self.ttl < inf:
@@ -56,7 +56,7 @@ class EventSweeper:
             _, expired = self._noted.popleft()
         if expired is None:
             return
-        session = self.house.session
+        session = self.supervisor.session
         while (oldest := await session.read(Storage.oldest_event)) is not None:
             if oldest > expired:
                 return

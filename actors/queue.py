@@ -27,14 +27,14 @@ class RunQueue:
     others when it is due; until then it is passed over.
     """
 
-    house: Supervisor
+    supervisor: Supervisor
     _runs: list[Run] = attrs.field(factory=list)
     _delayed: dict[str, str] = attrs.field(init=False, factory=dict)  # when they are due, by id
 
     @classmethod
-    def of(cls, house: Supervisor, left: Sequence[Run]) -> RunQueue:
+    def of(cls, supervisor: Supervisor, left: Sequence[Run]) -> RunQueue:
         """The runs that an earlier actor or process left, in order of arrival."""
-        queue = cls(house)
+        queue = cls(supervisor)
         queue.put_back(left)
         return queue
 
@@ -76,7 +76,7 @@ class RunQueue:
         if stopped is not None:
             self._runs.remove(stopped)
             return [stopped]
-        ready = [] if self.house.draining else self._ready()
+        ready = [] if self.supervisor.draining else self._ready()
         group = [*ready[:1], *takewhile(lambda run: self._together(ready[0], run), ready[1:])]
         for run in group:
             self._runs.remove(run)
@@ -115,11 +115,13 @@ class RunQueue:
         """Have the thread told when the first delayed run is due."""
         late = [run for run in self._runs if run.run_id in self._delayed]
         if late:
-            self.house.alarms.set(late[0].thread_id, min(self._delayed[r.run_id] for r in late))
+            self.supervisor.alarms.set(
+                late[0].thread_id, min(self._delayed[r.run_id] for r in late)
+            )
 
     def _look(self) -> None:
         """Which runs are not due yet: one that is may have to wait on for another that has come."""
-        now = self.house.world.timestamp()
+        now = self.supervisor.world.timestamp()
         self._delayed = {ident: due for ident, due in self._due().items() if due > now}
 
     def _due(self) -> dict[str, str]:
@@ -133,7 +135,7 @@ class RunQueue:
 
     def _has_turns(self, run: Run) -> bool:
         """Whether the run's graph has a state that an input becomes part of."""
-        graph = self.house.graphs.get(run.metadata["graph_id"])
+        graph = self.supervisor.graphs.get(run.metadata["graph_id"])
         return graph is not None and graph.has_turns
 
 

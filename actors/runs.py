@@ -68,8 +68,8 @@ class ThreadRuns:
         return RunEnds(self.state, self.streams)
 
     @property
-    def house(self) -> Supervisor:
-        return self.state.house
+    def supervisor(self) -> Supervisor:
+        return self.state.supervisor
 
     @property
     def busy(self) -> bool:
@@ -104,7 +104,7 @@ class ThreadRuns:
         """
         left = self._left = {run.run_id for run in self._unfinished()}
         for waits in self._unfinished():
-            self.streams.setdefault(waits.run_id, self.house.stream(waits, follow=False))
+            self.streams.setdefault(waits.run_id, self.supervisor.stream(waits, follow=False))
         for run_id, run in past:
             if run_id in left:
                 continue
@@ -126,7 +126,7 @@ class ThreadRuns:
             raise Conflict(f"Thread {state.thread_id!r} is of one run, and is deleted with it")
         strategy = strategy_of(message.strategy, thread.metadata, message.below)
         graph_id = message.run.metadata["graph_id"]
-        check_strategy(strategy, graph_id, self.house.graph(graph_id))
+        check_strategy(strategy, graph_id, self.supervisor.graph(graph_id))
         admission = self._admit(strategy)
         run = await record_of(message, thread, state, seq=self.last_seq + 1, strategy=strategy)
         insert = [InsertThread(thread)] if state.thread is None else []
@@ -146,17 +146,17 @@ class ThreadRuns:
             self.stop_active(admission.stop)
             self.queue.replace(queue)
         self.queue.add(run)
-        stream = self.streams[run.run_id] = self.house.stream(run, follow=message.follow)
+        stream = self.streams[run.run_id] = self.supervisor.stream(run, follow=message.follow)
         message.reply.send(Accepted(run, stream))
         await self.start_next()
 
     def _admit(self, strategy: Strategy) -> Admission:
         """What a run that is let in does to the others. Raises Conflict and TooMany."""
-        thread_id, most = self.state.thread_id, self.house.max_queued_runs
+        thread_id, most = self.state.thread_id, self.supervisor.max_queued_runs
         admission = admit(strategy, self._traffic)
         full = self.busy and self.waiting >= most
         outcome = "accepted" if admission.accepted and not full else "refused"
-        self.house.meters.admissions[strategy, outcome] += 1
+        self.supervisor.meters.admissions[strategy, outcome] += 1
         if not admission.accepted:
             raise Conflict(
                 f"Thread {thread_id!r} has a run in flight and multitask_strategy is 'reject'"
@@ -216,7 +216,7 @@ class ThreadRuns:
         )
         started = started_from(run, log, taken_in_at, self.state.now())
         try:
-            graph = self.house.graph(run.metadata["graph_id"])
+            graph = self.supervisor.graph(run.metadata["graph_id"])
             check_gets_on(started)
         except GreenroomError as error:
             await self._close([run, *self._let_go(run)], "error", error=error)
@@ -228,26 +228,26 @@ class ThreadRuns:
             log.precede(PutRun(started))
         streams = [self.streams[ident] for ident in (run.run_id, *self.members)]
         for stream in streams:
-            await find_stored(self.house.session, stream)
+            await find_stored(self.supervisor.session, stream)
         self.active = ActiveRun(
             run=started,
             graph=graph,
-            session=self.house.session,
-            store=self.house.store,
+            session=self.supervisor.session,
+            store=self.supervisor.store,
             log=log,
             streams=streams,
             members=self.members,
-            world=self.house.world,
+            world=self.supervisor.world,
             mailbox=self.mailbox,
-            meters=self.house.meters,
-            grace=self.house.grace_period,
+            meters=self.supervisor.meters,
+            grace=self.supervisor.grace_period,
             fresh=started.first_log_seq == log.next_seq,
             boundary=self._steer,
-            ends_at=trio.current_time() + self.house.run_timeout,
+            ends_at=trio.current_time() + self.supervisor.run_timeout,
         )
-        self.house.start_run(self.active)
+        self.supervisor.start_run(self.active)
         if self._stopped_at is not None:
-            self.house.meters.hand_overs.add(trio.current_time() - self._stopped_at)
+            self.supervisor.meters.hand_overs.add(trio.current_time() - self._stopped_at)
             self._stopped_at = None
 
     def _steer(self, active: ActiveRun, take_in: TakeIn) -> None:
@@ -336,7 +336,7 @@ class ThreadRuns:
                 await self.state.log.flush()
         if run is not None:
             await self.ends.remove([run], busy=self.busy)
-        elif await self.house.session.read(Storage.get_run, thread_id, run_id) is None:
+        elif await self.supervisor.session.read(Storage.get_run, thread_id, run_id) is None:
             raise NotFound(f"Run {run_id!r} not found")
         else:
             await self.ends.drop(run_id)
@@ -348,7 +348,7 @@ class ThreadRuns:
             self.active.close()
             if self.active.phase == "running":
                 self._stopped_at = trio.current_time()
-            self.active.cut_short(reason, trio.current_time() + self.house.grace_period)
+            self.active.cut_short(reason, trio.current_time() + self.supervisor.grace_period)
 
     def abandon(self, error: Exception) -> None:
         """The thread is gone, and every run with it."""
@@ -409,7 +409,7 @@ class ThreadRuns:
         self.active = None
         await self._end(active.run, outcome, active)
         if active.stream.resumable:
-            self.house.event_sweeper.loop.heed()
+            self.supervisor.event_sweeper.loop.heed()
         await self._delete_ended(active.run.run_id)
         await self.start_next()
 
@@ -430,10 +430,10 @@ class ThreadRuns:
             back = [alone(one) for one in members if one.stop != "rollback"]
             self.queue.put_back(back)
             await self.ends.remove(gone, *undo, *map(PutRun, back), busy=self.busy)
-            self.house.meters.ended["rolled back"] += len(gone)
+            self.supervisor.meters.ended["rolled back"] += len(gone)
             return
         members = self._let_go(run)
-        status, failure, warning = end_of(outcome, run, self.house.run_timeout)
+        status, failure, warning = end_of(outcome, run, self.supervisor.run_timeout)
         if isinstance(outcome, Stopped) and (misfit := await self.state.take_in(run)) is not None:
             status, failure = "error", misfit
         # What was taken in and not recorded, as the run was given up on or could not leave it, is

@@ -183,7 +183,7 @@ class Greenroom:
     async def drain(self) -> None:
         """Before leaving: start no more runs, and wait until those under way have ended. Runs are
         still accepted; like those that wait they start when the storage is served again."""
-        await self._house.drain()
+        await self._entered.drain()
 
     def in_thread(self) -> InThread:
         """For a plain program: `with Greenroom(…).in_thread() as client:` has the room, not entered
@@ -195,7 +195,7 @@ class Greenroom:
         return InThreadAsync(self)
 
     @property
-    def _house(self) -> Supervisor:
+    def _entered(self) -> Supervisor:
         if self._supervisor is None:
             raise RuntimeError("The Greenroom has not been entered")
         return self._supervisor
@@ -203,11 +203,11 @@ class Greenroom:
     @property
     def meters(self) -> Meters:
         """What has been counted since it was entered."""
-        return self._house.meters
+        return self._entered.meters
 
     def census(self) -> Census:
         """How many actors, messages and runs there are at the moment."""
-        return self._house.census()
+        return self._entered.census()
 
     @property
     def commit_times(self) -> Timing:

@@ -42,7 +42,7 @@ class ThreadState:
     have seen before.
     """
 
-    house: Supervisor
+    supervisor: Supervisor
     thread_id: str
     thread: Thread | None
     log: ThreadLog
@@ -61,19 +61,19 @@ class ThreadState:
         ):
             thread = prolonged(thread)
         if thread is None:
-            await self.house.session.commit(operations)
+            await self.supervisor.session.commit(operations)
             return
         with self._changes():
-            await self.house.session.commit([*operations, PutThread(thread)])
+            await self.supervisor.session.commit([*operations, PutThread(thread)])
             self.thread = thread
-        self.house.sweeper.heed(thread)
+        self.supervisor.sweeper.heed(thread)
 
     async def drop(self, *more: Operation) -> None:
         """Delete the thread with all that belongs to it, and commit more with that."""
         with self._changes():
-            await self.house.session.commit([DeleteThread(self.thread_id), *more])
+            await self.supervisor.session.commit([DeleteThread(self.thread_id), *more])
             self.thread = None
-        self.log = await ThreadLog.open(self.house.session, self.thread_id)
+        self.log = await ThreadLog.open(self.supervisor.session, self.thread_id)
 
     @contextmanager
     def _changes(self) -> Iterator[None]:
@@ -121,11 +121,11 @@ class ThreadState:
             config=run_config(run),
             context=kwargs["context"],
             log=self.log,
-            world=self.house.world,
+            world=self.supervisor.world,
             metadata=checkpoint_metadata(run),
         )
         try:
-            await self.house.graph(run.metadata["graph_id"]).take_in(job)
+            await self.supervisor.graph(run.metadata["graph_id"]).take_in(job)
         except Exception as error:  # a reducer or a conditional edge of the user's
             return error
         return None
@@ -151,9 +151,9 @@ class ThreadState:
 
     def tell(self, event: str, data: Any) -> None:
         """Tell those who follow the thread."""
-        if self.house.feeds.followed(self.thread_id):
-            part = StreamPart(self.house.event_ids.next(), event, to_json(data))
-            self.house.feeds.put(self.thread_id, part)
+        if self.supervisor.feeds.followed(self.thread_id):
+            part = StreamPart(self.supervisor.event_ids.next(), event, to_json(data))
+            self.supervisor.feeds.put(self.thread_id, part)
 
     def now(self) -> str:
-        return self.house.world.timestamp()
+        return self.supervisor.world.timestamp()

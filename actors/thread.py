@@ -78,7 +78,7 @@ class ThreadActor:
     under way is a task of the supervisor's, so that the mailbox is read meanwhile.
     """
 
-    house: Supervisor
+    supervisor: Supervisor
     thread_id: str
     mailbox: Mailbox
     streams: dict[str, RunStream]
@@ -121,16 +121,18 @@ class ThreadActor:
                 read_end(storage, self.thread_id),
             )
 
-        past = await self.house.session.read(read)
-        log = ThreadLog.going_on(self.house.session, self.thread_id, past.log)
-        self.state = ThreadState(self.house, self.thread_id, past.thread, log)
+        past = await self.supervisor.session.read(read)
+        log = ThreadLog.going_on(self.supervisor.session, self.thread_id, past.log)
+        self.state = ThreadState(self.supervisor, self.thread_id, past.thread, log)
         ids = [run.run_id for run in past.unfinished]
         members = {run.run_id: run for run in past.unfinished if host_of(run) in ids}
         self.runs = ThreadRuns(
             self.state,
             self.mailbox,
             self.streams,
-            RunQueue.of(self.house, [run for run in past.unfinished if run.run_id not in members]),
+            RunQueue.of(
+                self.supervisor, [run for run in past.unfinished if run.run_id not in members]
+            ),
             past.last_run_seq,
             members,
         )
@@ -149,7 +151,7 @@ class ThreadActor:
             elif self.state.thread is None:
                 deadline = trio.current_time()
             else:
-                deadline = trio.current_time() + self.house.idle_timeout
+                deadline = trio.current_time() + self.supervisor.idle_timeout
             with trio.move_on_at(deadline):
                 await self.mailbox.wait()
             if self.mailbox:
@@ -166,7 +168,7 @@ class ThreadActor:
         logger.warning(
             "run %s did not stop within %g s and was given up on",
             active.run.run_id,
-            self.house.grace_period,
+            self.supervisor.grace_period,
         )
         return Ended(active, Stopped())
 
@@ -233,16 +235,16 @@ class ThreadActor:
         state.thread = thread
         try:
             if message.supersteps:
-                graph = self.house.graph(str(thread.metadata.get("graph_id")))
+                graph = self.supervisor.graph(str(thread.metadata.get("graph_id")))
                 await self._update(graph, self._job(thread), message.supersteps)
                 thread = state.settled(busy=False)
             await state.commit([InsertThread(thread), *state.log.take()])
         except BaseException:
             state.thread = None
-            state.log = await ThreadLog.open(self.house.session, self.thread_id)
+            state.log = await ThreadLog.open(self.supervisor.session, self.thread_id)
             raise
         state.thread = thread
-        self.house.sweeper.heed(thread)
+        self.supervisor.sweeper.heed(thread)
 
     async def _patch(self, message: Patch) -> None:
         thread = self._existing()
@@ -260,7 +262,9 @@ class ThreadActor:
         thread, log = self._existing(), self.state.log
         head, end, now = log.head, log.next_seq, self.state.now()
         await log.flush()
-        rows = await self.house.session.read(copied_log, self.thread_id, message.thread_id, end)
+        rows = await self.supervisor.session.read(
+            copied_log, self.thread_id, message.thread_id, end
+        )
         new = Thread(
             thread_id=message.thread_id,
             created_at=now,
@@ -271,8 +275,8 @@ class ThreadActor:
         )
         copy = prolonged(settled(new, head, busy=False, now=now))
         append = [AppendLog(tuple(rows))] if rows else []
-        await self.house.session.commit([InsertThread(copy), *append])
-        self.house.sweeper.heed(copy)
+        await self.supervisor.session.commit([InsertThread(copy), *append])
+        self.supervisor.sweeper.heed(copy)
         message.reply.send(copy)
 
     async def _keep_latest(self, thread: Thread) -> bool:
@@ -281,9 +285,9 @@ class ThreadActor:
         if self.runs.busy or OF_LANGGRAPH.items() <= thread.metadata.items():
             return False
         await self.state.log.flush()
-        operations = await self.house.session.read(latest_only, self.thread_id)
+        operations = await self.supervisor.session.read(latest_only, self.thread_id)
         await self.state.commit(operations, thread)
-        self.state.log = await ThreadLog.open(self.house.session, self.thread_id)
+        self.state.log = await ThreadLog.open(self.supervisor.session, self.thread_id)
         return True
 
     async def _expire(self) -> bool:
@@ -302,7 +306,7 @@ class ThreadActor:
         """Delete the thread, whose run has stopped."""
         await self.state.drop()
         self.runs.abandon(NotFound(f"Thread {self.thread_id!r} was deleted"))
-        self.house.feeds.end(self.thread_id)
+        self.supervisor.feeds.end(self.thread_id)
         messages, self._deleting = self._deleting, []
         for message in messages:
             message.reply.send(None)
@@ -316,7 +320,7 @@ class ThreadActor:
         graph_id = thread.metadata.get("graph_id")
         if graph_id is None:
             raise Refused(f"Thread {self.thread_id!r} has no graph yet, so it has no state to edit")
-        graph, log = self.house.graph(str(graph_id)), self.state.log
+        graph, log = self.supervisor.graph(str(graph_id)), self.state.log
         job = attrs.evolve(
             self._job(thread),
             checkpoint_id=message.checkpoint_id,
@@ -331,13 +335,13 @@ class ThreadActor:
     def _job(self, thread: Thread) -> Job:
         """To edit the state."""
         metadata = {"graph_id": thread.metadata.get("graph_id"), "thread_id": self.thread_id}
-        return Job(log=self.state.log, world=self.house.world, metadata=metadata)
+        return Job(log=self.state.log, world=self.supervisor.world, metadata=metadata)
 
     async def _update(
         self, graph: Graph, job: Job, supersteps: Sequence[Sequence[StateUpdate]]
     ) -> Checkpoint:
         """Edit the state in the job's log. Raises Invalid and Refused."""
-        config = await newest_config(graph, self.house.session, self.thread_id)
+        config = await newest_config(graph, self.supervisor.session, self.thread_id)
         job = job if config is None else attrs.evolve(job, config=config)
         try:
             return await graph.update(job, supersteps)

@@ -22,7 +22,7 @@ __all__ = ["Alarms"]
 class Alarms:
     """Tells threads when a run of theirs is due: one alarm a thread, for the first of them."""
 
-    house: Supervisor
+    supervisor: Supervisor
     _times: dict[str, float] = attrs.field(init=False, factory=dict)  # by thread, on trio's clock
     # With those that were set to an earlier time since.
     _heap: list[tuple[float, str]] = attrs.field(init=False, factory=list)
@@ -30,7 +30,7 @@ class Alarms:
 
     def set(self, thread_id: str, due: str) -> None:
         """Wake a thread when a run of it is due, or earlier if that was set before."""
-        wait = datetime.fromisoformat(due) - self.house.world.now()
+        wait = datetime.fromisoformat(due) - self.supervisor.world.now()
         at = trio.current_time() + wait.total_seconds()
         if at >= self._times.get(thread_id, inf):
             return
@@ -48,4 +48,4 @@ class Alarms:
                 at, thread_id = heappop(self._heap)
                 if self._times.get(thread_id) == at:
                     del self._times[thread_id]
-                    self.house.tell(thread_id, Due())
+                    self.supervisor.tell(thread_id, Due())

@@ -90,18 +90,18 @@ def prolonged(thread: Thread) -> Thread:
 class Sweeper:
     """Has threads expire. `default`: the `ttl` of those that are made without one."""
 
-    house: Supervisor
+    supervisor: Supervisor
     default: dict[str, Any] | None
     loop: SweepLoop = attrs.field(init=False)
     _interval: float  # seconds
 
     def __attrs_post_init__(self) -> None:
-        session = self.house.session
+        session = self.supervisor.session
         next_expiry = Storage.next_thread_expiry
         self.loop = SweepLoop(session, next_expiry, self.sweep, self._interval, "threads")
 
     @classmethod
-    def of(cls, house: Supervisor, config: ThreadTTLConfig) -> Sweeper:
+    def of(cls, supervisor: Supervisor, config: ThreadTTLConfig) -> Sweeper:
         """Raises Invalid."""
         minutes = config.get("default_ttl")
         default = None
@@ -112,7 +112,7 @@ class Sweeper:
         interval = SWEEP_INTERVAL if interval is None else interval
         if isinstance(interval, bool) or not isinstance(interval, (int, float)) or interval <= 0:
             raise Invalid(f"checkpointer.ttl.sweep_interval_minutes: {interval!r} is no time")
-        return cls(house, default, 60 * interval)
+        return cls(supervisor, default, 60 * interval)
 
     def heed(self, thread: Thread) -> None:
         """A thread has been stored."""
@@ -126,9 +126,9 @@ class Sweeper:
         """
         left: list[str] = []
         while True:
-            ids = await self.house.session.read(
+            ids = await self.supervisor.session.read(
                 Storage.expired_threads,
-                self.house.world.timestamp(),
+                self.supervisor.world.timestamp(),
                 limit=SLICE,
                 offset=len(left),
             )
@@ -140,7 +140,7 @@ class Sweeper:
 
     async def _expire(self, thread_id: str, left: list[str]) -> None:
         try:
-            expired = await self.house.ask(thread_id, Expire())
+            expired = await self.supervisor.ask(thread_id, Expire())
         except (GreenroomError, StorageError) as error:
             logger.warning("thread %s has expired, and stays for now: %s", thread_id, error)
             expired = False

@@ -65,7 +65,7 @@ class Webhooks:
     A post is in storage from the commit that ends its run until it is taken or given up.
     """
 
-    house: Supervisor
+    supervisor: Supervisor
     poster: Poster | None
     _limit: trio.CapacityLimiter = attrs.field(
         init=False, factory=lambda: trio.CapacityLimiter(AT_ONCE)
@@ -83,21 +83,21 @@ class Webhooks:
         if self.poster is None:
             return
         after = ""
-        while rows := await self.house.session.read(Storage.scan_posts, after=after):
+        while rows := await self.supervisor.session.read(Storage.scan_posts, after=after):
             for row in rows:
-                self.send(from_row(Post, row, self.house.session.storage.types))
+                self.send(from_row(Post, row, self.supervisor.session.storage.types))
             after = rows[-1]["post_id"]
 
     def send(self, post: Post) -> None:
         """Post what is in storage, unless that is being done. Does not wait."""
         if post.post_id not in self._under_way:
             self._under_way.add(post.post_id)
-            self.house.nursery.start_soon(self._deliver, post)
+            self.supervisor.nursery.start_soon(self._deliver, post)
 
     async def _deliver(self, post: Post) -> None:
         await self._try(post)
         try:
-            await self.house.session.commit([DeletePost(post.post_id)])
+            await self.supervisor.session.commit([DeletePost(post.post_id)])
         except StorageError as error:
             logger.warning("run %s will be posted again: %s", post.post_id, error)
         self._under_way.discard(post.post_id)
@@ -117,7 +117,7 @@ class Webhooks:
             else:
                 return
             if attempt < ATTEMPTS:
-                await trio.sleep(wait * (1 + self.house.world.random.random() / 4))
+                await trio.sleep(wait * (1 + self.supervisor.world.random.random() / 4))
                 wait *= 2
         logger.error("run %s was not posted in %d attempts", post.post_id, ATTEMPTS)
 
@@ -125,7 +125,7 @@ class Webhooks:
         async with self._limit:
             if self.poster is None:
                 raise Invalid("webhook: this runtime has no way to post")
-            body = {**post.body, "webhook_sent_at": self.house.world.timestamp()}
+            body = {**post.body, "webhook_sent_at": self.supervisor.world.timestamp()}
             try:
                 await self.poster.post(post.url, body)
             except (Invalid, Undelivered):

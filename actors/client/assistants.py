@@ -38,7 +38,7 @@ class AssistantsClient:
     assistant that the graph has by itself."""
 
     def __init__(self, supervisor: Supervisor) -> None:
-        self._house = supervisor
+        self._supervisor = supervisor
 
     async def create(
         self,
@@ -66,7 +66,7 @@ class AssistantsClient:
         """
         self._graph(graph_id)
         settings, own = check_settings(config, context)
-        now, world = self._house.world.timestamp(), self._house.world
+        now, world = self._supervisor.world.timestamp(), self._supervisor.world
         ident = world.random_id() if assistant_id is None else assistant_id
         exists = check_choice("if_exists", if_exists or "raise", ("raise", "do_nothing"))
         assistant = Assistant(
@@ -79,7 +79,7 @@ class AssistantsClient:
             metadata=check_metadata(metadata),
             **_mirrored(settings, own or {}),
         )
-        added = await self._house.assistants.add(assistant, or_get=exists == "do_nothing")
+        added = await self._supervisor.assistants.add(assistant, or_get=exists == "do_nothing")
         return assistant_view(added)
 
     async def get(self, assistant_id: str) -> dict[str, Any]:
@@ -121,7 +121,7 @@ class AssistantsClient:
                 "metadata": {**before.metadata, **more},
             }
 
-        return assistant_view(await self._house.assistants.change(assistant_id, changes))
+        return assistant_view(await self._supervisor.assistants.change(assistant_id, changes))
 
     async def delete(self, assistant_id: str, *, delete_threads: bool = False) -> None:
         """Delete an assistant with its versions and crons.
@@ -130,14 +130,14 @@ class AssistantsClient:
         the threads that it ran on last (`metadata.assistant_id`) are deleted too, before it is. The
         assistant that a graph has by itself is made anew at the next start. Raises NotFound.
         """
-        assistants = self._house.assistants
+        assistants = self._supervisor.assistants
         if delete_threads:
             ident = (await assistants.find(assistant_id)).assistant_id
             query = ThreadQuery(metadata={"assistant_id": ident}, limit=_PAGE)
-            while threads := await self._house.session.read(Storage.search_threads, query):
+            while threads := await self._supervisor.session.read(Storage.search_threads, query):
                 for thread in threads:
                     try:
-                        await self._house.ask(thread.thread_id, DeleteThread())
+                        await self._supervisor.ask(thread.thread_id, DeleteThread())
                     except NotFound:  # somebody else was quicker
                         continue
         await assistants.delete(assistant_id)
@@ -166,7 +166,7 @@ class AssistantsClient:
             sort_by=sort_by,
             sort_order=sort_order,
         )
-        found = await self._house.session.read(Storage.search_assistants, query)
+        found = await self._supervisor.session.read(Storage.search_assistants, query)
         return [pick(assistant_view(assistant), fields) for assistant in found]
 
     async def count(
@@ -178,7 +178,7 @@ class AssistantsClient:
     ) -> int:
         """How many assistants fit."""
         query = self._query(metadata, graph_id, name)
-        return await self._house.session.read(Storage.count_assistants, query)
+        return await self._supervisor.session.read(Storage.count_assistants, query)
 
     async def get_versions(
         self,
@@ -192,7 +192,7 @@ class AssistantsClient:
         check_page(limit, offset)
         wanted = check_mapping("metadata", metadata)
         ident = (await self.resolve(assistant_id)).assistant_id
-        found = await self._house.session.read(
+        found = await self._supervisor.session.read(
             Storage.list_assistant_versions, ident, metadata=wanted, limit=limit, offset=offset
         )
         return [assistant_view(version) for version in found]
@@ -201,7 +201,7 @@ class AssistantsClient:
         """Have an assistant be one of its versions again; returns it. Raises NotFound."""
         if isinstance(version, bool) or not isinstance(version, int):
             raise Invalid(f"version: {version!r} is not a whole number")
-        return assistant_view(await self._house.assistants.set_latest(assistant_id, version))
+        return assistant_view(await self._supervisor.assistants.set_latest(assistant_id, version))
 
     async def get_graph(self, assistant_id: str, *, xray: int | bool = False) -> dict[str, Any]:
         """The nodes and edges of an assistant's graph, for a drawing.
@@ -241,7 +241,7 @@ class AssistantsClient:
 
     async def resolve(self, assistant_id: str) -> Assistant:
         """The assistant of an id, or of a graph's name."""
-        return await self._house.assistants.find(assistant_id)
+        return await self._supervisor.assistants.find(assistant_id)
 
     async def _graph_of(self, assistant_id: str) -> Graph:
         return self._graph((await self.resolve(assistant_id)).graph_id)
@@ -249,7 +249,7 @@ class AssistantsClient:
     def _graph(self, graph_id: str) -> Graph:
         if not isinstance(graph_id, str):
             raise Invalid(f"graph_id: {graph_id!r} is not a text")
-        return self._house.graph(graph_id)
+        return self._supervisor.graph(graph_id)
 
     def _query(
         self,

@@ -58,7 +58,7 @@ class CronsClient:
     """`client.crons`."""
 
     def __init__(self, supervisor: Supervisor, assistants: AssistantsClient) -> None:
-        self._house = supervisor
+        self._supervisor = supervisor
         self._assistants = assistants
 
     async def create(
@@ -127,7 +127,7 @@ class CronsClient:
     async def get(self, cron_id: str) -> dict[str, Any]:
         """A cron. Raises NotFound."""
         ident = check_uuid("cron_id", cron_id)
-        cron = await self._house.session.read(Storage.get_cron, ident)
+        cron = await self._supervisor.session.read(Storage.get_cron, ident)
         if cron is None:
             raise NotFound(f"Cron {ident!r} not found")
         return cron_view(cron)
@@ -152,21 +152,21 @@ class CronsClient:
             changes["end_time"] = end_time
         if not changes:
             raise Refused("There is nothing to change: give at least one field")
-        async with self._house.crontab.held(ident) as cron:
+        async with self._supervisor.crontab.held(ident) as cron:
             if "metadata" in changes:
                 merged = {**cron.metadata, **check_mapping("metadata", changes["metadata"])}
                 changes["metadata"] = merged
             changed = await self._made(cron, {**cron.payload, **changes})
             turned_on = changed.enabled and not cron.enabled
             if turned_on or not changes.keys().isdisjoint({"schedule", "timezone", "end_time"}):
-                changed = due_after(changed, self._house.crontab.now())
-            await self._house.session.commit([PutCron(changed)])
-        self._house.crontab.heed()
+                changed = due_after(changed, self._supervisor.crontab.now())
+            await self._supervisor.session.commit([PutCron(changed)])
+        self._supervisor.crontab.heed()
         return cron_view(changed)
 
     async def delete(self, cron_id: str) -> None:
         """Delete a cron; runs that it has made stay. Raises NotFound."""
-        await self._house.crontab.drop(check_uuid("cron_id", cron_id))
+        await self._supervisor.crontab.drop(check_uuid("cron_id", cron_id))
 
     async def search(
         self,
@@ -191,7 +191,7 @@ class CronsClient:
             limit=limit,
             offset=offset,
         )
-        found = await self._house.session.read(Storage.search_crons, query)
+        found = await self._supervisor.session.read(Storage.search_crons, query)
         return [pick(cron_view(cron), fields) for cron in found]
 
     async def count(
@@ -204,7 +204,7 @@ class CronsClient:
     ) -> int:
         """How many crons fit."""
         query = await self._query(assistant_id, thread_id, enabled, metadata)
-        return await self._house.session.read(Storage.count_crons, query)
+        return await self._supervisor.session.read(Storage.count_crons, query)
 
     async def fire(self, cron: Cron, along: PutCron) -> None:
         """Make the run of a cron that is due, and commit `along` together with it."""
@@ -214,19 +214,19 @@ class CronsClient:
         configurable = {**config["configurable"], "cron_id": cron.cron_id}
         kwargs = {**kwargs, "config": {**config, "configurable": configurable}}
         run = attrs.evolve(submit.run, kwargs=kwargs)
-        await self._house.ask(run.thread_id, attrs.evolve(submit, run=run, along=(along,)))
+        await self._supervisor.ask(run.thread_id, attrs.evolve(submit, run=run, along=(along,)))
 
     async def _create(
         self, thread_id: str | None, assistant_id: str, given: dict[str, Any]
     ) -> dict[str, Any]:
         assistant = await self._assistant(assistant_id)
         if thread_id is not None:
-            thread = await self._house.session.read(Storage.get_thread, thread_id)
+            thread = await self._supervisor.session.read(Storage.get_thread, thread_id)
             if thread is None:
                 raise NotFound(f"Thread {thread_id!r} not found")
-        now = self._house.crontab.now()
+        now = self._supervisor.crontab.now()
         blank = Cron(
-            cron_id=self._house.world.record_id(),
+            cron_id=self._supervisor.world.record_id(),
             assistant_id=assistant.assistant_id,
             thread_id=thread_id,
             schedule="",
@@ -237,8 +237,8 @@ class CronsClient:
         given = {name: value for name, value in given.items() if value is not None}
         payload = {**given, "assistant_id": assistant.assistant_id}
         cron = due_after(await self._made(blank, payload), now)
-        await self._house.session.commit([PutCron(cron)])
-        self._house.crontab.heed()
+        await self._supervisor.session.commit([PutCron(cron)])
+        self._supervisor.crontab.heed()
         return cron_view(cron)
 
     async def _made(self, cron: Cron, given: dict[str, Any]) -> Cron:
@@ -276,7 +276,7 @@ class CronsClient:
             on_run_completed=completed,
             metadata=check_mapping("metadata", payload.get("metadata")),
             payload=payload,
-            updated_at=iso(self._house.crontab.now()),
+            updated_at=iso(self._supervisor.crontab.now()),
         )
 
     async def _submission(self, cron: Cron, payload: Mapping[str, Any]) -> Submit:
@@ -284,7 +284,7 @@ class CronsClient:
         if cron.thread_id is None:
             request["on_completion"] = cron.on_run_completed
         return await submission(
-            *(self._house, self._assistants, cron.thread_id, cron.assistant_id),
+            *(self._supervisor, self._assistants, cron.thread_id, cron.assistant_id),
             follow=False,
             **request,
         )
@@ -303,7 +303,7 @@ class CronsClient:
         metadata: Mapping[str, Any] | None,
     ) -> CronQuery:
         if assistant_id is not None:
-            named = assistant_id in self._house.graphs
+            named = assistant_id in self._supervisor.graphs
             assistant_id = (
                 (await self._assistants.resolve(assistant_id)).assistant_id
                 if named

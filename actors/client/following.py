@@ -22,20 +22,20 @@ PAGE: Final = 1000  # kept events read at a time
 
 
 async def thread_events(
-    house: Supervisor, thread_id: str, *, after: int | None, modes: Collection[str]
+    supervisor: Supervisor, thread_id: str, *, after: int | None, modes: Collection[str]
 ) -> AsyncGenerator[list[StreamPart], None]:
     """As `ThreadsClient.events`."""
-    with house.feeds.follower(thread_id) as feed:
+    with supervisor.feeds.follower(thread_id) as feed:
         last = 0
-        thread = await house.session.read(Storage.get_thread, thread_id)
+        thread = await supervisor.session.read(Storage.get_thread, thread_id)
         if thread is None and not feed.over:  # over: it was deleted meanwhile
             raise NotFound(f"Thread {thread_id!r} not found")
         if after is not None:
             last = 0 if after in REPLAY_ALL else after
             # Those of runs under way may not be stored yet.
-            recent = {part.id: part for part in house.kept_parts(thread_id)}
+            recent = {part.id: part for part in supervisor.kept_parts(thread_id)}
             while True:
-                found, twice = await house.session.read(_kept, thread_id, last)
+                found, twice = await supervisor.session.read(_kept, thread_id, last)
                 batch = {
                     event.event_id: StreamPart(event.event_id, event.name, event.data)
                     for event in found

@@ -32,7 +32,7 @@ class RunHandle:
     """A run that was accepted: its record, its result and its events."""
 
     _run: Run
-    _house: Supervisor
+    _supervisor: Supervisor
     _stream: RunStream | None
     _from_start: bool = attrs.field(kw_only=True)
 
@@ -117,12 +117,12 @@ class RunHandle:
     def leave(self) -> None:
         """Tell the run to stop, if it has not ended; does not wait."""
         if self._stream is not None and not self._stream.ended.is_set():
-            self._house.tell(self.thread_id, Cancel(self.run_id, "interrupt"))
+            self._supervisor.tell(self.thread_id, Cancel(self.run_id, "interrupt"))
 
     async def _kept(self, after: int, before: int | None) -> AsyncGenerator[list[StreamPart], None]:
         """Events of earlier processes, or of a run that is over."""
         while True:
-            found = await self._house.session.read(
+            found = await self._supervisor.session.read(
                 Storage.read_events, self.thread_id, self.run_id, after=after, limit=_EVENTS
             )
             batch = [
@@ -140,12 +140,12 @@ class RunHandle:
         """Of a run that has ended."""
         if self._run.error is not None:
             return {"__error__": self._run.error}
-        actor = await self._house.awake(self.thread_id)
+        actor = await self._supervisor.awake(self.thread_id)
         if actor is not None:
             await trio.lowlevel.checkpoint()
             saved = actor.state.log.head
         else:
-            saved = await self._house.session.read(read_saved, self.thread_id)
+            saved = await self._supervisor.session.read(read_saved, self.thread_id)
         if saved is None:
             return {}
         return result_view(isolated(shown(saved.checkpoint.values)), waiting(saved))

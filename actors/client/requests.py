@@ -41,7 +41,7 @@ LONGEST_DELAY: Final = 100 * 366 * 24 * 3600.0  # seconds
 
 
 async def submission(
-    house: Supervisor,
+    supervisor: Supervisor,
     assistants: AssistantsClient,
     thread_id: str | None,
     assistant_id: str,
@@ -71,7 +71,7 @@ async def submission(
     """A run, to be sent to its thread. Arguments and errors as `RunsClient.start`."""
     ident = None if thread_id is None else check_uuid("thread_id", thread_id)
     assistant = await assistants.resolve(assistant_id)
-    graph = house.graph(assistant.graph_id)
+    graph = supervisor.graph(assistant.graph_id)
     strategy: Any = multitask_strategy or None
     if strategy is not None:
         check_choice("multitask_strategy", strategy, STRATEGIES)
@@ -95,8 +95,8 @@ async def submission(
     if webhook is not None:
         if not isinstance(webhook, str):
             raise Invalid(f"webhook: {webhook!r} is no URL")
-        await house.webhooks.check(webhook)
-    now = house.world.timestamp()
+        await supervisor.webhooks.check(webhook)
+    now = supervisor.world.timestamp()
     kwargs = {
         "input": None if input is None else _input(input, graph),
         "command": command,
@@ -115,7 +115,7 @@ async def submission(
     }
     if delay is not None:
         kwargs["after_seconds"] = delay
-    run_id = house.world.record_id()
+    run_id = supervisor.world.record_id()
     if ident is None:
         ident, create = own_thread(run_id), "create"
     own = {**settings.get("metadata", {}), **check_mapping("metadata", metadata)}
@@ -125,10 +125,10 @@ async def submission(
         assistant_id=assistant.assistant_id,
         seq=0,  # its actor gives it its place
         status="pending",
-        created_at=now if delay is None else iso(house.world.now() + timedelta(seconds=delay)),
+        created_at=now if delay is None else iso(supervisor.world.now() + timedelta(seconds=delay)),
         updated_at=now,
         multitask_strategy=strategy or DEFAULT_STRATEGY,  # unless its thread has another
-        kwargs=_as_kept(house, kwargs),
+        kwargs=_as_kept(supervisor, kwargs),
         metadata={
             **own,
             "graph_id": assistant.graph_id,
@@ -138,7 +138,7 @@ async def submission(
     thread = None
     if create == "create":  # with the metadata of its first run, whose strategy is its own
         named = {key: value for key, value in own.items() if key not in (STRATEGY_KEY, HOST)}
-        thread = new_thread(house, ident, metadata=named)
+        thread = new_thread(supervisor, ident, metadata=named)
     return Submit(run, strategy, thread, follow, below=assistant.metadata, answers=answers)
 
 
@@ -148,9 +148,9 @@ def own_thread(run_id: str) -> str:
     return str(UUID(int=UUID(run_id).int ^ 1 << 61))
 
 
-def _as_kept(house: Supervisor, kwargs: dict[str, Any]) -> dict[str, Any]:
+def _as_kept(supervisor: Supervisor, kwargs: dict[str, Any]) -> dict[str, Any]:
     """What a run is asked to do, as it would be after a restart. Raises Invalid."""
-    types = house.session.storage.types
+    types = supervisor.session.storage.types
     try:
         data, unknown = kept(kwargs, "", types)
     except Unstorable as error:

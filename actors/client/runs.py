@@ -37,7 +37,7 @@ class RunsClient:
     """`client.runs`."""
 
     def __init__(self, supervisor: Supervisor, assistants: AssistantsClient) -> None:
-        self._house = supervisor
+        self._supervisor = supervisor
         self._assistants = assistants
 
     async def create(
@@ -121,10 +121,10 @@ class RunsClient:
         will be deleted with it), Invalid, Refused.
         """
         submit = await submission(
-            self._house, self._assistants, thread_id, assistant_id, follow=follow, **request
+            self._supervisor, self._assistants, thread_id, assistant_id, follow=follow, **request
         )
-        accepted = await self._house.ask(submit.run.thread_id, submit)
-        return RunHandle(accepted.run, self._house, accepted.stream, from_start=follow)
+        accepted = await self._supervisor.ask(submit.run.thread_id, submit)
+        return RunHandle(accepted.run, self._supervisor, accepted.stream, from_start=follow)
 
     async def create_batch(self, payloads: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Start runs with threads of their own and leave them to themselves; returns the runs.
@@ -135,10 +135,10 @@ class RunsClient:
         if not payloads:
             raise Invalid("payloads: names no run")
         submits = [
-            await submission(self._house, self._assistants, None, follow=False, **payload)
+            await submission(self._supervisor, self._assistants, None, follow=False, **payload)
             for payload in payloads
         ]
-        replies = [self._house.send(submit.run.thread_id, submit) for submit in submits]
+        replies = [self._supervisor.send(submit.run.thread_id, submit) for submit in submits]
         return [run_view((await reply.wait()).run) for reply in replies]
 
     async def attach(self, thread_id: str | None, run_id: str) -> RunHandle:
@@ -149,10 +149,10 @@ class RunsClient:
         run = await self._find(thread_id, run_id)
         stream = None
         if run.status in UNFINISHED:
-            stream = await self._house.ask(run.thread_id, Attach(run.run_id))
+            stream = await self._supervisor.ask(run.thread_id, Attach(run.run_id))
             if stream is None:  # it has ended since it was read
                 run = await self._find(thread_id, run_id)
-        return RunHandle(run, self._house, stream, from_start=False)
+        return RunHandle(run, self._supervisor, stream, from_start=False)
 
     async def list(
         self,
@@ -175,7 +175,7 @@ class RunsClient:
                 return None
             return storage.list_runs(ident, status=status, limit=limit, offset=offset)  # type: ignore[arg-type]
 
-        found = await self._house.session.read(read)
+        found = await self._supervisor.session.read(read)
         if found is None:
             raise NotFound(f"Thread {ident!r} not found")
         return [pick(run_view(run), fields) for run in found]
@@ -223,7 +223,7 @@ class RunsClient:
         ident = check_uuid("thread_id", thread_id)
         run = check_uuid("run_id", run_id)
         check_choice("action", action, ("interrupt", "rollback"))
-        stream = await self._house.ask(ident, Cancel(run, action))  # type: ignore[arg-type]
+        stream = await self._supervisor.ask(ident, Cancel(run, action))  # type: ignore[arg-type]
         if wait:
             await stream.stopped()
 
@@ -247,7 +247,7 @@ class RunsClient:
                 raise Invalid("status: give either status, or thread_id and run_ids")
             check_choice("status", status, (*UNFINISHED, "all"))
             only = None if status == "all" else status
-            runs = await self._house.session.read(Storage.unfinished_runs)
+            runs = await self._supervisor.session.read(Storage.unfinished_runs)
             wanted = [(run.thread_id, run.run_id) for run in runs]
         elif thread_id is None or run_ids is None or isinstance(run_ids, str):
             raise Invalid("run_ids: give either status, or thread_id and run_ids, a list of ids")
@@ -257,7 +257,7 @@ class RunsClient:
         found = 0
         for start in range(0, len(wanted), _AT_ONCE):
             replies = [
-                (one, self._house.send(one[0], Cancel(one[1], action, only)))  # type: ignore[arg-type]
+                (one, self._supervisor.send(one[0], Cancel(one[1], action, only)))  # type: ignore[arg-type]
                 for one in wanted[start : start + _AT_ONCE]
             ]
             for (ident, run_id), reply in replies:
@@ -265,7 +265,7 @@ class RunsClient:
                     try:
                         await reply.wait()
                     except Conflict:  # it was asked to go back before the run that answers it was
-                        await self._house.ask(ident, Cancel(run_id, action, only))  # type: ignore[arg-type]
+                        await self._supervisor.ask(ident, Cancel(run_id, action, only))  # type: ignore[arg-type]
                     found += 1
         if not found:
             raise NotFound("No run was found that could be cancelled")
@@ -275,17 +275,17 @@ class RunsClient:
         NotFound.
         """
         ident = check_uuid("thread_id", thread_id)
-        await self._house.ask(ident, DeleteRun(check_uuid("run_id", run_id)))
+        await self._supervisor.ask(ident, DeleteRun(check_uuid("run_id", run_id)))
 
     async def _find(self, thread_id: str | None, run_id: str) -> Run:
         wanted = check_uuid("run_id", run_id)
         ident = own_thread(wanted) if thread_id is None else check_uuid("thread_id", thread_id)
-        actor = await self._house.awake(ident)
+        actor = await self._supervisor.awake(ident)
         run = None if actor is None else actor.runs.find(wanted)
         if run is not None:
             await trio.lowlevel.checkpoint()
             return run
-        run = await self._house.session.read(Storage.get_run, ident, wanted)
+        run = await self._supervisor.session.read(Storage.get_run, ident, wanted)
         if run is None:
             raise NotFound(f"Run {wanted!r} not found")
         return run

@@ -55,7 +55,7 @@ class ThreadStates:
     """The part of `client.threads` that reads and edits states."""
 
     def __init__(self, supervisor: Supervisor) -> None:
-        self._house = supervisor
+        self._supervisor = supervisor
 
     async def get_state(
         self,
@@ -75,7 +75,7 @@ class ThreadStates:
             state = empty_snapshot(thread.thread_id, ns)
         else:
             graph = self._graph(thread)
-            config = await newest_config(graph, self._house.session, thread.thread_id)
+            config = await newest_config(graph, self._supervisor.session, thread.thread_id)
             try:
                 state = await graph.read_state(
                     log, thread.thread_id, ns, wanted, subgraphs=subgraphs, config=config
@@ -106,7 +106,7 @@ class ThreadStates:
         update = update_of("values", values)
         ident = check_uuid("thread_id", thread_id)
         ns, wanted = _place(checkpoint, checkpoint_id)
-        made = await self._house.ask(ident, EditState(update, as_node, ns, wanted))
+        made = await self._supervisor.ask(ident, EditState(update, as_node, ns, wanted))
         place = config_of(made, ident)["configurable"]
         return {"checkpoint": place, "configurable": place, "checkpoint_id": made.id}
 
@@ -132,7 +132,7 @@ class ThreadStates:
         if await log.load() is None:
             return []
         graph = self._graph(thread)
-        config = await newest_config(graph, self._house.session, thread.thread_id)
+        config = await newest_config(graph, self._supervisor.session, thread.thread_id)
         found: list[dict[str, Any]] = []
         while len(found) < limit:
             wanted = limit - len(found)
@@ -156,7 +156,7 @@ class ThreadStates:
     ) -> tuple[Thread, CheckpointReader]:
         """A thread and its log, with a checkpoint of it at hand."""
         ident = check_uuid("thread_id", thread_id)
-        actor = await self._house.awake(ident)
+        actor = await self._supervisor.awake(ident)
         if actor is not None and actor.state.thread is not None:
             return actor.state.thread, actor.state.log
 
@@ -164,17 +164,17 @@ class ThreadStates:
             thread = storage.get_thread(ident)
             return thread, read_saved(storage, ident, ns, checkpoint_id) if thread else None
 
-        thread, saved = await self._house.session.read(read)
+        thread, saved = await self._supervisor.session.read(read)
         if thread is None:
             raise NotFound(f"Thread {ident!r} not found")
-        return thread, _StoredLog(self._house.session, ident, {(ns, checkpoint_id): saved})
+        return thread, _StoredLog(self._supervisor.session, ident, {(ns, checkpoint_id): saved})
 
     async def _read(self, thread_id: str) -> tuple[Thread, Saved | None]:
         thread, log = await self._open(thread_id)
         return thread, await log.load()
 
     def _graph(self, thread: Thread) -> Graph:
-        return self._house.graph(str(thread.metadata.get("graph_id")))
+        return self._supervisor.graph(str(thread.metadata.get("graph_id")))
 
 
 def _place(checkpoint: Mapping[str, Any] | None, checkpoint_id: str | None) -> Place:

@@ -48,14 +48,14 @@ _PAGE = 100  # threads read at a time where the state decides
 
 
 def new_thread(
-    house: Supervisor,
+    supervisor: Supervisor,
     thread_id: str,
     *,
     metadata: Mapping[str, Any] | None = None,
     graph_id: str | None = None,
     ttl: float | Mapping[str, Any] | None = None,
 ) -> Thread:
-    now = house.world.timestamp()
+    now = supervisor.world.timestamp()
     own = check_metadata(metadata)
     if graph_id is not None:
         own["graph_id"] = graph_id
@@ -65,7 +65,7 @@ def new_thread(
         updated_at=now,
         state_updated_at=now,
         metadata=own,
-        ttl=house.sweeper.default if ttl is None else check_ttl(ttl),
+        ttl=supervisor.sweeper.default if ttl is None else check_ttl(ttl),
     )
     return prolonged(thread)
 
@@ -102,25 +102,29 @@ class ThreadsClient(ThreadStates):
         """
         check_choice("if_exists", if_exists or "raise", ("raise", "do_nothing"))
         if graph_id is not None:
-            self._house.graph(graph_id)
-        house = self._house
+            self._supervisor.graph(graph_id)
+        supervisor = self._supervisor
         given: dict[str, Any] = {"metadata": metadata, "graph_id": graph_id, "ttl": ttl}
         updates = superstep_updates(supersteps or ())
         if updates and "graph_id" not in (metadata or {}) and graph_id is None:
             raise Invalid("graph_id: required by supersteps, and missing")
         if thread_id is None and not updates:
             # Nobody else can know the id yet, so there is no actor to ask.
-            thread = new_thread(house, house.world.record_id(), **given)
+            thread = new_thread(supervisor, supervisor.world.record_id(), **given)
             try:
-                await self._house.session.commit([InsertThread(thread)])
+                await self._supervisor.session.commit([InsertThread(thread)])
             except RecordExists as error:
                 raise Conflict(f"Thread {thread.thread_id!r} already exists") from error
-            house.sweeper.heed(thread)
+            supervisor.sweeper.heed(thread)
             return thread_view(thread, None)
-        ident = house.world.record_id() if thread_id is None else check_uuid("thread_id", thread_id)
-        thread = new_thread(house, ident, **given)
+        ident = (
+            supervisor.world.record_id()
+            if thread_id is None
+            else check_uuid("thread_id", thread_id)
+        )
+        thread = new_thread(supervisor, ident, **given)
         create = Create(thread, if_exists or "raise", updates)
-        await self._house.ask(thread.thread_id, create)
+        await self._supervisor.ask(thread.thread_id, create)
         return await self.get(thread.thread_id)
 
     async def get(self, thread_id: str) -> dict[str, Any]:
@@ -141,13 +145,13 @@ class ThreadsClient(ThreadStates):
         """
         ident = check_uuid("thread_id", thread_id)
         lives = None if ttl is None else check_ttl(ttl)
-        patched = await self._house.ask(ident, Patch(check_metadata(metadata), lives))
+        patched = await self._supervisor.ask(ident, Patch(check_metadata(metadata), lives))
         _, head = await self._read(ident)
         return thread_view(patched, _values(head))
 
     async def delete(self, thread_id: str) -> None:
         """Delete a thread with its runs and its state; a run under way is stopped first."""
-        await self._house.ask(check_uuid("thread_id", thread_id), DeleteThread())
+        await self._supervisor.ask(check_uuid("thread_id", thread_id), DeleteThread())
 
     async def copy(self, thread_id: str) -> dict[str, Any]:
         """Make a thread with the same metadata, state and history, and no runs. Returns it.
@@ -155,9 +159,9 @@ class ThreadsClient(ThreadStates):
         Raises Conflict for an unknown thread.
         """
         ident = check_uuid("thread_id", thread_id)
-        copy = Copy(self._house.world.record_id())
+        copy = Copy(self._supervisor.world.record_id())
         try:
-            thread = await self._house.ask(ident, copy)
+            thread = await self._supervisor.ask(ident, copy)
         except NotFound as error:
             raise Conflict(str(error)) from error
         _, head = await self._read(thread.thread_id)
@@ -177,10 +181,10 @@ class ThreadsClient(ThreadStates):
         for ident in [check_uuid("thread_ids", one) for one in thread_ids]:
             try:
                 if strategy == "delete":
-                    await self._house.ask(ident, DeleteThread())
+                    await self._supervisor.ask(ident, DeleteThread())
                     pruned += 1
                 else:
-                    pruned += await self._house.ask(ident, KeepLatest())
+                    pruned += await self._supervisor.ask(ident, KeepLatest())
             except NotFound:
                 continue
         return {"pruned_count": pruned}
@@ -229,7 +233,7 @@ class ThreadsClient(ThreadStates):
         query = self._query(metadata, ids, status, None, None)
         if values:
             return len(await self._with_values(query, values))
-        return await self._house.session.read(Storage.count_threads, query)
+        return await self._supervisor.session.read(Storage.count_threads, query)
 
     async def events(
         self,
@@ -249,7 +253,7 @@ class ThreadsClient(ThreadStates):
         """
         ident = check_uuid("thread_id", thread_id)
         modes = check_modes(stream_mode, FEED_MODES)
-        following = thread_events(self._house, ident, after=after, modes=modes)
+        following = thread_events(self._supervisor, ident, after=after, modes=modes)
         async with aclosing(following) as batches:
             async for batch in batches:
                 yield batch
@@ -274,7 +278,7 @@ class ThreadsClient(ThreadStates):
             found = storage.search_threads(query)
             return [(thread, read_saved(storage, thread.thread_id)) for thread in found]
 
-        return await self._house.session.read(read)
+        return await self._supervisor.session.read(read)
 
     async def _with_values(
         self, query: ThreadQuery, values: Mapping[str, Any], enough: float = math.inf

@@ -330,7 +330,7 @@ async def test_a_deletion_that_meets_a_firing_is_not_undone_by_it(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(crons.delete, cron["cron_id"])
             await wait_all_tasks_blocked()
-            (lock,) = crons._house.crontab._locks.values()
+            (lock,) = crons._supervisor.crontab._locks.values()
             assert lock.statistics().tasks_waiting == 1  # the deletion, for the firing
             gate.open()
         await bell.heard()
@@ -389,8 +389,8 @@ async def test_a_cron_whose_assistant_is_gone_is_deleted(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with serve_in_memory(chain(ring=bell.node), world=bell.world) as room:
-        house = room._supervisor
-        assert house is not None
+        supervisor = room._supervisor
+        assert supervisor is not None
         cron = Cron(
             cron_id="c",
             assistant_id=str(uuid4()),
@@ -401,7 +401,7 @@ async def test_a_cron_whose_assistant_is_gone_is_deleted(
             next_run_date=NOON,
         )
         await room._session.commit([PutCron(cron)])
-        house.crontab.heed()
+        supervisor.crontab.heed()
         await trio.sleep(1)
         assert await room.client.crons.search() == []
 
@@ -425,12 +425,12 @@ async def test_a_firing_that_takes_long_does_not_hold_up_others(
 ) -> None:
     storage = FaultyStorage(MemoryStorage())
     async with Greenroom({"agent": chain(a=bell.node)}, storage=storage, world=bell.world) as room:
-        house = room._supervisor
-        assert house is not None
+        supervisor = room._supervisor
+        assert supervisor is not None
         crons = room.client.crons
         slow = await crons.create("agent", schedule="* * * * *", input={})
         quick = await crons.create("agent", schedule="* * * * *", input={})
-        async with house.crontab.held(slow["cron_id"]):
+        async with supervisor.crontab.held(slow["cron_id"]):
             for _ in range(2):
                 mock_clock.jump(MINUTE)
                 await bell.heard()

@@ -166,8 +166,8 @@ async def test_a_reader_of_a_run_accepted_at_the_last_moment_is_told_that_it_is_
         thread_id = await new_thread(room.client)
         handle = await room.client.runs.start(thread_id, "agent", input=text("one"))
         await handle.result()
-        [run] = await room._house.session.read(
+        [run] = await room._supervisor.session.read(
             lambda storage: [storage.get_run(thread_id, handle.run_id)]
         )
     with pytest.raises(Closed), trio.fail_after(10):
-        await room._house.stream(run, follow=True).wait()
+        await room._supervisor.stream(run, follow=True).wait()

@@ -241,7 +241,7 @@ async def test_a_reader_that_is_too_far_behind_is_let_go(
     monkeypatch.setattr("greenroom.actors.feeds.MOST_WAITING", 3)
     async with room:
         client, thread_id = room.client, await new_thread(room.client)
-        with client.threads._house.feeds.follower(thread_id) as feed:
+        with client.threads._supervisor.feeds.follower(thread_id) as feed:
             await client.runs.wait(thread_id, "agent", input=text("x"))
             batches = feed.follow()
             assert [part.event for part in await anext(batches)] == VALUES[:3]
@@ -252,7 +252,7 @@ async def test_a_reader_that_is_too_far_behind_is_let_go(
 async def test_a_thread_that_nobody_follows_any_more_costs_nothing(room: Greenroom) -> None:
     async with room, trio.open_nursery() as nursery:
         client, thread_id = room.client, await new_thread(room.client)
-        feeds = client.threads._house.feeds
+        feeds = client.threads._supervisor.feeds
         await follow(nursery, client, thread_id)
         assert feeds.followed(thread_id)
         nursery.cancel_scope.cancel()

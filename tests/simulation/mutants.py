@@ -48,7 +48,7 @@ def status_before_stop(patch: Patch) -> None:
 
 def lost_queue(patch: Patch) -> None:
     """Runs that wait are forgotten when their thread is woken again."""
-    patch.setattr(RunQueue, "of", classmethod(lambda cls, house, left: cls(house)))
+    patch.setattr(RunQueue, "of", classmethod(lambda cls, supervisor, left: cls(supervisor)))
 
 
 def no_fence(patch: Patch) -> None:
@@ -160,7 +160,7 @@ def answered_before_stored(patch: Patch) -> None:
         self: ThreadState, operations: Sequence[Operation], thread: Thread | None = None
     ) -> None:
         put = [] if thread is None else [PutThread(thread)]
-        self.house.session.submit([*operations, *put])
+        self.supervisor.session.submit([*operations, *put])
         self.thread = thread or self.thread
 
     patch.setattr(ThreadState, "commit", submit)
@@ -229,7 +229,7 @@ def posted_before_the_end(patch: Patch) -> None:
         for run in runs:
             if run.kwargs["webhook"] is not None:
                 ended = self._closed(run, status, None, None)
-                self.house.webhooks.send(outcome(run, self.state.values(), ended))
+                self.supervisor.webhooks.send(outcome(run, self.state.values(), ended))
         await close(self, runs, status, **how)
 
     patch.setattr(RunEnds, "close", first)
@@ -326,7 +326,7 @@ def date_that_went_by_lost(patch: Patch) -> None:
         if now - due < timedelta(seconds=0.1):
             await fire(self, cron, now, run)
         else:
-            await self.house.session.commit([PutCron(due_after(cron, now))])
+            await self.supervisor.session.commit([PutCron(due_after(cron, now))])
 
     patch.setattr(Crontab, "_fire_once", on_time)
 
