@@ -47,7 +47,7 @@ async def test_a_thread_begins_where_another_one_was(room: Greenroom) -> None:
 
 async def test_it_may_have_come_to_its_end_and_outlives_the_process(tmp_path: Path) -> None:
     graphs = {"agent": chain(a=says("a"), b=says("b"))}
-    whole = [*FIRST, step(update("b", [{"log": ["been"]}, {"text": "later"}]))]
+    whole = [*FIRST, step(update("b", {"log": ["been"], "text": "later"}))]
     async with Greenroom(graphs, storage=SqliteStorage(tmp_path / "agents.db")) as room:
         thread = await room.client.threads.create(
             thread_id=OWN, metadata={"graph_id": "agent"}, supersteps=whole
