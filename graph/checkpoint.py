@@ -91,6 +91,15 @@ def as_shown(planned: Sequence[Planned]) -> list[Planned]:
     return sorted(planned, key=lambda task: task.index is None)
 
 
+@attrs.frozen
+class Tried:
+    """What a task had come to before it began again: the questions that it was answered last, and
+    why it had failed. Only for the reader."""
+
+    interrupts: tuple[Interrupt, ...] = ()
+    error: TaskError | None = None
+
+
 @attrs.frozen(kw_only=True)
 class Checkpoint:
     """The state after a super-step.
@@ -102,7 +111,8 @@ class Checkpoint:
     each edge from several nodes (named `a+b:target`) the nodes that have arrived so far. `ran`: the
     nodes whose writes made this checkpoint. `metadata`: of the run and thread that made it.
     `results`: what the tasks of the parent wrote that led here, in the order of its `next`; empty
-    where no tasks did. `engine`: what another engine that made it needs to go on, which nobody else
+    where no tasks did. `tried`: what they had come to before, likewise.
+    `engine`: what another engine that made it needs to go on, which nobody else
     looks at.
     """
 
@@ -118,6 +128,7 @@ class Checkpoint:
     joins: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
     ran: tuple[str, ...] = ()
     results: tuple[Result, ...] = ()
+    tried: tuple[Tried | None, ...] = ()
     metadata: Mapping[str, Any] = attrs.field(factory=dict)
     engine: Mapping[str, Any] = attrs.field(factory=dict)
 
@@ -132,7 +143,8 @@ class PendingWrites:
     its interrupts so far, in order; `asked`: what each was asked, see `Answers`, empty where the
     order tells. `interrupts`: the questions it waits on, those of its calls included. `error`: why
     it failed. `handles`: why its node failed, where its error handler has taken over and is not
-    done; answers and questions are the handler's then. `caller`: for a call, the id of the planned
+    done; answers and questions are the handler's then. `tried`: what it had come to when it began
+    again. `caller`: for a call, the id of the planned
     task that made it, directly or through other calls; calls have neither interrupts nor errors of
     their own here.
     """
@@ -148,6 +160,7 @@ class PendingWrites:
     interrupts: tuple[Interrupt, ...] = ()
     error: TaskError | None = None
     handles: TaskError | None = None
+    tried: Tried | None = None
     caller: str = ""
 
 

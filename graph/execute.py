@@ -16,7 +16,7 @@ import trio
 from .attempt import Task
 from .beginning import begin
 from .cache import BaseCache, cache_key
-from .checkpoint import CheckpointLog, PendingWrites, Planned, Result
+from .checkpoint import CheckpointLog, PendingWrites, Planned, Result, Tried
 from .context import RunnableConfig, Runtime
 from .control import START, Interrupt
 from .errors import (
@@ -215,10 +215,12 @@ class Execution:
             step.record()
             raise
         results: tuple[Result, ...] = ()
+        tried: tuple[Tried | None, ...] = ()
         if self.job.log is not None:
             outcomes = (outcome for _, outcome in done)
             results = kept_results(self.graph, at.values, after.values, outcomes)
-        position.move(after, "loop", ran, results)
+            tried = position.tried()
+        position.move(after, "loop", ran, results, tried)
         if any(outcome.writes for _, outcome in done):
             self.reports.values()
         self.reports.checkpoint()

@@ -49,7 +49,9 @@ class ExitLog:
         if held is not None:
             # It takes the place of the one held: from the same parent, with the changes of both.
             changed = tuple(dict.fromkeys((*held.changed, *record.changed)))
-            record = attrs.evolve(record, parent_id=held.parent_id, changed=changed, results=())
+            record = attrs.evolve(
+                record, parent_id=held.parent_id, changed=changed, results=(), tried=()
+            )
         self._checkpoints[record.ns] = record
         self._writes = {key: kept for key, kept in self._writes.items() if key[0] != record.ns}
 

@@ -9,7 +9,16 @@ import attrs
 
 from .answers import Answers, asker
 from .channels import initial_values
-from .checkpoint import PAUSE_TASK, RUN_TASK, Checkpoint, PendingWrites, Planned, Result, Saved
+from .checkpoint import (
+    PAUSE_TASK,
+    RUN_TASK,
+    Checkpoint,
+    PendingWrites,
+    Planned,
+    Result,
+    Saved,
+    Tried,
+)
 from .control import END, START, Interrupt, Send
 from .failure import TaskError
 from .job import Job
@@ -218,7 +227,9 @@ class Position:
     def append_outcome(self, planned: Planned, **what: Any) -> None:
         """Record what a planned task has come to; `what` as in `PendingWrites`."""
         node = what.pop("node", planned.node)
-        self.append(self._record(planned.id, node=node, **what))
+        so_far = self.pending.get(planned.id)
+        tried = None if so_far is None else so_far.tried
+        self.append(self._record(planned.id, node=node, tried=tried, **what))
 
     def append_stop(self, planned: Planned, answered: Mapping[str, Any], **why: Any) -> None:
         """Record that a planned task has paused or failed, with the answers that it has had. An
@@ -239,7 +250,10 @@ class Position:
             if (so_far := self.pending.get(ident)) is not None:  # else a graph inside asks
                 given = Answers.of(so_far, own, answers)
                 self.answered[ident] = so_far, given
-                self.append(attrs.evolve(so_far, **given.record, interrupts=(), error=None))
+                again = attrs.evolve(so_far, **given.record, interrupts=(), error=None)
+                if ident == planned.id:
+                    again = attrs.evolve(again, tried=Tried(so_far.interrupts, so_far.error))
+                self.append(again)
 
     def answers_to(self, task_id: str) -> Answers | None:
         """What a task or a call has been answered; None for nothing."""
@@ -249,6 +263,12 @@ class Position:
             return known[1].again()
         so_far = self.pending.get(task_id)
         return None if so_far is None or not so_far.resumes else Answers.of(so_far)
+
+    def tried(self) -> tuple[Tried | None, ...]:
+        """What planned tasks had come to before they began again, in task order; empty for none."""
+        pending = (self.pending.get(task.id) for task in self.at.next) if self.pending else ()
+        tried = tuple([None if so_far is None else so_far.tried for so_far in pending])
+        return tried if any(tried) else ()
 
     def ask_again(self, planned: Planned) -> bool:
         """An answer did not fit: what the task and its calls were asked waits on, but for questions
@@ -286,7 +306,12 @@ class Position:
             await self.job.log.flush()
 
     def move(
-        self, after: Advance, source: str, ran: tuple[str, ...], results: tuple[Result, ...] = ()
+        self,
+        after: Advance,
+        source: str,
+        ran: tuple[str, ...],
+        results: tuple[Result, ...] = (),
+        tried: tuple[Tried | None, ...] = (),
     ) -> None:
         """Append the checkpoint that a super-step or an update has led to."""
         self.append_checkpoint(
@@ -300,6 +325,7 @@ class Position:
             joins=after.joins,
             ran=ran,
             results=results,
+            tried=tried,
         )
         self.goto, self.dirty = (), ()
 

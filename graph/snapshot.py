@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .checkpoint import Checkpoint, Planned, Saved, StateSnapshot, StateTask, as_shown
+from .checkpoint import Checkpoint, Planned, Saved, StateSnapshot, StateTask, Tried, as_shown
 from .context import RunnableConfig
-from .control import START
+from .control import START, Interrupt
 from .isolation import isolated
 from .nodes import Node
 from .plan import Topology, settled
@@ -34,10 +34,15 @@ def snapshot(
     own = _as_it_is if is_own else isolated
     planned = as_shown(checkpoint.next)
     results: dict[Planned, Any] = {}
-    if after is not None and after.results and after.parent_id == checkpoint.id:
-        results = dict(zip(checkpoint.next, shown_results(after), strict=True))
+    tried: dict[Planned, Tried | None] = {}
+    if after is not None and after.parent_id == checkpoint.id:
+        if after.results:
+            results = dict(zip(checkpoint.next, shown_results(after), strict=True))
+        if after.tried:
+            tried = dict(zip(checkpoint.next, after.tried, strict=True))
     tasks = tuple(
-        _task(task, saved, thread_id, graph.nodes, own, results.get(task)) for task in planned
+        _task(task, saved, thread_id, graph.nodes, own, results.get(task), tried.get(task))
+        for task in planned
     )
     values = checkpoint.values
     if not is_past:
@@ -102,6 +107,7 @@ def _task(
     nodes: Mapping[str, Node],
     own: Callable[[Any], Any],
     result: Any,
+    tried: Tried | None,
 ) -> StateTask:
     checkpoint = saved.checkpoint
     so_far = saved.pending.get(planned.id)
@@ -111,10 +117,13 @@ def _task(
     elif so_far is not None and so_far.writes is not None:
         result = own(shown(dict(so_far.writes)))
     node, error = nodes.get(planned.node), None
+    interrupts: tuple[Interrupt, ...] = ()
     if so_far is not None:
-        error = so_far.error or so_far.handles
+        error, interrupts = so_far.error or so_far.handles, so_far.interrupts
         if node is not None and so_far.handles is not None:
             node = node.error_handler
+    if tried is not None:
+        error, interrupts = tried.error, tried.interrupts
     state = None
     if node is not None and node.inner is not None:
         ns = f"{checkpoint.ns}|{node.name}:{planned.id}".lstrip("|")
@@ -124,7 +133,7 @@ def _task(
         name=planned.node,
         path=planned.path,
         error=None if error is None else error.repr,
-        interrupts=own(so_far.interrupts) if so_far is not None else (),
+        interrupts=own(interrupts),
         state=state,
         result=result,
     )

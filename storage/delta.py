@@ -22,6 +22,7 @@ from greenroom.graph.control import START
 from .codec import Types, Unstorable, decode, kept
 from .damage import read_record
 from .lists import Edit, LongList, following
+from .pending import tried_fields
 from .records import LogRow
 
 __all__ = [
@@ -234,6 +235,7 @@ def _about(
             ("joins", checkpoint.joins),
             ("ran", checkpoint.ran),
             ("results", _results(checkpoint, types)),
+            ("tried", _tried(checkpoint, types)),
         )
         if part
     }
@@ -259,6 +261,15 @@ def _results(checkpoint: Checkpoint, types: Types) -> msgspec.Raw | None:
                 raw, _ = kept(part[0], key, types)
                 stored[-1][key] = [msgspec.Raw(raw)]
     return msgspec.Raw(_encoder.encode(stored))
+
+
+def _tried(checkpoint: Checkpoint, types: Types) -> msgspec.Raw | None:
+    """What tasks had come to before, likewise."""
+    if not checkpoint.tried:
+        return None
+    with suppress(Unstorable):
+        return msgspec.Raw(kept(list(map(tried_fields, checkpoint.tried)), "tried", types)[0])
+    return None
 
 
 def planned_by(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
 import msgspec
 
-from greenroom.graph.checkpoint import PendingWrites
+from greenroom.graph.checkpoint import PendingWrites, Tried
 from greenroom.graph.control import Interrupt, Send
 from greenroom.graph.failure import TaskError
 
@@ -16,7 +16,14 @@ from .codec import Types, kept
 from .damage import decoded, read_record
 from .records import LogRow
 
-__all__ = ["decode_writes", "encode_writes", "split_writes", "writes_of"]
+__all__ = [
+    "decode_writes",
+    "encode_writes",
+    "split_writes",
+    "tried_fields",
+    "tried_of",
+    "writes_of",
+]
 
 
 @attrs.frozen
@@ -38,19 +45,13 @@ def encode_writes(writes: PendingWrites, types: Types) -> tuple[bytes, bool]:
         "goto": [[to.node, to.arg] if isinstance(to, Send) else to for to in writes.goto],
         "resumes": list(writes.resumes),
         "asked": list(writes.asked),
-        "interrupts": [
-            {
-                "value": interrupt.value,
-                "id": interrupt.id,
-                "ns": list(interrupt.ns),
-                "response_schema": _plain(interrupt.response_schema),
-            }
-            for interrupt in writes.interrupts
-        ],
+        "interrupts": _questions(writes.interrupts),
         "error": _fields(writes.error),
     }
     if writes.handles is not None:
         about["handles"] = _fields(writes.handles)
+    if writes.tried is not None:
+        about["tried"] = tried_fields(writes.tried)
     if writes.caller:
         about["caller"] = writes.caller
     told, unknown = kept(about, writes.node, types)
@@ -99,23 +100,42 @@ def decode_writes(row: LogRow, types: Types) -> PendingWrites:
         goto=tuple(Send(*to) if isinstance(to, list) else to for to in about["goto"]),
         resumes=tuple(about["resumes"]),
         asked=tuple(about.get("asked", ())),
-        interrupts=tuple(
-            Interrupt(
-                value=one["value"],
-                id=one["id"],
-                ns=tuple(one["ns"]),
-                response_schema=one["response_schema"],
-            )
-            for one in about["interrupts"]
-        ),
+        interrupts=_interrupts(about["interrupts"]),
         error=_task_error(about["error"]),
         handles=_task_error(about.get("handles")),
+        tried=tried_of(about.get("tried")),
         caller=about.get("caller", ""),
     )
 
 
-def _plain(mapping: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    return None if mapping is None else dict(mapping)
+def tried_fields(tried: Tried | None) -> dict[str, Any] | None:
+    """What a task had come to, as it is stored."""
+    if tried is None:
+        return None
+    return {"interrupts": _questions(tried.interrupts), "error": _fields(tried.error)}
+
+
+def tried_of(stored: Mapping[str, Any] | None) -> Tried | None:
+    """What `tried_fields` was given."""
+    if stored is None:
+        return None
+    return Tried(_interrupts(stored["interrupts"]), _task_error(stored["error"]))
+
+
+def _questions(interrupts: Iterable[Interrupt]) -> list[dict[str, Any]]:
+    return [
+        {
+            "value": one.value,
+            "id": one.id,
+            "ns": list(one.ns),
+            "response_schema": None if one.response_schema is None else dict(one.response_schema),
+        }
+        for one in interrupts
+    ]
+
+
+def _interrupts(stored: Iterable[Mapping[str, Any]]) -> tuple[Interrupt, ...]:
+    return tuple(Interrupt(**{**one, "ns": tuple(one["ns"])}) for one in stored)
 
 
 def _fields(error: TaskError | None) -> list[str] | None:

@@ -15,7 +15,7 @@ from .contract import LogPage, StorageError
 from .damage import decoded
 from .delta import Folded, extended, planned_by, read_checkpoint
 from .lists import LongList, elements_of, raw_elements
-from .pending import decode_writes
+from .pending import decode_writes, tried_of
 from .records import LogRow
 
 __all__ = ["Unfolded", "unfold"]
@@ -78,6 +78,7 @@ class Unfolded:
             joins={name: tuple(arrived) for name, arrived in about.get("joins", {}).items()},
             ran=tuple(about.get("ran", ())),
             results=tuple(about.get("results", ())),
+            tried=tuple(map(tried_of, about.get("tried", ()))),
             metadata=decoded(self.row, "metadata", self.metadata, types),
             engine=about.get("engine", {}),
         )

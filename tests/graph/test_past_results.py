@@ -65,6 +65,57 @@ async def test_the_history_tells_what_each_task_wrote(saver: Any) -> None:
     }
 
 
+async def past(graph: Any) -> dict[str, tuple[list[str], str | None, Any]]:
+    """What tasks asked, why they failed and what they wrote, by node."""
+    return {
+        task.name: ([one.value for one in task.interrupts], task.error, task.result)
+        async for state in graph.aget_state_history(CONFIG)
+        for task in state.tasks
+        if task.name != START
+    }
+
+
+async def test_the_history_tells_what_tasks_asked_last_that_were_answered(saver: Any) -> None:
+    def asks(*questions: str) -> Callable[[State], Any]:
+        return lambda state: {"log": [interrupt(question) for question in questions]}
+
+    inner = StateGraph(State).add_node("asks", asks("inside?")).add_edge(START, "asks")
+    builder = StateGraph(State).add_node("inner", inner.compile()).add_edge(START, "inner")
+    for name, questions in {"a": ["one?", "two?"], "b": ["three?"], "c": []}.items():
+        builder.add_node(name, asks(*questions)).add_edge(START, name)
+    graph = builder.compile(checkpointer=saver)
+    await graph.ainvoke({"log": []}, CONFIG)
+    while waiting := (await graph.aget_state(CONFIG)).interrupts:
+        answer = {waiting[0].id: waiting[0].value.upper()}
+        await graph.ainvoke(Command(resume=answer), CONFIG)
+
+    assert await past(graph) == {
+        "inner": (["inside?"], None, {"log": ["INSIDE?"], "messages": [], "total": 0}),
+        "a": (["two?"], None, {"log": ["ONE?", "TWO?"]}),
+        "b": (["three?"], None, {"log": ["THREE?"]}),
+        "c": ([], None, {"log": []}),
+    }
+
+
+async def test_the_history_tells_why_a_task_failed_before_it_was_tried_again(saver: Any) -> None:
+    updates = iter([ValueError("no such colour"), {"last": "red"}])
+
+    def fails_once(state: State) -> Any:
+        update = next(updates)
+        if isinstance(update, Exception):
+            raise update
+        return update
+
+    builder = StateGraph(State).add_node("fails_once", fails_once).add_edge(START, "fails_once")
+    graph = builder.compile(checkpointer=saver)
+    with pytest.raises(ValueError, match="no such colour"):
+        await graph.ainvoke({"last": "x"}, CONFIG)
+    await graph.ainvoke(None, CONFIG)
+
+    error = "ValueError('no such colour')"
+    assert await past(graph) == {"fails_once": ([], error, {"last": "red"})}
+
+
 async def test_a_state_at_a_checkpoint_tells_what_its_tasks_wrote(saver: Any) -> None:
     graph = in_a_row(saver, {"log": ["a"]}, {"log": ["b", "c"]})
     await graph.ainvoke({"log": []}, CONFIG)
