@@ -17,7 +17,7 @@ from langgraph.types import Command as LangGraphCommand
 from langgraph.types import Interrupt as LangGraphInterrupt
 from langgraph.types import Overwrite, Send, TimeoutPolicy
 
-from ..checkpoint import Checkpoint, PendingWrites, Planned, Saved
+from ..checkpoint import Checkpoint, PendingWrites, Planned, Saved, Tried
 from ..control import START, Command, Interrupt
 from ..control import Send as OurSend
 from ..declared import Messages
@@ -169,7 +169,7 @@ def to_tuple(saved: Saved, thread_id: str) -> CheckpointTuple:
         pending_writes=[
             write
             for one in (saved.pending.values() if record.engine else ())
-            for write in _writes_of(one)
+            for write in (*_writes_of(one), *_history_of(one))
         ],
     )
 
@@ -251,12 +251,16 @@ class Written:
     node: str
     _output: dict[int, tuple[str, Any]] = attrs.field(factory=dict)  # by place
     _control: dict[str, Any] = attrs.field(factory=dict)
+    _failed: TaskError | None = None  # before it was tried again
 
     @classmethod
     def of(cls, record: PendingWrites) -> Written:
         """As a log has it."""
         written = cls(record.ns, record.checkpoint_id, record.task_id, record.node)
         written.add([(channel, value) for _, channel, value in _writes_of(record)])
+        if record.tried is not None:
+            written.add([(INTERRUPT, _asked(record.tried.interrupts))])
+            written._failed = record.tried.error
         return written
 
     def add(self, writes: Sequence[tuple[str, Any]]) -> None:
@@ -266,7 +270,8 @@ class Written:
             self._output.clear()
         channels = {channel for channel, _ in writes}
         if not channels <= {ERROR, ERROR_SOURCE_NODE, RESUME} and ERROR not in channels:
-            self._control.pop(ERROR, None)
+            failed = self._control.pop(ERROR, None)
+            self._failed = self._failed if failed is None else TaskError.of(failed)
         for at, (channel, value) in enumerate(writes):
             if channel in (ERROR, ERROR_SOURCE_NODE):
                 self._control[channel] = value
@@ -281,7 +286,8 @@ class Written:
         failure = TaskError.of(control[ERROR]) if ERROR in control else None
         own = f"{self.node}:{self.task_id}" if self.node else ""
         own_ns = tuple(filter(None, (*self.ns.split("|"), own)))
-        asks = INTERRUPT in control and not self._output
+        asked = interrupts_of(control[INTERRUPT], own_ns) if INTERRUPT in control else ()
+        tried = Tried(asked, self._failed) if self._output and (asked or self._failed) else None
         return PendingWrites(
             checkpoint_id=self.checkpoint_id,
             ns=self.ns,
@@ -289,9 +295,10 @@ class Written:
             node=self.node,
             writes=tuple(self._output.values()) if self._output else None,
             resumes=tuple(answers) if isinstance(answers, (list, tuple)) else (answers,),
-            interrupts=interrupts_of(control[INTERRUPT], own_ns) if asks else (),
+            interrupts=() if self._output else asked,
             error=None if ERROR_SOURCE_NODE in control else failure,
             handles=failure if ERROR_SOURCE_NODE in control else None,
+            tried=tried,
         )
 
 
@@ -300,11 +307,7 @@ def _writes_of(record: PendingWrites) -> Iterator[PendingWrite]:
     for channel, value in record.writes or ():
         yield ident, channel, isolated(value)
     if record.interrupts:
-        asked = [
-            LangGraphInterrupt(one.value, one.id, response_schema=_plain(one.response_schema))
-            for one in record.interrupts
-        ]
-        yield ident, INTERRUPT, asked
+        yield ident, INTERRUPT, _asked(record.interrupts)
     if record.resumes:
         answers = [isolated(answer) for answer in record.resumes]
         yield ident, RESUME, answers[0] if ident == NULL_TASK_ID else answers
@@ -313,6 +316,22 @@ def _writes_of(record: PendingWrites) -> Iterator[PendingWrite]:
     if record.handles is not None:
         yield ident, ERROR, record.handles.exception()
         yield ident, ERROR_SOURCE_NODE, record.node
+
+
+def _history_of(record: PendingWrites) -> Iterator[PendingWrite]:
+    """What a task that has finished had come to before, which LangGraph's savers keep too."""
+    tried = record.tried or Tried()
+    if tried.interrupts:
+        yield record.task_id, INTERRUPT, _asked(tried.interrupts)
+    if tried.error is not None:
+        yield record.task_id, ERROR, tried.error.exception()
+
+
+def _asked(interrupts: Sequence[Interrupt]) -> list[LangGraphInterrupt]:
+    return [
+        LangGraphInterrupt(one.value, one.id, response_schema=_plain(one.response_schema))
+        for one in interrupts
+    ]
 
 
 def _plain(schema: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -89,6 +89,12 @@ async def test_questions_side_by_side_are_answered_by_their_ids_now_or_later(
         done = await client.runs.wait(thread_id, "agent", command={"resume": {ids["three"]: "3"}})
         assert sorted(done["log"]) == ["one 1", "three 3", "two 2", "x"]
         assert await status(client, thread_id) == "idle"
+        _, asked, *_ = await client.threads.get_history(thread_id)
+        told = {
+            task["name"]: ([one["value"] for one in task["interrupts"]], task["result"]["log"])
+            for task in asked["tasks"]
+        }
+        assert told == {name: ([name], [f"{name} {at}"]) for at, name in enumerate(nodes, 1)}
 
 
 def calls(graph: Any) -> Any:
@@ -120,6 +126,9 @@ async def test_a_failure_that_was_made_good_does_not_hide_a_question_beside_it(
         done = await client.runs.wait(thread_id, "agent", command={"resume": "yes"})
         assert sorted(done["log"]) == ["made good", "x", "yes"]
         assert await status(client, thread_id) == "idle"
+        _, before, *_ = await client.threads.get_history(thread_id)
+        told = {task["name"]: task["error"] for task in before["tasks"]}
+        assert told == {"ask": None, "fail": "ValueError('no such colour')"}
 
 
 @pytest.mark.parametrize("where", ["interrupt_before", "interrupt_after"])
