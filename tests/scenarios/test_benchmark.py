@@ -38,9 +38,10 @@ def test_every_strategy_comes_out_right_in_process_and_served(tmp_path: Path) ->
     cells = json.loads(found.read_text())["cells"]
     measured = {(cell["target"], cell["strategy"]): cell["right"] for cell in cells}
     assert measured == {(t, s): 4 for t in ("sqlite", "served-memory") for s in STRATEGIES}
-    # Of the others, what is left without the thought that they wait for may be nothing.
+    # Of the others, what is left without the thought that they wait for may be nothing, and all may
+    # have been too late to be counted.
     at_once = {"reject", "interrupt", "rollback"}
-    assert all(cell["end"]["p50"] >= 0 for cell in cells)
+    assert all(cell["end"]["p50"] >= 0 for cell in cells if cell["end"] is not None)
     assert all(cell["end"]["p50"] > 0 for cell in cells if cell["strategy"] in at_once)
 
 

@@ -23,7 +23,7 @@ from greenroom.actors.runs import ThreadRuns
 from greenroom.actors.state import ThreadState
 from greenroom.actors.thread import ThreadActor
 from greenroom.actors.webhooks import Webhooks, outcome
-from greenroom.graph import position
+from greenroom.graph import beginning
 from greenroom.graph.resume import answers_of
 from greenroom.storage import MemoryStorage, Operation
 from greenroom.storage.log import ThreadLog
@@ -80,7 +80,7 @@ def resume_of_a_later_question(patch: Patch) -> None:
         answer = next(iter(resume.values())) if isinstance(resume, Mapping) else resume
         return dict.fromkeys(ids, answer)
 
-    patch.setattr(position, "answers_of", whatever)
+    patch.setattr(beginning, "answers_of", whatever)
 
 
 def resume_that_answers_nothing(patch: Patch) -> None:
@@ -90,7 +90,7 @@ def resume_that_answers_nothing(patch: Patch) -> None:
         answers_of(resume, waiting, bound)
         return {}
 
-    patch.setattr(position, "answers_of", nothing)
+    patch.setattr(beginning, "answers_of", nothing)
 
 
 def rollback_after_start(patch: Patch) -> None:
