@@ -60,8 +60,9 @@ def _decode(data: bytes, shape: type[T]) -> T:
         else:
             if isinstance(error, msgspec.ValidationError):
                 try:  # 1.0 is an integer in JSON, but not to msgspec
+                    msgspec.json.decode(data)  # the rest is JSON, too
                     return msgspec.convert(json.loads(data, parse_float=_number), shape)
-                except (msgspec.ValidationError, OverflowError):
+                except (msgspec.DecodeError, OverflowError):
                     raise DecodingError(_misfit(str(error), raw, shape)) from None
             if str(error) == "Input data was truncated":
                 text = "broken JSON: half of a surrogate pair in a string"

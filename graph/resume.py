@@ -18,9 +18,8 @@ _INTERRUPT_ID = re.compile(r"[0-9a-f]{32}")
 def waiting(saved: Saved) -> tuple[Interrupt, ...]:
     """The questions that the tasks of a checkpoint wait on, in the order of its state."""
     idents = [planned.id for planned in as_shown(saved.checkpoint.next)]
-    if (
-        saved.checkpoint.engine
-    ):  # LangGraph's, which begins tasks of a command without planning them
+    if saved.checkpoint.engine:
+        # LangGraph's, which begins tasks of a command without planning them.
         idents += [ident for ident in saved.pending if ident not in idents]
     asked: dict[str, Interrupt] = {}
     for ident in idents:
