@@ -34,8 +34,7 @@ __all__ = [
 
 HEARTBEAT: Final = b": heartbeat\r\n\r\n"
 KEEP_ALIVE: Final = 5.0  # seconds of silence
-# Seconds, in which most results and first events are there; who leaves earlier is noticed then.
-SHORT: Final = 0.05
+SHORT: Final = 0.05  # seconds: who leaves earlier is noticed then, and most results are there
 GATHER: Final = 0.005  # seconds: a write costs as much as ten events
 MAX_OPEN_STREAMS: Final = 5000
 _ERROR: Final = b'"error":{'  # in the JSON of a task or a tool that failed
@@ -142,7 +141,7 @@ class LiveAnswer(ABC):
             nonlocal left
             while not left:
                 # An empty piece has the head sent, which nothing has taken along yet.
-                due = self._last_sent + (KEEP_ALIVE if has_sent else SHORT)
+                due = self._last_sent + (KEEP_ALIVE if has_sent else GATHER)
                 if trio.current_time() >= due:
                     await send_chunk(self.silence if has_sent else b"")
                     continue
