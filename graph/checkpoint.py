@@ -111,9 +111,8 @@ class Checkpoint:
     each edge from several nodes (named `a+b:target`) the nodes that have arrived so far. `ran`: the
     nodes whose writes made this checkpoint. `metadata`: of the run and thread that made it.
     `results`: what the tasks of the parent wrote that led here, in the order of its `next`; empty
-    where no tasks did. `tried`: what they had come to before, likewise.
-    `engine`: what another engine that made it needs to go on, which nobody else
-    looks at.
+    where no tasks did. `tried`: what they had come to before, likewise. `engine`: what another
+    engine that made it needs to go on, which nobody else looks at.
     """
 
     id: str
@@ -144,9 +143,8 @@ class PendingWrites:
     order tells. `interrupts`: the questions it waits on, those of its calls included. `error`: why
     it failed. `handles`: why its node failed, where its error handler has taken over and is not
     done; answers and questions are the handler's then. `tried`: what it had come to when it began
-    again. `caller`: for a call, the id of the planned
-    task that made it, directly or through other calls; calls have neither interrupts nor errors of
-    their own here.
+    again. `caller`: for a call, the id of the planned task that made it, directly or through other
+    calls; calls have neither interrupts nor errors of their own here.
     """
 
     checkpoint_id: str
