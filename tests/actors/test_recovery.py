@@ -430,7 +430,7 @@ async def test_who_waits_for_a_deletion_is_told_where_storage_fails_as_the_runti
     async def run_blocking(function: Any, *args: Any) -> Any:
         nonlocal fails
         await trio.lowlevel.checkpoint()
-        if fails:
+        if fails and not args:  # a read; what has gathered for a commit may come before it
             fails = False
             reading.set()
             with trio.CancelScope(shield=True):  # as a call in a thread
