@@ -13,7 +13,7 @@ from greenroom.storage.codec import to_json
 
 from .requests import Search
 
-__all__ = ["client", "json_response", "room", "search_page"]
+__all__ = ["client", "json_bytes", "json_response", "room", "search_page"]
 
 
 def room(request: Request) -> Greenroom:
@@ -29,7 +29,14 @@ def client(request: Request) -> Client:
 def json_response(
     value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
-    return Response(to_json(value), status, dict(headers or {}), "application/json")
+    return json_bytes(to_json(value), status=status, headers=headers)
+
+
+def json_bytes(
+    data: bytes, *, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """What is JSON already."""
+    return Response(data, status, dict(headers or {}), "application/json")
 
 
 async def search_page(

@@ -12,6 +12,7 @@ import trio
 from greenroom.graph.checkpoint import Checkpoint, PendingWrites, Saved
 
 from .codec import decode
+from .contract import LogPage, Storage
 from .delta import Folded, encode_checkpoint
 from .head import Head, LogEnd, read_end, read_head_before, read_history, read_saved
 from .lists import LOOSE, LongList
@@ -93,6 +94,13 @@ class ThreadLog:
         """The checkpoints of a namespace, newest first, those older than `before` where given."""
         await self._settle(ns)
         return await self.session.read(read_history, self.thread_id, ns, before=before, limit=limit)
+
+    async def page(self, *, before: str | None = None, limit: int | None = None) -> LogPage:
+        """The history of the outermost graph, as it is stored."""
+        await self._settle("")
+        return await self.session.read(
+            Storage.read_history, self.thread_id, "", before=before, limit=limit
+        )
 
     @property
     def sound(self) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import attrs
 
@@ -11,7 +11,16 @@ from greenroom.graph import InvalidUpdateError, NodeNotFoundError
 from greenroom.graph.checkpoint import CheckpointReader, Saved
 from greenroom.graph.contract import Graph
 from greenroom.graph.snapshot import config_of, empty_snapshot
-from greenroom.storage import Storage, StorageSession, read_history, read_saved
+from greenroom.storage import (
+    LogPage,
+    Storage,
+    StorageSession,
+    ThreadLog,
+    decode_page,
+    read_history,
+    read_saved,
+)
+from greenroom.storage.codec import to_json
 from greenroom.storage.records import Thread
 from greenroom.storage.rows import contains
 
@@ -21,9 +30,12 @@ from ..mailbox import EditState
 from ..supervisor import Supervisor
 from ..views import state_view
 from .checks import check_page, check_uuid
+from .past import PastStates, states_of
 from .updates import update_of
 
 __all__ = ["ThreadStates"]
+
+T = TypeVar("T")
 
 Place = tuple[str, str | None]  # a checkpoint's namespace and id
 
@@ -51,11 +63,33 @@ class _StoredLog:
         return await self.session.read(read_history, self.thread_id, ns, before=before, limit=limit)
 
 
+@attrs.frozen
+class _ReadLog:
+    """A log of which the newest checkpoints, or those `before` one, have been read."""
+
+    log: CheckpointReader
+    newest: Sequence[Saved]
+    before: str | None
+
+    async def load(
+        self, ns: str = "", checkpoint_id: str | None = None, *, following: bool = False
+    ) -> Saved | None:
+        return await self.log.load(ns, checkpoint_id, following=following)
+
+    async def history(
+        self, ns: str = "", *, before: str | None = None, limit: int | None = None
+    ) -> list[Saved]:
+        if (ns, before, limit) == ("", self.before, len(self.newest)):
+            return list(self.newest)
+        return await self.log.history(ns, before=before, limit=limit)
+
+
 class ThreadStates:
     """The part of `client.threads` that reads and edits states."""
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
+        self._past = PastStates()
 
     async def get_state(
         self,
@@ -131,43 +165,120 @@ class ThreadStates:
         start = _before(before)
         if await log.load() is None:
             return []
-        graph = self._graph(thread)
-        config = await newest_config(graph, self._supervisor.session, thread.thread_id)
         found: list[dict[str, Any]] = []
         while len(found) < limit:
             wanted = limit - len(found)
-            try:
-                page = await graph.read_history(
-                    log, thread.thread_id, ns, before=start, limit=wanted, config=config
-                )
-            except NodeNotFoundError as error:
-                raise Invalid(f"checkpoint.checkpoint_ns: {error}") from error
-            except InvalidUpdateError as error:
-                raise Refused(str(error)) from error
-            states = map(state_view, page)
+            states = await self._states(thread, log, ns, before=start, limit=wanted)
             found += [one for one in states if contains(one["metadata"], dict(metadata or {}))]
-            if len(page) < wanted:
+            if len(states) < wanted:
                 break
-            start = page[-1].config["configurable"]["checkpoint_id"]
+            start = states[-1]["checkpoint_id"]
         return found
+
+    async def get_history_json(
+        self,
+        thread_id: str,
+        *,
+        limit: int = 10,
+        before: str | Mapping[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        checkpoint: Mapping[str, Any] | None = None,
+    ) -> bytes:
+        """The same as JSON: quicker where it has been asked for before, for past states do not
+        change."""
+        check_page(limit, 0)
+        ns, _ = _place(checkpoint, None)
+        start = _before(before)
+        if not (ns or metadata):
+            thread, log, page = await self._open_page(thread_id, before=start, limit=limit)
+            if page.wanted and not self._graph(thread).made_per_run:
+                return b"[%b]" % b",".join(await self._shown(thread, log, page, start))
+        return to_json(
+            await self.get_history(
+                thread_id, limit=limit, before=start, metadata=metadata, checkpoint=checkpoint
+            )
+        )
+
+    async def _shown(
+        self, thread: Thread, log: CheckpointReader, page: LogPage, before: str | None
+    ) -> list[bytes]:
+        """The states of a page as JSON. Those from the newest to the last that is not at hand are
+        made."""
+        past = states_of(thread.thread_id, str(thread.metadata.get("graph_id")), page, before)
+        shown = [self._past.get(state) for state in past]
+        missing = [at for at, data in enumerate(shown) if data is None]
+        if missing:
+            part = attrs.evolve(page, wanted=page.wanted[: missing[-1] + 1])
+            saved = await self._supervisor.session.read(lambda on: decode_page(part, on.types))
+            made = await self._states(
+                thread, _ReadLog(log, saved, before), "", before=before, limit=len(saved)
+            )
+            for at, (state, view) in enumerate(zip(past, made, strict=False)):
+                shown[at] = data = to_json(view)
+                self._past.keep(state, data)
+        return [data for data in shown if data is not None]
+
+    async def _states(
+        self, thread: Thread, log: CheckpointReader, ns: str, *, before: str | None, limit: int
+    ) -> list[dict[str, Any]]:
+        graph = self._graph(thread)
+        config = await newest_config(graph, self._supervisor.session, thread.thread_id)
+        try:
+            states = await graph.read_history(
+                log, thread.thread_id, ns, before=before, limit=limit, config=config
+            )
+        except NodeNotFoundError as error:
+            raise Invalid(f"checkpoint.checkpoint_ns: {error}") from error
+        except InvalidUpdateError as error:
+            raise Refused(str(error)) from error
+        return [state_view(state) for state in states]
 
     async def _open(
         self, thread_id: str, ns: str = "", checkpoint_id: str | None = None
     ) -> tuple[Thread, CheckpointReader]:
         """A thread and its log, with a checkpoint of it at hand."""
         ident = check_uuid("thread_id", thread_id)
-        actor = await self._supervisor.awake(ident)
-        if actor is not None and actor.state.thread is not None:
-            return actor.state.thread, actor.state.log
+        if (awake := await self._awake(ident)) is not None:
+            return awake
 
-        def read(storage: Storage) -> tuple[Thread | None, Saved | None]:
-            thread = storage.get_thread(ident)
-            return thread, read_saved(storage, ident, ns, checkpoint_id) if thread else None
+        def read(storage: Storage) -> Saved | None:
+            return read_saved(storage, ident, ns, checkpoint_id)
 
-        thread, saved = await self._supervisor.session.read(read)
-        if thread is None:
-            raise NotFound(f"Thread {ident!r} not found")
+        thread, saved = await self._stored(ident, read)
         return thread, _StoredLog(self._supervisor.session, ident, {(ns, checkpoint_id): saved})
+
+    async def _open_page(
+        self, thread_id: str, *, before: str | None, limit: int
+    ) -> tuple[Thread, CheckpointReader, LogPage]:
+        """The same, with a page of the history of the outermost graph."""
+        ident = check_uuid("thread_id", thread_id)
+        if (awake := await self._awake(ident)) is not None:
+            thread, log = awake
+            return thread, log, await log.page(before=before, limit=limit)
+
+        def read(storage: Storage) -> LogPage:
+            return storage.read_history(ident, "", before=before, limit=limit)
+
+        thread, page = await self._stored(ident, read)
+        return thread, _StoredLog(self._supervisor.session, ident, {}), page
+
+    async def _awake(self, thread_id: str) -> tuple[Thread, ThreadLog] | None:
+        actor = await self._supervisor.awake(thread_id)
+        if actor is None or actor.state.thread is None:
+            return None
+        return actor.state.thread, actor.state.log
+
+    async def _stored(self, thread_id: str, read: Callable[[Storage], T]) -> tuple[Thread, T]:
+        """A thread that sleeps, and something read of it."""
+
+        def read_both(storage: Storage) -> tuple[Thread, T] | None:
+            thread = storage.get_thread(thread_id)
+            return None if thread is None else (thread, read(storage))
+
+        found = await self._supervisor.session.read(read_both)
+        if found is None:
+            raise NotFound(f"Thread {thread_id!r} not found")
+        return found
 
     async def _read(self, thread_id: str) -> tuple[Thread, Saved | None]:
         thread, log = await self._open(thread_id)

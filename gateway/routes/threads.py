@@ -31,7 +31,7 @@ from greenroom.gateway.requests import (
     ThreadPrune,
     ThreadSearch,
 )
-from greenroom.gateway.responses import client, json_response, search_page
+from greenroom.gateway.responses import client, json_bytes, json_response, search_page
 from greenroom.gateway.sse import STREAM_HEADERS, EventStream
 
 __all__ = ["routes"]
@@ -180,15 +180,15 @@ async def history(
     request: Request, thread_id: Uuid, limit: Limit = 1, before: Uuid | None = None
 ) -> Response:
     """Newest first. `before`: the id of a checkpoint."""
-    return json_response(
-        await client(request).threads.get_history(thread_id, limit=limit, before=before)
-    )
+    history = client(request).threads.get_history_json
+    return json_bytes(await history(thread_id, limit=limit, before=before))
 
 
 @routes.add("POST", f"{ONE}/history", "Find states of a thread", list[ThreadState], refuses=[404])
 async def search_history(request: Request, thread_id: Uuid, body: HistorySearch) -> Response:
     """Newest first."""
-    return json_response(await client(request).threads.get_history(thread_id, **body.arguments()))
+    history = client(request).threads.get_history_json
+    return json_bytes(await history(thread_id, **body.arguments()))
 
 
 def _thread(thread: dict[str, Any]) -> Response:

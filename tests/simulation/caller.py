@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from random import Random
@@ -109,7 +110,7 @@ class Caller:
     async def _older_state(self, thread_id: str) -> dict[str, Any]:
         """One that a branch is to begin from."""
         client, thread = await self._client(), self._thread(thread_id)
-        states = await client.threads.get_history(thread_id, limit=50)
+        states = json.loads(await client.threads.get_history_json(thread_id, limit=50))
         if not states:
             raise NotFound("no checkpoint, as far as is known")
         thread.branches = True

@@ -10,6 +10,7 @@ from random import Random
 import trio
 
 from greenroom.actors import Client, NotFound
+from greenroom.storage.codec import to_json
 
 from .courses import Course, SeenThread
 from .readings import Reading
@@ -73,10 +74,14 @@ async def _look_at_questions(
 
 
 async def _look_at_history(client: Client, witness: Witness, thread: SeenThread) -> None:
-    """There is nothing of runs that were rolled back."""
+    """There is nothing of runs that were rolled back, and it is the same from memory."""
+    history = await client.threads.get_history(thread.thread_id, limit=1000)
+    for _ in range(2):
+        kept = await client.threads.get_history_json(thread.thread_id, limit=1000)
+        witness.check(kept == to_json(history), "the history that is kept is another")
     left = [
         state["checkpoint"]["checkpoint_id"]
-        for state in await client.threads.get_history(thread.thread_id, limit=1000)
+        for state in history
         if (state["metadata"] or {}).get("run_id") in thread.undone
         or any(entry.split(" ")[-1] in thread.undone for entry in state["values"].get("log", ()))
     ]
