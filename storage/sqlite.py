@@ -165,15 +165,19 @@ class SqliteStorage(SqliteCare):
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        """A connection on which everything is of the same moment."""
+        with self._connected() as connection:
+            connection.execute("BEGIN")
+            yield connection
+            connection.execute("COMMIT")
+
+    @contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
         if not self._is_open:
             raise StorageError(f"{self.path} is not open")
         connection = None
         try:
             connection = self._take_reader()
-            connection.execute("BEGIN")
             yield connection
-            connection.execute("COMMIT")
         except BaseException as error:
             if connection is not None:
                 connection.close()
@@ -226,3 +230,5 @@ class _Moment(SqliteStorage):
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         yield self._connection
+
+    _connected = _reading

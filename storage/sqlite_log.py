@@ -57,30 +57,30 @@ def _page(
     connection: sqlite3.Connection, thread_id: str, ns: str, chosen: str, values: list[Any]
 ) -> LogPage:
     thread = _thread(connection, thread_id)
-    wanted = connection.execute(
-        f"SELECT checkpoint_id, seq, base_seq FROM log {chosen}", [thread, *values]
-    ).fetchall()
-    if not wanted:
+    base, first, last = connection.execute(
+        f"SELECT min(base_seq), min(seq), max(seq) FROM (SELECT base_seq, seq FROM log {chosen})",
+        [thread, *values],
+    ).fetchone()
+    if last is None:
         return LogPage((), (), ())
     checkpoints = connection.execute(
         f"{_ROW} WHERE thread = ? AND ns = ? AND kind = 'checkpoint' AND seq BETWEEN ? AND ?"
         " ORDER BY seq",
-        (thread, ns, min(row[2] for row in wanted), max(row[1] for row in wanted)),
+        (thread, ns, base, last),
     )
-    ids = tuple(row[0] for row in wanted)
+    rows = _log_rows(thread_id, checkpoints)
+    asked = [row for row in rows if row.seq >= first]
+    ids = tuple(row.checkpoint_id for row in reversed(asked))
     writes = connection.execute(
         f"{_ROW} WHERE thread = ? AND checkpoint_id IN (SELECT value FROM json_each(?))"
         " AND kind = 'writes' AND +ns = ? ORDER BY seq",
         (thread, encode_json(list(ids)).decode(), ns),
     )
-    rows = _log_rows(thread_id, checkpoints)
-    asked = [row for row in rows if row.checkpoint_id in ids]
     lists = sorted({list_id for row in asked for list_id in row.lists})
-    seqs = [row.seq for row in asked]
     parts = [
         part
         for list_id in lists
-        for part in _list_rows(connection, thread_id, thread, ns, list_id, min(seqs), max(seqs))
+        for part in _list_rows(connection, thread_id, thread, ns, list_id, first, last)
     ]
     return LogPage(ids, rows, _log_rows(thread_id, writes), tuple(parts))
 

@@ -26,7 +26,7 @@ _EXPIRES: Final = "ttl ->> '$.expires_at'"  # as in the index
 
 
 class SqliteReads(SqlReads):
-    """The reads of the contract, on connections that `_reading` gives."""
+    """The reads of the contract, on connections that `_reading` and `_connected` give."""
 
     _no_limit: ClassVar[int | None] = _NO_LIMIT
     _folded_name: ClassVar[str] = "casefold(name)"
@@ -36,8 +36,12 @@ class SqliteReads(SqlReads):
     def _reading(self) -> AbstractContextManager[sqlite3.Connection]:
         """A connection on which everything is of the same moment."""
 
+    @abstractmethod
+    def _connected(self) -> AbstractContextManager[sqlite3.Connection]:
+        """A connection for one statement, which needs no transaction to see one moment."""
+
     def _ask(self, sql: str, values: Sequence[Any] = ()) -> Rows:
-        with self._reading() as db:
+        with self._connected() as db:
             return db.execute(sql.format(schema=""), values).fetchall()
 
     def _metadata_filter(self, metadata: Mapping[str, Any] | None) -> tuple[list[str], list[Any]]:
