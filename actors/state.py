@@ -19,6 +19,7 @@ from greenroom.graph.resume import waiting
 from greenroom.graph.root import shown
 from greenroom.storage import ThreadLog
 from greenroom.storage.codec import to_json
+from greenroom.storage.head import EMPTY
 from greenroom.storage.operations import DeleteThread, Operation, PutThread
 from greenroom.storage.records import Run, Thread, ThreadStatus
 
@@ -73,7 +74,7 @@ class ThreadState:
         with self._changes():
             await self.supervisor.session.commit([DeleteThread(self.thread_id), *more])
             self.thread = None
-        self.log = await ThreadLog.open(self.supervisor.session, self.thread_id)
+        self.log = ThreadLog.going_on(self.supervisor.session, self.thread_id, EMPTY)
 
     @contextmanager
     def _changes(self) -> Iterator[None]:

@@ -27,6 +27,7 @@ from .joining import is_to_wait
 from .logs import current_thread
 from .mailbox import Mailbox, Message, Reply
 from .meters import Census, Meters
+from .new_threads import NewThreads
 from .thread import ThreadActor
 from .timers import Alarms
 from .ttl import Sweeper, ThreadTTLConfig
@@ -84,6 +85,7 @@ class Supervisor:
     max_queued_runs: int
     event_ids: EventIds = attrs.field(init=False)
     feeds: Feeds = attrs.field(init=False, factory=Feeds)
+    new_threads: NewThreads = attrs.field(init=False, factory=NewThreads)
     meters: Meters = attrs.field(init=False, factory=Meters)
     sweeper: Sweeper = attrs.field(init=False)
     event_sweeper: EventSweeper = attrs.field(init=False)

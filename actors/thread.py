@@ -20,7 +20,7 @@ from greenroom.graph.job import Job
 from greenroom.graph.snapshot import config_of
 from greenroom.storage import Storage, StorageError, ThreadLog, Unstorable
 from greenroom.storage.copying import copied_log, latest_only
-from greenroom.storage.head import LogEnd, read_end
+from greenroom.storage.head import EMPTY, LogEnd, read_end
 from greenroom.storage.operations import AppendLog, InsertThread
 from greenroom.storage.records import OF_LANGGRAPH, Run, Thread
 
@@ -121,7 +121,11 @@ class ThreadActor:
                 read_end(storage, self.thread_id),
             )
 
-        past = await self.supervisor.session.read(read)
+        if self.thread_id in self.supervisor.new_threads:
+            thread = self.supervisor.new_threads.take(self.thread_id)
+            past = _Past(thread, [], 0, [], EMPTY)
+        else:
+            past = await self.supervisor.session.read(read)
         log = ThreadLog.going_on(self.supervisor.session, self.thread_id, past.log)
         self.state = ThreadState(self.supervisor, self.thread_id, past.thread, log)
         ids = [run.run_id for run in past.unfinished]

@@ -16,6 +16,7 @@ from .delta import Folded
 from .unfolded import Unfolded, unfold
 
 __all__ = [
+    "EMPTY",
     "Head",
     "LogEnd",
     "decode_page",
@@ -66,6 +67,9 @@ class LogEnd:
 
     seq: int
     head: Head | None
+
+
+EMPTY: Final = LogEnd(0, None)
 
 
 def decode_page(page: LogPage, types: Types = PLAIN) -> list[Saved]:

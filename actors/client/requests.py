@@ -118,6 +118,7 @@ async def submission(
     run_id = supervisor.world.record_id()
     if ident is None:
         ident, create = own_thread(run_id), "create"
+        supervisor.new_threads.add(ident)
     own = {**settings.get("metadata", {}), **check_mapping("metadata", metadata)}
     run = Run(
         run_id=run_id,

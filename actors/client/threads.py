@@ -112,9 +112,10 @@ class ThreadsClient(ThreadStates):
             # Nobody else can know the id yet, so there is no actor to ask.
             thread = new_thread(supervisor, supervisor.world.record_id(), **given)
             try:
-                await self._supervisor.session.commit([InsertThread(thread)])
+                await supervisor.session.commit([InsertThread(thread)])
             except RecordExists as error:
                 raise Conflict(f"Thread {thread.thread_id!r} already exists") from error
+            supervisor.new_threads.add(thread.thread_id, thread)
             supervisor.sweeper.heed(thread)
             return thread_view(thread, None)
         ident = (

@@ -324,7 +324,7 @@ async def test_a_deletion_that_meets_a_firing_is_not_undone_by_it(
     async with Greenroom({"agent": chain(a=bell.node)}, storage=storage, world=bell.world) as room:
         crons = room.client.crons
         cron = await crons.create("agent", schedule="* * * * *", input={})
-        gate = storage.hold("read", lambda name: name == "get_thread")  # by the thread's actor
+        gate = storage.hold("before", is_a(PutRun))
         mock_clock.jump(MINUTE)
         await gate.reached()
         async with trio.open_nursery() as nursery:
