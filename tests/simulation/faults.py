@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from random import Random
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, Final, TypeVar
 
 import attrs
 import trio
@@ -54,7 +54,8 @@ def profile_of(random: Random) -> Profile:
 
 
 class SimulatedStorage(FaultyStorage):
-    """What one process has of the storage. `died`: called when the process is to be dead.
+    """What one process has of the storage. `unread`: called when a read is refused; `died`: when
+    the process is to be dead.
     `lasts`: how many seconds a lease lasts that nobody renews. `taken`: another has it."""
 
     def __init__(
@@ -63,6 +64,7 @@ class SimulatedStorage(FaultyStorage):
         random: Random,
         profile: Profile,
         seen: Callable[[Storage, Sequence[Operation]], None],
+        unread: Callable[[], None],
         died: Callable[[], None],
         lasts: float | None = None,
     ) -> None:
@@ -70,6 +72,7 @@ class SimulatedStorage(FaultyStorage):
         self.profile = profile
         self._random = random
         self._seen = seen
+        self._unread = unread
         self._died = died
         self._lasts = lasts
         self.taken = False
@@ -143,7 +146,5 @@ class SimulatedStorage(FaultyStorage):
 
     def _read(self) -> None:
         if self._strikes(self.profile.read_fails):
-            self._fail_read()
-
-    def _fail_read(self) -> NoReturn:
-        raise StorageError("the disk cannot be read")
+            self._unread()
+            raise StorageError("the disk cannot be read")

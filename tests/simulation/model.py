@@ -160,14 +160,14 @@ def _moved(
     answers: list[Answer] = []
     steps = GRAPHS[place.graph]
     while entries:
+        if entries[0] == place.given:
+            place = attrs.evolve(place, text=entries.pop(0), step=0, given=None)
+            continue
         if entries[0] in joiners and not place.done:
             place = attrs.evolve(place, text=entries.pop(0))
             continue
         if place.given is not None:
-            if entries.pop(0) != place.given:
-                raise Wrong(f"{place.given} was to be taken in")
-            place = attrs.evolve(place, text=place.given, step=0, given=None)
-            continue
+            raise Wrong(f"{place.given} was to be taken in")
         step = len(steps) if place.step is None else place.step
         if step >= len(steps):
             raise Wrong(f"{entries} after the end")

@@ -26,7 +26,8 @@ class Record:
     that they have edited the state as, and at which checkpoint, by tag; `crons`: that they have
     asked for, by the tag of the one run of each, None if it is not known whether there is one;
     `refused`: ids of crons whose run was; `posted`: set by the next post; `tries`: how often each
-    webhook was posted to; `lives`: of processes and actors, so far."""
+    webhook was posted to; `lives`: of processes and actors, so far; `unread_at`: when a read was
+    refused last; `taken_over`: a process may not know that another goes on with its runs."""
 
     history: list[str] = attrs.field(factory=list)
     wrong: str | None = None
@@ -45,6 +46,8 @@ class Record:
     refused: set[str] = attrs.field(factory=set)
     tries: dict[str, int] = attrs.field(factory=dict)
     lives: int = 0
+    unread_at: float = -1.0
+    taken_over: bool = False
 
     def say(self, text: str) -> None:
         self.history.append(f"{trio.current_time():9.3f} {text}")
@@ -54,6 +57,10 @@ class Record:
             self.wrong = text
             self.say(f"WRONG: {text}")
             self.found.set()
+
+    def not_read(self) -> None:
+        """A read was refused: runs may fail of that."""
+        self.unread_at = trio.current_time()
 
     def check(self, holds: bool, text: str) -> None:
         if not holds:

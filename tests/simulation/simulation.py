@@ -267,7 +267,8 @@ class Simulation:
             self.witness.committed(storage, group)
 
         lasts = LEASE if self.profile.take_overs else None
-        simulated = SimulatedStorage(storage, dice, self.profile, seen, died, lasts)
+        unread = self.witness.not_read
+        simulated = SimulatedStorage(storage, dice, self.profile, seen, unread, died, lasts)
 
         def alive() -> bool:
             return not (simulated.crashed.is_set() or simulated.taken)
@@ -297,6 +298,8 @@ class Simulation:
             self.witness.say("the process is left, and what is stored is looked at")
             self._process.scope.cancel()
             await self._process.over.wait()
+            await self.client()
+            await wait_for_crons(self.witness)  # those that only storage had heard of
             await self._come_to_rest()
         await wait_for_posts(self.witness)
         await self._insist(self._look)
@@ -320,6 +323,7 @@ class Simulation:
         if process is None or self._room is None or process.storage.crashed.is_set():
             return
         self.witness.say("process: another takes its lease")
+        self.witness.taken_over = True
         process.storage.be_taken_over()
         self._is_gone(process)
         with trio.move_on_after(TO_STOP):

@@ -198,10 +198,11 @@ class Witness(Ends):
         order = course.order
         cut = course.run.stop is not None or any(tag == order.tag for tag, _ in self.cut)
         late = trio.current_time() - course.came_at >= RUN_TIMEOUT
+        unread = self.unread_at >= course.came_at
         played = has_played(thread.place.graph, order, course.visited, course.done)
         stalled = course.run.stalled >= MAX_STALLED_STARTS
         self.check(
-            cut or late or stalled or played,
+            cut or late or stalled or unread or played,
             f"{order.tag} is gone, and has done {course.done} alone",
         )
 
