@@ -10,7 +10,7 @@ import trio
 
 from greenroom.graph.job import TakeIn
 from greenroom.storage import Storage
-from greenroom.storage.operations import AppendLog, InsertThread, PutRun
+from greenroom.storage.operations import AppendEvents, AppendLog, InsertThread, PutRun
 from greenroom.storage.records import Run, RunStatus
 
 from .active import (
@@ -446,10 +446,12 @@ class ThreadRuns:
             for one in ended:
                 self.streams[one.run_id].publish("error", error_view(failure))
         streams = [self.streams[one.run_id] for one in ended]
-        events = unkept(streams, carried_on=run.attempt > 1, last=True)
+        events = log.chained(unkept(streams, carried_on=run.attempt > 1, last=True))
         left = [*events, *log.take(), *log.packs()]
-        if not any(isinstance(operation, AppendLog) for operation in left):
-            # Nothing in this commit would be refused if records on their way were: they go first.
+        kinds = [type(operation) for operation in left]
+        resumable = sum(stream.resumable for stream in streams)
+        if AppendLog not in kinds or kinds.count(AppendEvents) < resumable:
+            # Nothing in this commit would be refused if what is on its way were: that goes first.
             await log.flush()
         finish = outcome.finish if isinstance(outcome, Finished) else None
         await self._close(ended, status, error=failure, warning=warning, left=left, finish=finish)

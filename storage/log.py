@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Literal, Self
 
+import attrs
 import trio
 
 from greenroom.graph.checkpoint import Checkpoint, PendingWrites, Saved
@@ -16,7 +17,7 @@ from .contract import LogPage, Storage
 from .delta import Folded, encode_checkpoint
 from .head import Head, LogEnd, read_end, read_head_before, read_history, read_saved
 from .lists import LOOSE, LongList
-from .operations import AppendLog, Operation, PackList, TruncateLog
+from .operations import AppendEvents, AppendLog, Operation, PackList, TruncateLog
 from .pending import decode_writes, encode_writes
 from .records import LogRow
 from .session import Commit, StorageSession
@@ -149,6 +150,22 @@ class ThreadLog:
         rows, self._rows = self._rows, []
         return [*first, AppendLog(tuple(rows), follows=rows[0].seq - 1)] if rows else first
 
+    def chained(self, operations: Sequence[Operation]) -> list[Operation]:
+        """Operations whose events are refused if those of the same run before are, of which that is
+        not known yet: there would be a gap."""
+        unsure = {
+            one.events[-1].run_id: one.events[-1].event_id
+            for commit in self._commits
+            for one in commit.operations
+            if isinstance(one, AppendEvents) and not commit.done
+        }
+        return [
+            attrs.evolve(one, follows=unsure.get(one.events[0].run_id))
+            if isinstance(one, AppendEvents)
+            else one
+            for one in operations
+        ]
+
     def packs(self) -> list[Operation]:
         """What keeps long lists quick to read, once nothing of what was appended will be
         truncated."""
@@ -170,12 +187,13 @@ class ThreadLog:
         if joins and self._rows and last is self._first_alone:
             self._first, self._first_alone = [], None  # all of it will be one group
         alone = self.has_first and not self._rows
+        also = self.chained(also)
         if not alone:
             operations = [*also, *self.take()]
         elif self._first_alone is None:
             operations = [*also, *self._first]
         else:
-            operations = list(also)
+            operations = also
         if not operations:
             return
         if last is not None and joins:

@@ -36,7 +36,7 @@ from .operations import (
     TrimEvents,
     TruncateLog,
 )
-from .records import Assistant, AssistantVersion, Cron, Kind, Post, Row, Run
+from .records import Assistant, AssistantVersion, Cron, Event, Kind, Post, Row, Run
 from .rows import to_row, version_row
 
 __all__ = ["apply"]
@@ -109,10 +109,13 @@ def apply(records: MemoryRecords, operation: Operation, undo: Undo) -> None:
                 del kept.log[at:]
         case PackList():
             pass  # records are as quick to read as one
-        case AppendEvents(events):
+        case AppendEvents(events, follows):
             for event in events:
                 kept = records.threads.get(event.thread_id)
                 if kept is not None and event.run_id in kept.runs:
+                    if follows is not None:
+                        _check_event(kept.events, follows)
+                        follows = None
                     place = f"Events of thread {event.thread_id}"
                     _insert(kept.events, event, _event_id, place, undo)
         case DeleteEvents(before, limit):
@@ -157,6 +160,12 @@ def _put(records: MemoryRecords, kind: Kind, row: Row, undo: Undo) -> None:
     else:
         records.threads[row["thread_id"]] = MemoryThread(row)
         undo.append(partial(records.threads.pop, row["thread_id"]))
+
+
+def _check_event(events: list[Event], event_id: int) -> None:
+    at = bisect_left(events, event_id, key=_event_id)
+    if at == len(events) or events[at].event_id != event_id:
+        raise StorageError(f"There is no event {event_id} to follow")
 
 
 def _insert(items: list[T], item: T, position: Callable[[T], int], place: str, undo: Undo) -> None:

@@ -145,9 +145,14 @@ class PackList:
 
 @attrs.frozen
 class AppendEvents:
-    """Keep events of streams."""
+    """Keep events of streams.
+
+    `follows`: the id of an event that must be there, or these, of one run, are refused; nothing is
+    asked of a run that is gone.
+    """
 
     events: tuple[Event, ...]
+    follows: int | None = None
 
 
 @attrs.frozen

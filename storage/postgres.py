@@ -15,7 +15,7 @@ from .contract import Lease, StaleEpoch, StorageError, StorageHeld
 from .operations import Operation
 from .postgres_care import VACUUM, PostgresCare
 from .postgres_connection import Address, Connection, is_lost
-from .postgres_functions import LEASE_CHANGED, LOG_ENDS_ELSEWHERE
+from .postgres_functions import FOLLOWS_NOTHING, LEASE_CHANGED
 from .postgres_lease import HeldLease, Refusals
 from .postgres_schema import check
 from .postgres_words import TO_INDEX, send_index
@@ -171,7 +171,7 @@ class PostgresStorage(PostgresCare):
             return error
         if isinstance(error, UniqueViolation):
             return refusal(operation)
-        if isinstance(error, psycopg.Error) and error.sqlstate == LOG_ENDS_ELSEWHERE:
+        if isinstance(error, psycopg.Error) and error.sqlstate == FOLLOWS_NOTHING:
             return StorageError(error.diag.message_primary)
         if isinstance(error, psycopg.Error):
             refused = self.address.explain(error)

@@ -12,10 +12,10 @@ from typing import Final
 
 from .rows import RUN_CHANGES, RUN_TABLE, THREAD_TABLE, or_update
 
-__all__ = ["FUNCTIONS", "LEASE_CHANGED", "LOG_ENDS_ELSEWHERE"]
+__all__ = ["FOLLOWS_NOTHING", "FUNCTIONS", "LEASE_CHANGED"]
 
 LEASE_CHANGED: Final = "GR001"  # what the functions raise, so that the transaction ends there
-LOG_ENDS_ELSEWHERE: Final = "GR002"
+FOLLOWS_NOTHING: Final = "GR002"
 
 
 def _its(columns: Sequence[str]) -> str:
@@ -75,7 +75,7 @@ BEGIN
         SELECT coalesce(max(seq), 0) INTO found_end FROM greenroom.log WHERE thread = its_thread;
         IF found_end <> its_follows THEN
             RAISE EXCEPTION 'The log of thread % ends at %, not %',
-                its_thread_id, found_end, its_follows USING ERRCODE = '{LOG_ENDS_ELSEWHERE}';
+                its_thread_id, found_end, its_follows USING ERRCODE = '{FOLLOWS_NOTHING}';
         END IF;
     END IF;
     IF its_input IS NOT NULL THEN -- where it is the input of a run, the log only names the run
@@ -93,12 +93,27 @@ BEGIN
 END $$;
 
 CREATE OR REPLACE FUNCTION greenroom.append_event(
-    its_thread_id text, its_run_id text, its_event_id bigint, its_name text, its_data bytea
+    its_thread_id text, its_run_id text, its_event_id bigint, its_name text, its_data bytea,
+    its_follows bigint DEFAULT NULL
 ) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    its_thread bigint;
+    its_run bigint;
 BEGIN
-    INSERT INTO greenroom.events (thread, run, event_id, name, data)
-    SELECT t.id, r.id, its_event_id, its_name, its_data
+    SELECT t.id, r.id INTO its_thread, its_run
     FROM greenroom.threads t JOIN greenroom.runs r ON r.thread = t.id
     WHERE t.thread_id = its_thread_id AND r.run_id = its_run_id;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    IF its_follows IS NOT NULL THEN
+        PERFORM FROM greenroom.events WHERE thread = its_thread AND event_id = its_follows;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'There is no event % to follow', its_follows
+            USING ERRCODE = '{FOLLOWS_NOTHING}';
+        END IF;
+    END IF;
+    INSERT INTO greenroom.events (thread, run, event_id, name, data)
+    VALUES (its_thread, its_run, its_event_id, its_name, its_data);
 END $$;
 """

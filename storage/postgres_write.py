@@ -94,7 +94,7 @@ _KEEP_VERSION: Final = f"""
 """
 _APPEND_LOG: Final = f"greenroom.append_log({', '.join(['%s'] * 9)})"
 _APPEND_INPUT: Final = f"greenroom.append_log({', '.join(['%s'] * 11)})"
-_APPEND_EVENT: Final = "SELECT greenroom.append_event(%s, %s, %s, %s, %s)"
+_APPEND_EVENT: Final = "SELECT greenroom.append_event(%s, %s, %s, %s, %s, %s)"
 _DELETE_THREAD: Final = (
     f"DELETE FROM greenroom.events WHERE thread = {THREAD}",
     f"DELETE FROM greenroom.log WHERE thread = {THREAD}",
@@ -193,9 +193,11 @@ def send(cursor: Cursor, operation: Operation) -> None:
             cursor.execute(_TRUNCATE_LOG, (thread_id, from_seq))
         case PackList(thread_id, list_id):
             cursor.execute(_PACK_LIST, {"thread_id": thread_id, "list": list_id})
-        case AppendEvents(events):
+        case AppendEvents(events, follows):
             for e in events:
-                cursor.execute(_APPEND_EVENT, (e.thread_id, e.run_id, e.event_id, e.name, e.data))
+                event = (e.thread_id, e.run_id, e.event_id, e.name, e.data)
+                cursor.execute(_APPEND_EVENT, (*event, follows))
+                follows = None
         case DeleteEvents(before, limit):
             cursor.execute(_DELETE_EVENTS, (before, limit))
         case TrimEvents(thread_id, run_id, keep, limit):

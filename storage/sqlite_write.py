@@ -36,7 +36,7 @@ from .operations import (
     TrimEvents,
     TruncateLog,
 )
-from .records import Assistant, AssistantVersion, Cron, Kind, LogRow, Post, Row, Run, Thread
+from .records import Assistant, AssistantVersion, Cron, Event, Kind, LogRow, Post, Row, Run, Thread
 from .rows import (
     COLUMNS,
     RUN_CHANGES,
@@ -104,6 +104,11 @@ _APPEND_EVENTS: Final = """
     INSERT INTO events (thread, run, event_id, name, data)
     SELECT t.id, r.id, ?, ?, ? FROM threads t JOIN runs r ON r.thread = t.id
     WHERE t.thread_id = ? AND r.run_id = ?
+"""
+_EVENT_MISSING: Final = """
+    SELECT 1 FROM threads t JOIN runs r ON r.thread = t.id
+    WHERE t.thread_id = ? AND r.run_id = ?
+    AND NOT EXISTS (SELECT 1 FROM events e WHERE e.thread = t.id AND e.event_id = ?)
 """
 _DELETE_THREAD: Final = (
     f"DELETE FROM events WHERE thread = {THREAD}",
@@ -185,6 +190,11 @@ _LAST_SEQ = """
 """
 
 
+def _check_event(db: Database, event: Event, follows: int) -> None:
+    if db.execute(_EVENT_MISSING, [event.thread_id, event.run_id, follows]).fetchone():
+        raise StorageError(f"There is no event {follows} to follow")
+
+
 def _check_follows(db: Database, thread_id: str, follows: int) -> None:
     found = db.execute(_LAST_SEQ, [thread_id]).fetchone()
     if found is not None and (found[0] or 0) != follows:
@@ -243,7 +253,9 @@ def apply(db: Database, operation: Operation) -> None:
             values = {"thread_id": thread_id, "list": list_id}
             for statement in _PACK_LIST:
                 db.execute(statement, values)
-        case AppendEvents(events):
+        case AppendEvents(events, follows):
+            if follows is not None:
+                _check_event(db, events[0], follows)
             try:
                 db.conn.executemany(
                     _APPEND_EVENTS,

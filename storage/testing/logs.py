@@ -117,6 +117,15 @@ class LogContract(OpenStorage):
         assert opened.storage.read_log("t") == [checkpoint, inner, part, writes]
         assert opened.storage.read_log("unknown") == []
 
+    def test_events_that_would_leave_a_gap_are_refused(self, opened: Open) -> None:
+        one, two, three = (make_event(n) for n in (1, 2, 3))
+        opened.commit(InsertThread(make_thread()), PutRun(make_run()), AppendEvents((one,)))
+        with pytest.raises(StorageError, match="no event 2 to follow"):
+            opened.commit(AppendEvents((three,), follows=2))
+        opened.commit(AppendEvents((two,), follows=1), AppendEvents((three,), follows=2))
+        assert opened.storage.read_events("t", "r") == [one, two, three]
+        opened.commit(AppendEvents((make_event(5, "gone"),), follows=4))
+
     def test_events_are_read_after_a_position_by_run_and_by_thread(self, opened: Open) -> None:
         events = [make_event(n, "r" if n % 2 else "s") for n in range(1, 7)]
         opened.commit(InsertThread(make_thread()), PutRun(make_run()), PutRun(make_run("s", seq=2)))

@@ -11,7 +11,8 @@ from trio.testing import wait_all_tasks_blocked
 from greenroom.actors import Closed, Greenroom, RunFailed
 from greenroom.graph import CompiledStateGraph, interrupt
 from greenroom.storage import MemoryStorage, SqliteStorage, Storage, StorageError, StorageHeld
-from greenroom.storage.testing import FaultyStorage
+from greenroom.storage.operations import AppendEvents
+from greenroom.storage.testing import FaultyStorage, Gate
 
 from .conftest import Serve
 from .stage import (
@@ -19,6 +20,7 @@ from .stage import (
     Hold,
     Shielded,
     chain,
+    is_a,
     log_of,
     new_thread,
     parallel,
@@ -476,6 +478,36 @@ async def test_leaving_the_runtime_leaves_no_task(serve: Serve, kind: type[Any])
 
     assert await tasks() == 0
     hold.open()
+
+
+# Events that are refused.
+
+
+@pytest.mark.parametrize("skip", range(4))
+async def test_no_gap_is_left_where_events_of_a_resumable_run_are_refused(skip: int) -> None:
+    storage, gate = FaultyStorage(MemoryStorage(), blocking=True), Gate()
+
+    def refuse() -> None:
+        gate()
+        raise StorageError("the disk is full")
+
+    nodes = {name: says(name) for name in "abc"}
+    async with Greenroom({"agent": chain(**nodes)}, storage=storage) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        # Then the next run begins with an event, and with nothing for the log.
+        await client.runs.wait(thread_id, "agent", input=text("x"), interrupt_before=["a"])
+        storage.plan("before", refuse, is_a(AppendEvents), skip=skip)
+        handle = await client.runs.start(
+            thread_id, "agent", input=None, stream_mode="updates", stream_resumable=True
+        )
+        await gate.reached()
+        await wait_all_tasks_blocked()  # the run has come to its end, or waits for the disk
+        gate.open()
+        seen = [part.id async for part in handle.parts()]
+        assert (await handle.result())["log"] == ["x", "a", "b", "c"]
+    async with Greenroom({"agent": chain(**nodes)}, storage=storage) as room:
+        parts = room.client.runs.join_stream(thread_id, handle.run_id, last_event_id=0)
+        assert [part.id async for part in parts] == seen
 
 
 # One owner.
