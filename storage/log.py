@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self, TypeVar
 
 import attrs
 import trio
@@ -13,7 +13,7 @@ import trio
 from greenroom.graph.checkpoint import Checkpoint, PendingWrites, Saved
 
 from .codec import decode
-from .contract import LogPage, Storage
+from .contract import Storage
 from .delta import Folded, encode_checkpoint
 from .head import Head, LogEnd, read_end, read_head_before, read_history, read_saved
 from .lists import LOOSE, LongList
@@ -23,6 +23,8 @@ from .records import LogRow
 from .session import Commit, StorageSession
 
 __all__ = ["SNAPSHOT_EVERY", "ThreadLog"]
+
+T = TypeVar("T")
 
 SNAPSHOT_EVERY: Final = 50  # checkpoints that reading one may have to fold
 
@@ -96,12 +98,10 @@ class ThreadLog:
         await self._settle(ns)
         return await self.session.read(read_history, self.thread_id, ns, before=before, limit=limit)
 
-    async def page(self, *, before: str | None = None, limit: int | None = None) -> LogPage:
-        """The history of the outermost graph, as it is stored."""
+    async def read(self, function: Callable[[Storage], T]) -> T:
+        """`function(storage)`, once storage has what was appended to the outermost graph."""
         await self._settle("")
-        return await self.session.read(
-            Storage.read_history, self.thread_id, "", before=before, limit=limit
-        )
+        return await self.session.read(function)
 
     @property
     def sound(self) -> bool:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Final
 
 import attrs
 
-from greenroom.storage import LogPage
+from greenroom.storage import LogPage, Storage
+from greenroom.storage.records import Thread
 
-__all__ = ["PastState", "PastStates", "states_of"]
+__all__ = ["PastPage", "PastState", "PastStates", "read_past"]
 
 MOST: Final = 16 * 2**20  # bytes
 _AROUND: Final = 500  # bytes that one takes besides its JSON
@@ -28,15 +30,29 @@ class PastState:
     after: str | None
 
 
-def states_of(thread_id: str, graph_id: str, page: LogPage, before: str | None) -> list[PastState]:
-    """The states of a page of history, newest first."""
+@attrs.frozen
+class PastPage:
+    """A page of history. `records`: as in `PastState`, by checkpoint."""
+
+    page: LogPage
+    records: Mapping[str, int]
+
+    def states(self, thread: Thread, before: str | None) -> list[PastState]:
+        """Newest first. `before`: the checkpoint that the page ends at, if it does."""
+        graph_id = str(thread.metadata.get("graph_id"))
+        return [
+            PastState(thread.thread_id, graph_id, ident, self.records.get(ident, 0), after)
+            for ident, after in zip(self.page.wanted, (before, *self.page.wanted), strict=False)
+        ]
+
+
+def read_past(storage: Storage, thread_id: str, before: str | None, limit: int) -> PastPage:
+    """A page of the history of the outermost graph."""
+    page = storage.read_history(thread_id, "", before=before, limit=limit)
     records: dict[str, list[bytes]] = {}
     for row in (*page.checkpoints, *page.writes):
         records.setdefault(row.checkpoint_id, []).append(row.data)
-    return [
-        PastState(thread_id, graph_id, ident, hash(tuple(records.get(ident, ()))), after)
-        for ident, after in zip(page.wanted, (before, *page.wanted), strict=False)
-    ]
+    return PastPage(page, {ident: hash(tuple(data)) for ident, data in records.items()})
 
 
 @attrs.define(eq=False)

@@ -39,7 +39,7 @@ from .checks import (
 )
 from .extract import checked_paths, extracted
 from .following import FEED_MODES, thread_events
-from .states import ThreadStates
+from .history import ThreadHistory
 from .updates import superstep_updates
 
 __all__ = ["ThreadsClient", "new_thread"]
@@ -70,7 +70,7 @@ def new_thread(
     return prolonged(thread)
 
 
-class ThreadsClient(ThreadStates):
+class ThreadsClient(ThreadHistory):
     """`client.threads`."""
 
     async def create(

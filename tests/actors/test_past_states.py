@@ -10,7 +10,6 @@ import langgraph.types
 import pytest
 
 from greenroom.actors import Client, Invalid, NotFound
-from greenroom.actors.client import states
 from greenroom.actors.client.past import PastState, PastStates
 from greenroom.actors.views import state_view
 from greenroom.graph import StateGraph, interrupt
@@ -99,7 +98,7 @@ async def test_what_was_shown_is_not_made_again(
         made.append(state.config["configurable"]["checkpoint_id"])
         return state_view(state)
 
-    monkeypatch.setattr(states, "state_view", view)
+    monkeypatch.setattr("greenroom.actors.client.history.state_view", view)
     async with serve(chain(a=says("a"))) as room:
         client, thread_id = room.client, await new_thread(room.client)
         for _ in range(5):
