@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+from greenroom.graph.isolation import isolated
 from greenroom.storage import Unstorable
 from greenroom.storage.codec import INT_MAX, encode_json
 
@@ -65,14 +66,15 @@ def check_event_id(name: str, value: str | int) -> int:
 
 
 def check_mapping(name: str, value: Mapping[str, Any] | None) -> dict[str, Any]:
-    """A JSON object as a dict of the store's own; empty where None is given."""
+    """A copy of a JSON object, in which nobody else changes anything; empty where None is given."""
     if value is None:
         return {}
     if not isinstance(value, Mapping):
         raise Invalid(f"{name}: {value!r} is not an object")
     own = dict(value)
     _check_storable(name, own)
-    return own
+    copy: dict[str, Any] = isolated(own)
+    return copy
 
 
 def check_metadata(value: Mapping[str, Any] | None) -> dict[str, Any]:

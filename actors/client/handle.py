@@ -59,7 +59,7 @@ class RunHandle:
         """The thread's values when the run is over, with `__interrupt__` where it paused and
         `__error__` (`error`, `message`) alone where it failed."""
         if self._stream is not None:
-            return await self._stream.wait()
+            return isolated(await self._stream.wait())
         return await self._past_result()
 
     async def events(

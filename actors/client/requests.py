@@ -156,9 +156,8 @@ def _as_kept(supervisor: Supervisor, kwargs: dict[str, Any]) -> dict[str, Any]:
         data, unknown = kept(kwargs, "", types)
     except Unstorable as error:
         raise Invalid(str(error)) from error
-    if not unknown:
-        return kwargs
-    types.tell(unknown, "a run's input or command")
+    if unknown:
+        types.tell(unknown, "a run's input or command")
     plain: dict[str, Any] = decode(data, types)
     return plain
 
