@@ -68,11 +68,13 @@ def is_of(storage: Storage, copy: Base, thread: SeenThread) -> bool:
 def _place(saved: Saved, graph: str) -> Place:
     planned = saved.checkpoint.next
     text = saved.checkpoint.values.get("text")
+    failed = any(record.error is not None for record in saved.pending.values())
     if planned and planned[0].node == START:
         given = planned[0].arg  # unless it was taken in already
-        return Place(graph, text, 0) if given is None else Place(graph, text, given=given["text"])
+        if given is not None:
+            return Place(graph, text, given=given["text"], failed=failed)
+        return Place(graph, text, 0, failed=failed)
     nodes = {"x" if task.node == "inner" else task.node for task in planned}
     steps = GRAPHS[graph]
     step = next((at for at, names in enumerate(steps) if nodes & set(names)), len(steps))
-    failed = any(record.error is not None for record in saved.pending.values())
     return Place(graph, text, step, failed=failed)
