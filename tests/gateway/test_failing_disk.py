@@ -132,12 +132,13 @@ async def test_what_cannot_be_read_is_refused_until_it_can(
 async def test_a_thread_that_cannot_be_read_takes_no_message_until_it_can(
     http: httpx.AsyncClient,
     storage: FaultyStorage,
-    thread: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    own = "11111111-0000-4000-8000-000000000000"  # a caller's id, which may be there already
     storage.fail("read", reads("last_log_seq"))
-    assert refusal(await http.post(f"{thread}/runs/wait", json=RUN)) == OUTAGE
-    answer = await http.post(f"{thread}/runs/wait", json=RUN)
+    assert refusal(await http.post("/threads", json={"thread_id": own})) == OUTAGE
+    assert (await http.post("/threads", json={"thread_id": own})).is_success
+    answer = await http.post(f"/threads/{own}/runs/wait", json=RUN)
     assert answer.json()["log"] == ["y", "a", "b", "c"]
 
 
