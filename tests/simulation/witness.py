@@ -216,7 +216,8 @@ class Witness(Ends):
             self.check(by_client, f"{course.order.tag} was deleted, and nobody had asked for it")
             return
         tag, thread = course.order.tag, course.thread
-        by_client = course.host is None and (tag, "rollback") in self.cut
+        asked = (tag, "rollback") in self.cut and (tag, "delete") not in self.cut
+        by_client = course.host is None and asked
         if course.run.stop == "rollback" or by_client:
             course.end = ROLLED_BACK
         else:
