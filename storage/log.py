@@ -153,6 +153,8 @@ class ThreadLog:
     def chained(self, operations: Sequence[Operation]) -> list[Operation]:
         """Operations whose events are refused if those of the same run before are, of which that is
         not known yet: there would be a gap."""
+        if not operations:  # most runs keep no events
+            return []
         unsure = {
             one.events[-1].run_id: one.events[-1].event_id
             for commit in self._commits

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import trio
 
 from greenroom.actors import Conflict, Greenroom, NotFound
 from greenroom.actors.new_threads import MOST
-from greenroom.storage import PutThread, Storage, StorageError
+from greenroom.storage import Storage
 from greenroom.storage.testing import FaultyStorage
 
-from .stage import chain, is_a, new_thread, says, text
+from .stage import chain, ends_a_run, new_thread, says, text
 
 
 @pytest.fixture
@@ -78,15 +79,17 @@ async def test_one_that_is_deleted_or_made_again_is_not_new(room: Greenroom) -> 
 
 
 async def test_an_actor_that_crashes_leaves_it_to_be_read(
-    room: Greenroom, storage: FaultyStorage
+    room: Greenroom, storage: FaultyStorage, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with room:
-        thread_id = await new_thread(room.client)
-        storage.fail("before", is_a(PutThread))
-        with pytest.raises(StorageError):
-            await room.client.runs.wait(thread_id, "agent", input=text("x"))
-        values = await room.client.runs.wait(thread_id, "agent", input=text("y"))
-        assert values["log"] == ["y", "a"]
+    with trio.fail_after(30):
+        async with room:
+            thread_id = await new_thread(room.client)
+            storage.fail("before", ends_a_run)
+            values = await room.client.runs.wait(thread_id, "agent", input=text("x"))
+            assert values["log"] == ["x", "a"]
+            assert "crashed" in caplog.text
+            values = await room.client.runs.wait(thread_id, "agent", input=text("y"))
+            assert values["log"] == ["x", "a", "y", "a"]
 
 
 async def test_one_of_many_is_read_as_any_other(room: Greenroom) -> None:
