@@ -53,13 +53,16 @@ def last_line(server):
     return server.log.read_text().splitlines()[-1]
 
 
-def freeze(server, db):
-    """Stop the process, at a moment when it is not in the middle of a commit."""
+def freeze_past_its_lease(server, db):
+    """Stop the process, at a moment when it is not in the middle of a commit, and let its lease run
+    out, in one go: what it has sent may still be on its way."""
     while True:
         server.process.send_signal(signal.SIGSTOP)
         os.waitid(os.P_PID, server.process.pid, os.WSTOPPED)
         try:
-            db.execute("SELECT FROM greenroom.lease FOR UPDATE NOWAIT")
+            with db.transaction():
+                db.execute("SELECT FROM greenroom.lease FOR UPDATE NOWAIT")
+                let_the_lease_run_out(db)
             return
         except LockNotAvailable:
             server.process.send_signal(signal.SIGCONT)
@@ -75,8 +78,7 @@ def test_a_process_that_was_stopped_past_its_lease_is_followed_and_ends_itself(
         thread = f"/threads/{http.post('/threads', json={}).json()['thread_id']}"
         run = http.post(f"{thread}/runs", json=body("one", gate)).json()["run_id"]
         until(lambda: log_of(http, thread) == ["read one"], "the run to be under way")
-    freeze(first, db)
-    let_the_lease_run_out(db)  # time passes
+    freeze_past_its_lease(first, db)
 
     second.start()
     with second.client() as http:
