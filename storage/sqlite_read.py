@@ -15,7 +15,7 @@ from .queries import ItemQuery, NamespaceQuery, ThreadQuery
 from .records import ItemRow, Thread
 from .rows import from_values
 from .sql_read import Rows, SqlReads
-from .sqlite_filters import metadata_filter, thread_filter
+from .sqlite_filters import metadata_filter, of_status, thread_filter
 from .thread_search import ThreadSearch
 
 __all__ = ["THREAD", "SqliteReads"]
@@ -105,4 +105,5 @@ def _thread_search(connection: sqlite3.Connection, query: ThreadQuery) -> Thread
     def fetch(sql: str, values: Sequence[Any]) -> Rows:
         return connection.execute(sql, values).fetchall()
 
-    return ThreadSearch(query, thread_filter(query), fetch, no_limit=_NO_LIMIT)
+    where = thread_filter(query)
+    return ThreadSearch(query, where, fetch, no_limit=_NO_LIMIT, of_status=of_status)

@@ -304,6 +304,21 @@ def facts(db: Database) -> None:
             db.execute(f"CREATE TRIGGER {name} AFTER {event} BEGIN {actions}; END")
 
 
+def statuses(db: Database) -> None:
+    """A run that ends well moves few entries of indexes, as each may be one more page to write:
+    idle and busy threads are found by their status as `of_status` says."""
+    for order in ORDERS:
+        name = order.removesuffix("_at")
+        for statement in (
+            f"DROP INDEX threads_{name}",
+            f"CREATE INDEX threads_{name} ON threads ({order}, thread_id, status)",
+            f"DROP INDEX threads_status_{name}",
+            f"""CREATE INDEX threads_status_{name} ON threads (status, {order}, thread_id)
+                WHERE status <> 'idle' AND status <> 'busy'""",
+        ):
+            db.execute(statement)
+
+
 MIGRATIONS: Final = (
     tables,
     parts,
@@ -315,6 +330,7 @@ MIGRATIONS: Final = (
     assistant_versions,
     posts,
     facts,
+    statuses,
 )  # in order; a released one is never changed
 
 _migrations: Final = Migrations("greenroom.storage")

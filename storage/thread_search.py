@@ -32,7 +32,7 @@ _ALL: Final = "{threads} AS t"
 # Where a limit is not plain to see PostgreSQL reads in order also what it believes to be rare.
 _HIDDEN: Final = "(SELECT {})"
 _OF_FACT: Final = "SELECT at FROM {facts} WHERE fact = ? AND sort = 0 ORDER BY at DESC"
-_OF_STATUS: Final = "SELECT created_at AS at FROM {threads} WHERE status = ? ORDER BY at DESC"
+_OF_STATUS: Final = "SELECT created_at AS at FROM {{threads}} WHERE {} ORDER BY at DESC"
 # OFFSET keeps PostgreSQL from looking at all threads of the other facts too.
 _ALSO: Final = (
     "EXISTS (SELECT 1 FROM {facts} AS g WHERE g.fact = ? AND g.sort = f.sort AND g.at = f.at"
@@ -44,7 +44,8 @@ _ALSO: Final = (
 class ThreadSearch:
     """One search. `where`: all that the query asks for. `fetch`: carries out SQL with `?` for its
     values. `schema`: what stands before the names of tables. `no_limit`: what LIMIT takes for none.
-    `has_lateral`: whether the database knows LATERAL.
+    `of_status`: the condition that threads have a status, in an order. `has_lateral`: whether the
+    database knows LATERAL.
     """
 
     query: ThreadQuery
@@ -52,6 +53,7 @@ class ThreadSearch:
     fetch: Callable[[str, Sequence[Any]], Rows]
     schema: str = ""
     no_limit: int | None = None
+    of_status: Callable[[str, str], str] = lambda status, order: "status = ?"
     has_lateral: bool = False
 
     def page(self) -> Rows:
@@ -97,7 +99,7 @@ class ThreadSearch:
         asked = [_OF_FACT] * (1 + len(facts))
         values: list[Any] = [MANY, *facts]
         if self.query.status is not None:
-            asked.append(_OF_STATUS)
+            asked.append(_OF_STATUS.format(self._of_status("created_at")))
             values.append(self.query.status)
         bound = f"LIMIT {_HIDDEN.format(BOUND)}"
         sql = " UNION ALL ".join(
@@ -117,13 +119,14 @@ class ThreadSearch:
     def _of_rarest(self, facts: list[int]) -> tuple[str, str, list[Any]]:
         """Tables, a condition and values that look at all threads of these facts, or where there
         are none, of the status."""
-        source = "SELECT id AS thread FROM {threads} WHERE status = ?"
         if facts:
             also = " AND ".join([f"fact <> {MANY}", *([_ALSO] * (len(facts) - 1))])
             source = (
                 f"SELECT thread FROM {{facts}} AS f WHERE sort = 0 AND fact IN (?, {MANY})"
                 f" AND (fact = {MANY} OR {also})"
             )
+        else:
+            source = f"SELECT id AS thread FROM {{threads}} WHERE {self._of_status('thread_id')}"
         known: list[Any] = [*facts] or [self.query.status]
         threads, clause = self._joined("s.thread")
         return f"({source}) AS s {threads}", clause, [*known, *self.where[1]]
@@ -153,10 +156,13 @@ class ThreadSearch:
     def _first(self, number: int) -> Rows:
         """Out of the first so many in order, of the status asked for."""
         clause, values = self.where
-        status = "" if self.query.status is None else "WHERE status = ?"
+        status = "" if self.query.status is None else f"WHERE {self._of_status()}"
         first = f"SELECT {_COLUMNS} FROM {{threads}} {status} {self._order()} LIMIT ?"
         known: list[Any] = [self.query.status] if status else []
         return self._page(f"({first}) AS t", clause, [*known, number, *values], self._order())
+
+    def _of_status(self, order: str | None = None) -> str:
+        return self.of_status(str(self.query.status), order or self.query.sort_by)
 
     def _page(
         self, tables: str, clause: str, values: Sequence[Any], order: str, *, hidden: bool = False

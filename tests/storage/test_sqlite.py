@@ -40,6 +40,7 @@ from greenroom.storage import (
     sqlite_items,
     sqlite_schema,
 )
+from greenroom.storage.facts import ORDERS
 from greenroom.storage.namespaces import place, to_text
 from greenroom.storage.sql_read import TABLES
 from greenroom.storage.testing import (
@@ -424,24 +425,6 @@ def test_a_storage_that_is_closed_says_so(start):
 # Cost.
 
 
-@pytest.mark.parametrize(
-    ("sql", "values"),
-    [
-        ("threads WHERE status = ? ORDER BY created_at DESC, thread_id DESC", 1),
-        ("threads ORDER BY created_at DESC, thread_id DESC", 0),
-        ("threads ORDER BY updated_at, thread_id", 0),
-        ("threads ORDER BY state_updated_at, thread_id", 0),
-        ("threads ORDER BY status DESC, thread_id DESC", 0),
-    ],
-)
-def test_listing_threads_sorts_nothing(start, sql, values):
-    storage, _ = start()
-    plan = storage._writer.execute(f"EXPLAIN QUERY PLAN SELECT * FROM {sql}", ["x"] * values)
-    steps = [row[3] for row in plan]
-    assert len(steps) == 1
-    assert "INDEX" in steps[0]
-
-
 def test_no_read_of_a_thread_or_of_unfinished_runs_scans_a_table(start):
     storage, epoch = start()
     insert(storage, epoch, "t")
@@ -670,13 +653,37 @@ def test_texts_of_an_older_version_are_found_by_the_words_that_others_see_in_the
 
 
 @pytest.mark.parametrize("descending", [True, False])
-@pytest.mark.parametrize("query", [{}, {"status": "busy"}])
-def test_a_page_of_threads_is_read_in_its_order_and_nothing_beyond_it(start, query, descending):
+@pytest.mark.parametrize("status", [None, "interrupted", "error"])
+def test_a_page_of_threads_is_read_in_its_order_and_nothing_beyond_it(start, status, descending):
+    storage, _ = start()
+    way = "SCAN" if status is None else "SEARCH"
+    for sort in SORTS:
+        page = ThreadQuery(status=status, sort_by=sort, descending=descending)
+        (plan,) = plans_of(storage, partial(storage.search_threads, page))
+        assert plan.startswith(f"{way} t USING INDEX"), plan
+
+
+def test_idle_threads_are_read_in_the_order_asked_for_and_busy_ones_are_sorted(start):
     storage, _ = start()
     for sort in SORTS:
-        page = ThreadQuery(**query, sort_by=sort, descending=descending)
+        page = ThreadQuery(status="idle", sort_by=sort)
         (plan,) = plans_of(storage, partial(storage.search_threads, page))
-        assert plan.startswith("SEARCH t USING INDEX" if query else "SCAN t USING INDEX"), plan
+        way = "SCAN" if sort in ORDERS else "SEARCH"
+        assert plan.startswith(f"{way} t USING INDEX"), plan
+        page = ThreadQuery(status="busy", sort_by=sort)
+        plan, *_ = plans_of(storage, partial(storage.search_threads, page))
+        assert plan.startswith("SEARCH t USING INDEX threads_status "), plan
+
+
+def test_a_run_that_ends_well_moves_its_thread_in_no_index_of_status_and_time(start):
+    storage, epoch = start()
+    insert(storage, epoch, "t")
+    count = "SELECT count(*) FROM threads INDEXED BY threads_status_created"
+    where = "WHERE status <> 'idle' AND status <> 'busy'"
+    for status, number in (("busy", 0), ("idle", 0), ("interrupted", 1), ("busy", 0)):
+        changed = make_thread(status=status)
+        assert storage.commit([[PutThread(changed)]], epoch) == [None]
+        assert storage._writer.execute(f"{count} {where}").fetchone() == (number,)
 
 
 QUERIES = (
