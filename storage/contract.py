@@ -136,11 +136,15 @@ class Storage(ABC):
 
     `commit` and the lease calls come from one thread at a time; reads may come from any number of
     threads at once, and see what was committed. They need no lease: what another process holds can
-    be read. `blocking`: False if no call ever waits for a disk
-    or a network, so that it may be made on the event loop.
+    be read.
+
+    `blocking`: False if no call ever waits for a disk or a network, so that it may be made on the
+    event loop. `reads_at_once`: how many reads are made side by side, up to 4, where none takes
+    long: 1 if they hardly wait for anything but the interpreter.
     """
 
     blocking: ClassVar[bool] = True
+    reads_at_once: ClassVar[int] = 4
 
     @cached_property
     def types(self) -> Types:

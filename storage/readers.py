@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from queue import SimpleQueue
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -11,7 +12,8 @@ import trio
 
 __all__ = ["Readers"]
 
-READERS: Final = 4  # threads that read at the same time; more only contend for the interpreter
+READERS: Final = 4  # threads at most
+STUCK: Final = 0.02  # seconds that reads wait behind others before one more thread takes them
 
 T = TypeVar("T")
 
@@ -32,15 +34,21 @@ class _Read:
 
 @attrs.define(eq=False)
 class Readers:
-    """Up to 4 threads in a nursery of the owner's, each started when those that are there are busy.
+    """Up to 4 threads in a nursery of the owner's.
 
-    They wait for work without the event loop, so that a read costs one hop each way. `close` lets
-    them end.
+    `steady`: how many of them stay, each started when those that are there are busy; they wait for
+    work without the event loop, so that a read costs one hop each way. The others help when reads
+    take long, until none waits: threads that read side by side contend for the interpreter.
+    `close` lets all end.
     """
 
     _nursery: trio.Nursery
+    _steady: int
     _threads: int = attrs.field(init=False, default=0)
+    _helpers: int = attrs.field(init=False, default=0)
     _under_way: int = attrs.field(init=False, default=0)
+    _taken: int = attrs.field(init=False, default=0)
+    _watch: trio.CancelScope | None = attrs.field(init=False, default=None)
     _queue: SimpleQueue[_Read | None] = attrs.field(init=False, factory=SimpleQueue)
     _token: trio.lowlevel.TrioToken = attrs.field(factory=trio.lowlevel.current_trio_token)
 
@@ -48,10 +56,11 @@ class Readers:
         """`function()` in one of the threads. Being cancelled here abandons the result."""
         read = _Read(function)
         self._under_way += 1
-        if self._under_way > self._threads < READERS:
+        if self._under_way > self._threads < self._steady:
             self._threads += 1
-            self._nursery.start_soon(self._keep_thread)
+            self._nursery.start_soon(self._in_thread, self._work)
         self._queue.put(read)
+        self._have_watched()
         await read.done.wait()
         if read.error is not None:
             raise read.error
@@ -59,17 +68,61 @@ class Readers:
         return value
 
     def close(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
         for _ in range(self._threads):
             self._queue.put(None)
 
-    async def _keep_thread(self) -> None:
+    @property
+    def _some_wait(self) -> bool:
+        """Whether there are reads that no thread has taken, and more threads may be started."""
+        threads = self._threads + self._helpers
+        return self._under_way > threads < READERS
+
+    def _have_watched(self) -> None:
+        """See to it that no read waits for long."""
+        if self._some_wait and self._watch is None:
+            self._watch = trio.CancelScope()
+            self._nursery.start_soon(self._keep_watch, self._watch)
+
+    async def _keep_watch(self, scope: trio.CancelScope) -> None:
+        try:
+            with scope:
+                while self._some_wait:
+                    taken = self._taken
+                    await trio.sleep(STUCK)
+                    if self._some_wait and self._taken == taken:
+                        self._helpers += 1
+                        self._nursery.start_soon(self._help)
+        finally:
+            self._watch = None
+
+    async def _help(self) -> None:
+        try:
+            await self._in_thread(self._work_off)
+        finally:
+            self._helpers -= 1
+            self._have_watched()  # one may have come as it went
+
+    async def _in_thread(self, work: Callable[[], None]) -> None:
         with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(self._work, limiter=trio.CapacityLimiter(1))
+            await trio.to_thread.run_sync(work, limiter=trio.CapacityLimiter(1))
 
     def _work(self) -> None:
         while (read := self._queue.get()) is not None:
-            read.perform()
-            self._token.run_sync_soon(self._deliver, read)
+            self._perform(read)
+
+    def _work_off(self) -> None:
+        """What waits now."""
+        with suppress(Empty):
+            while (read := self._queue.get_nowait()) is not None:
+                self._perform(read)
+            self._queue.put(None)  # which was for a thread that waits
+
+    def _perform(self, read: _Read) -> None:
+        self._taken += 1
+        read.perform()
+        self._token.run_sync_soon(self._deliver, read)
 
     def _deliver(self, read: _Read) -> None:
         self._under_way -= 1

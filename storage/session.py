@@ -146,7 +146,7 @@ class StorageSession:
         nursery = self._nursery = await self._nursery_manager.__aenter__()
         if self._lease.lasts is not None:
             nursery.start_soon(self._keep_lease, began, self._lease.lasts)
-        self._readers = Readers(nursery)
+        self._readers = Readers(nursery, self.storage.reads_at_once)
         if self._threaded:
             nursery.start_soon(self._keep_writer_thread, trio.lowlevel.current_trio_token())
         elif self.storage.blocking:

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 import attrs
 from sqlite_utils import Database
@@ -40,6 +40,8 @@ class SqliteStorage(SqliteCare):
     nobody who is refused the lease has changed anything. Without the lease a file can be read, also
     while another process holds it, if it has the schema of this version.
     """
+
+    reads_at_once: ClassVar[int] = 1
 
     path: Path = attrs.field(converter=_real_path)
     _lock: FileLock = attrs.field(init=False)

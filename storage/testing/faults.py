@@ -18,7 +18,7 @@ Point = Literal["before", "middle", "after", "read"]
 Groups = Sequence[Sequence[Operation]]
 
 PATIENCE: Final = 10.0  # seconds
-_OWN: Final = {"blocking", "open", "close", "acquire_lease", "commit"}
+_OWN: Final = {"blocking", "reads_at_once", "open", "close", "acquire_lease", "commit"}
 
 
 class Crashed(StorageError):
@@ -119,6 +119,7 @@ class FaultyStorage(_PassesOn):  # type: ignore[misc]
     def __init__(self, storage: Storage, *, blocking: bool | None = None) -> None:
         self.storage = storage
         self.blocking = storage.blocking if blocking is None else blocking
+        self.reads_at_once = storage.reads_at_once
         self.applied: list[tuple[Operation, ...]] = []
         self.crashed = Event()
         self._faults: list[_Fault] = []

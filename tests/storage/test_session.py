@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from math import inf
+from typing import Final
 
 import pytest
 import trio
@@ -22,6 +24,8 @@ from greenroom.storage import (
     ThreadQuery,
 )
 from greenroom.storage.testing import make_thread
+
+PATIENCE: Final = 10.0  # seconds
 
 
 class GatedStorage(MemoryStorage):
@@ -192,11 +196,13 @@ async def test_a_waiter_that_is_cancelled_disturbs_nobody(gated):
         assert await ids(session) == ["0", "1", "2"]
 
 
-async def test_reads_go_on_beside_a_slow_one(gated):
-    slow, there = threading.Event(), threading.Event()
+@pytest.mark.parametrize("at_once", [1, 4])
+async def test_reads_go_on_beside_slow_ones(gated, at_once):
+    gated.reads_at_once = at_once
+    slow, there = threading.Event(), threading.Barrier(4)
 
     def wait(storage):
-        there.set()
+        there.wait(PATIENCE)
         slow.wait()
         return "slow"
 
@@ -206,12 +212,32 @@ async def test_reads_go_on_beside_a_slow_one(gated):
         found.append(await session.read(wait))
 
     async with StorageSession(gated) as session, trio.open_nursery() as nursery:
-        nursery.start_soon(read_slowly, session)
-        await trio.to_thread.run_sync(there.wait)
+        for _ in range(3):
+            nursery.start_soon(read_slowly, session)
+        await trio.to_thread.run_sync(there.wait, PATIENCE)
         for number in range(20):
             found.append(await session.read(lambda _, number=number: number))
         slow.set()
-    assert found == [*range(20), "slow"]
+    assert found == [*range(20), "slow", "slow", "slow"]
+
+
+async def test_reads_that_wait_for_others_are_made_side_by_side(gated):
+    together = threading.Barrier(4)
+    async with StorageSession(gated) as session, trio.open_nursery() as nursery:
+        for _ in range(4):
+            nursery.start_soon(session.read, lambda _: together.wait(PATIENCE))
+
+
+async def test_reads_that_would_only_contend_are_made_by_one_thread(gated, monkeypatch):
+    monkeypatch.setattr("greenroom.storage.readers.STUCK", inf)  # however slow the machine is
+    gated.reads_at_once = 1
+    threads = set()
+    async with StorageSession(gated) as session:
+        for _ in range(2):
+            async with trio.open_nursery() as nursery:
+                for _ in range(50):
+                    nursery.start_soon(session.read, lambda _: threads.add(threading.get_ident()))
+    assert len(threads) == 1
 
 
 async def test_a_read_that_fails_tells_its_reader(session):
