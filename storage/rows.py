@@ -66,9 +66,8 @@ def to_row(record: Thread | Run | Assistant | AssistantVersion | Cron | Post) ->
     if not isinstance(record, Run):
         row: Row = _converter.unstructure(record)
         return row
+    row = _converter.unstructure(record)
     # Apart, because the log refers to it: see `LogRow.input`.
-    kwargs = {key: value for key, value in record.kwargs.items() if key != "input"}
-    row = _converter.unstructure(attrs.evolve(record, kwargs=kwargs))
     is_given = "input" in record.kwargs
     row["input"] = encode(record.kwargs["input"], "input").decode() if is_given else None
     return row
@@ -237,6 +236,13 @@ def _column(name: str) -> Any:
         return override(
             unstruct_hook=lambda value: encode_json(value, name).decode(),
             struct_hook=lambda text, _: msgspec.json.decode(text),
+        )
+    if name == "kwargs":
+        return override(
+            unstruct_hook=lambda kwargs: encode(
+                {key: value for key, value in kwargs.items() if key != "input"}, name
+            ).decode(),
+            struct_hook=lambda value, _: value,
         )
     if name == "bound":
         return override(
