@@ -55,12 +55,14 @@ class RunHandle:
         saw."""
         return bool(self._run.kwargs["resumable"])
 
-    async def result(self) -> Any:
+    async def result(self, *, own: bool = True) -> Any:
         """The thread's values when the run is over, with `__interrupt__` where it paused and
-        `__error__` (`error`, `message`) alone where it failed."""
-        if self._stream is not None:
-            return isolated(await self._stream.wait())
-        return await self._past_result()
+        `__error__` (`error`, `message`) alone where it failed.
+
+        `own`: whether the caller may change what it is given (default); False saves a copy.
+        """
+        result = await (self._past_result() if self._stream is None else self._stream.wait())
+        return isolated(result) if own else result
 
     async def events(
         self,
@@ -148,7 +150,7 @@ class RunHandle:
             saved = await self._supervisor.session.read(read_saved, self.thread_id)
         if saved is None:
             return {}
-        return result_view(isolated(shown(saved.checkpoint.values)), waiting(saved))
+        return result_view(shown(saved.checkpoint.values), waiting(saved))
 
 
 def _only(batch: list[StreamPart], modes: set[str] | None) -> list[StreamPart]:

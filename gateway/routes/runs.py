@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Annotated, Any, Final, Literal
 
 import attrs
@@ -265,7 +266,7 @@ def _result(request: Request, run: RunHandle, *, cancel: bool) -> RunResult:
             "content-location": _url(run),
         },
         on_leave=_cancel(request, run) if cancel else None,
-        result=run.result,
+        result=partial(run.result, own=False),
     )
 
 
