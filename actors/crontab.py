@@ -27,7 +27,7 @@ __all__ = ["Crontab", "due_after"]
 logger = logging.getLogger(__name__)
 
 AT_ONCE: Final = 20  # firings under way at most
-LONGEST_SLEEP: Final = 60.0  # seconds until it is noticed that the wall clock was set
+LONGEST_SLEEP: Final = 60.0  # seconds until it is noticed what nobody told
 RETRY: Final = 5.0  # seconds before storage that failed is asked again
 _EVER: Final = "9999"  # sorts after every date
 
@@ -119,10 +119,10 @@ class Crontab:
         return None
 
     async def _sleep_until(self, due: datetime | None) -> None:
-        if due is None:
-            await self._changed.wait()
-            return
-        seconds = (due - self.supervisor.world.now()).total_seconds()
+        # The wall clock may be set, and a cron be stored whose sender has gone or been refused.
+        seconds = LONGEST_SLEEP
+        if due is not None:
+            seconds = (due - self.supervisor.world.now()).total_seconds()
         if seconds > 0:
             seconds += 0.001  # the time as text is cut to microseconds
         with trio.move_on_after(min(max(seconds, 0.0), LONGEST_SLEEP)):

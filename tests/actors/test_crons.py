@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from time import perf_counter
 from typing import Any
 from uuid import uuid4
@@ -19,7 +20,7 @@ from greenroom.graph import get_config
 from greenroom.graph.world import World
 from greenroom.storage import MemoryStorage, PutCron, PutRun, Storage
 from greenroom.storage.records import Cron
-from greenroom.storage.testing import Crashed, FaultyStorage
+from greenroom.storage.testing import Crashed, FaultyStorage, Gate
 
 from .conftest import Serve
 from .stage import Hold, State, chain, is_a, log_of, new_thread, says, statuses, text
@@ -418,6 +419,25 @@ async def test_storage_that_fails_is_asked_again(
         await trio.sleep(61 * MINUTE)
         assert len(set(bell.crons)) == 30
         assert bell.rung == ["01 13:00:00", *["01 13:00:05"] * 29]
+
+
+async def test_a_cron_whose_sender_did_not_wait_until_it_was_stored_fires_all_the_same(
+    serve_in_memory: Serve, bell: Bell, mock_clock: MockClock
+) -> None:
+    storage, gate = FaultyStorage(MemoryStorage(), blocking=True), Gate()
+    storage.plan("before", gate, is_a(PutCron))
+    async with serve_in_memory(chain(ring=bell.node), storage=storage, world=bell.world) as room:
+        async with trio.open_nursery() as nursery:
+            create = room.client.crons.create
+            nursery.start_soon(partial(create, "agent", schedule="* * * * *", input={}))
+            await gate.reached()
+            nursery.cancel_scope.cancel()
+        gate.open()
+        await room._session.commit([])
+        mock_clock.jump(2 * MINUTE)
+        mock_clock.autojump_threshold = 1  # for the time in which it must be heard
+        await bell.heard()
+        assert bell.rung == ["01 12:02:00"]
 
 
 async def test_a_firing_that_takes_long_does_not_hold_up_others(
