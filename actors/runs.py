@@ -10,7 +10,13 @@ import trio
 
 from greenroom.graph.job import TakeIn
 from greenroom.storage import Storage
-from greenroom.storage.operations import AppendEvents, AppendLog, InsertThread, PutRun
+from greenroom.storage.operations import (
+    AppendEvents,
+    AppendLog,
+    InsertThread,
+    Operation,
+    PutRun,
+)
 from greenroom.storage.records import Run, RunStatus
 
 from .active import (
@@ -219,7 +225,7 @@ class ThreadRuns:
             graph = self.supervisor.graph(run.metadata["graph_id"])
             check_gets_on(started)
         except GreenroomError as error:
-            await self._close([run, *self._let_go(run)], "error", error=error)
+            await self._close([run, *self._let_go(run)], "error", error)
             return
         if at_once:
             joined = self.members.values() if taken_in_at is not None else ()
@@ -443,18 +449,9 @@ class ThreadRuns:
         ended = [run, *(one for one in members if one.run_id not in lost)]
         if failure is not None:
             self.state.record_failure(failure)
-            for one in ended:
-                self.streams[one.run_id].publish("error", error_view(failure))
-        streams = [self.streams[one.run_id] for one in ended]
-        events = log.chained(unkept(streams, carried_on=run.attempt > 1, last=True))
-        left = [*events, *log.take(), *log.packs()]
-        kinds = [type(operation) for operation in left]
-        resumable = sum(stream.resumable for stream in streams)
-        if AppendLog not in kinds or kinds.count(AppendEvents) < resumable:
-            # Nothing in this commit would be refused if what is on its way were: that goes first.
-            await log.flush()
         finish = outcome.finish if isinstance(outcome, Finished) else None
-        await self._close(ended, status, error=failure, warning=warning, left=left, finish=finish)
+        left = [*log.take(), *log.packs()]
+        await self._close(ended, status, failure, left=left, warning=warning, finish=finish)
 
     def _let_go(self, host: Run) -> list[Run]:
         """The runs that were part of one that has ended."""
@@ -463,5 +460,27 @@ class ThreadRuns:
             del self.members[run.run_id]
         return members
 
-    async def _close(self, runs: Sequence[Run], status: RunStatus, **how: Any) -> None:
-        await self.ends.close(runs, status, busy=self.busy, deleting=self._deleting, **how)
+    async def _close(
+        self,
+        runs: Sequence[Run],
+        status: RunStatus,
+        error: Exception | None = None,
+        *,
+        left: Sequence[Operation] = (),
+        **how: Any,
+    ) -> None:
+        """Commit the end of runs with what they `left` to be written, and their last events."""
+        log, streams = self.state.log, [self.streams[run.run_id] for run in runs]
+        if error is not None:
+            for stream in streams:
+                stream.publish("error", error_view(error))
+        carried_on = runs[0].attempt > 1
+        left = [*log.chained(unkept(streams, carried_on=carried_on, last=True)), *left]
+        kinds = [type(operation) for operation in left]
+        resumable = sum(stream.resumable for stream in streams)
+        has_begun = runs[0].attempt > 0 or any(stream.parts for stream in streams)
+        if has_begun and (AppendLog not in kinds or kinds.count(AppendEvents) < resumable):
+            # Nothing in this commit would be refused if what is on its way were: that goes first.
+            await log.flush()
+        how |= {"error": error, "left": left, "deleting": self._deleting}
+        await self.ends.close(runs, status, busy=self.busy, **how)

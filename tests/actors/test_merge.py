@@ -304,6 +304,25 @@ async def test_all_of_them_are_rolled_back_by_hand(merged: Any) -> None:
     assert await statuses(client, thread_id) == ["success", "success"]
 
 
+async def test_what_a_reader_was_shown_of_a_merged_run_is_kept_when_it_is_alone_again_and_stopped(
+    room: Greenroom, hold: Hold
+) -> None:
+    async with room:
+        client, thread_id = room.client, await new_thread(room.client)
+        how = {"multitask_strategy": "merge", "after_seconds": 3600, "stream_mode": "tasks"}
+        run = await client.runs.start(
+            thread_id, "agent", input=text("one"), stream_resumable=True, **how
+        )
+        host = await send(client, thread_id, "slow", after_seconds=0.001)  # both start in 10 ms
+        await hold.reached.wait()
+        await client.runs.cancel(thread_id, host, action="rollback", wait=True)
+        await client.runs.cancel(thread_id, run.run_id, wait=True)
+        seen = [part.event async for part in run.parts()]
+        assert seen == ["metadata", "tasks"]
+        kept = client.runs.join_stream(thread_id, run.run_id, last_event_id=0)
+        assert [part.event async for part in kept] == seen
+
+
 async def test_a_rollback_removes_all_that_were_merged(merged: Any) -> None:
     client, thread_id, runs, _ = merged
     values = await client.runs.wait(

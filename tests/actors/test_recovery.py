@@ -187,7 +187,9 @@ async def test_a_run_that_never_gets_further_is_given_up_after_three_starts(
             if attempt == 0:
                 client, thread_id = room.client, await new_thread(room.client)
                 await client.runs.wait(thread_id, "agent", input=text("x"))
-                run = await client.runs.create(thread_id, "agent", durability="exit")
+                run = await client.runs.create(
+                    thread_id, "agent", durability="exit", stream_resumable=True
+                )
             await reached.wait()
             storage.crashed.set()
 
@@ -195,6 +197,12 @@ async def test_a_run_that_never_gets_further_is_given_up_after_three_starts(
         client = room.client
         with pytest.raises(RunFailed, match="started 3 times"):
             await client.runs.join(thread_id, run["run_id"])
+        *_, last = [
+            part
+            async for part in client.runs.join_stream(thread_id, run["run_id"], last_event_id=0)
+        ]
+        assert last.event == "error"
+        assert "started 3 times" in last.data["message"]
         assert began == ["stuck"] * 3
         assert await statuses(client, thread_id) == ["success", "error"]
         thread = await client.threads.get(thread_id)

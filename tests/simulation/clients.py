@@ -61,6 +61,7 @@ OPERATIONS: Final[Mapping[str, int]] = {
     "resume": 12,
     "fork": 8,
     "cron": 3,
+    "change_cron": 2,
     "cancel": 10,
     "cancel_many": 2,
     "delete_run": 3,

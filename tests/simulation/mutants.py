@@ -331,6 +331,30 @@ def date_that_went_by_lost(patch: Patch) -> None:
     patch.setattr(Crontab, "_fire_once", on_time)
 
 
+def cron_that_outlives_its_deletion(patch: Patch) -> None:
+    """A cron is said to be deleted, and is not."""
+
+    async def keep(self: Crontab, cron_id: str) -> None:
+        async with self.held(cron_id):
+            pass
+
+    patch.setattr(Crontab, "drop", keep)
+
+
+def change_of_a_cron_undone(patch: Patch) -> None:
+    """A cron is said to have been changed, and is again as it was."""
+    update = CronsClient.update
+
+    async def undone(self: CronsClient, cron_id: str, **changes: Any) -> dict[str, Any]:
+        async with self._supervisor.crontab.held(cron_id) as before:
+            pass
+        changed = await update(self, cron_id, **changes)
+        await self._supervisor.session.commit([PutCron(before)])
+        return changed
+
+    patch.setattr(CronsClient, "update", undone)
+
+
 MUTANTS: Final[tuple[Callable[[Patch], None], ...]] = (
     status_before_stop,
     lost_queue,
@@ -361,4 +385,6 @@ MUTANTS: Final[tuple[Callable[[Patch], None], ...]] = (
     copy_without_the_last_record,
     cron_that_stays,
     date_that_went_by_lost,
+    cron_that_outlives_its_deletion,
+    change_of_a_cron_undone,
 )

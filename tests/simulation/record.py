@@ -21,13 +21,14 @@ class Dated:
 @attrs.define(eq=False)
 class Record:
     """`history`: all that has happened, a line each; `wrong`: the first thing that may not be.
-    `cut`: tags of runs that clients have told to stop, and how; `dropped`, `copied`: threads that
-    they have deleted, and copied; `gone`: threads that were deleted, by anybody; `edits`: nodes
-    that they have edited the state as, and at which checkpoint, by tag; `crons`: that they have
-    asked for, by the tag of the one run of each, None if it is not known whether there is one;
-    `refused`: ids of crons whose run was; `posted`: set by the next post; `tries`: how often each
-    webhook was posted to; `lives`: of processes and actors, so far; `unread_at`: when a read was
-    refused last; `taken_over`: a process may not know that another goes on with its runs."""
+    `cut`: tags of runs that clients have told to stop, and how; `dropped`, `copied`: threads
+    that they have deleted, and copied; `gone`: threads that were deleted, by anybody; `edits`:
+    nodes that they have edited the state as, and at which checkpoint, by tag; `crons`: that
+    they have asked for, by the tag of the one run of each, None if it is not known whether
+    there is one; `called_off`: tags that no cron may bring any more; `refused`: ids of crons
+    whose run was; `posted`: set by the next post; `tries`: how often each webhook was posted
+    to; `lives`: of processes and actors, so far; `unread_at`: when a read was refused last;
+    `taken_over`: a process may not know that another goes on with its runs."""
 
     history: list[str] = attrs.field(factory=list)
     wrong: str | None = None
@@ -43,6 +44,7 @@ class Record:
     changes: dict[str, int] = attrs.field(factory=dict)  # commits by thread
     posted: trio.Event = attrs.field(factory=trio.Event)
     crons: dict[str, Dated | None] = attrs.field(factory=dict)
+    called_off: set[str] = attrs.field(factory=set)
     refused: set[str] = attrs.field(factory=set)
     tries: dict[str, int] = attrs.field(factory=dict)
     lives: int = 0

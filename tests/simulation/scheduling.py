@@ -9,6 +9,7 @@ from typing import Any, Final
 import trio
 
 from .determinism import BEGAN
+from .posts import url_of
 from .record import Dated
 from .starting import Starting
 from .witness import Witness
@@ -44,6 +45,31 @@ class Scheduling(Starting):
         if cron["next_run_date"] is not None:  # it was stored in time
             self._witness.crons[tag] = Dated(cron["cron_id"], cron["thread_id"])
         return tag
+
+    async def _change_cron(self, thread_id: str) -> str:
+        """Call off what a cron is to say: it is deleted, or switched off, or says something else,
+        at another time."""
+        there = [tag for tag, cron in self._witness.crons.items() if cron is not None]
+        if not there:
+            return "there is none"
+        tag, how = self.random.choice(there), self.random.choice(("deleted", "off", "other"))
+        cron = self._witness.crons[tag]
+        assert cron is not None
+        client, other = await self._client(), self.simulation.new_tag()
+        self._witness.crons |= {tag: None, other: None}
+        date = None
+        if how == "deleted":
+            await client.crons.delete(cron.cron_id)
+        elif how == "off":
+            await client.crons.update(cron.cron_id, enabled=False)
+        else:
+            said = {"metadata": {"tag": other}, "input": {"log": [other], "text": other}}
+            given = {**said, "webhook": url_of(other), **self._once()}
+            date = (await client.crons.update(cron.cron_id, **given))["next_run_date"]
+        self._witness.called_off.add(tag)
+        if date is not None:
+            self._witness.crons[other] = cron
+        return f"{tag} is {how}, {other}" if how == "other" else f"{tag} is {how}"
 
     def _once(self) -> Mapping[str, str]:
         date = BEGAN + timedelta(seconds=int(trio.current_time()) + self.random.choice(WAITS))

@@ -114,6 +114,7 @@ class Witness(Ends):
         self.check(run.status == "pending", f"{order.tag} is new and {run.status}")
         twice = any(course.order.tag == order.tag for course in self.courses.values())
         self.check(not twice, f"{order.tag} was accepted twice")
+        self.check(order.tag not in self.called_off, f"{order.tag} came, and had been called off")
         self.check(not (before and rule.refused), f"{order.tag} was to be refused")
         self.check(
             all(run.seq > course.run.seq for course in thread.courses if not course.deleted),
