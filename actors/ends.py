@@ -8,11 +8,18 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from greenroom.graph.job import Finish
-from greenroom.storage.operations import DeleteRun, Operation, PutPost, PutRun
+from greenroom.storage.operations import (
+    AppendEvents,
+    AppendLog,
+    DeleteRun,
+    Operation,
+    PutPost,
+    PutRun,
+)
 from greenroom.storage.records import Post, Run, RunStatus
 
 from .active import Failed, Finished, Outcome, Stopped
-from .events import RunStream
+from .events import RunStream, unkept
 from .state import ThreadState
 from .views import error_view
 from .webhooks import outcome
@@ -69,11 +76,12 @@ class RunEnds:
         left: Sequence[Operation] = (),
         finish: Finish | None = None,
     ) -> None:
-        """Commit the end of runs, the thread's status and what the runs `left` to be written,
-        together. `deleting`: runs that are deleted next, so that nothing is posted. `finish`: what
-        they came to, where they were not cut short.
+        """Commit the end of runs, the thread's status, and what the runs `left` to be written with
+        their last events, together. `deleting`: runs that are deleted next, so that nothing is
+        posted. `finish`: what they came to, where they were not cut short.
         """
         shown = error_view(error) if error is not None else None
+        left = [*await self._last_events(runs, shown, left), *left]
         ended = [self._closed(run, status, shown, warning) for run in runs]
         result = {"__error__": shown} if shown is not None else self.state.result(finish)
         posts = [
@@ -93,6 +101,25 @@ class RunEnds:
         self.supervisor.meters.ended[status] += len(runs)
         for post in posts:
             self.supervisor.webhooks.send(post)
+
+    async def _last_events(
+        self, runs: Sequence[Run], error: dict[str, Any] | None, left: Sequence[Operation]
+    ) -> list[Operation]:
+        """What stores them. Where the end of the runs would not be refused if what is on its way to
+        storage were, that is waited for."""
+        streams = [self.streams[run.run_id] for run in runs]
+        if error is not None:
+            for stream in streams:
+                stream.publish("error", error)
+        log, carried_on = self.state.log, runs[0].attempt > 1
+        events = log.chained(unkept(streams, carried_on=carried_on, last=True))
+        kinds = [type(operation) for operation in (*events, *left)]
+        resumable = sum(stream.resumable for stream in streams)
+        depends = AppendLog in kinds and kinds.count(AppendEvents) == resumable
+        has_begun = runs[0].attempt > 0 or any(stream.parts for stream in streams)
+        if has_begun and not depends:
+            await log.flush()
+        return events
 
     async def remove(self, runs: Sequence[Run], *undo: Operation, busy: bool) -> None:
         """Delete runs, and `undo` what they left in the log."""

@@ -10,13 +10,7 @@ import trio
 
 from greenroom.graph.job import TakeIn
 from greenroom.storage import Storage
-from greenroom.storage.operations import (
-    AppendEvents,
-    AppendLog,
-    InsertThread,
-    Operation,
-    PutRun,
-)
+from greenroom.storage.operations import InsertThread, PutRun
 from greenroom.storage.records import Run, RunStatus
 
 from .active import (
@@ -31,7 +25,7 @@ from .active import (
 from .arrivals import busy_with, check_strategy, record_of
 from .ends import RunEnds, end_of
 from .errors import Conflict, GreenroomError, NotFound, TooMany
-from .events import RunStream, unkept
+from .events import RunStream
 from .handover import Reason
 from .joining import alone, host_of, part_of
 from .mailbox import Accepted, Cancel, DeleteRun, Mailbox, Submit
@@ -39,7 +33,6 @@ from .multitask import Admission, Stop, Strategy, Traffic, admit, strategy_of
 from .queue import RunQueue
 from .starts import check_gets_on, find_stored, started_from
 from .state import ThreadState
-from .views import error_view
 
 if TYPE_CHECKING:
     from .supervisor import Supervisor
@@ -225,7 +218,7 @@ class ThreadRuns:
             graph = self.supervisor.graph(run.metadata["graph_id"])
             check_gets_on(started)
         except GreenroomError as error:
-            await self._close([run, *self._let_go(run)], "error", error)
+            await self._close([run, *self._let_go(run)], "error", error=error)
             return
         if at_once:
             joined = self.members.values() if taken_in_at is not None else ()
@@ -451,7 +444,7 @@ class ThreadRuns:
             self.state.record_failure(failure)
         finish = outcome.finish if isinstance(outcome, Finished) else None
         left = [*log.take(), *log.packs()]
-        await self._close(ended, status, failure, left=left, warning=warning, finish=finish)
+        await self._close(ended, status, error=failure, warning=warning, left=left, finish=finish)
 
     def _let_go(self, host: Run) -> list[Run]:
         """The runs that were part of one that has ended."""
@@ -460,27 +453,5 @@ class ThreadRuns:
             del self.members[run.run_id]
         return members
 
-    async def _close(
-        self,
-        runs: Sequence[Run],
-        status: RunStatus,
-        error: Exception | None = None,
-        *,
-        left: Sequence[Operation] = (),
-        **how: Any,
-    ) -> None:
-        """Commit the end of runs with what they `left` to be written, and their last events."""
-        log, streams = self.state.log, [self.streams[run.run_id] for run in runs]
-        if error is not None:
-            for stream in streams:
-                stream.publish("error", error_view(error))
-        carried_on = runs[0].attempt > 1
-        left = [*log.chained(unkept(streams, carried_on=carried_on, last=True)), *left]
-        kinds = [type(operation) for operation in left]
-        resumable = sum(stream.resumable for stream in streams)
-        has_begun = runs[0].attempt > 0 or any(stream.parts for stream in streams)
-        if has_begun and (AppendLog not in kinds or kinds.count(AppendEvents) < resumable):
-            # Nothing in this commit would be refused if what is on its way were: that goes first.
-            await log.flush()
-        how |= {"error": error, "left": left, "deleting": self._deleting}
-        await self.ends.close(runs, status, busy=self.busy, **how)
+    async def _close(self, runs: Sequence[Run], status: RunStatus, **how: Any) -> None:
+        await self.ends.close(runs, status, busy=self.busy, deleting=self._deleting, **how)
