@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
 
@@ -37,8 +37,8 @@ class Readers:
     """Up to 4 threads in a nursery of the owner's.
 
     `steady`: how many of them stay, each started when those that are there are busy; they wait for
-    work without the event loop, so that a read costs one hop each way. The others help when reads
-    take long, until none waits: threads that read side by side contend for the interpreter.
+    work without the event loop, so that a read costs one hop each way. The others help while these
+    are held up by reads that take long: threads that read side by side contend for the interpreter.
     `close` lets all end.
     """
 
@@ -48,6 +48,7 @@ class Readers:
     _helpers: int = attrs.field(init=False, default=0)
     _under_way: int = attrs.field(init=False, default=0)
     _taken: int = attrs.field(init=False, default=0)
+    _done: int = attrs.field(init=False, default=0)  # by threads that stay
     _watch: trio.CancelScope | None = attrs.field(init=False, default=None)
     _queue: SimpleQueue[_Read | None] = attrs.field(init=False, factory=SimpleQueue)
     _token: trio.lowlevel.TrioToken = attrs.field(factory=trio.lowlevel.current_trio_token)
@@ -93,13 +94,13 @@ class Readers:
                     await trio.sleep(STUCK)
                     if self._some_wait and self._taken == taken:
                         self._helpers += 1
-                        self._nursery.start_soon(self._help)
+                        self._nursery.start_soon(self._help, self._done)
         finally:
             self._watch = None
 
-    async def _help(self) -> None:
+    async def _help(self, done: int) -> None:
         try:
-            await self._in_thread(self._work_off)
+            await self._in_thread(partial(self._stand_in, done))
         finally:
             self._helpers -= 1
             self._have_watched()  # one may have come as it went
@@ -111,18 +112,25 @@ class Readers:
     def _work(self) -> None:
         while (read := self._queue.get()) is not None:
             self._perform(read)
+            self._done += 1
+            self._token.run_sync_soon(self._deliver, read)
 
-    def _work_off(self) -> None:
-        """What waits now."""
-        with suppress(Empty):
-            while (read := self._queue.get_nowait()) is not None:
-                self._perform(read)
-            self._queue.put(None)  # which was for a thread that waits
+    def _stand_in(self, done: int) -> None:
+        """Until a thread that stays has done more reads, and goes on."""
+        while self._done == done:
+            try:
+                read = self._queue.get(timeout=STUCK)
+            except Empty:
+                continue
+            if read is None:
+                self._queue.put(None)  # it was for a thread that stays
+                return
+            self._perform(read)
+            self._token.run_sync_soon(self._deliver, read)
 
     def _perform(self, read: _Read) -> None:
         self._taken += 1
         read.perform()
-        self._token.run_sync_soon(self._deliver, read)
 
     def _deliver(self, read: _Read) -> None:
         self._under_way -= 1
