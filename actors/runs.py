@@ -374,8 +374,9 @@ class ThreadRuns:
         self.active.close()
         if self.state.log.has_first:
             # Its start is stored by itself, and still goes with the first records until that is
-            # certain: nothing that may be refused alone stands between them.
-            await self.state.commit([PutRun(self.active.run)])
+            # certain: nothing that may be refused alone stands between them. A stop that nobody
+            # was told of would be taken back by those.
+            await self.state.commit([PutRun(attrs.evolve(self.active.run, stop=None))])
             self.state.log.precede()
         return [told_to_stop(self.active.run, reason)]
 
