@@ -81,7 +81,10 @@ class RunEnds:
         posted. `finish`: what they came to, where they were not cut short.
         """
         shown = error_view(error) if error is not None else None
-        left = [*await self._last_events(runs, shown, left), *left]
+        if shown is not None:
+            for run in runs:
+                self.streams[run.run_id].publish("error", shown)
+        left = [*await self._last_events(runs, left), *left]
         ended = [self._closed(run, status, shown, warning) for run in runs]
         result = {"__error__": shown} if shown is not None else self.state.result(finish)
         posts = [
@@ -102,15 +105,10 @@ class RunEnds:
         for post in posts:
             self.supervisor.webhooks.send(post)
 
-    async def _last_events(
-        self, runs: Sequence[Run], error: dict[str, Any] | None, left: Sequence[Operation]
-    ) -> list[Operation]:
+    async def _last_events(self, runs: Sequence[Run], left: Sequence[Operation]) -> list[Operation]:
         """What stores them. Where the end of the runs would not be refused if what is on its way to
         storage were, that is waited for."""
         streams = [self.streams[run.run_id] for run in runs]
-        if error is not None:
-            for stream in streams:
-                stream.publish("error", error)
         log, carried_on = self.state.log, runs[0].attempt > 1
         events = log.chained(unkept(streams, carried_on=carried_on, last=True))
         kinds = [type(operation) for operation in (*events, *left)]
