@@ -49,13 +49,14 @@ class Scheduling(Starting):
     async def _change_cron(self, thread_id: str) -> str:
         """Call off what a cron is to say: it is deleted, or switched off, or says something else,
         at another time."""
+        client = await self._client()  # first: what is called off is nobody else's to change
         there = [tag for tag, cron in self._witness.crons.items() if cron is not None]
         if not there:
             return "there is none"
         tag, how = self.random.choice(there), self.random.choice(("deleted", "off", "other"))
         cron = self._witness.crons[tag]
         assert cron is not None
-        client, other = await self._client(), self.simulation.new_tag()
+        other = self.simulation.new_tag()
         self._witness.crons |= {tag: None, other: None}
         date = None
         if how == "deleted":
