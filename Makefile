@@ -13,6 +13,7 @@ PEERS :=
 OUT := build/benchmarks
 # The histories that `make simulate` plays, such as SEEDS=17,100-199; HISTORY=--history shows them.
 SEEDS := 0-9999
+export SEEDS
 HISTORY :=
 
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
@@ -31,7 +32,7 @@ test: $(VENV)/.test javascript  ## Run all tests
 	$(BIN)/python -m pytest tests/properties
 
 simulate: $(VENV)/.test  ## Play random histories of double-texting, by SEEDS=17,100-199
-	@$(BIN)/python -m tests.simulation $(HISTORY) -- '$(SEEDS)'
+	@$(BIN)/python -m tests.simulation $(HISTORY) -- "$$SEEDS"
 
 lint: $(VENV)/.test  ## Check style, formatting and the direction of imports
 	$(BIN)/ruff check

@@ -29,12 +29,19 @@ def check_strategy(strategy: Strategy, graph_id: str, graph: Graph) -> None:
 
 
 async def record_of(
-    message: Submit, thread: Thread, state: ThreadState, *, seq: int, strategy: Strategy
+    message: Submit,
+    thread: Thread,
+    state: ThreadState,
+    *,
+    seq: int,
+    strategy: Strategy,
+    undone: Run | None,
 ) -> Run:
-    """The run as it is let in, bound to what is asked now where it is to go on."""
+    """The run as it is let in, bound to what is asked now where it is to go on. `undone`: the run
+    under way, if that is rolled back first: what it has answered is asked again."""
     start = state.log.head
     if message.answers is not None or resumes(message.run):
-        start = await state.start_of(message.run)
+        start = await state.start_of(message.run, undone)
     run = going_on(message.run, message.answers, start)
     return attrs.evolve(
         run,

@@ -127,7 +127,10 @@ class ThreadRuns:
         graph_id = message.run.metadata["graph_id"]
         check_strategy(strategy, graph_id, self.supervisor.graph(graph_id))
         admission = self._admit(strategy)
-        run = await record_of(message, thread, state, seq=self.last_seq + 1, strategy=strategy)
+        undone = self.active.run if self.active and admission.stop == "rollback" else None
+        run = await record_of(
+            message, thread, state, seq=self.last_seq + 1, strategy=strategy, undone=undone
+        )
         insert = [InsertThread(thread)] if state.thread is None else []
         queue: list[Run] = []
         stopped: list[Run] = []
@@ -269,9 +272,11 @@ class ThreadRuns:
 
     async def cancel(self, message: Cancel) -> None:
         """Stop a run that is under way or queued; NotFound for any other. One that is part of
-        another cannot be stopped without it."""
+        another cannot be stopped without it, and so is not among those of a status."""
         active, run_id = self.active, message.run_id
         stream = self.streams.get(run_id)
+        if message.only is not None and run_id in self.members:
+            raise NotFound(f"Run {run_id!r} is part of another")
         if active is not None and message.only != "pending" and active.has(run_id):
             if run_id in self.members and message.action == "rollback":
                 await self._roll_back_with(active.run, run_id)
@@ -295,10 +300,13 @@ class ThreadRuns:
             raise NotFound(f"Run {run_id!r} is neither queued nor running")
         if member is not None and action == "rollback":
             await self._roll_back_with(run, run_id)
+        told = told_to_stop(run, action)
+        if run.attempt == 0 and run.stop == told.stop == "interrupt":
+            return  # it ends as that when its turn comes, and what it brought is kept
         self.queue.remove(run.run_id)
         if run.attempt > 0:  # it would have gone on, were the runtime not about to be left
-            await self._end(told_to_stop(run, action), Stopped())
-        elif action == "rollback":
+            await self._end(told, Stopped())
+        elif told.stop == "rollback":
             await self.ends.remove([run], busy=self.busy)
         else:
             await self._close([run], "interrupted")

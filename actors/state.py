@@ -105,11 +105,16 @@ class ThreadState:
                 PendingWrites(checkpoint_id=at, task_id=RUN_TASK, node="", error=failed)
             )
 
-    async def start_of(self, run: Run) -> Saved | None:
-        """The checkpoint that a run would go on from now: the newest, or the one that it names."""
+    async def start_of(self, run: Run, undone: Run | None) -> Saved | None:
+        """The checkpoint that a run would go on from, were `undone` rolled back now: the newest, or
+        the one that it names."""
         own = {**run.kwargs["config"]["configurable"], "thread_id": self.thread_id}
         start_id = Address.of({"configurable": own}).start_id
-        return self.log.head if start_id is None else await self.log.load("", start_id)
+        if start_id is not None:
+            return await self.log.load("", start_id)
+        if undone is None or undone.first_log_seq is None:
+            return self.log.head
+        return await self.log.head_before(undone.first_log_seq)
 
     async def take_in(self, run: Run) -> Exception | None:
         """What the user wrote is not lost with a run that was stopped: its input goes into the

@@ -241,12 +241,21 @@ class ThreadLog:
         self._rows = [row for row in self._rows if row.seq < from_seq]
         self._first, self._first_alone, self._along = [], None, []
         await self.flush()
-        head = self._heads.get("")
-        if head is not None and head.seq >= from_seq:
-            head = await self.session.read(read_head_before, self.thread_id, from_seq)
+        head = await self._before(from_seq)
         self._heads = {} if head is None else {"": head}
         self.next_seq = min(self.next_seq, from_seq)
         return TruncateLog(self.thread_id, from_seq)
+
+    async def head_before(self, seq: int) -> Saved | None:
+        """What `head` would be after `truncate(seq)`. The records before are durable."""
+        head = await self._before(seq)
+        return None if head is None else head.saved()
+
+    async def _before(self, seq: int) -> Head | None:
+        head = self._heads.get("")
+        if head is None or head.seq < seq:
+            return head
+        return await self.session.read(read_head_before, self.thread_id, seq)
 
     def _append_checkpoint(self, checkpoint: Checkpoint) -> None:
         ns = checkpoint.ns

@@ -96,9 +96,11 @@ async def sitting(args: argparse.Namespace, console: Console) -> list[Cell]:
 
 
 def target(text: str) -> tuple[str, str | None]:
+    if text.startswith("http://"):
+        return text.removeprefix("http://").partition("/")[0], text
     name, _, url = text.partition("=")
     if not url and name not in OWN:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected {', '.join(OWN)} or NAME=URL")
+        raise argparse.ArgumentTypeError(f"{text!r}: expected {', '.join(OWN)} or [NAME=]URL")
     if url and (name in OWN or not name or not url.startswith("http://")):
         raise argparse.ArgumentTypeError(f"{text!r}: expected a name of its own and an http:// URL")
     return name, url or None
@@ -152,7 +154,7 @@ def main() -> int:
     try:
         cells = kept(args.kept) if args.kept else trio.run(sitting, args, console)
     except Unexpected as error:
-        console.print(str(error), style="red", markup=False)
+        console.print(str(error), style="red", markup=False, soft_wrap=True)
         return 2
     show(cells, console)
     if args.json:

@@ -113,6 +113,38 @@ async def test_a_queued_run_is_cancelled_while_another_runs_on(
         assert await status(client, thread_id) == "idle"
 
 
+@pytest.mark.parametrize(
+    ("strategy", "action", "log", "ended"),
+    [
+        # Two's text had been promised to be kept.
+        ("interrupt", "interrupt", ["slow", "read", "two", "new"], ["interrupted"] * 2),
+        ("interrupt", "rollback", ["slow", "read", "new"], ["interrupted"]),
+        ("rollback", "interrupt", ["new"], []),
+        ("rollback", "rollback", ["new"], []),
+    ],
+)
+async def test_a_queued_run_that_was_told_to_stop_is_cancelled_by_the_sterner_order(
+    serve: Serve, strategy: str, action: str, log: list[str], ended: list[str]
+) -> None:
+    hold = Shielded()
+    async with serve(chain(read=says("read"), hold=hold.node, end=says("end"))) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        await client.runs.create(thread_id, "agent", input=text("slow"))
+        await hold.reached.wait()
+        two = await client.runs.create(thread_id, "agent", input=text("two"))
+        new = await client.runs.create(
+            thread_id, "agent", input=text("new"), multitask_strategy=strategy
+        )
+
+        await client.runs.cancel(thread_id, two["run_id"], action=action)
+        hold.open()
+        await client.runs.join(thread_id, new["run_id"])
+
+        assert await statuses(client, thread_id) == [*ended, "success"]
+        said = [*log, "read", "did new", "end"]
+        assert [one for one in await log_of(client, thread_id) if one != "did slow"] == said
+
+
 async def test_the_next_run_starts_once_the_cancelled_one_has_stopped(
     room: Greenroom, hold: Hold
 ) -> None:

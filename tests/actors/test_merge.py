@@ -417,6 +417,16 @@ async def test_runs_cancelled_as_pending_leave_the_run_under_way_alone(merged: A
     assert await statuses(client, thread_id) == ["success"] * 4
 
 
+async def test_runs_rolled_back_as_running_leave_what_was_merged_into_them_to_be_answered(
+    merged: Any,
+) -> None:
+    client, thread_id, runs, _ = merged
+    await client.runs.cancel_many(status="running", action="rollback")
+    values = await client.runs.join(thread_id, runs[0])
+    assert values["log"] == [*BEFORE, "one", "two", "read", "did two", "did two"]
+    assert await statuses(client, thread_id) == ["success"] * 3
+
+
 async def test_the_failure_of_the_run_that_answers_is_that_of_all(serve: Serve, hold: Hold) -> None:
     async with serve({"agent": chain(hold=hold.node, end=fails)}) as room:
         client, thread_id = room.client, await busy_thread(room.client, hold)

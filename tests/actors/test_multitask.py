@@ -26,6 +26,9 @@ def test_a_thread_with_nothing_to_do_takes_every_run_and_stops_none(strategy: St
     [
         ("reject", Admission(accepted=False, stop=None)),
         ("enqueue", Admission(accepted=True, stop=None)),
+        ("merge", Admission(accepted=True, stop=None)),
+        ("debounce", Admission(accepted=True, stop=None)),
+        ("steer", Admission(accepted=True, stop=None)),
         ("interrupt", Admission(accepted=True, stop="interrupt")),
         ("rollback", Admission(accepted=True, stop="rollback")),
     ],

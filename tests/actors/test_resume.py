@@ -328,6 +328,24 @@ async def test_rolling_back_a_run_that_had_answered_restores_the_question(serve:
         assert values["log"] == ["x", "no", "b"]
 
 
+async def test_an_answer_that_rolls_another_back_takes_its_place(serve: Serve) -> None:
+    acts = SlowToAct()
+    async with serve(chain(ask=acts.node, b=says("b"))) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        await client.runs.wait(thread_id, "agent", input=text("x"))
+        await client.runs.create(thread_id, "agent", command=YES)
+        await acts.acts.wait()
+
+        no = await client.runs.create(
+            thread_id, "agent", command={"resume": "no"}, multitask_strategy="rollback"
+        )
+        acts.let.set()
+        values = await client.runs.join(thread_id, no["run_id"])
+
+        assert values["log"] == ["x", "no", "b"]
+        assert await statuses(client, thread_id) == ["success"] * 2
+
+
 async def test_an_answer_is_kept_when_its_run_is_cut_short(serve: Serve) -> None:
     acts = SlowToAct()
     async with serve(chain(ask=acts.node, b=says("b"))) as room:

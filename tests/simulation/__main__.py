@@ -43,7 +43,7 @@ def main(seeds: str, history: bool) -> None:
         for some in ranges:
             yield from some
 
-    many = sum(map(len, ranges))
+    many = sum(some.stop - some.start for some in ranges)
     columns = ("[progress.description]{task.description}", BarColumn(), MofNCompleteColumn())
     console = Console(stderr=True)
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:

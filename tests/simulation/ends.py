@@ -32,6 +32,7 @@ class Ends(Record):
     def _ended(self, storage: Storage, course: Course, run: Run, parts: Sequence[Course]) -> None:
         course.end, course.died = run.status, self.lives
         thread, tag = course.thread, course.order.tag
+        self.check(run.stop != "rollback", f"{tag} was to be rolled back, and ended {run.status}")
         if run.stop is None and run.status == "interrupted":
             by_client = self._asked_for(course, "interrupt", "delete")
             self.check(by_client, f"{tag} was cut short, and nobody had asked for it")

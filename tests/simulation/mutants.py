@@ -278,7 +278,7 @@ def edit_of_the_newest(patch: Patch) -> None:
 def bound_to_the_newest(patch: Patch) -> None:
     """A resume is bound to what the newest checkpoint asks, whichever it names."""
 
-    async def newest(self: ThreadState, run: Run) -> Any:
+    async def newest(self: ThreadState, run: Run, undone: Run | None) -> Any:
         return self.log.head
 
     patch.setattr(ThreadState, "start_of", newest)

@@ -137,12 +137,16 @@ class Witness(Ends):
         self.courses[run.run_id] = course
 
     def _bound(self, storage: Storage, thread: SeenThread, run: Run) -> dict[str, str]:
-        """The questions that a resume may answer: those that are open now."""
-        configurable = run.kwargs["config"]["configurable"]
-        base = base_at(storage, thread, configurable.get("checkpoint_id"))
+        """The questions that a resume may answer: those that are open now, or are again where what
+        is under way is rolled back for it."""
+        checkpoint_id = run.kwargs["config"]["configurable"].get("checkpoint_id")
+        base = base_at(storage, thread, checkpoint_id)
         questions = {} if base is None else base.questions
+        undoes = run.multitask_strategy == "rollback" and checkpoint_id is None
+        if undoes:
+            questions = thread.questions
         bound = run.bound or ()
-        if not thread.unfinished:
+        if undoes or not thread.unfinished:
             # Otherwise what a run has done may not be stored yet.
             self.check(
                 set(bound) == set(questions),
