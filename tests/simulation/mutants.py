@@ -355,6 +355,26 @@ def change_of_a_cron_undone(patch: Patch) -> None:
     patch.setattr(CronsClient, "update", undone)
 
 
+def member_forgotten(patch: Patch) -> None:
+    """Who is part of another run is not ended with it."""
+    patch.setattr(ThreadRuns, "_let_go", lambda self, host: [])
+
+
+def steered_past_the_state(patch: Patch) -> None:
+    """What steers a run becomes part of it, and its text of nothing."""
+    steer = ThreadRuns._steer
+
+    def past(self: ThreadRuns, active: ActiveRun, take_in: Any) -> None:
+        steer(self, active, lambda *_: None)
+
+    patch.setattr(ThreadRuns, "_steer", past)
+
+
+def last_order_stands(patch: Patch) -> None:
+    """A run that was to be rolled back is cut short by who says so later."""
+    patch.setattr(runs, "told_to_stop", lambda run, reason: attrs.evolve(run, stop=reason))
+
+
 MUTANTS: Final[tuple[Callable[[Patch], None], ...]] = (
     status_before_stop,
     lost_queue,
@@ -387,4 +407,7 @@ MUTANTS: Final[tuple[Callable[[Patch], None], ...]] = (
     date_that_went_by_lost,
     cron_that_outlives_its_deletion,
     change_of_a_cron_undone,
+    member_forgotten,
+    steered_past_the_state,
+    last_order_stands,
 )
