@@ -21,7 +21,7 @@ import trio
 from .asyncio_executor import AbandoningExecutor
 from .crossings import Call, Visit, as_exception, name_of
 from .errors import AsyncioThreadDied
-from .here import enter, leave
+from .here import enter, leave, work_for
 from .stall import StallWatch
 
 __all__ = ["AsyncioThread", "asyncio_thread"]
@@ -240,14 +240,15 @@ class AsyncioThread:
                     late(*given)
 
     async def to_trio(self, function: Callable[..., Awaitable[T]], *args: Any) -> T:
-        """What an async function comes to on trio, awaited on this loop.
+        """What an async function comes to on trio, awaited on this loop, or on another that runs
+        in a plain thread.
 
-        Cancelling this cancels the function, and waits for it. Raises what the function raises;
-        RuntimeError for what is no Exception, and on another loop; AsyncioThreadDied where trio is
-        over.
+        Cancelling this cancels the function, and waits for it; on another loop it leaves the
+        function behind. Raises what the function raises; RuntimeError for what is no Exception;
+        AsyncioThreadDied where trio is over.
         """
         if asyncio.get_running_loop() is not self._loop:
-            raise RuntimeError("to_trio() is for the asyncio loop that belongs to the trio run")
+            return await asyncio.to_thread(self.wait_for_trio, function, *args)
         over = asyncio.Event()
         visit = Visit(function, args, functools.partial(self._soon, over.set))
         self.tell_trio(self._begin, visit)
@@ -269,7 +270,14 @@ class AsyncioThread:
 
         Raises RuntimeError in a loop, trio's or asyncio's, which it would stall.
         """
-        if trio.lowlevel.in_trio_run() or self.is_current():
+        if self.is_current():
+            raise RuntimeError("wait_for_trio() blocks, and was called in a running loop: await it")
+        return self.stall_for_trio(function, *args)
+
+    def stall_for_trio(self, function: Callable[..., Awaitable[T]], *args: Any) -> T:
+        """The same on this loop too, which does nothing else meanwhile: for functions that need
+        nothing of it, and for callers who could not await them."""
+        if trio.lowlevel.in_trio_run():
             raise RuntimeError("wait_for_trio() blocks, and was called in a running loop: await it")
         over = threading.Event()
         visit = Visit(function, args, over.set)
@@ -290,6 +298,7 @@ class AsyncioThread:
     def _start(self, call: Call) -> None:
         if not self._closing:
             call.context.run(sniffio.current_async_library_cvar.set, None)  # anyio may have set it
+            call.context.run(work_for, self)
             call.task = self._loop.create_task(
                 call.carry_out(), name=call.name, context=call.context
             )

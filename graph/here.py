@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import trio
@@ -18,17 +19,21 @@ __all__ = [
     "leave",
     "on_asyncio",
     "on_trio",
+    "stall_for_trio",
     "tell_trio",
     "tell_trio_later",
     "thread_here",
     "to_trio",
     "wait_for_trio",
+    "work_for",
 ]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 _here = threading.local()  # in threads of an AsyncioThread, that one
+# What runs on its loop, and all that works in a copy of that context, such as a thread of a pool.
+_working_for: ContextVar[AsyncioThread | None] = ContextVar("greenroom_asyncio", default=None)
 
 
 def enter(thread: AsyncioThread) -> None:
@@ -41,18 +46,28 @@ def leave() -> None:
     del _here.thread
 
 
+def work_for(thread: AsyncioThread) -> None:
+    """From now on what works in this context does so for `thread`, wherever it is."""
+    _working_for.set(thread)
+
+
 async def to_trio(function: Callable[..., Awaitable[T]], *args: Any) -> T:
     """`AsyncioThread.to_trio` of the loop that this is called on."""
     return await _needed("to_trio").to_trio(function, *args)
 
 
 def wait_for_trio(function: Callable[..., Awaitable[T]], *args: Any) -> T:
-    """`AsyncioThread.wait_for_trio`, in threads of the loop's default executor."""
+    """`AsyncioThread.wait_for_trio`, in threads that work for the loop."""
     return _needed("wait_for_trio").wait_for_trio(function, *args)
 
 
+def stall_for_trio(function: Callable[..., Awaitable[T]], *args: Any) -> T:
+    """`AsyncioThread.stall_for_trio`, in such threads and on the loop."""
+    return _needed("stall_for_trio").stall_for_trio(function, *args)
+
+
 def tell_trio(function: Callable[..., object], *args: Any) -> None:
-    """`AsyncioThread.tell_trio`, on the loop and in threads of its default executor."""
+    """`AsyncioThread.tell_trio`, on the loop and in threads that work for it."""
     _needed("tell_trio").tell_trio(function, *args)
 
 
@@ -97,11 +112,11 @@ def call_on_trio(
 
 
 def _needed(what: str) -> AsyncioThread:
-    """Raises RuntimeError in other threads than those of an AsyncioThread."""
-    thread = thread_here()
+    """Raises RuntimeError in threads that work for no AsyncioThread."""
+    thread = thread_here() or _working_for.get()
     if thread is None:
         raise RuntimeError(
-            f"{what}() was called neither on the asyncio loop of a trio run nor in a thread of its "
-            f"default executor; elsewhere use the method of AsyncioThread"
+            f"{what}() was called neither on the asyncio loop of a trio run nor in a thread that "
+            f"works for it, in a copy of its context; elsewhere use the method of AsyncioThread"
         )
     return thread

@@ -117,12 +117,13 @@ class LangGraphGraph:
             )
         config = _config(job)
         thread_id = config["configurable"]["thread_id"]
+        thread = asyncio_thread()
         saver = LogWriter(job, thread_id, head)
-        store = None if job.store is None else LentStore(job.store)
+        store = None if job.store is None else LentStore(job.store, thread)
         inside = saved is not None and any(len(one.ns) > 1 for one in waiting(saved))
         performance = Performance(self._factory, job, config, given, saver, store, inside)
         saver.failed = performance.fail
-        saver.thread = thread = asyncio_thread()
+        saver.thread = thread
         await thread.run(performance.run, grace=job.grace, name=self.name)
         if saver.error is not None:  # it was at its end by then
             raise saver.error

@@ -6,6 +6,7 @@ LangGraph calls it on the asyncio loop, or from threads of its own; the log is t
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, cast
@@ -26,7 +27,7 @@ from langgraph.pregel._checkpoint import channels_from_checkpoint
 from ..asyncio_thread import AsyncioThread
 from ..checkpoint import Checkpoint, CheckpointReader, PendingWrites, Planned, Saved
 from ..control import START
-from ..here import tell_trio, tell_trio_later, to_trio, wait_for_trio
+from ..here import on_asyncio, stall_for_trio, tell_trio, tell_trio_later, to_trio, work_for
 from ..job import Job
 from .factories import AnyPregel
 from .records import Written, config_of, filled, metadata_of, to_record, to_tuple
@@ -51,7 +52,7 @@ class LogReader(BaseCheckpointSaver[int]):
         return self._tuple(await self._load(*_place(config)))
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        return self._tuple(wait_for_trio(self.log.load, *_place(config)))
+        return self._tuple(stall_for_trio(self.log.load, *_place(config)))
 
     async def alist(
         self,
@@ -72,7 +73,7 @@ class LogReader(BaseCheckpointSaver[int]):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> Iterator[CheckpointTuple]:
-        for saved in wait_for_trio(self._listed, config, filter, before, limit):
+        for saved in stall_for_trio(self._listed, config, filter, before, limit):
             yield to_tuple(saved, self.thread_id)
 
     async def _listed(
@@ -144,6 +145,10 @@ class LogWriter(LogReader):
         self._empty: Mapping[str, Any] = {}
         self._read = head
         self._written: dict[tuple[str, str, str], Written] = {}
+        # Graphs that nodes call by `invoke` write from several threads, and what tasks came to
+        # maybe before the checkpoint that it belongs to.
+        self._lock = threading.Lock()
+        self._early: dict[tuple[str, str | None], list[tuple[Any, str, str]]] = {}
 
     def serve(self, graph: AnyPregel, empty: Mapping[str, Any]) -> None:
         """The outermost graph whose checkpoints are to come. `empty`: see `empty_values`."""
@@ -169,8 +174,10 @@ class LogWriter(LogReader):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        record = self._record(config, checkpoint, metadata, new_versions)
-        await self._hand_over(record)
+        with self._lock:
+            record = self._record(config, checkpoint, metadata, new_versions)
+            self._tell(record)
+        await self._hand_over()
         return config_of(self.thread_id, record.ns, record.id)
 
     def put(
@@ -180,9 +187,13 @@ class LogWriter(LogReader):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        record = self._record(config, checkpoint, metadata, new_versions)
-        tell_trio(self._append, record)
-        wait_for_trio(self._writes_to.flush)
+        self._arrive()
+        with self._lock:
+            record = self._record(config, checkpoint, metadata, new_versions)
+            self._tell(record)
+            for early in self._early.pop((record.ns, record.id), ()):
+                self._tell_writes(config_of(self.thread_id, record.ns, record.id), *early)
+        stall_for_trio(self._writes_to.flush)
         return config_of(self.thread_id, record.ns, record.id)
 
     async def aput_writes(
@@ -192,9 +203,10 @@ class LogWriter(LogReader):
         task_id: str,
         task_path: str = "",
     ) -> None:
-        record = self._pending(config, writes, task_id, task_path)
-        if record is not None:
-            await self._hand_over(record)
+        with self._lock:
+            told = self._tell_writes(config, writes, task_id, task_path)
+        if told:
+            await self._hand_over()
 
     def put_writes(
         self,
@@ -203,16 +215,43 @@ class LogWriter(LogReader):
         task_id: str,
         task_path: str = "",
     ) -> None:
+        self._arrive()
+        with self._lock:
+            place = _place(config)
+            known = self._heads.get(place[0])
+            if known is None or known.checkpoint.id != place[1]:
+                self._early.setdefault(place, []).append((writes, task_id, task_path))
+                return
+            told = self._tell_writes(config, writes, task_id, task_path)
+        if told:
+            stall_for_trio(self._writes_to.flush)
+
+    def _tell_writes(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str,
+    ) -> bool:
+        """Whether there was something to tell."""
         record = self._pending(config, writes, task_id, task_path)
         if record is not None:
-            tell_trio(self._append, record)
-            wait_for_trio(self._writes_to.flush)
+            self._tell(record)
+        return record is not None
 
-    async def _hand_over(self, record: Checkpoint | PendingWrites) -> None:
+    def _arrive(self) -> None:
+        if self.thread is not None:  # LangGraph's own threads do not say for whom they work
+            work_for(self.thread)
+
+    def _tell(self, record: Checkpoint | PendingWrites) -> None:
         # What is told comes in order: LangGraph puts writes while their checkpoint is on its way.
         tell_trio_later(HANDED_OVER, self._append, record)
+
+    async def _hand_over(self) -> None:
         if self._job.durability == "sync":
             await to_trio(self._writes_to.flush)
+        elif not on_asyncio():  # a loop of the node's own, which may be over before that is due
+            tell_trio(self._give)
         elif not self._due:
             self._due = True
             asyncio.get_running_loop().call_later(HANDED_OVER, self._come_due)

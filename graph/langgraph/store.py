@@ -20,24 +20,28 @@ from langgraph.store.base import (
 )
 
 from .. import store as ours
-from ..here import to_trio, wait_for_trio
+from ..asyncio_thread import AsyncioThread
+from ..here import to_trio, wait_for_trio, work_for
 from .plain import plain
 
 __all__ = ["LentStore"]
 
 
 class LentStore(LangGraphBaseStore):
-    """Items are kept by a store that lives on trio."""
+    """Items are kept by a store that lives on trio. `thread`: the one that it is lent to."""
 
     supports_ttl = True
 
-    def __init__(self, store: ours.BaseStore) -> None:
+    def __init__(self, store: ours.BaseStore, thread: AsyncioThread | None = None) -> None:
         self._store = store
+        self._thread = thread
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
         return await to_trio(self._perform, list(ops))
 
     def batch(self, ops: Iterable[Op]) -> list[Result]:
+        if self._thread is not None:  # also from threads that do not say for whom they work
+            work_for(self._thread)
         return wait_for_trio(self._perform, list(ops))
 
     async def _perform(self, ops: list[Op]) -> list[Result]:

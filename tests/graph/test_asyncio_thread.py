@@ -10,6 +10,7 @@ import selectors
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import anyio
@@ -20,7 +21,13 @@ import trio.testing
 
 from greenroom.graph import AsyncioThreadDied
 from greenroom.graph.asyncio_thread import AsyncioThread, asyncio_thread
-from greenroom.graph.here import tell_trio, tell_trio_later, to_trio, wait_for_trio
+from greenroom.graph.here import (
+    stall_for_trio,
+    tell_trio,
+    tell_trio_later,
+    to_trio,
+    wait_for_trio,
+)
 from greenroom.graph.stall import StallWatch
 
 colour: contextvars.ContextVar[str] = contextvars.ContextVar("colour", default="none")
@@ -431,8 +438,22 @@ async def test_any_thread_waits_for_trio_by_the_method() -> None:
 
     thread = asyncio_thread()
     assert await trio.to_thread.run_sync(thread.wait_for_trio, on_trio) == "done"
-    with pytest.raises(RuntimeError, match="default executor"):
+    with pytest.raises(RuntimeError, match="works for it"):
         await trio.to_thread.run_sync(wait_for_trio, on_trio)
+
+
+async def test_a_thread_of_a_pool_works_for_the_loop_in_a_copy_of_its_context() -> None:
+    async def on_trio() -> str:
+        await trio.lowlevel.checkpoint()
+        return "done"
+
+    async def work() -> str:
+        with ThreadPoolExecutor() as pool:
+            return await asyncio.wrap_future(
+                pool.submit(contextvars.copy_context().run, wait_for_trio, on_trio)
+            )
+
+    assert await asyncio_thread().run(work) == "done"
 
 
 async def test_waiting_for_trio_in_a_loop_is_refused() -> None:
@@ -447,10 +468,30 @@ async def test_waiting_for_trio_in_a_loop_is_refused() -> None:
         thread.wait_for_trio(trio.sleep, 0)
 
 
-async def test_to_trio_is_for_the_loop_of_the_trio_run() -> None:
+async def test_another_loop_in_a_plain_thread_gets_to_trio_too() -> None:
+    async def on_trio() -> str:
+        await trio.lowlevel.checkpoint()
+        return "done"
+
     thread = asyncio_thread()
-    with pytest.raises(RuntimeError, match="belongs to the trio run"):
-        await trio.to_thread.run_sync(lambda: asyncio.run(thread.to_trio(trio.sleep, 0)))
+    got = await trio.to_thread.run_sync(lambda: asyncio.run(thread.to_trio(on_trio)))
+    assert got == "done"
+
+
+async def test_what_cannot_await_stalls_the_loop_until_trio_is_done() -> None:
+    order: list[str] = []
+
+    async def on_trio() -> None:
+        await trio.lowlevel.checkpoint()
+        order.append("trio")
+
+    async def work() -> None:
+        asyncio.get_running_loop().call_soon(order.append, "loop")
+        stall_for_trio(on_trio)
+        await asyncio.sleep(0)
+
+    await asyncio_thread().run(work)
+    assert order == ["trio", "loop"]
 
 
 async def test_what_is_told_is_called_in_order_before_the_call_returns(seen: Seen) -> None:
