@@ -28,6 +28,8 @@ def begin(position: Position, saved: Saved | None, *, forks: bool) -> bool | Non
 
     `forks`: `saved` is not the newest checkpoint, so going on from it starts a branch.
     """
+    if saved is not None:
+        saved = position.fitted(saved)
     given = position.job.input
     if position.job.carried_on and saved is not None:
         if isinstance(given, Command):
@@ -64,7 +66,8 @@ def _input(
 ) -> None:
     before = saved.checkpoint if saved else None
     values = before.values if before else initial_values(position.graph.channels)
-    changed = (*(() if before else values), *written)
+    changed = (*(position.dirty if before else values), *written)
+    position.dirty = ()
     values = {**values, **written}
     position.append_checkpoint(
         before,
@@ -107,7 +110,7 @@ def _begin_command(
         position.warning = idle_answers(command.resume, position.answers)
         if not position.answers and not writes and not goto:
             position.take_up(saved)
-            if position.job.bound or not position.is_at_breakpoint():
+            if position.job.bound or not position.is_cut_short(forks=forks):
                 return None
             position.warning = None  # nothing was asked: it says to go on
     position.go_on(saved, forks=forks)

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from .answers import Answers, asker
-from .channels import initial_values
+from .channels import MISSING, initial_values
 from .checkpoint import (
     PAUSE_TASK,
     RUN_TASK,
@@ -110,18 +110,35 @@ class Position:
             return True
         return any(task.id in self.pending for task in self.at.next)
 
-    def is_at_breakpoint(self) -> bool:
-        """Whether the thread has paused without a question, here or in a graph inside."""
+    def is_cut_short(self, *, forks: bool) -> bool:
+        """Whether there is something to go on with that has neither asked nor failed: the thread
+        stands at a breakpoint, was stopped or edited. Where going on `forks`, nothing that has been
+        answered since."""
         if PAUSE_TASK in self.pending:
             return True
-        records = (self.pending.get(task.id) for task in self.at.next)
-        nothing = ("writes", "resumes", "interrupts", "error", "handles")
-        return not self.waiting() and any(
-            record is not None and not any(getattr(record, name) for name in nothing)
-            for record in records
+        over = any(
+            record.error is not None or (forks and record.resumes)
+            for record in self.pending.values()
         )
+        return bool(self.at.next) and not over and not self.waiting()
 
     # Which checkpoint is at hand.
+
+    def fitted(self, saved: Saved) -> Saved:
+        """A checkpoint, which an earlier version of the graph may have made, or another one: with
+        first values for the keys that it lacks, without the tasks of nodes that the graph lacks."""
+        values, planned = saved.checkpoint.values, saved.checkpoint.next
+        new = {
+            key: first
+            for key, channel in self.graph.channels.items()
+            if key not in values and (first := channel.initial()) is not MISSING
+        }
+        known = [task for task in planned if task.node == START or task.node in self.graph.nodes]
+        if not new and len(known) == len(planned):
+            return saved
+        self.dirty = tuple(new)
+        fitting = attrs.evolve(saved.checkpoint, values={**values, **new}, next=tuple(known))
+        return attrs.evolve(saved, checkpoint=fitting)
 
     def take_up(self, saved: Saved) -> None:
         self.at = self.stored = saved.checkpoint

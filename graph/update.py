@@ -52,6 +52,7 @@ async def update_state(
     if saved is None and job.checkpoint_id is not None:
         raise ValueError(f"There is no checkpoint {job.checkpoint_id!r} on this thread")
     if saved is not None:
+        saved = position.fitted(saved)
         position.take_up(saved)
         position.stay(saved.checkpoint)
     else:
@@ -111,6 +112,8 @@ async def take_in(compiled: CompiledStateGraph, job: Job) -> Checkpoint:
     assert job.log is not None
     position, channels = Position(compiled.topology, job), compiled.topology.channels
     saved = await job.log.load(position.ns)
+    if saved is not None:
+        saved = position.fitted(saved)
     given = input_values(compiled.topology, job.input)
     if compiled.topology.is_function:  # it has nothing that the input could become part of
         begin_turn(position, given, saved)

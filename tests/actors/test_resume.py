@@ -224,6 +224,41 @@ async def test_a_resume_on_a_finished_thread_shows_what_it_has_come_to(serve: Se
         assert told[1][1] == told[2][1]["values"] == values
 
 
+async def test_a_resume_after_an_edit_goes_on_and_asks(serve: Serve) -> None:
+    async with serve(chain(ask=ask, b=says("b"))) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        await client.runs.wait(thread_id, "agent", input=text("x"))
+        await client.threads.update_state(thread_id, {"text": "edited"})
+        assert await waiting(client, thread_id) == []
+
+        await client.runs.wait(thread_id, "agent", command=YES)
+
+        assert await waiting(client, thread_id) == ["delete the files?"]
+        values = await client.runs.wait(thread_id, "agent", command=YES)
+        assert values == {"log": ["x", "yes", "b"], "text": "edited"}
+
+
+async def test_a_resume_after_an_edit_in_place_of_the_node_that_asked_goes_on(serve: Serve) -> None:
+    async with serve(chain(ask=ask, b=says("b"))) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        await client.runs.wait(thread_id, "agent", input=text("x"))
+        await client.threads.update_state(thread_id, {"log": ["by hand"]}, as_node="ask")
+        values = await client.runs.wait(thread_id, "agent", command=YES)
+        assert values["log"] == ["x", "by hand", "b"]
+
+
+async def test_a_resume_of_a_thread_whose_run_was_stopped_goes_on(serve: Serve) -> None:
+    hold = Hold()
+    async with serve(chain(hold=hold.node, b=says("b"))) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        run = await client.runs.create(thread_id, "agent", input=text("slow"))
+        await hold.reached.wait()
+        await client.runs.cancel(thread_id, run["run_id"], wait=True)
+        hold.open()
+        values = await client.runs.wait(thread_id, "agent", command=YES)
+        assert values["log"] == ["slow", "did slow", "b"]
+
+
 async def test_a_resume_on_an_empty_thread_fails(serve: Serve) -> None:
     async with serve(chain(ask=ask)) as room:
         client, thread_id = room.client, await new_thread(room.client)
