@@ -19,6 +19,7 @@ from greenroom.storage.operations import (
 from greenroom.storage.records import Post, Run, RunStatus
 
 from .active import Failed, Finished, Outcome, Stopped
+from .errors import NotFound
 from .events import RunStream, unkept
 from .state import ThreadState
 from .views import error_view
@@ -27,7 +28,7 @@ from .webhooks import outcome
 if TYPE_CHECKING:
     from .supervisor import Supervisor
 
-__all__ = ["RunEnds", "end_of"]
+__all__ = ["RunEnds", "deleted", "end_of"]
 
 REMEMBERED: Final = 4  # runs of a thread that have ended
 
@@ -46,6 +47,11 @@ def end_of(
             return "timeout", TimeoutError(text), None
         case Stopped():
             return "interrupted", None, None
+
+
+def deleted(run: Run) -> NotFound:
+    """What those are told who wait for a run that a client has deleted."""
+    return NotFound(f"Run {run.run_id!r} was deleted")
 
 
 @attrs.define(eq=False)
@@ -78,7 +84,8 @@ class RunEnds:
     ) -> None:
         """Commit the end of runs, the thread's status, and what the runs `left` to be written with
         their last events, together. `deleting`: runs that are deleted next, so that nothing is
-        posted. `finish`: what they came to, where they were not cut short.
+        posted, and whoever waits for them is told. `finish`: what they came to, where they were not
+        cut short.
         """
         shown = error_view(error) if error is not None else None
         if shown is not None:
@@ -99,7 +106,11 @@ class RunEnds:
             await self.state.commit([*left, *map(PutRun, ended), *map(PutPost, posts)], thread)
             self._remember(ended)
             for run in runs:
-                self.streams.pop(run.run_id).end(result)
+                stream = self.streams.pop(run.run_id)
+                if run.run_id in deleting:
+                    stream.abort(deleted(run))
+                else:
+                    stream.end(result)
                 self._tell_done(run)
         self.supervisor.meters.ended[status] += len(runs)
         for post in posts:
@@ -119,8 +130,11 @@ class RunEnds:
             await log.flush()
         return events
 
-    async def remove(self, runs: Sequence[Run], *undo: Operation, busy: bool) -> None:
-        """Delete runs, and `undo` what they left in the log."""
+    async def remove(
+        self, runs: Sequence[Run], *undo: Operation, busy: bool, why: Exception | None = None
+    ) -> None:
+        """Delete runs, and `undo` what they left in the log. `why`: what those are told who wait;
+        by default what the state is then."""
         if runs[0].kwargs["temporary"]:
             await self._drop(runs[0], self.state.result(), ())
             return
@@ -128,7 +142,11 @@ class RunEnds:
         gone = [DeleteRun(self.state.thread_id, run.run_id) for run in runs]
         await self.state.commit([*undo, *gone], thread)
         for run in runs:
-            self.streams.pop(run.run_id).end(self.state.result())
+            stream = self.streams.pop(run.run_id)
+            if why is not None:
+                stream.abort(why)
+            else:
+                stream.end(self.state.result())
 
     async def drop(self, run_id: str) -> None:
         """Delete a run that has ended. The state it left stays."""

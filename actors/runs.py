@@ -23,7 +23,7 @@ from .active import (
     told_to_stop,
 )
 from .arrivals import busy_with, check_strategy, record_of
-from .ends import RunEnds, end_of
+from .ends import RunEnds, deleted, end_of
 from .errors import Conflict, GreenroomError, NotFound, TooMany
 from .events import RunStream
 from .handover import Reason
@@ -156,7 +156,10 @@ class ThreadRuns:
         """What a run that is let in does to the others. Raises Conflict and TooMany."""
         thread_id, most = self.state.thread_id, self.supervisor.max_queued_runs
         admission = admit(strategy, self._traffic)
-        full = self.busy and self.waiting >= most
+        # One that stops the others is let in past them, but not past any number that was stopped.
+        stops = admission.stop is not None
+        ahead = sum(run.stop is not None for run in self.queue) if stops else self.waiting
+        full = self.busy and ahead >= most
         outcome = "accepted" if admission.accepted and not full else "refused"
         self.supervisor.meters.admissions[strategy, outcome] += 1
         if not admission.accepted:
@@ -164,9 +167,7 @@ class ThreadRuns:
                 f"Thread {thread_id!r} has a run in flight and multitask_strategy is 'reject'"
             )
         if full:
-            raise TooMany(
-                f"Thread {thread_id!r} has {self.waiting} runs waiting; at most {most} may"
-            )
+            raise TooMany(f"Thread {thread_id!r} has {ahead} runs waiting; at most {most} may")
         return admission
 
     # Runs start.
@@ -342,7 +343,7 @@ class ThreadRuns:
                 # That it is part of another may be on its way to storage, with its input.
                 await self.state.log.flush()
         if run is not None:
-            await self.ends.remove([run], busy=self.busy)
+            await self.ends.remove([run], busy=self.busy, why=deleted(run))
         elif await self.supervisor.session.read(Storage.get_run, thread_id, run_id) is None:
             raise NotFound(f"Run {run_id!r} not found")
         else:

@@ -169,11 +169,26 @@ def load_store(config: Config) -> StoreConfig:
     """How the store is to be; after `load_graphs`. Raises ConfigError."""
     store = {name: dict(keys) for name, keys in config.store.items()}
     if "index" in store:
-        embed, shown = _named(config, "store.index.embed", store["index"]["embed"])
-        if not callable(embed):
-            raise ConfigError(f"{shown} is a {type(embed).__name__}, no function")
-        store["index"]["embed"] = embed
+        store["index"]["embed"] = _embed(config, store["index"]["embed"])
     return cast(StoreConfig, store)
+
+
+def _embed(config: Config, source: str) -> Callable[..., Any]:
+    """A function, embeddings of langchain's, or what makes those of a model: `openai:…`."""
+    key = "store.index.embed"
+    provider, _, model = source.partition(":")
+    if provider.isidentifier() and model and not model.isidentifier():
+        shown = f"{config.path}: {key}: {source!r}"
+        try:
+            embed = importlib.import_module("langchain.embeddings").init_embeddings(source)
+        except Exception as error:  # langchain or the provider's package is not there, or no key
+            raise ConfigError(f"{shown}: langchain cannot make it: {error}") from error
+    else:
+        embed, shown = _named(config, key, source)
+    embed = getattr(embed, "embed_documents", embed)
+    if not callable(embed):
+        raise ConfigError(f"{shown} is a {type(embed).__name__}, no function")
+    return cast("Callable[..., Any]", embed)
 
 
 def _policy(path: Path, url: WebhookURL | None) -> URLPolicy:

@@ -170,12 +170,14 @@ class LiveAnswer(ABC):
 
 @attrs.define(kw_only=True)
 class EventStream(LiveAnswer):
-    """A run's events. `with_ids`: each carries its id, for a client that wants to come back."""
+    """A run's events. `with_ids`: each carries its id, for a client that wants to come back.
+    `gone`: why there is no such run any more, once they have ended."""
 
     silence = HEARTBEAT
 
     events: AsyncGenerator[list[StreamPart], None]
     with_ids: bool
+    gone: Callable[[], NotFound | None] = lambda: None
 
     async def _write(self, send: Callable[[bytes], Awaitable[None]]) -> None:
         async with contextlib.aclosing(self.events):
@@ -189,6 +191,8 @@ class EventStream(LiveAnswer):
                         waiting.clear()
                     waiting += one
                 await send(bytes(waiting))
+        if (why := self.gone()) is not None:
+            await send(frame("error", to_json(gone(why))))
 
     def _frame(self, part: StreamPart) -> bytes:
         return frame(part.event, _for_clients(part), part.id if self.with_ids else None)

@@ -15,6 +15,7 @@ from greenroom.graph.root import shown
 from greenroom.storage import Storage, read_saved
 from greenroom.storage.records import Run
 
+from ..errors import NotFound
 from ..events import RunStream, StreamPart
 from ..mailbox import Cancel
 from ..supervisor import Supervisor
@@ -55,9 +56,16 @@ class RunHandle:
         saw."""
         return bool(self._run.kwargs["resumable"])
 
+    @property
+    def gone(self) -> NotFound | None:
+        """Why the run is not there any more, if it was deleted while it was followed."""
+        error = None if self._stream is None else self._stream.error
+        return error if isinstance(error, NotFound) else None
+
     async def result(self, *, own: bool = True) -> Any:
         """The thread's values when the run is over, with `__interrupt__` where it paused and
-        `__error__` (`error`, `message`) alone where it failed.
+        `__error__` (`error`, `message`) alone where it failed. Raises NotFound where it is deleted
+        meanwhile.
 
         `own`: whether the caller may change what it is given (default); False saves a copy.
         """

@@ -5,6 +5,7 @@ There are no sessions: a request says all that it needs, and is answered with on
 
 from __future__ import annotations
 
+import logging
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -65,6 +66,7 @@ from greenroom.gateway.jsonrpc import (
 from greenroom.gateway.operation import Operations
 from greenroom.gateway.responses import client, json_response, room
 from greenroom.gateway.sse import RunResult
+from greenroom.graph.errors import GraphFactoryError
 from greenroom.storage.codec import to_json
 
 __all__ = ["routes"]
@@ -77,6 +79,7 @@ PAGE: Final = 1000
 
 Assistant = Mapping[str, Any]
 
+logger = logging.getLogger(__name__)
 
 ANSWERS: Final = {200: RpcAnswer, 202: EMPTY, 400: RpcAnswer, 404: RpcAnswer}
 
@@ -236,8 +239,13 @@ async def _tool(request: Request, name: str, assistant: Assistant) -> Tool:
 
 
 async def _takes(request: Request, assistant: Assistant) -> dict[str, Any]:
-    """The schema of the assistant's input."""
-    return (await room(request).graphs[assistant["graph_id"]].schemas())["input"]
+    """The schema of the assistant's input; any object where its graph cannot be made now."""
+    graph_id = assistant["graph_id"]
+    try:
+        return (await room(request).graphs[graph_id].schemas())["input"]
+    except GraphFactoryError:
+        logger.exception("the schema of graph %r is not known", graph_id)
+        return {"type": "object"}
 
 
 def _wrapped(schema: dict[str, Any]) -> dict[str, Any]:

@@ -282,4 +282,5 @@ def _events(request: Request, run: RunHandle, *, cancel: bool, **options: Any) -
         on_leave=_cancel(request, run) if cancel else None,
         events=run.events(gather=GATHER, **options),
         with_ids=run.resumable,
+        gone=lambda: run.gone,
     )

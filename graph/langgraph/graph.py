@@ -6,6 +6,7 @@ import copy
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, Self, TypeVar, cast
 from uuid import UUID
 
@@ -333,5 +334,17 @@ def _of_channels(graph: AnyPregel) -> dict[str, Any]:
     name = graph.get_name("State")
     if ROOT in fields:  # a state that is one value
         return {**TypeAdapter(fields[ROOT][0]).json_schema(), "title": name}
+    schema = _schema(lambda: _of_fields(name, fields))
+    if schema is None:  # one key is beyond pydantic: the others are told
+        schema = {"title": name, "type": "object", "properties": {}}
+        for key, field in fields.items():
+            known = _schema(partial(_of_fields, name, {key: field})) or {}
+            schema["properties"][key] = known.get("properties", {}).get(key, {"title": key.title()})
+            if "$defs" in known:
+                schema.setdefault("$defs", {}).update(known["$defs"])
+    return schema
+
+
+def _of_fields(name: str, fields: dict[str, Any]) -> dict[str, Any]:
     schema: dict[str, Any] = create_model(name, **fields).model_json_schema()
     return schema

@@ -475,6 +475,22 @@ async def test_questions_of_the_run_that_answers_are_told_to_all(serve: Serve, h
         assert values["log"][2:] == ["one", "two", "did two", "yes"]
 
 
+async def test_a_text_that_stops_the_others_gets_past_a_full_queue(
+    serve: Serve, hold: Hold
+) -> None:
+    async with serve(chain(hold=hold.node), max_queued_runs=2) as room:
+        client, thread_id = room.client, await busy_thread(room.client, hold)
+        for word in ("one", "two"):
+            await send(client, thread_id, word)
+        with pytest.raises(TooMany):
+            await send(client, thread_id, "three")
+
+        last = await send(client, thread_id, "stop", multitask_strategy="interrupt")
+
+        values = await client.runs.join(thread_id, last)
+        assert values["log"] == ["slow", "one", "two", "stop", "did stop"]
+
+
 async def test_runs_that_wait_to_be_merged_count_as_waiting(serve: Serve, hold: Hold) -> None:
     async with serve(chain(hold=hold.node), max_queued_runs=2) as room:
         client, thread_id = room.client, await busy_thread(room.client, hold)

@@ -300,6 +300,15 @@ def test_the_store_is_as_the_file_says(folder: Path) -> None:
     assert store["index"]["embed"].__globals__["graph"] is graphs["agent"]
 
 
+def test_embeddings_of_langchain_s_are_asked_for_the_vectors_of_items(folder: Path) -> None:
+    made = "langchain_core.embeddings import DeterministicFakeEmbedding"
+    (folder / "vectors.py").write_text(f"from {made}\nmade = DeterministicFakeEmbedding(size=3)\n")
+    index = {"embed": "./vectors.py:made", "dims": 3}
+    config = read_config(written(folder, store={"index": index}))
+    [vector] = load_store(config)["index"]["embed"](["abc"])
+    assert len(vector) == 3
+
+
 def test_a_file_that_says_nothing_of_the_store_leaves_it_as_it_is(folder: Path) -> None:
     assert load_store(read_config(written(folder))) == {}
     assert load_store(read_config(written(folder, store={"ttl": {}}))) == {"ttl": {}}
@@ -385,7 +394,7 @@ def test_files_whose_paths_are_nearly_the_same_are_two(folder: Path) -> None:
         ({"max_queued_runs": 0}, "max_queued_runs: expected integer >= 1, got 0"),
         (
             {"store": {"index": {"embed": "openai:text-embedding-3-small"}}},
-            "store.index.embed: expected './file.py:attribute' or 'module:attribute', got 'openai",
+            "store.index.embed: 'openai:text-embedding-3-small': langchain cannot make it: ",
         ),
         (
             {"store": {"index": {"embed": "./agent.py:no"}}},

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import httpx
@@ -324,3 +325,28 @@ async def test_who_waits_on_a_thread_that_is_deleted_is_told(
         await http.delete(thread)
 
     assert answers[0].json()["__error__"]["message"].startswith("404: ")
+
+
+@pytest.mark.parametrize("what", ["the run", "a run that waits", "the thread"])
+async def test_who_waits_for_a_run_that_is_deleted_is_told(
+    http: httpx.AsyncClient, thread: str, gate: Gate, what: str
+) -> None:
+    runs = [(await http.post(f"{thread}/runs", json=run_of("held"))).json() for _ in range(2)]
+    await gate.reached.wait()
+    run = f"{thread}/runs/{runs[what == 'a run that waits']['run_id']}"
+    answers: dict[str, str] = {}
+
+    async def ask(path: str) -> None:
+        answers[path] = (await http.get(f"{run}/{path}")).text
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask, "join")
+        nursery.start_soon(ask, "stream")
+        await trio.testing.wait_all_tasks_blocked()
+        await http.delete(thread if what == "the thread" else run)
+
+    told = json.loads(answers["join"])["__error__"]
+    assert told["error"] == "HTTPException"
+    assert told["message"].startswith("404: ")
+    *_, event, data, _, _ = answers["stream"].replace("\r", "").split("\n")
+    assert (event, json.loads(data.removeprefix("data: "))) == ("event: error", told)

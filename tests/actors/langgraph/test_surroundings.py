@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -210,6 +211,26 @@ async def test_a_program_that_fails_says_so_and_goes_on(serve: Serve) -> None:
         assert await status(client, thread_id) == "error"
         assert await client.runs.wait(thread_id, "agent", input=None) == "tea"
         assert await status(client, thread_id) == "idle"
+
+
+async def test_a_key_that_pydantic_cannot_describe_leaves_the_others_described(
+    serve: Serve,
+) -> None:
+    class Odd(State):
+        engine: threading.Thread
+        model_config: str
+
+    def node(state: Odd) -> Any:
+        return {"log": ["x"]}
+
+    graph = StateGraph(Odd).add_node("node", node).add_edge(START, "node").compile()
+    async with serve(graph) as room:
+        properties = (await room.client.assistants.get_schemas("agent"))["state_schema"][
+            "properties"
+        ]
+    assert properties["log"]["type"] == "array"
+    assert properties["engine"] == {"title": "Engine"}
+    assert set(properties) == {"log", "text", "engine", "model_config"}
 
 
 async def test_of_a_context_the_graph_is_given_what_its_schema_names(serve: Serve) -> None:
