@@ -17,7 +17,6 @@ from greenroom.graph import (
 from greenroom.graph.checkpoint import Checkpoint
 from greenroom.graph.contract import Graph
 from greenroom.graph.job import Job
-from greenroom.graph.snapshot import config_of
 from greenroom.storage import Storage, StorageError, ThreadLog, Unstorable
 from greenroom.storage.copying import copied_log, latest_only
 from greenroom.storage.head import EMPTY, LogEnd, read_end
@@ -50,6 +49,7 @@ from .runs import ThreadRuns
 from .state import ThreadState
 from .status import settled
 from .ttl import prolonged
+from .views import state_view
 
 if TYPE_CHECKING:
     from .supervisor import Supervisor
@@ -332,9 +332,19 @@ class ThreadActor:
         )
         made = await self._update(graph, job, [[StateUpdate(message.values, message.as_node)]])
         await self.state.commit(log.take(), self.state.settled(busy=False))
-        made_at = config_of(made, self.thread_id)["configurable"]
-        self.state.tell("state_update", {"checkpoint": made_at, "values": made.values})
         message.reply.send(made)
+        if self.supervisor.feeds.followed(self.thread_id):
+            await self._tell_state(graph)
+
+    async def _tell_state(self, graph: Graph) -> None:
+        config = await newest_config(graph, self.supervisor.session, self.thread_id)
+        try:
+            state = await graph.read_state(self.state.log, self.thread_id, config=config)
+        except Exception:  # of the user's: the edit stands all the same
+            logger.exception("the state of thread %s cannot be shown", self.thread_id)
+        else:
+            told = {"state": state_view(state), "thread_id": self.thread_id}
+            self.state.tell("state_update", told)
 
     def _job(self, thread: Thread) -> Job:
         """To edit the state."""
