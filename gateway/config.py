@@ -19,6 +19,7 @@ from typing import Any, Final, cast
 
 import attrs
 import msgspec
+from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 from starlette.applications import Starlette
 
@@ -276,14 +277,16 @@ def _env(path: Path, folder: Path, env: dict[str, str] | str) -> Mapping[str, st
         logger.warning("%s: env: there is no file %s, which sets no variables", path, file)
         return {}
     try:
-        lines = list(parse_stream(StringIO(_read(file).decode())))
+        text = _read(file).decode()
+        lines = list(parse_stream(StringIO(text)))
     except ValueError as error:
         raise ConfigError(f"{path}: env: {file}: {error}") from None
     for line in lines:
         if line.error or (line.key is not None and line.value is None):
             where = f"{path}: env: {file}: line {line.original.line}"
             raise ConfigError(f"{where}: expected NAME=value, got {line.original.string.strip()!r}")
-    return {line.key: line.value for line in lines if line.key and line.value is not None}
+    values = dotenv_values(stream=StringIO(text))  # with `${NAME}` filled in
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _named(config: Config, key: str, source: str) -> tuple[Any, str]:

@@ -53,12 +53,13 @@ def check_filter(filter: Filter) -> None:
 
     The keys on the outside are fields, whatever they are called.
     """
-    for by in filter.values():
+    for field, by in filter.items():
         if is_comparison(by):
             for name in by:
                 if name not in _COMPARE:
+                    known = ", ".join(_COMPARE)
                     raise InvalidItemError(
-                        f"Unknown filter operator {name!r}; known are {', '.join(_COMPARE)}"
+                        f"filter: unknown operator {name!r} for {field!r}; known are {known}"
                     )
         elif isinstance(by, Mapping):
             check_filter(by)

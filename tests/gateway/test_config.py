@@ -144,7 +144,7 @@ def test_environment_variables_are_set_before_the_graphs_are_imported(folder: Pa
 
 
 def test_environment_variables_come_from_a_file_too(folder: Path) -> None:
-    (folder / ".env").write_text("# words\nWORD='from the file'\n")
+    (folder / ".env").write_text('# words\nWHERE=the file\nWORD="from ${WHERE}"\n')
     graphs = loaded(folder, env=".env")
 
     assert graphs["agent"].invoke({}) == {"text": "from the file"}

@@ -211,8 +211,11 @@ async def test_a_filter_looks_into_nested_fields(store: BaseStore) -> None:
 
 
 async def test_an_unknown_operator_is_refused_by_name_wherever_it_is(store: BaseStore) -> None:
-    for filter in ({"n": {"$near": 1}}, {"n": {"deep": {"$eq": 1, "$near": 2}}}):
-        with pytest.raises(ValueError, match=r"\$near"):
+    for field, filter in {
+        "n": {"n": {"$near": 1}},
+        "deep": {"n": {"deep": {"$eq": 1, "$near": 2}}},
+    }.items():
+        with pytest.raises(ValueError, match=rf"'\$near' for '{field}'"):
             await store.asearch(("docs",), filter=filter)
     assert await store.asearch((), filter={"$near": 1}) == []  # on the outside it is a field
 
