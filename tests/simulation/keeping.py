@@ -37,6 +37,7 @@ class Keeping(Caller):
 
     async def _edit(self, thread_id: str) -> str:
         client, tag = await self._client(), self.simulation.new_tag()
+        before = self._busy(thread_id)  # the client's process may lose its lease from here on
         graph = self.simulation.graph_of(thread_id)
         steps = [("inner",) if "x" in step else step for step in GRAPHS[graph]]
         node = self.random.choice([step[0] for step in steps if len(step) == 1])
@@ -44,7 +45,6 @@ class Keeping(Caller):
         if self.simulation.branches and self.random.random() < 0.3:
             at = (await self._older_state(thread_id))["checkpoint"]["checkpoint_id"]
         self._witness.edits[tag] = node, at
-        before = self._busy(thread_id)
         try:
             values = {"log": [f"edit {tag}"]}
             await client.threads.update_state(thread_id, values, as_node=node, checkpoint_id=at)
