@@ -358,3 +358,17 @@ async def test_a_function_that_makes_no_graph_fails_its_runs_and_reads_and_nothi
             assert ("a secret key" in caplog.text) == (attribute == "raises")
             values = await room.client.runs.wait(None, "agent", input={"text": "hey"})
             assert values == {"text": "HEY built"}
+
+
+async def test_a_graph_that_cannot_be_made_takes_any_object_as_a_tool(folder: Path) -> None:
+    pytest.importorskip("mcp_types", reason="mcp is not there")
+    graphs = {"odd": "./my_agent/odd.py:raises", "agent": "./my_agent/agent.py:graph"}
+    async with room_of(folder, **graphs) as room:
+        transport = httpx.ASGITransport(create_app(room))
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+            call = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
+            accept = {"accept": "application/json, text/event-stream"}
+            answer = await http.post("/mcp", json=call, headers=accept)
+    tools = {tool["name"]: tool["inputSchema"] for tool in answer.json()["result"]["tools"]}
+    assert tools["odd"] == {"type": "object"}
+    assert "text" in tools["agent"]["properties"]
