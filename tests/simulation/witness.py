@@ -202,7 +202,7 @@ class Witness(Ends):
         [course] = thread.courses
         order = course.order
         cut = course.run.stop is not None or any(tag == order.tag for tag, _ in self.cut)
-        late = trio.current_time() - course.came_at >= RUN_TIMEOUT
+        late = trio.current_time() - course.came_at > RUN_TIMEOUT - 0.001  # sums of floats
         unread = self.unread_at >= course.came_at
         played = has_played(thread.place.graph, order, course.visited, course.done)
         stalled = course.run.stalled >= MAX_STALLED_STARTS
