@@ -70,15 +70,14 @@ async def test_reject_refuses_the_new_run_and_leaves_the_first_alone(
         assert again["log"][-4:] == ["quick", "read", "did quick", "end"]
 
 
-@pytest.mark.parametrize("strategy", ["enqueue", "interrupt", "rollback"])
 async def test_a_run_too_many_in_the_queue_is_refused_and_changes_nothing(
-    serve: Serve, hold: Any, strategy: str
+    serve: Serve, hold: Any
 ) -> None:
     async with serve(chain(hold=hold.node), max_queued_runs=2) as room:
         client, thread_id = room.client, await new_thread(room.client)
         for word in ("slow", "two", "three"):
             await client.runs.create(thread_id, "agent", input=text(word))
-        request: dict[str, Any] = {"input": text("four"), "multitask_strategy": strategy}
+        request: dict[str, Any] = {"input": text("four"), "multitask_strategy": "enqueue"}
         with pytest.raises(TooMany, match=rf"{thread_id}' has 2 runs waiting; at most 2 may"):
             await client.runs.create(thread_id, "agent", **request)
 
@@ -87,7 +86,27 @@ async def test_a_run_too_many_in_the_queue_is_refused_and_changes_nothing(
         await client.runs.join(thread_id, last["run_id"])
         assert await statuses(client, thread_id) == ["success"] * 3
         await client.runs.wait(thread_id, "agent", **request)
-    assert room.meters.admissions[strategy, "refused"] == 1
+    assert room.meters.admissions["enqueue", "refused"] == 1
+
+
+@pytest.mark.parametrize("strategy", ["interrupt", "rollback"])
+async def test_a_run_that_stops_the_others_gets_past_a_full_queue_until_too_many_were_stopped(
+    serve: Serve, strategy: str
+) -> None:
+    hold = Shielded()
+    async with serve(chain(hold=hold.node), max_queued_runs=2) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        for word in ("slow", "two", "three"):
+            await client.runs.create(thread_id, "agent", input=text(word))
+        await hold.reached.wait()
+        request: dict[str, Any] = {"input": text("four"), "multitask_strategy": strategy}
+        last = await client.runs.create(thread_id, "agent", **request)
+        with pytest.raises(TooMany, match=rf"{thread_id}' has 2 runs waiting; at most 2 may"):
+            await client.runs.create(thread_id, "agent", **request)
+
+        hold.open()
+        values = await client.runs.join(thread_id, last["run_id"])
+        assert values["log"][-2:] == ["four", "did four"]
 
 
 async def test_enqueue_waits_its_turn_in_order_of_arrival(room: Greenroom, hold: Any) -> None:
