@@ -140,13 +140,13 @@ class Greenroom:
             )
             self.client = Client(self._supervisor)
             await self._supervisor.assistants.register()
-            await self._supervisor.recover()
+            await nursery.start(store.keep_swept)
+            await self._supervisor.recover()  # the last that can fail: runs start with it
             nursery.start_soon(self._watch_lease)
             nursery.start_soon(self._supervisor.sweeper.loop.run)
             nursery.start_soon(self._supervisor.event_sweeper.run)
             nursery.start_soon(self._supervisor.crontab.run, self.client.crons.fire)
             nursery.start_soon(self._supervisor.alarms.run)
-            await nursery.start(store.keep_swept)
         except BaseException as error:
             await self.__aexit__(type(error), error, error.__traceback__)
             raise

@@ -114,14 +114,14 @@ class Supervisor:
 
     async def recover(self) -> None:
         """Wake every thread that an earlier process left runs on, at once or when they are due,
-        and post what it has not posted."""
+        and post what it has not posted. No run starts unless all of this succeeds."""
+        await self.webhooks.recover()
         now = self.world.timestamp()
         for run in await self.session.read(Storage.unfinished_runs):
             if is_to_wait(run) and run.created_at > now:
                 self.alarms.set(run.thread_id, run.created_at)
             else:
                 self._seat(run.thread_id)
-        await self.webhooks.recover()
 
     async def ask(self, thread_id: str, question: Question[T]) -> T:
         """Send a message to a thread and wait for the answer. Raises what the actor answers with.

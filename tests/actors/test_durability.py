@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 import attrs
@@ -321,6 +321,35 @@ async def test_a_run_that_kills_its_process_at_once_is_given_up_after_four_start
     async with Greenroom(graphs, storage=SqliteStorage(file)) as room:
         with pytest.raises(RunFailed, match="started 3 times"):
             await room.client.runs.join(thread_id, made["run_id"])
+
+
+@pytest.mark.parametrize("name", ["next_expiry", "unfinished_runs"])
+async def test_a_room_that_cannot_be_entered_has_started_no_run(
+    storage: FaultyStorage, file: Path, name: str
+) -> None:
+    hold = Hold(texts=("x",))
+    graphs = {"agent": chain(hold=hold.node)}
+    async with Greenroom(graphs, storage=storage) as room:
+        thread_id = await new_thread(room.client)
+        run = await room.client.runs.create(thread_id, "agent", input=text("x"))
+        await hold.reached.wait()
+    hold.reached = trio.Event()
+
+    storage = FaultyStorage(SqliteStorage(file))
+
+    def fail() -> NoReturn:
+        trio.from_thread.run(wait_all_tasks_blocked, 0.05)  # time for it to start
+        raise StorageError("the disk is full")
+
+    storage.plan("read", fail, lambda read: read == name)
+    with pytest.raises(StorageError, match="the disk is full"):
+        async with Greenroom(graphs, storage=storage):
+            raise AssertionError("unreachable")
+    assert not hold.reached.is_set()
+
+    hold.open()
+    async with Greenroom(graphs, storage=storage) as room:
+        assert await room.client.runs.join(thread_id, run["run_id"])
 
 
 async def test_a_run_that_cannot_read_where_it_is_to_start_from_fails(
