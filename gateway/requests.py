@@ -51,6 +51,8 @@ __all__ = [
     "RunBody",
     "RunCreate",
     "RunCreateStateless",
+    "RunFollow",
+    "RunFollowStateless",
     "RunsCancel",
     "Search",
     "StateUpdate",
@@ -154,7 +156,7 @@ class RunBody(_RunOptions):
     assistant_id: AssistantName
     command: CommandBody | None = None
     feedback_keys: list[str] | None = None
-    on_disconnect: str | None = None
+    on_disconnect: str | None = None  # matters to none that nobody follows
     after_seconds: Seconds | None = None
     multitask_strategy: Annotated[Strategy, Meta(examples=["enqueue"])] | UnsetType = UNSET
 
@@ -173,6 +175,20 @@ class RunCreateStateless(RunBody):
     """A run with a thread of its own."""
 
     on_completion: Literal["delete", "keep"] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class RunFollow(RunCreate):
+    """A run of a thread, waited for or followed."""
+
+    on_disconnect: Literal["cancel", "continue"] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class RunFollowStateless(RunCreateStateless):
+    """A run with a thread of its own, waited for or followed."""
+
+    on_disconnect: Literal["cancel", "continue"] | None = None
 
 
 @attrs.frozen(kw_only=True)

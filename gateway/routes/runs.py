@@ -23,6 +23,8 @@ from greenroom.gateway.requests import (
     RunBody,
     RunCreate,
     RunCreateStateless,
+    RunFollow,
+    RunFollowStateless,
     RunsCancel,
 )
 from greenroom.gateway.responses import client, json_response
@@ -84,12 +86,12 @@ async def create_stateless(request: Request, body: RunCreateStateless) -> Respon
     RESULT,
     **FOLLOWING,
 )
-async def wait_stateless(request: Request, body: RunCreateStateless) -> RunResult:
+async def wait_stateless(request: Request, body: RunFollowStateless) -> RunResult:
     return await _wait(request, None, body)
 
 
 @routes.add("POST", "/runs/stream", "Run on a thread of its own, and follow", FOLLOWED, **FOLLOWING)
-async def stream_stateless(request: Request, body: RunCreateStateless) -> EventStream:
+async def stream_stateless(request: Request, body: RunFollowStateless) -> EventStream:
     return await _stream(request, None, body)
 
 
@@ -152,12 +154,12 @@ async def create(request: Request, thread_id: Uuid, body: RunCreate) -> Response
 
 
 @routes.add("POST", f"{OF_THREAD}/wait", "Run, and wait for the result", RESULT, **FOLLOWING)
-async def wait(request: Request, thread_id: Uuid, body: RunCreate) -> RunResult:
+async def wait(request: Request, thread_id: Uuid, body: RunFollow) -> RunResult:
     return await _wait(request, thread_id, body)
 
 
 @routes.add("POST", f"{OF_THREAD}/stream", "Run, and follow", FOLLOWED, **FOLLOWING)
-async def stream(request: Request, thread_id: Uuid, body: RunCreate) -> EventStream:
+async def stream(request: Request, thread_id: Uuid, body: RunFollow) -> EventStream:
     return await _stream(request, thread_id, body)
 
 

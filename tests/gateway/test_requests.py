@@ -48,6 +48,17 @@ async def test_a_run_with_a_field_that_does_not_fit(
     assert (await http.get(f"{thread}/runs")).json() == []
 
 
+@pytest.mark.parametrize("on_thread", [True, False])
+@pytest.mark.parametrize("ending", ["wait", "stream"])
+async def test_who_follows_a_run_says_clearly_what_leaving_means(
+    http: httpx.AsyncClient, thread: str, on_thread: bool, ending: str
+) -> None:
+    url = f"{thread if on_thread else ''}/runs/{ending}"
+    answer = await http.post(url, json={**RUN, "on_disconnect": "explode"})
+    assert refusal(answer) == (422, 'on_disconnect: "explode" is none of cancel, continue')
+    assert (await http.get(f"{thread}/runs")).json() == []
+
+
 @pytest.mark.parametrize(
     "extra",
     [
