@@ -9,7 +9,6 @@ import attrs
 
 from greenroom.graph.job import Finish
 from greenroom.storage.operations import (
-    AppendEvents,
     AppendLog,
     DeleteRun,
     Operation,
@@ -20,7 +19,7 @@ from greenroom.storage.records import Post, Run, RunStatus
 
 from .active import Failed, Finished, Outcome, Stopped
 from .errors import NotFound
-from .events import RunStream, unkept
+from .events import RunStream, StreamPart, unkept
 from .state import ThreadState
 from .views import error_view
 from .webhooks import outcome
@@ -91,7 +90,8 @@ class RunEnds:
         if shown is not None:
             for run in runs:
                 self.streams[run.run_id].publish("error", shown)
-        left = [*await self._last_events(runs, left), *left]
+        done = [self.streams[run.run_id].done() for run in runs]
+        left = [*await self._last_events(runs, left, done), *left]
         ended = [self._closed(run, status, shown, warning) for run in runs]
         result = {"__error__": shown} if shown is not None else self.state.result(finish)
         posts = [
@@ -105,26 +105,26 @@ class RunEnds:
             thread = self.state.settled(busy=busy, error=error)
             await self.state.commit([*left, *map(PutRun, ended), *map(PutPost, posts)], thread)
             self._remember(ended)
-            for run in runs:
+            for run, part in zip(runs, done, strict=True):
                 stream = self.streams.pop(run.run_id)
                 if run.run_id in deleting:
                     stream.abort(deleted(run))
                 else:
                     stream.end(result)
-                self._tell_done(run)
+                self.supervisor.feeds.put(run.thread_id, part)
         self.supervisor.meters.ended[status] += len(runs)
         for post in posts:
             self.supervisor.webhooks.send(post)
 
-    async def _last_events(self, runs: Sequence[Run], left: Sequence[Operation]) -> list[Operation]:
+    async def _last_events(
+        self, runs: Sequence[Run], left: Sequence[Operation], done: Sequence[StreamPart]
+    ) -> list[Operation]:
         """What stores them. Where the end of the runs would not be refused if what is on its way to
         storage were, that is waited for."""
         streams = [self.streams[run.run_id] for run in runs]
         log, carried_on = self.state.log, runs[0].attempt > 1
-        events = log.chained(unkept(streams, carried_on=carried_on, last=True))
-        kinds = [type(operation) for operation in (*events, *left)]
-        resumable = sum(stream.resumable for stream in streams)
-        depends = AppendLog in kinds and kinds.count(AppendEvents) == resumable
+        events = log.chained(unkept(streams, carried_on=carried_on, done=done))
+        depends = AppendLog in map(type, left)
         has_begun = runs[0].attempt > 0 or any(stream.parts for stream in streams)
         if has_begun and not depends:
             await log.flush()
@@ -169,9 +169,7 @@ class RunEnds:
     async def _drop(self, run: Run, result: Any, posts: Sequence[Post]) -> None:
         """A temporary run is over: its thread goes with it."""
         await self.state.drop(*map(PutPost, posts))
-        self.streams.pop(run.run_id).end(result)
-        self._tell_done(run)
-        self.supervisor.feeds.end(self.state.thread_id)
-
-    def _tell_done(self, run: Run) -> None:
-        self.state.tell("metadata", {"status": "run_done", "run_id": run.run_id})
+        stream = self.streams.pop(run.run_id)
+        stream.end(result)
+        self.supervisor.feeds.put(run.thread_id, stream.done())
+        self.supervisor.feeds.end(run.thread_id)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import AsyncGenerator, Collection, Iterable
+from collections.abc import AsyncGenerator, Collection, Iterable, Sequence
+from itertools import zip_longest
 from operator import attrgetter
 from typing import Any, Final
 
@@ -25,6 +26,7 @@ from .wire_messages import MessageEvents
 
 __all__ = [
     "CLIENT_MODES",
+    "DONE",
     "MAX_KEPT_EVENTS",
     "SLICE",
     "EventIds",
@@ -38,6 +40,7 @@ CLIENT_MODES: Final = (*STREAM_MODES, "messages-tuple", "events")  # what a clie
 MAX_KEPT_EVENTS: Final = 10_000  # of a resumable run
 
 SLICE: Final = 1000  # events that are let go of at once
+DONE: Final = "run_done"  # the end of a run as it is kept; only who follows the thread is told
 _EPOCH_BITS = 36  # ids of 68 thousand million events a process, and still exact in JavaScript
 
 
@@ -60,6 +63,12 @@ class StreamPart:
     id: int
     event: str
     json: bytes
+
+    @classmethod
+    def of(cls, event: Event) -> StreamPart:
+        """An event that was kept, as those who follow its thread see it."""
+        name = "metadata" if event.name == DONE else event.name
+        return cls(event.event_id, name, event.data)
 
     @property
     def data(self) -> Any:
@@ -176,6 +185,11 @@ class RunStream:
         if not self.hosted:
             self._feeds.put(self.thread_id, part)
 
+    def done(self) -> StreamPart:
+        """What those who follow the thread are to be told, once the end of the run is durable."""
+        about = {"status": DONE, "run_id": self.run_id}
+        return StreamPart(self._ids.next(), "metadata", to_json(about))
+
     def end(self, result: Any) -> None:
         """The run is over, and its end is durable."""
         self.result = result
@@ -209,20 +223,21 @@ class RunStream:
         """That of the first event with an id above `event_id`, of those that are there."""
         return self._gone + bisect_right(self.parts, event_id, key=attrgetter("id"))
 
-    def unkept(self, *, carried_on: bool, last: bool) -> list[Operation]:
+    def unkept(self, *, carried_on: bool, done: StreamPart | None = None) -> list[Operation]:
         """As the function, for one."""
         if not self.resumable:
             return []
         new = self.parts[max(self.stored_to - self._gone, 0) :][-self._max_kept :]
         self.stored_to = self.position
-        operations: list[Operation] = []
-        if new:
-            operations.append(AppendEvents(tuple(map(self._kept, new))))
-            self._untrimmed += len(new)
-        due = 1 if last else self._max_kept / 10
+        self._untrimmed += len(new)
+        events, most, due = list(map(self._kept, new)), self._max_kept, self._max_kept / 10
+        if done is not None:
+            events.append(attrs.evolve(self._kept(done), name=DONE))
+            most, due = most + 1, 1
+        operations: list[Operation] = [AppendEvents(tuple(events))] if events else []
         if self._untrimmed >= due and (carried_on or self.stored_to > self._max_kept):
             limit = max(self._untrimmed, SLICE)
-            operations.append(TrimEvents(self.thread_id, self.run_id, self._max_kept, limit))
+            operations.append(TrimEvents(self.thread_id, self.run_id, most, limit))
             self._untrimmed = 0
         return operations
 
@@ -289,13 +304,13 @@ def _for_readers(mode: str, data: Any) -> Any:
 
 
 def unkept(
-    streams: Iterable[RunStream], *, carried_on: bool, last: bool = False
+    streams: Iterable[RunStream], *, carried_on: bool, done: Sequence[StreamPart] = ()
 ) -> list[Operation]:
     """What stores the events that storage has not got yet, of resumable runs, and from time to time
-    deletes those beyond their maximum. `carried_on`: an earlier process may have left some. `last`:
-    there will be no more."""
+    deletes those beyond their maximum. `carried_on`: an earlier process may have left some. `done`:
+    the runs' ends, where there will be no more."""
     return [
         operation
-        for stream in streams
-        for operation in stream.unkept(carried_on=carried_on, last=last)
+        for stream, end in zip_longest(streams, done)
+        for operation in stream.unkept(carried_on=carried_on, done=end)
     ]

@@ -10,7 +10,7 @@ from greenroom.storage import Storage
 from greenroom.storage.records import Event
 
 from ..errors import NotFound
-from ..events import StreamPart
+from ..events import DONE, StreamPart
 from ..joining import host_of
 from ..supervisor import Supervisor
 from .handle import REPLAY_ALL
@@ -37,9 +37,9 @@ async def thread_events(
             while True:
                 found, twice = await supervisor.session.read(_kept, thread_id, last)
                 batch = {
-                    event.event_id: StreamPart(event.event_id, event.name, event.data)
+                    event.event_id: StreamPart.of(event)
                     for event in found
-                    if event.run_id not in twice
+                    if event.run_id not in twice or event.name == DONE
                 }
                 whole = len(found) < PAGE
                 if whole:

@@ -16,7 +16,7 @@ from greenroom.storage import Storage, read_saved
 from greenroom.storage.records import Run
 
 from ..errors import NotFound
-from ..events import RunStream, StreamPart
+from ..events import DONE, RunStream, StreamPart
 from ..mailbox import Cancel
 from ..supervisor import Supervisor
 from ..views import result_view, run_view
@@ -136,13 +136,13 @@ class RunHandle:
                 Storage.read_events, self.thread_id, self.run_id, after=after, limit=_EVENTS
             )
             batch = [
-                StreamPart(event.event_id, event.name, event.data)
+                StreamPart.of(event)
                 for event in found
-                if before is None or event.event_id < before
+                if event.name != DONE and (before is None or event.event_id < before)
             ]
             if batch:
                 yield batch
-            if len(batch) < _EVENTS:
+            if len(batch) < _EVENTS:  # what is left out is at the end
                 return
             after = batch[-1].id
 

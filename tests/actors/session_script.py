@@ -13,6 +13,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from greenroom.actors import Client, Conflict, Greenroom
+from greenroom.actors.events import DONE
 from greenroom.actors.joining import HOST
 from greenroom.graph import START, CompiledStateGraph, Send, StateGraph, interrupt
 from greenroom.graph.world import World
@@ -134,7 +135,11 @@ class Found:
             runs,
             {ident: head.checkpoint.values["log"] if head else [] for ident, head in heads.items()},
             {
-                run.run_id: [e.event_id for e in storage.read_events(run.thread_id, run.run_id)]
+                run.run_id: [
+                    event.event_id
+                    for event in storage.read_events(run.thread_id, run.run_id)
+                    if event.name != DONE
+                ]
                 for run in runs.values()
             },
             [row["post_id"] for row in storage.scan_posts()],

@@ -225,7 +225,8 @@ async def test_who_follows_the_thread_is_told_once_and_a_reader_who_comes_back_i
                 kept.append(part)
         of_two = [part.id for part in live if part.id in [one.id for one in kept]]
         assert [part.id for part in kept] == of_two
-        assert [part.event for part in kept] == ["metadata", "updates"]
+        assert [part.event for part in kept] == ["metadata", "updates", "metadata", "metadata"]
+        assert [part.data["run_id"] for part in kept[2:]] == [runs[1], runs[0]]
 
 
 async def test_a_run_that_waits_to_be_merged_is_cancelled_or_deleted_by_itself(

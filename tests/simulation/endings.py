@@ -9,7 +9,8 @@ from random import Random
 
 import trio
 
-from greenroom.actors import Client, NotFound
+from greenroom.actors import Client, NotFound, StreamPart
+from greenroom.actors.events import DONE
 from greenroom.storage.codec import to_json
 
 from .courses import Course, SeenThread
@@ -127,26 +128,45 @@ async def _look_at_thread_events(
     client: Client, witness: Witness, thread_id: str, kept: dict[str, list[int]], random: Random
 ) -> None:
     """Whoever follows a thread from an event on is shown what all of its runs have kept since, but
-    for what a run was told as part of another: that is shown once."""
+    for what a run was told as part of another, which is shown once, and the end of each."""
     thread = witness.threads.get(thread_id)
     if thread is None:
         return
-    courses = [course for course in thread.courses if course.host is None]
-    runs = [kept.get(course.run.run_id, []) for course in courses]
-    ids = sorted(ident for some in runs for ident in some)
-    after = random.choice([0, *ids])
-    found: list[int] = []
+    parts = await _replay_thread(client, witness, thread_id, 0)
+    found = [part.id for part in parts]
+    witness.check(found == sorted(set(found)), f"a thread's events come as {found}")
+    ends = {part.id: part.data["run_id"] for part in parts if part.data.get("status") == DONE}
+    there = sorted(course.run.run_id for course in thread.courses if course.run.run_id in kept)
+    witness.check(sorted(ends.values()) == there, f"of {there} a thread shows the ends {ends}")
+    for ident, run_id in ends.items():
+        last = max(kept[run_id], default=0)
+        witness.check(last < ident, f"event {last} of {run_id} comes after its end {ident}")
+
+    ids = {
+        ident for one in thread.courses if not one.host for ident in kept.get(one.run.run_id, ())
+    }
+    of_parts = {
+        ident for one in thread.courses if one.host for ident in kept.get(one.run.run_id, ())
+    }
+    shown = set(found).difference(ends, of_parts - ids)
+    witness.check(shown == ids, f"of a thread come {sorted(shown)}, not {sorted(ids)}")
+
+    after = random.choice([0, *found])
+    later = [part.id for part in await _replay_thread(client, witness, thread_id, after)]
+    wanted = [ident for ident in found if ident > after]
+    witness.check(later == wanted, f"after {after} of a thread come {later}, not {wanted}")
+
+
+async def _replay_thread(
+    client: Client, witness: Witness, thread_id: str, after: int
+) -> list[StreamPart]:
+    found: list[StreamPart] = []
     with trio.move_on_after(1):  # there is no end
         async with aclosing(client.threads.join_stream(thread_id, last_event_id=after)) as parts:
             async for part in parts:
-                found.append(part.id)
+                found.append(part)
                 witness.told(part.id, part.event, part.json)
-    wanted = [ident for ident in ids if ident > after]
-    told = [kept.get(course.run.run_id, []) for course in thread.courses if course.host]
-    of_parts = {ident for some in told for ident in some}.difference(ids)
-    witness.check(found == sorted(set(found)), f"a thread's events come as {found}")
-    found = [ident for ident in found if ident not in of_parts]
-    witness.check(found == wanted, f"after {after} of a thread come {found}, not {wanted}")
+    return found
 
 
 async def _replay(client: Client, witness: Witness, course: Course, after: int) -> list[int]:

@@ -11,6 +11,7 @@ import attrs
 import msgspec
 import trio
 
+from greenroom.actors import StreamPart
 from greenroom.actors.starts import MAX_STALLED_STARTS
 from greenroom.storage import UNFINISHED, Operation, Storage
 from greenroom.storage.operations import (
@@ -310,7 +311,8 @@ class Witness(Ends):
                 raise Wrong(f"{course.order.tag} has told of {event.name} after its end")
             last, course.last_event = course.last_event, event.event_id
             self.check(event.event_id > last, f"event {event.event_id} comes after {last}")
-            self.told(event.event_id, event.name, event.data)
+            shown = StreamPart.of(event)
+            self.told(shown.id, shown.event, shown.json)
 
     def _shown(self, shown: Thread) -> None:
         thread = self.threads.get(shown.thread_id)
