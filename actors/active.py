@@ -219,6 +219,7 @@ class ActiveRun:
             interrupt_after=kwargs["interrupt_after"] or (),
             durability=kwargs["durability"],
             bound=self.run.bound,
+            strict_resume=kwargs.get("strict_resume", False),
             metadata=checkpoint_metadata(self.run),
             store=None if self.graph.has_own_store else self.store,
             grace=self.grace,

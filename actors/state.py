@@ -12,6 +12,7 @@ import trio
 from greenroom.graph import START
 from greenroom.graph.address import Address
 from greenroom.graph.checkpoint import RUN_TASK, PendingWrites, Saved
+from greenroom.graph.errors import UnknownInterruptError
 from greenroom.graph.failure import TaskError
 from greenroom.graph.isolation import isolated
 from greenroom.graph.job import Finish, Job
@@ -90,14 +91,17 @@ class ThreadState:
         lack.
         """
         thread = settled(self.existing(), self.log.head, busy=busy, now=self.now())
-        if error is None:
+        if error is None or isinstance(error, UnknownInterruptError):
             return thread
         status: ThreadStatus = "busy" if busy else "error"
         return attrs.evolve(thread, error=error_view(error), status=status)
 
     def record_failure(self, error: Exception) -> None:
-        """A failure that left no record, say over a value that cannot be stored, gets one."""
+        """A failure that left no record, say over a value that cannot be stored, gets one; but for
+        a strict resume, which leaves the thread as it was."""
         head = self.log.head
+        if isinstance(error, UnknownInterruptError):
+            return
         if head is not None and thread_error(head) is None:
             at = head.checkpoint.id
             failed = TaskError.of(error)

@@ -18,6 +18,7 @@ __all__ = [
     "ASSISTANT_FIELDS",
     "CRON_FIELDS",
     "RUN_FIELDS",
+    "STATE_FIELDS",
     "THREAD_FIELDS",
     "assistant_view",
     "chain_event",
@@ -42,6 +43,18 @@ THREAD_FIELDS = (*(field.name for field in attrs.fields(Thread)), "values")
 RUN_FIELDS = (
     *(field.name for field in attrs.fields(Run) if field.name not in _INTERNAL),
     "langsmith_session_name",
+)
+STATE_FIELDS = (
+    "values",
+    "next",
+    "tasks",
+    "metadata",
+    "created_at",
+    "checkpoint",
+    "parent_checkpoint",
+    "interrupts",
+    "checkpoint_id",
+    "parent_checkpoint_id",
 )
 ASSISTANT_FIELDS = tuple(field.name for field in attrs.fields(Assistant))
 CRON_FIELDS = (*(field.name for field in attrs.fields(Cron)), "user_id")

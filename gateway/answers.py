@@ -110,8 +110,9 @@ class ThreadTask(TypedDict):
     result: Any
 
 
-class ThreadState(TypedDict):
-    """The state of a thread at a checkpoint. `next`: the nodes that come next."""
+class ThreadState(TypedDict, total=False):
+    """The state of a thread at a checkpoint. `next`: the nodes that come next. Has the fields that
+    were selected; all where none were."""
 
     values: Any
     next: list[str]

@@ -12,7 +12,7 @@ from msgspec import Meta
 from greenroom.actors.client.following import FEED_MODES
 from greenroom.actors.events import CLIENT_MODES
 from greenroom.actors.ttl import STRATEGIES
-from greenroom.actors.views import RUN_FIELDS
+from greenroom.actors.views import RUN_FIELDS, STATE_FIELDS
 from greenroom.storage.codec import INT_MAX
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "RunField",
     "Seconds",
     "SortOrder",
+    "StateField",
     "StreamMode",
     "ThreadField",
     "ThreadTtl",
@@ -54,7 +55,10 @@ AssistantName = Annotated[
 
 StreamMode = Annotated[str, Meta(extra_json_schema={"enum": list(CLIENT_MODES)})]
 FeedMode = Annotated[str, Meta(extra_json_schema={"enum": list(FEED_MODES)})]
-# What a search may be asked to select.
+# What a search may be asked to select, and of a state.
+StateField = Annotated[
+    str, Meta(extra_json_schema={"pattern": rf"^({'|'.join(STATE_FIELDS)}|values\..+)$"})
+]
 ThreadField = Literal[
     "thread_id",
     "created_at",

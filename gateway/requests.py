@@ -29,6 +29,7 @@ from .fields import (
     Offset,
     Seconds,
     SortOrder,
+    StateField,
     StreamMode,
     ThreadField,
     ThreadTtl,
@@ -159,6 +160,7 @@ class RunBody(_RunOptions):
     on_disconnect: str | None = None  # matters to none that nobody follows
     after_seconds: Seconds | None = None
     multitask_strategy: Annotated[Strategy, Meta(examples=["enqueue"])] | UnsetType = UNSET
+    strict_resume: bool | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -249,6 +251,7 @@ class StateUpdate(_Body):
 class CheckpointStateRequest(_Body):
     checkpoint: CheckpointConfig
     subgraphs: bool | None = None
+    select: list[StateField] | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -257,6 +260,7 @@ class HistorySearch(_Body):
     before: CheckpointPointer | Uuid | None = None
     metadata: JsonObject | None = None
     checkpoint: CheckpointConfig | None = None
+    select: list[StateField] | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -61,6 +61,7 @@ from .errors import (
     NodeNotFoundError,
     NodeTimeoutError,
     ParentCommand,
+    UnknownInterruptError,
 )
 from .functional import entrypoint
 from .job import (
@@ -187,6 +188,7 @@ __all__ = [
     "TimeoutPolicy",
     "Topic",
     "UIMessage",
+    "UnknownInterruptError",
     "UntrackedValue",
     "UpdatesStreamPart",
     "ValuesStreamPart",

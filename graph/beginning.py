@@ -16,7 +16,7 @@ from .isolation import isolated, isolated_state
 from .nodes import INPUT, check_targets, read_update
 from .plan import Topology
 from .position import Position
-from .resume import answers_again, answers_of, idle_answers, waiting
+from .resume import answers_again, answers_of, waiting
 from .root import input_values, shown
 
 __all__ = ["begin", "begin_turn", "half_joins"]
@@ -106,11 +106,13 @@ def _begin_command(
         position.goto = goto
         return False
     if command.resume is not None:
-        position.answers = answers_of(isolated(command.resume), waiting(saved), position.job.bound)
-        position.warning = idle_answers(command.resume, position.answers)
+        job = position.job
+        position.answers, position.warning = answers_of(
+            isolated(command.resume), waiting(saved), job.bound, strict=job.strict_resume
+        )
         if not position.answers and not writes and not goto:
             position.take_up(saved)
-            if position.job.bound or not position.is_cut_short(forks=forks):
+            if job.bound or not position.is_cut_short(forks=forks):
                 return None
             position.warning = None  # nothing was asked: it says to go on
     position.go_on(saved, forks=forks)

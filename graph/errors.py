@@ -28,6 +28,7 @@ __all__ = [
     "NodeNotFoundError",
     "NodeTimeoutError",
     "ParentCommand",
+    "UnknownInterruptError",
     "unwrapped",
 ]
 
@@ -58,6 +59,28 @@ class InvalidNamespaceError(GraphError, ValueError):
 
 class InvalidResumeError(GraphError, RuntimeError):
     """A plain resume value while several interrupts wait: which one it answers is not known."""
+
+
+class UnknownInterruptError(InvalidResumeError):
+    """A strict resume that does not fit the questions that wait; nothing was written, and they wait
+    on. As LangGraph's error of this name.
+
+    `reason`: `not_pending` (it is for the questions `interrupt_ids`, which do not wait), or
+    `ambiguous` (a plain value while several wait). `pending_ids`: the questions that wait.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: Literal["not_pending", "ambiguous"],
+        interrupt_ids: Sequence[str] = (),
+        pending_ids: Sequence[str] = (),
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.interrupt_ids = tuple(interrupt_ids)
+        self.pending_ids = tuple(pending_ids)
 
 
 class InvalidAnswerError(InvalidResumeError):

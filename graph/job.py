@@ -50,17 +50,17 @@ class Job:
 
     `input`: a dict of state keys starts a new turn, a `Command` answers or steers, None goes on.
     `log`: where checkpoints go and come from, None for a run that leaves none. `checkpoint_id`:
-    start from this one instead of the newest. `bound`: see `resume.answers_of`. `carried_on`: it
-    has been at work before, and left records: its input is in them. `metadata`: for its
-    checkpoints. Breakpoints replace those that the graph was compiled with. `durability`: `sync`
-    waits for each checkpoint before the next super-step, `async` goes on meanwhile, `exit` keeps
-    only the last one. `ns`, `inner`: for a graph inside another: where it is, and what it knows of
-    the run around it. `travels`: the checkpoints of inner graphs to go on from, by namespace, with
-    `checkpoint_id`. `store`: in place of the graph's own. `cache`: for a graph that has
-    none. `grace`: seconds that a cancelled task which is not trio's may take to stop. `progress`:
-    called after each super-step. `boundary`: called between two super-steps of the outermost graph,
-    with what takes more input in there. `seen`: the ids of messages that
-    stream mode `messages` has no need to show again.
+    start from this one instead of the newest. `bound`, `strict_resume`: see `resume.answers_of`.
+    `carried_on`: it has been at work before, and left records: its input is in them. `metadata`:
+    for its checkpoints. Breakpoints replace those that the graph was compiled with. `durability`:
+    `sync` waits for each checkpoint before the next super-step, `async` goes on meanwhile, `exit`
+    keeps only the last one. `ns`, `inner`: for a graph inside another: where it is, and what it
+    knows of the run around it. `travels`: the checkpoints of inner graphs to go on from, by
+    namespace, with `checkpoint_id`. `store`: in place of the graph's own. `cache`: for a graph that
+    has none. `grace`: seconds that a cancelled task which is not trio's may take to stop.
+    `progress`: called after each super-step. `boundary`: called between two super-steps of the
+    outermost graph, with what takes more input in there. `seen`: the ids of messages that stream
+    mode `messages` has no need to show again.
     """
 
     input: Any = None
@@ -74,6 +74,7 @@ class Job:
     interrupt_after: Breakpoints = ()
     durability: Durability = "async"
     bound: Sequence[str] | None = None
+    strict_resume: bool = False
     carried_on: bool = False
     metadata: Mapping[str, Any] = attrs.field(factory=dict)
     ns: tuple[str, ...] = ()

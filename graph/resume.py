@@ -8,9 +8,9 @@ from typing import Any
 
 from .checkpoint import Saved, as_shown
 from .control import Interrupt
-from .errors import InvalidResumeError
+from .errors import InvalidResumeError, UnknownInterruptError
 
-__all__ = ["answers_again", "answers_of", "idle_answers", "waiting"]
+__all__ = ["answers_again", "answers_of", "waiting"]
 
 _INTERRUPT_ID = re.compile(r"[0-9a-f]{32}")
 
@@ -30,20 +30,46 @@ def waiting(saved: Saved) -> tuple[Interrupt, ...]:
 
 
 def answers_of(
-    resume: Any, waiting: Sequence[Interrupt], bound: Sequence[str] | None = None
-) -> Mapping[str, Any]:
-    """Answers by interrupt id, of a `Command`'s `resume`.
+    resume: Any,
+    waiting: Sequence[Interrupt],
+    bound: Sequence[str] | None = None,
+    *,
+    strict: bool = False,
+) -> tuple[Mapping[str, Any], str | None]:
+    """Answers by interrupt id, of a `Command`'s `resume`, and a warning of what in it answers
+    nothing.
 
     A dict whose keys are all interrupt ids answers those that it names; any other value answers the
     one question that waits. `bound`: the ids that waited when the resume was accepted; it answers
     none that was asked later. Answers to questions that do not wait (any more) are left out, so the
     result may be empty.
 
-    Raises InvalidResumeError for a plain value where several questions wait.
+    Raises InvalidResumeError for a plain value where several questions wait. `strict`: raises
+    UnknownInterruptError for that, and for what is for questions that do not wait; a plain value
+    where none was asked is for none.
     """
     ids = [interrupt.id for interrupt in waiting]
     meant = ids if bound is None else bound
-    return {ident: answer for ident, answer in _given(resume, meant).items() if ident in ids}
+    try:
+        given = _given(resume, meant)
+    except InvalidResumeError as error:
+        if strict:
+            text = str(error)
+            raise UnknownInterruptError(text, reason="ambiguous", pending_ids=ids) from None
+        raise
+    answers = {ident: answer for ident, answer in given.items() if ident in ids}
+    idle = [ident for ident in (resume if _is_map(resume) else meant) if ident not in answers]
+    if strict and idle:
+        raise UnknownInterruptError(
+            f"The resume is for interrupts that do not wait: {', '.join(idle)}",
+            reason="not_pending",
+            interrupt_ids=idle,
+            pending_ids=ids,
+        )
+    if not answers:
+        return answers, "The resume answers no interrupt that waits"
+    warning = f"The resume answers interrupts that do not wait: {', '.join(idle)}"
+    return answers, warning if idle else None
 
 
 def answers_again(resume: Any, bound: Sequence[str] | None) -> Mapping[str, Any]:
@@ -61,14 +87,6 @@ def _given(resume: Any, meant: Sequence[str]) -> dict[str, Any]:
             f"ambiguous; resume with {{interrupt id: value}}"
         )
     return dict.fromkeys(meant, resume)
-
-
-def idle_answers(resume: Any, answers: Mapping[str, Any]) -> str | None:
-    """A warning of what in a resume answers nothing; None where all of it does."""
-    if not answers:
-        return "The resume answers no interrupt that waits"
-    idle = [ident for ident in resume if ident not in answers] if _is_map(resume) else []
-    return f"The resume answers interrupts that do not wait: {', '.join(idle)}" if idle else None
 
 
 def _is_map(resume: Any) -> bool:

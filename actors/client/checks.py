@@ -13,6 +13,7 @@ from greenroom.storage.codec import INT_MAX, encode_json
 from ..errors import Invalid, Refused
 from ..events import CLIENT_MODES
 from ..multitask import STANDING, STRATEGY_KEY
+from ..views import STATE_FIELDS
 
 __all__ = [
     "check_choice",
@@ -25,9 +26,11 @@ __all__ = [
     "check_page",
     "check_select",
     "check_settings",
+    "check_state_select",
     "check_text",
     "check_uuid",
     "pick",
+    "pick_state",
 ]
 
 
@@ -143,6 +146,25 @@ def check_select(select: Collection[str] | None, fields: Collection[str]) -> Col
     for name in select or ():
         check_choice("select", name, fields)
     return select or fields
+
+
+def check_state_select(select: Collection[str] | None) -> Collection[str]:
+    """The fields of a state asked for; `values.<key>` is one key of its values. All where none
+    are."""
+    for name in select or ():
+        if not (isinstance(name, str) and name.startswith("values.") and name != "values."):
+            check_choice("select", name, (*STATE_FIELDS, "values.<key>"))
+    return select or STATE_FIELDS
+
+
+def pick_state(state: Mapping[str, Any], fields: Collection[str]) -> dict[str, Any]:
+    """A state with what `check_state_select` gave."""
+    keys = [name.removeprefix("values.") for name in fields if name.startswith("values.")]
+    shown = pick(state, fields)
+    if keys and "values" not in shown:
+        values = state["values"]
+        shown["values"] = pick(values, keys) if isinstance(values, Mapping) else {}
+    return shown
 
 
 def pick(record: Mapping[str, Any], fields: Collection[str]) -> dict[str, Any]:

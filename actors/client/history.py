@@ -19,7 +19,7 @@ from ..active import newest_config
 from ..errors import Invalid, Refused
 from ..supervisor import Supervisor
 from ..views import state_view
-from .checks import check_page, check_uuid
+from .checks import check_page, check_state_select, check_uuid, pick_state
 from .past import PastPage, PastStates, read_past
 from .states import ThreadStates, place_of
 
@@ -62,12 +62,14 @@ class ThreadHistory(ThreadStates):
         before: str | Mapping[str, Any] | None = None,
         metadata: Mapping[str, Any] | None = None,
         checkpoint: Mapping[str, Any] | None = None,
+        select: Sequence[str] | None = None,
     ) -> list[dict[str, Any]]:
         """The states of a thread, newest first.
 
         `before`: a checkpoint or its id. `metadata`: what a checkpoint's must contain.
-        `checkpoint`: its `checkpoint_ns` names an inner graph.
+        `checkpoint`: its `checkpoint_ns` names an inner graph. `select`: as `get_state`.
         """
+        fields = check_state_select(select)
         check_page(limit, 0)
         ns, _ = place_of(checkpoint, None)
         thread, log = await self._open(thread_id)
@@ -82,7 +84,7 @@ class ThreadHistory(ThreadStates):
             if len(states) < wanted:
                 break
             start = states[-1]["checkpoint_id"]
-        return found
+        return [pick_state(state, fields) for state in found]
 
     async def get_history_json(
         self,
@@ -92,19 +94,25 @@ class ThreadHistory(ThreadStates):
         before: str | Mapping[str, Any] | None = None,
         metadata: Mapping[str, Any] | None = None,
         checkpoint: Mapping[str, Any] | None = None,
+        select: Sequence[str] | None = None,
     ) -> bytes:
         """The same as JSON: quicker where it has been asked for before, for past states do not
         change."""
         check_page(limit, 0)
         ns, _ = place_of(checkpoint, None)
         start = _before(before)
-        if not (ns or metadata):
+        if not (ns or metadata or select):
             thread, log, past = await self._open_past(thread_id, start, limit)
             if past.page.wanted and not self._graph(thread).made_per_run:
                 return b"[%b]" % b",".join(await self._shown(thread, log, past, start))
         return to_json(
             await self.get_history(
-                thread_id, limit=limit, before=start, metadata=metadata, checkpoint=checkpoint
+                thread_id,
+                limit=limit,
+                before=start,
+                metadata=metadata,
+                checkpoint=checkpoint,
+                select=select,
             )
         )
 

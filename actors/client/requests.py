@@ -66,6 +66,7 @@ async def submission(
     webhook: str | None = None,
     durability: str | None = None,
     checkpoint_during: bool | None = None,
+    strict_resume: bool | None = None,
     follow: bool = True,
 ) -> Submit:
     """A run, to be sent to its thread. Arguments and errors as `RunsClient.start`."""
@@ -115,6 +116,8 @@ async def submission(
     }
     if delay is not None:
         kwargs["after_seconds"] = delay
+    if strict_resume:
+        kwargs["strict_resume"] = True
     run_id = supervisor.world.record_id()
     if ident is None:
         ident, create = own_thread(run_id), "create"

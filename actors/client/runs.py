@@ -115,7 +115,9 @@ class RunsClient:
         before the next super-step, `async` (default) does not, `exit` (or
         `checkpoint_during=False`) stores only the last one; whatever it is, the run's end is stored
         before it is told. `feedback_keys`: kept with the run. `webhook`: the URL that is posted
-        what the run came to, unless it is rolled back or deleted.
+        what the run came to, unless it is rolled back or deleted. `strict_resume`: a `resume` that
+        is for questions which do not wait (any more) fails its run with UnknownInterruptError and
+        leaves the thread as it was, where otherwise (default) it answers nothing, with a warning.
 
         Raises NotFound, Conflict (`reject` on a busy thread; any run on the thread of a run that
         will be deleted with it), Invalid, Refused.

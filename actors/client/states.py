@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import attrs
@@ -19,7 +19,7 @@ from ..errors import Invalid, NotFound, Refused
 from ..mailbox import EditState
 from ..supervisor import Supervisor
 from ..views import state_view
-from .checks import check_uuid
+from .checks import check_state_select, check_uuid, pick_state
 from .updates import update_of
 
 __all__ = ["ThreadStates", "place_of"]
@@ -66,11 +66,14 @@ class ThreadStates:
         checkpoint_id: str | None = None,
         *,
         subgraphs: bool = False,
+        select: Sequence[str] | None = None,
     ) -> dict[str, Any]:
         """The state of a thread, now or at a checkpoint. `subgraphs`: with that of inner graphs.
+        `select`: only these fields of it; `values.<key>` is one key of the values.
 
-        Raises NotFound for an unknown thread or checkpoint.
+        Raises NotFound for an unknown thread or checkpoint, Invalid for an unknown field.
         """
+        fields = check_state_select(select)
         ns, wanted = place_of(checkpoint, checkpoint_id)
         thread, log = await self._open(thread_id, ns, wanted)
         if thread.metadata.get("graph_id") is None:
@@ -88,7 +91,7 @@ class ThreadStates:
                 raise Refused(str(error)) from error
         if wanted is not None and state.metadata is None:
             raise NotFound(f"Checkpoint {wanted!r} not found on thread {thread_id!r}")
-        return state_view(state)
+        return pick_state(state_view(state), fields)
 
     async def update_state(
         self,

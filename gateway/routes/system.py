@@ -42,7 +42,12 @@ async def info(request: Request) -> Response:
         {
             "version": version("greenroom"),
             "langgraph_py_version": FOLLOWED_LANGGRAPH,
-            "flags": {"assistants": True, "crons": True, "langsmith": False},
+            "flags": {
+                "assistants": True,
+                "crons": True,
+                "langsmith": False,
+                "strict_resume": True,
+            },
             "host": {"kind": "self-hosted"},
             "metadata": {},
         }

@@ -18,7 +18,7 @@ from greenroom.gateway.answers import (
     ThreadState,
 )
 from greenroom.gateway.errors import with_error_for_clients
-from greenroom.gateway.fields import FeedMode, Limit, Uuid
+from greenroom.gateway.fields import FeedMode, Limit, StateField, Uuid
 from greenroom.gateway.operation import Operations
 from greenroom.gateway.parameters import Read
 from greenroom.gateway.requests import (
@@ -99,9 +99,16 @@ async def copy(request: Request, thread_id: Uuid) -> Response:
 
 
 @routes.add("GET", f"{ONE}/state", "Get the state of a thread", ThreadState, refuses=[404])
-async def get_state(request: Request, thread_id: Uuid, subgraphs: bool = False) -> Response:
-    """`subgraphs`: with the states of graphs inside its tasks."""
-    return json_response(await client(request).threads.get_state(thread_id, subgraphs=subgraphs))
+async def get_state(
+    request: Request,
+    thread_id: Uuid,
+    subgraphs: bool = False,
+    select: list[StateField] | None = None,
+) -> Response:
+    """`subgraphs`: with the states of graphs inside its tasks. `select`: only these fields of it;
+    `values.<key>` is one key of its values."""
+    state = await client(request).threads.get_state(thread_id, subgraphs=subgraphs, select=select)
+    return json_response(state)
 
 
 @routes.add(
@@ -125,7 +132,10 @@ async def get_state_at_checkpoint(
     request: Request, thread_id: Uuid, body: CheckpointStateRequest
 ) -> Response:
     state = await client(request).threads.get_state(
-        thread_id, checkpoint=body.checkpoint, subgraphs=bool(body.subgraphs)
+        thread_id,
+        checkpoint=body.checkpoint,
+        subgraphs=bool(body.subgraphs),
+        select=body.select,
     )
     return json_response(state)
 
@@ -138,11 +148,15 @@ async def get_state_at_checkpoint(
     refuses=[404],
 )
 async def get_state_at(
-    request: Request, thread_id: Uuid, checkpoint_id: Uuid, subgraphs: bool = False
+    request: Request,
+    thread_id: Uuid,
+    checkpoint_id: Uuid,
+    subgraphs: bool = False,
+    select: list[StateField] | None = None,
 ) -> Response:
-    """`subgraphs`: with the states of graphs inside its tasks."""
+    """`subgraphs` and `select` as for the newest state."""
     state = await client(request).threads.get_state(
-        thread_id, checkpoint_id=checkpoint_id, subgraphs=subgraphs
+        thread_id, checkpoint_id=checkpoint_id, subgraphs=subgraphs, select=select
     )
     return json_response(state)
 

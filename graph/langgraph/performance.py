@@ -25,7 +25,7 @@ from ..control import Command
 from ..here import tell_trio_later
 from ..isolation import isolated
 from ..job import Finish, Job
-from ..resume import answers_of, idle_answers, waiting
+from ..resume import answers_of, waiting
 from .events import told_by
 from .factories import AnyPregel, Factory, FactoryRuntime
 from .prepared import empty_values, prepared
@@ -51,8 +51,10 @@ def given_to(job: Job, saved: Saved | None) -> tuple[Any, str | None]:
     answers: Mapping[str, Any] = {}
     warning = None
     if given.resume is not None and saved is not None:
-        answers = answers_of(isolated(given.resume), waiting(saved), job.bound)
-        warning = idle_answers(given.resume, answers)
+        strict = job.strict_resume and not taken_up
+        answers, warning = answers_of(
+            isolated(given.resume), waiting(saved), job.bound, strict=strict
+        )
     if taken_up:  # the rest of it is in the log
         return LangGraphCommand(resume=answers) if answers else None, None
     if not answers and not given.update and not given.targets():

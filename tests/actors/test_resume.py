@@ -338,6 +338,67 @@ async def test_an_answer_to_an_unknown_question_answers_none(serve: Serve) -> No
         assert await statuses(client, thread_id) == ["success", "success"]
 
 
+# Strict ones.
+
+
+async def test_a_strict_answer_to_an_unknown_question_fails_its_run_and_nothing_else(
+    serve: Serve,
+) -> None:
+    async with serve(parallel(delete=ask, pay=ask_again)) as room:
+        client = room.client
+        thread_id, ids = await paused_twice(client)
+        before = await client.threads.get_state(thread_id)
+
+        for resume in ({"0" * 32: "yes"}, {ids["pay the bill?"]: "pay", "0" * 32: "yes"}, "yes"):
+            with pytest.raises(RunFailed) as failure:
+                await client.runs.wait(
+                    thread_id, "agent", command={"resume": resume}, strict_resume=True
+                )
+            assert failure.value.error == "UnknownInterruptError"
+            thread = await client.threads.get(thread_id)
+            assert (thread["status"], thread["error"]) == ("interrupted", None)
+            assert await client.threads.get_state(thread_id) == before
+
+        assert await statuses(client, thread_id) == ["success", "error", "error", "error"]
+        answers = dict.fromkeys(ids.values(), "yes")
+        values = await client.runs.wait(
+            thread_id, "agent", command={"resume": answers}, strict_resume=True
+        )
+        assert values["log"] == ["x", "yes", "yes"]
+
+
+async def test_a_strict_answer_to_what_another_has_answered_by_then_says_so(serve: Serve) -> None:
+    acts = SlowToAct()
+    async with serve(chain(ask=acts.node, again=ask_again)) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        paused = await client.runs.wait(thread_id, "agent", input=text("x"))
+        first = await client.runs.create(thread_id, "agent", command=YES)
+        late = {"command": {"resume": "no"}, "strict_resume": True}
+        second = await client.runs.create(thread_id, "agent", **late)
+        await acts.acts.wait()
+        acts.let.set()
+        await client.runs.join(thread_id, first["run_id"])
+
+        with pytest.raises(RunFailed, match=paused["__interrupt__"][0]["id"]):
+            await client.runs.join(thread_id, second["run_id"])
+
+        assert await waiting(client, thread_id) == ["pay the bill?"]
+        assert await status(client, thread_id) == "interrupted"
+        assert (await client.runs.wait(thread_id, "agent", command=YES))["log"] == [
+            "x",
+            "yes",
+            "yes",
+        ]
+
+
+async def test_a_strict_resume_goes_on_at_a_breakpoint(serve: Serve) -> None:
+    async with serve(chain(a=says("a"), b=says("b"))) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        await client.runs.wait(thread_id, "agent", input=text("x"), interrupt_before=["b"])
+        values = await client.runs.wait(thread_id, "agent", command=YES, strict_resume=True)
+        assert values["log"] == ["x", "a", "b"]
+
+
 # Runs that answered, undone or cut short.
 
 

@@ -52,6 +52,19 @@ async def test_a_run_pauses_and_is_resumed(http: httpx.AsyncClient, thread: str)
     assert resumed.json() == {"log": ["yes"]}
 
 
+@pytest.mark.parametrize("ending", ["wait", "stream"])
+async def test_a_strict_resume_of_what_is_not_asked_says_so(
+    http: httpx.AsyncClient, thread: str, ending: str
+) -> None:
+    await http.post(f"{thread}/runs/wait", json=run_of("ask"))
+    resume = {"assistant_id": "ask", "command": {"resume": {"0" * 32: "yes"}}}
+    answer = await http.post(f"{thread}/runs/{ending}", json={**resume, "strict_resume": True})
+    assert answer.status_code == 200
+    assert "UnknownInterruptError" in answer.text
+    assert f"for interrupts that do not wait: {'0' * 32}" in answer.text
+    assert (await http.get(thread)).json()["status"] == "interrupted"
+
+
 async def test_an_entrypoint_takes_and_answers_any_json(
     http: httpx.AsyncClient, thread: str
 ) -> None:

@@ -15,7 +15,12 @@ async def test_the_server_is_well_and_says_what_it_is(http: httpx.AsyncClient) -
     assert (await http.head("/")).status_code == 200
     info = (await http.get("/info")).json()
     assert info["version"]
-    assert info["flags"] == {"assistants": True, "crons": True, "langsmith": False}
+    assert info["flags"] == {
+        "assistants": True,
+        "crons": True,
+        "langsmith": False,
+        "strict_resume": True,
+    }
 
 
 async def test_pages_of_any_origin_may_call_an_open_server(http: httpx.AsyncClient) -> None:

@@ -75,10 +75,10 @@ def double_start(patch: Patch) -> None:
 def resume_of_a_later_question(patch: Patch) -> None:
     """A resume answers whatever waits when it runs."""
 
-    def whatever(resume: Any, waiting: Any, bound: Any = None) -> Mapping[str, Any]:
+    def whatever(resume: Any, waiting: Any, *args: Any, **how: Any) -> tuple[Any, None]:
         ids = [interrupt.id for interrupt in waiting]
         answer = next(iter(resume.values())) if isinstance(resume, Mapping) else resume
-        return dict.fromkeys(ids, answer)
+        return dict.fromkeys(ids, answer), None
 
     patch.setattr(beginning, "answers_of", whatever)
 
@@ -86,9 +86,8 @@ def resume_of_a_later_question(patch: Patch) -> None:
 def resume_that_answers_nothing(patch: Patch) -> None:
     """A resume is taken, and its answer is not given."""
 
-    def nothing(resume: Any, waiting: Any, bound: Any = None) -> Mapping[str, Any]:
-        answers_of(resume, waiting, bound)
-        return {}
+    def nothing(*args: Any, **how: Any) -> tuple[Any, str | None]:
+        return {}, answers_of(*args, **how)[1]
 
     patch.setattr(beginning, "answers_of", nothing)
 

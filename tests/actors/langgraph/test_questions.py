@@ -79,6 +79,14 @@ async def test_questions_side_by_side_are_answered_by_their_ids_now_or_later(
         with pytest.raises(RunFailed) as failure:
             await client.runs.wait(thread_id, "agent", command={"resume": "yes"})
         assert failure.value.error == "InvalidResumeError"
+        before = await client.threads.get_state(thread_id)
+        for resume in ("yes", {ids["one"]: "1", "0" * 32: "yes"}):
+            with pytest.raises(RunFailed) as failure:
+                await client.runs.wait(
+                    thread_id, "agent", command={"resume": resume}, strict_resume=True
+                )
+            assert failure.value.error == "UnknownInterruptError"
+            assert await client.threads.get_state(thread_id) == before
         some = await client.runs.wait(
             thread_id, "agent", command={"resume": {ids["two"]: "2", ids["one"]: "1"}}
         )
