@@ -15,7 +15,7 @@ from greenroom.storage.operations import (
     PutPost,
     PutRun,
 )
-from greenroom.storage.records import Post, Run, RunStatus
+from greenroom.storage.records import Run, RunStatus
 
 from .active import Failed, Finished, Outcome, Stopped
 from .errors import NotFound
@@ -99,19 +99,17 @@ class RunEnds:
             for run, closed in zip(runs, ended, strict=True)
             if run.kwargs["webhook"] is not None and run.run_id not in deleting
         ]
-        if runs[0].kwargs["temporary"]:
-            await self._drop(runs[0], result, posts)
+        if temporary := runs[0].kwargs["temporary"]:  # its thread goes with it
+            await self.state.drop(*map(PutPost, posts))
         else:
             thread = self.state.settled(busy=busy, error=error)
             await self.state.commit([*left, *map(PutRun, ended), *map(PutPost, posts)], thread)
             self._remember(ended)
-            for run, part in zip(runs, done, strict=True):
-                stream = self.streams.pop(run.run_id)
-                if run.run_id in deleting:
-                    stream.abort(deleted(run))
-                else:
-                    stream.end(result)
-                self.supervisor.feeds.put(run.thread_id, part)
+        for run, part in zip(runs, done, strict=True):
+            self._answer(run, result, deleted(run) if run.run_id in deleting else None)
+            self.supervisor.feeds.put(run.thread_id, part)
+        if temporary:
+            self.supervisor.feeds.end(self.state.thread_id)
         self.supervisor.meters.ended[status] += len(runs)
         for post in posts:
             self.supervisor.webhooks.send(post)
@@ -135,18 +133,17 @@ class RunEnds:
     ) -> None:
         """Delete runs, and `undo` what they left in the log. `why`: what those are told who wait;
         by default what the state is then."""
-        if runs[0].kwargs["temporary"]:
-            await self._drop(runs[0], self.state.result(), ())
-            return
-        thread = self.state.settled(busy=busy)
-        gone = [DeleteRun(self.state.thread_id, run.run_id) for run in runs]
-        await self.state.commit([*undo, *gone], thread)
+        result = self.state.result()
+        if temporary := runs[0].kwargs["temporary"]:
+            await self.state.drop()
+        else:
+            thread = self.state.settled(busy=busy)
+            gone = [DeleteRun(self.state.thread_id, run.run_id) for run in runs]
+            await self.state.commit([*undo, *gone], thread)
         for run in runs:
-            stream = self.streams.pop(run.run_id)
-            if why is not None:
-                stream.abort(why)
-            else:
-                stream.end(self.state.result())
+            self._answer(run, result, why)
+        if temporary:
+            self.supervisor.feeds.end(self.state.thread_id)
 
     async def drop(self, run_id: str) -> None:
         """Delete a run that has ended. The state it left stays."""
@@ -166,10 +163,10 @@ class RunEnds:
             run, status=status, error=error, metadata=metadata, updated_at=self.state.now()
         )
 
-    async def _drop(self, run: Run, result: Any, posts: Sequence[Post]) -> None:
-        """A temporary run is over: its thread goes with it."""
-        await self.state.drop(*map(PutPost, posts))
+    def _answer(self, run: Run, result: Any, why: Exception | None) -> None:
+        """Tell those who wait for a run what it came to, or `why` it is gone."""
         stream = self.streams.pop(run.run_id)
-        stream.end(result)
-        self.supervisor.feeds.put(run.thread_id, stream.done())
-        self.supervisor.feeds.end(run.thread_id)
+        if why is not None:
+            stream.abort(why)
+        else:
+            stream.end(result)

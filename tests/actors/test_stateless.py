@@ -114,11 +114,22 @@ async def test_a_run_that_is_stopped_takes_its_thread_with_it(
         await hold.reached.wait()
         if way == "delete":
             await room.client.runs.delete(thread_id, run_id)
+            with pytest.raises(NotFound, match="was deleted"):
+                await handle.result()
         else:
             await room.client.runs.cancel(thread_id, run_id, wait=True, action=way)
+            left = {} if way == "rollback" else {"log": ["slow", "read"], "text": "slow"}
+            assert await handle.result() == left
+        assert await nothing_left(room)
 
-        left = {} if way == "rollback" else {"log": ["slow", "read"], "text": "slow"}
-        assert await handle.result() == left
+
+async def test_who_waits_for_one_that_is_deleted_before_its_turn_is_told(room: Greenroom) -> None:
+    async with room:
+        run = await room.client.runs.create(None, "agent", input=text("x"), after_seconds=60)
+        handle = await room.client.runs.attach(run["thread_id"], run["run_id"])
+        await room.client.runs.delete(run["thread_id"], run["run_id"])
+        with pytest.raises(NotFound, match="was deleted"):
+            await handle.result()
         assert await nothing_left(room)
 
 
