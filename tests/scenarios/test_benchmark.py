@@ -45,9 +45,10 @@ def test_every_strategy_comes_out_right_in_process_and_served(tmp_path: Path) ->
     assert all(cell["end"]["p50"] > 0 for cell in cells if cell["strategy"] in at_once)
 
 
-def test_a_server_that_is_not_there_is_one_line() -> None:
+@pytest.mark.parametrize("name", ["peer=", ""])
+def test_a_server_that_is_not_there_is_one_line(name: str) -> None:
     url = f"http://127.0.0.1:{free_port()}"
-    done = benchmark(f"peer={url}")
+    done = benchmark(f"{name}{url}")
     assert (done.returncode, done.stderr) == (2, "")
     [line] = done.stdout.splitlines()
     assert line.startswith(f"cannot be measured: {url}: ")
