@@ -75,6 +75,7 @@ class RunEnds:
         status: RunStatus,
         *,
         busy: bool,
+        beside: bool,
         deleting: Collection[str] = (),
         error: Exception | None = None,
         warning: str | None = None,
@@ -82,15 +83,16 @@ class RunEnds:
         finish: Finish | None = None,
     ) -> None:
         """Commit the end of runs, the thread's status, and what the runs `left` to be written with
-        their last events, together. `deleting`: runs that are deleted next, so that nothing is
-        posted, and whoever waits for them is told. `finish`: what they came to, where they were not
-        cut short.
+        their last events, together. `beside`: another is under way, whose events do not wait, so
+        that these ends are told after them, and not kept. `deleting`: runs that are deleted next,
+        so that nothing is posted, and whoever waits for them is told. `finish`: what they came to,
+        where they were not cut short.
         """
         shown = error_view(error) if error is not None else None
         if shown is not None:
             for run in runs:
                 self.streams[run.run_id].publish("error", shown)
-        done = [self.streams[run.run_id].done() for run in runs]
+        done = [] if beside else [self.streams[run.run_id].done() for run in runs]
         left = [*await self._last_events(runs, left, done), *left]
         ended = [self._closed(run, status, shown, warning) for run in runs]
         result = {"__error__": shown} if shown is not None else self.state.result(finish)
@@ -105,6 +107,7 @@ class RunEnds:
             thread = self.state.settled(busy=busy, error=error)
             await self.state.commit([*left, *map(PutRun, ended), *map(PutPost, posts)], thread)
             self._remember(ended)
+        done = done or [self.streams[run.run_id].done() for run in runs]
         for run, part in zip(runs, done, strict=True):
             self._answer(run, result, deleted(run) if run.run_id in deleting else None)
             self.supervisor.feeds.put(run.thread_id, part)
@@ -122,7 +125,7 @@ class RunEnds:
         streams = [self.streams[run.run_id] for run in runs]
         log, carried_on = self.state.log, runs[0].attempt > 1
         events = log.chained(unkept(streams, carried_on=carried_on, done=done))
-        depends = AppendLog in map(type, left)
+        depends = done and AppendLog in map(type, left)  # with what all of them have left
         has_begun = runs[0].attempt > 0 or any(stream.parts for stream in streams)
         if has_begun and not depends:
             await log.flush()

@@ -464,4 +464,7 @@ class ThreadRuns:
         return members
 
     async def _close(self, runs: Sequence[Run], status: RunStatus, **how: Any) -> None:
-        await self.ends.close(runs, status, busy=self.busy, deleting=self._deleting, **how)
+        beside = self.active is not None
+        await self.ends.close(
+            runs, status, busy=self.busy, beside=beside, deleting=self._deleting, **how
+        )

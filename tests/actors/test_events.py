@@ -135,7 +135,7 @@ async def test_who_follows_makes_the_rest_be_recorded() -> None:
 
 
 def kept(stream: RunStream) -> list[Any]:
-    operations = stream.unkept(carried_on=False, last=False)
+    operations = stream.unkept(carried_on=False)
     events = [event for one in operations if isinstance(one, AppendEvents) for event in one.events]
     return [json.loads(event.data) for event in events]
 

@@ -16,7 +16,7 @@ from greenroom.storage import MemoryStorage, SqliteStorage
 from greenroom.storage.testing import FaultyStorage
 
 from .conftest import Serve
-from .stage import Hold, chain, fails, new_thread, says, text
+from .stage import Hold, chain, ends_a_run, fails, new_thread, says, text
 
 PATIENCE = 30.0  # seconds, for what must not hang
 NIL = "00000000-0000-0000-0000-000000000000"
@@ -175,6 +175,30 @@ async def test_a_reader_that_comes_back_misses_nothing_that_was_kept(
         await whole.has_seen(*OF_A_RUN, *OF_A_RUN)
         assert last.parts == whole.parts
         assert last.ids == sorted(set(last.ids))
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_comes_while_the_end_of_a_run_is_stored_is_told_in_order(hold: Hold) -> None:
+    storage = FaultyStorage(MemoryStorage(), blocking=True)
+    graph = chain(a=says("a"), hold=hold.node)
+    async with Greenroom({"agent": graph}, storage=storage) as room, trio.open_nursery() as nursery:
+        client, thread_id = room.client, await new_thread(room.client)
+        kept = {"stream_mode": "updates", "stream_resumable": True}
+        whole = await follow(nursery, client, thread_id)
+        slow = await client.runs.create(thread_id, "agent", input=text("slow"), **kept)
+        await hold.reached.wait()
+        waits = await client.runs.create(thread_id, "agent", input=text("x"), **kept)
+        gate = storage.hold("before", ends_a_run)
+        nursery.start_soon(client.runs.cancel, thread_id, waits["run_id"])
+        await gate.reached()
+        hold.open()
+        await wait_all_tasks_blocked()
+        assert whole.events == ["metadata", "updates", "updates"]
+        gate.open()
+        await whole.has_seen("metadata", "updates", "updates", "metadata", "metadata")
+        over = [part.data["run_id"] for part in whole.parts[3:]]
+        assert over == [waits["run_id"], slow["run_id"]]
+        assert whole.ids == sorted(set(whole.ids))
         nursery.cancel_scope.cancel()
 
 

@@ -51,6 +51,11 @@ class Ends(Record):
         )
         if base_at(storage, thread, course.base) is None and added == () and run.status == "error":
             error = None if error is None else "it is not there"
+        refused = error == "UnknownInterruptError"
+        if refused:
+            error = None  # which leaves the thread as it was
+            same = (head, log, questions) == (thread.head, base.log, thread.questions)
+            self.check(same, f"{tag} was refused, and has moved the thread on")
         order = attrs.evolve(
             course.order,
             parts=frozenset(part.order.tag for part in parts),
@@ -64,6 +69,8 @@ class Ends(Record):
         for answer in answers:
             self._answered(thread, answer.token, answer.question)
         idle = course.order.kind == "resume" and self._resumed(course, base, head, questions)
+        if course.order.kind == "resume":
+            self._strict(course, base, refused)
         if run.status == "success" and not idle:
             paused = bool(questions) or course.order.breaks
             self.check(place.done or paused, f"{tag} ended before its end, at {place.step}")
@@ -118,6 +125,22 @@ class Ends(Record):
             self.check(head == thread.head, f"{tag} answers nothing, and has moved the thread on")
             self.check(questions == thread.questions, f"{tag} answers nothing; open: {questions}")
         return not meant
+
+    def _strict(self, course: Course, base: Base, refused: bool) -> None:
+        """A strict resume answers all that it is for; where it cannot, it is refused."""
+        resume, run, tag = course.run.kwargs["command"]["resume"], course.run, course.order.tag
+        if not run.kwargs.get("strict_resume"):
+            self.check(not refused, f"{tag} was refused, and is not strict")
+            return
+        meant = resume if isinstance(resume, dict) else course.bound
+        open_now = [ident for ident in course.bound if ident in base.questions]
+        fits = all(ident in open_now for ident in meant)
+        fits = fits and (isinstance(resume, dict) or len(meant) <= 1)
+        self.check(not (refused and fits), f"{tag} was refused, and all of {list(meant)} is open")
+        ended_well = run.status == "success" and run.attempt > 0
+        self.check(
+            fits or not ended_well, f"{tag} is for {list(meant)}; of that {open_now} was open"
+        )
 
     def _answered(self, thread: SeenThread, token: str, question: str) -> None:
         """An answer has come to the state."""

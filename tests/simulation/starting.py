@@ -128,7 +128,7 @@ class Starting(Caller):
         await trio.sleep(self.random.choice(THOUGHTS))
         client = await self._client()
         request = {**self._request(thread_id, tag), "command": {"resume": answer}}
-        request["input"] = None
+        request |= {"input": None, "strict_resume": self.random.random() < 0.4}
         async with self._refusals(thread_id, request):
             run = await client.runs.create(thread_id, **request)
         return self._accepted(run["run_id"], tag)
