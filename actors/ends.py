@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -101,18 +102,14 @@ class RunEnds:
             for run, closed in zip(runs, ended, strict=True)
             if run.kwargs["webhook"] is not None and run.run_id not in deleting
         ]
-        if temporary := runs[0].kwargs["temporary"]:  # its thread goes with it
+        if runs[0].kwargs["temporary"]:  # its thread goes with it
             await self.state.drop(*map(PutPost, posts))
         else:
             thread = self.state.settled(busy=busy, error=error)
             await self.state.commit([*left, *map(PutRun, ended), *map(PutPost, posts)], thread)
             self._remember(ended)
-        done = done or [self.streams[run.run_id].done() for run in runs]
-        for run, part in zip(runs, done, strict=True):
-            self._answer(run, result, deleted(run) if run.run_id in deleting else None)
-            self.supervisor.feeds.put(run.thread_id, part)
-        if temporary:
-            self.supervisor.feeds.end(self.state.thread_id)
+        for run, part in zip_longest(runs, done):
+            self._tell(run, result, deleted(run) if run.run_id in deleting else None, part)
         self.supervisor.meters.ended[status] += len(runs)
         for post in posts:
             self.supervisor.webhooks.send(post)
@@ -137,16 +134,14 @@ class RunEnds:
         """Delete runs, and `undo` what they left in the log. `why`: what those are told who wait;
         by default what the state is then."""
         result = self.state.result()
-        if temporary := runs[0].kwargs["temporary"]:
+        if runs[0].kwargs["temporary"]:
             await self.state.drop()
         else:
             thread = self.state.settled(busy=busy)
             gone = [DeleteRun(self.state.thread_id, run.run_id) for run in runs]
             await self.state.commit([*undo, *gone], thread)
         for run in runs:
-            self._answer(run, result, why)
-        if temporary:
-            self.supervisor.feeds.end(self.state.thread_id)
+            self._tell(run, result, why)
 
     async def drop(self, run_id: str) -> None:
         """Delete a run that has ended. The state it left stays."""
@@ -166,10 +161,16 @@ class RunEnds:
             run, status=status, error=error, metadata=metadata, updated_at=self.state.now()
         )
 
-    def _answer(self, run: Run, result: Any, why: Exception | None) -> None:
-        """Tell those who wait for a run what it came to, or `why` it is gone."""
+    def _tell(
+        self, run: Run, result: Any, why: Exception | None, done: StreamPart | None = None
+    ) -> None:
+        """Tell those who wait for a run what it came to, or `why` it is gone, and those who follow
+        the thread that it is over: by `done`, if that was kept."""
         stream = self.streams.pop(run.run_id)
         if why is not None:
             stream.abort(why)
         else:
             stream.end(result)
+        self.supervisor.feeds.put(run.thread_id, done or stream.done())
+        if run.kwargs["temporary"]:
+            self.supervisor.feeds.end(run.thread_id)

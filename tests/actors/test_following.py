@@ -111,6 +111,31 @@ async def test_a_reader_sees_the_runs_that_come_with_what_each_of_them_streams(
         nursery.cancel_scope.cancel()
 
 
+async def test_a_reader_is_told_of_the_ends_of_runs_that_are_rolled_back_and_deleted(
+    room: Greenroom, hold: Hold
+) -> None:
+    async with room, trio.open_nursery() as nursery:
+        client, thread_id = room.client, await new_thread(room.client)
+        reader = await follow(nursery, client, thread_id, stream_mode="lifecycle")
+        runs = [
+            await client.runs.create(thread_id, "held", input=text(word))
+            for word in ("slow", "two", "three")
+        ]
+        await hold.reached.wait()
+        first, second, third = (run["run_id"] for run in runs)
+        await client.runs.cancel(thread_id, third, action="rollback")
+        await client.runs.delete(thread_id, second)
+        await client.runs.cancel(thread_id, first, action="rollback", wait=True)
+        await reader.has_seen(*["metadata"] * 4)
+        assert [part.data for part in reader.parts] == [
+            {"run_id": first, "attempt": 1},
+            {"run_id": third, "status": "run_done"},
+            {"run_id": second, "status": "run_done"},
+            {"run_id": first, "status": "run_done"},
+        ]
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_reader_that_comes_in_the_middle_of_a_run_sees_the_rest_of_it(
     room: Greenroom, hold: Hold
 ) -> None:
