@@ -63,17 +63,22 @@ def text(word: str) -> dict[str, Any]:
     return {"log": [word], "text": word}
 
 
+def _nobody(what: str) -> None: ...
+
+
 @attrs.define(eq=False)
 class Hold:
     """A node that waits if the newest text is one of `texts`. `reached`: it waits now.
 
-    `order`: what has happened, in order, as far as the test has it recorded.
+    `order`: what has happened, in order, as far as the test has it recorded. `tell`: is told what
+    it has done, before that is returned.
     """
 
     texts: Sequence[str] = ("slow",)
     order: list[str] = attrs.field(factory=list)
     reached: trio.Event = attrs.field(factory=trio.Event)
     opened: trio.Event = attrs.field(factory=trio.Event)
+    tell: Callable[[str], None] = _nobody
 
     def open(self) -> None:
         self.opened.set()
@@ -87,6 +92,7 @@ class Hold:
                 await self._wait()
         finally:
             self.order.append(f"{word} ends")
+        self.tell(f"did {word}")
         return {"log": [f"did {word}"]}
 
     async def _wait(self) -> None:
@@ -110,6 +116,7 @@ class Blocking:
     reached: trio.Event = attrs.field(factory=trio.Event)
     opened: threading.Event = attrs.field(factory=threading.Event)
     left: threading.Event = attrs.field(factory=threading.Event)
+    tell: Callable[[str], None] = _nobody
 
     def open(self) -> None:
         self.opened.set()
@@ -121,6 +128,7 @@ class Blocking:
             trio.from_thread.run_sync(self.reached.set)
             self.opened.wait()
         self.order.append(f"{word} ends")
+        self.tell(f"did {word}")
         if word in self.texts:
             self.left.set()
         return {"log": [f"did {word}"]}

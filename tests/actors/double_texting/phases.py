@@ -7,9 +7,17 @@ from typing import Any, ClassVar, TypedDict
 
 import attrs
 import trio
+from trio.testing import MockClock
 
 from greenroom.actors import Greenroom
-from greenroom.graph import START, CachePolicy, InMemoryCache, StateGraph, interrupt
+from greenroom.graph import (
+    START,
+    CachePolicy,
+    InMemoryCache,
+    StateGraph,
+    get_stream_writer,
+    interrupt,
+)
 from greenroom.storage import AppendLog, Operation, PutRun, Storage
 from greenroom.storage.checking import check
 from greenroom.storage.operations import DeleteRun
@@ -23,14 +31,23 @@ __all__ = ["PHASES", "Engine", "Phase", "played"]
 
 @attrs.frozen
 class Engine:
-    """What graphs are made of. `holds`: by what `Phase.kind` may be."""
+    """What graphs are made of. `holds`: by what `Phase.kind` may be. `tell`: told what a node has
+    done. `modes`: what readers ask for."""
 
     state_graph: Any
     interrupt: Callable[[Any], Any]
     holds: Mapping[type[Any], type[Any]]
+    tell: Callable[[str], None]
+    modes: Sequence[str]
 
 
-GREENROOM = Engine(StateGraph, interrupt, {kind: kind for kind in (Hold, Blocking, Shielded)})
+GREENROOM = Engine(
+    StateGraph,
+    interrupt,
+    {kind: kind for kind in (Hold, Blocking, Shielded)},
+    tell=lambda word: get_stream_writer()(word),
+    modes=("values", "custom"),
+)
 
 
 def says(verb: str) -> Node:
@@ -68,6 +85,8 @@ class Phase:
         return chain(of=self.engine.state_graph, **nodes)
 
     def work(self) -> Any:
+        """The node that waits, and then tells readers of that, also where it was left behind."""
+        self.hold.tell = self.engine.tell
         return self.hold.node
 
     async def bring(self, scene: Scene) -> None:
@@ -175,7 +194,7 @@ class InSeveralNodes(Phase):
             self.engine.state_graph(State).add_node("read", says("read")).add_edge(START, "read")
         )
         builder.add_node("look", says("looked")).add_edge("read", "look")
-        builder.add_node("work", self.hold.node).add_edge("read", "work")
+        builder.add_node("work", self.work()).add_edge("read", "work")
         builder.add_node("answer", says("answered"))
         return builder.add_edge(["look", "work"], "answer").compile()
 
@@ -231,7 +250,7 @@ class Writing(Phase):
             await self.first.node(state)
             return await says("read")(state)
 
-        return self.chain(read=read, work=self.hold.node, answer=says("answered"))
+        return self.chain(read=read, work=self.work(), answer=says("answered"))
 
     async def bring(self, scene: Scene) -> None:
         scene.options["durability"] = "sync"
@@ -312,7 +331,7 @@ class InSubgraph(Phase):
 
     def work(self) -> Any:
         builder = self.engine.state_graph(State, input_schema=Texted)
-        builder.add_node("begin", says("began")).add_node("hold", self.hold.node)
+        builder.add_node("begin", says("began")).add_node("hold", super().work())
         return builder.add_edge(START, "begin").add_edge("begin", "hold").compile()
 
 
@@ -358,12 +377,13 @@ PHASES = (
 )
 
 
-async def played(phase: Phase, strategy: str, kept_in: Storage) -> Cell:
-    """What becomes of a thread that is texted in a phase."""
+async def played(phase: Phase, strategy: str, kept_in: Storage, clock: MockClock) -> Cell:
+    """What becomes of a thread that is texted in a phase, on a clock that stands still."""
     storage, world = FaultyStorage(kept_in, blocking=True), SendingWorld()
     options = {"storage": storage, "world": world, **phase.options}
     async with Greenroom({"agent": phase.graph()}, **options) as room, trio.open_nursery() as tasks:
-        scene = Scene(room, storage, world, tasks, phase.whole, strategy)
+        scene = Scene(room, storage, world, tasks, clock, phase.whole, strategy)
+        scene.options["stream_mode"] = phase.engine.modes
         await scene.set_up()
         await phase.bring(scene)
         await phase.text_again(scene)
@@ -373,4 +393,5 @@ async def played(phase: Phase, strategy: str, kept_in: Storage) -> Cell:
         await scene.rest()
         cell = await scene.cell(begun=phase.begun, ended=phase.ended, order=phase.hold.order)
         assert list(check(storage, lambda _: None)) == []
+        tasks.cancel_scope.cancel()  # those who read on
     return cell

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import attrs
 import pytest
+from trio.testing import MockClock
 
 from greenroom.actors.multitask import STRATEGIES
 from greenroom.storage import Storage
@@ -17,9 +18,12 @@ from .phases import PHASES, Phase, played
 @pytest.mark.parametrize("kind", PHASES, ids=lambda kind: kind.name)
 @pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda strategy: f"{strategy}-while")
 async def test_a_second_text_does_what_the_page_says(
-    open_storage: Callable[[], Storage], strategy: str, kind: type[Phase]
+    open_storage: Callable[[], Storage],
+    mock_clock: MockClock,
+    strategy: str,
+    kind: type[Phase],
 ) -> None:
-    cell = await played(kind(), strategy, open_storage())
+    cell = await played(kind(), strategy, open_storage(), mock_clock)
     said = table(strategy).get(kind.name)
     assert cell == said, f"| {' | '.join((kind.name, *attrs.astuple(cell)))} |"
 

@@ -34,6 +34,7 @@ class AsyncioHold(stage.Hold):
                 await self._wait()
         finally:
             self.order.append(f"{word} ends")
+        self.tell(f"did {word}")
         return {"log": [f"did {word}"]}
 
     async def _wait(self) -> None:
@@ -66,13 +67,17 @@ class BlockingHold(stage.Blocking):
             tell_trio(self.reached.set)
             self.opened.wait()
         self.order.append(f"{word} ends")
+        self.tell(f"did {word}")
         if word in self.texts:
             self.left.set()
         return {"log": [f"did {word}"]}
 
 
+# LangGraph carries nodes out in another way where they tell readers something: `test_strategies`.
 LANGGRAPH: Any = Engine(
     StateGraph,
     interrupt,
     {stage.Hold: AsyncioHold, stage.Blocking: BlockingHold, stage.Shielded: StubbornHold},
+    tell=lambda word: None,
+    modes=("values",),
 )

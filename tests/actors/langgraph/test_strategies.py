@@ -12,7 +12,7 @@ from greenroom.actors import Invalid
 from .. import stage as own
 from ..conftest import Serve
 from ..stage import log_of, new_thread, status, statuses, text
-from .stage import AsyncioHold, chain
+from .stage import AsyncioHold, StubbornHold, chain
 
 KEY = "multitask_strategy"
 REFUSED = r"^multitask_strategy: 'steer' is not possible with graph 'agent'"
@@ -137,3 +137,38 @@ async def test_runs_of_entrypoints_are_not_merged(serve: Serve) -> None:
         hold.open()
         assert await client.runs.join(thread_id, run["run_id"]) == "two"
         assert seen == ["slow", "one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("streams", "kept"),
+    [
+        ({}, True),
+        ({"stream_mode": ["updates", "tasks", "checkpoints"]}, True),
+        ({"stream_mode": "messages"}, False),
+        ({"stream_mode": "messages-tuple"}, False),
+        ({"stream_mode": "custom"}, False),
+        ({"stream_subgraphs": True}, False),
+    ],
+    ids=repr,
+)
+async def test_what_a_node_comes_to_that_was_told_to_stop_is_lost_where_nodes_are_streamed_at_work(
+    serve: Serve, streams: dict[str, Any], kept: bool
+) -> None:
+    hold = StubbornHold()
+    async with serve(chain(hold=hold.node, end=own.says("end"))) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        await client.runs.start(thread_id, "agent", input=text("slow"), **streams)
+        await hold.reached.wait()
+        new = await client.runs.start(
+            thread_id, "agent", input=text("new"), multitask_strategy="interrupt"
+        )
+        await hold.told.wait()
+        hold.open()
+
+        assert (await new.result())["log"] == [
+            "slow",
+            *(["did slow"] if kept else []),
+            "new",
+            "did new",
+            "end",
+        ]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import attrs
 import pytest
+from trio.testing import MockClock
 
 from greenroom.actors.multitask import STRATEGIES
 from greenroom.storage import Storage
@@ -23,9 +24,12 @@ KINDS = [kind for kind in PHASES if kind is not BetweenSteps]
     "strategy", [one for one in STRATEGIES if one != "steer"], ids=lambda one: f"{one}-while"
 )
 async def test_a_second_text_does_what_the_page_says(
-    open_storage: Callable[[], Storage], strategy: str, kind: type[Phase]
+    open_storage: Callable[[], Storage],
+    mock_clock: MockClock,
+    strategy: str,
+    kind: type[Phase],
 ) -> None:
-    cell = await played(kind(LANGGRAPH), strategy, open_storage())
+    cell = await played(kind(LANGGRAPH), strategy, open_storage(), mock_clock)
     usual = table(strategy)[kind.name]
     said = of_langgraph().get((strategy, kind.name), usual)
     assert cell == said, f"| `{strategy}` | {' | '.join((kind.name, *attrs.astuple(cell)))} |"
