@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import attrs
@@ -29,6 +30,7 @@ __all__ = [
     "Course",
     "SeenThread",
     "described",
+    "may_come_first",
     "order_of",
     "read",
     "threads_of",
@@ -138,6 +140,23 @@ def order_of(run: Run) -> Order:
     if kwargs["command"] is not None:
         return Order(tag, "resume", breaks)
     return Order(tag, "go on" if kwargs["input"] is None else "text", breaks)
+
+
+def may_come_first(course: Course, before: Course, ended: Sequence[Course]) -> bool:
+    """Whether the text of a run may come to the state before that of one which was accepted before
+    it. `ended`: a run, and those that have ended as part of it."""
+    together = course in ended and before in ended
+    if before.delayed:  # it had no place in the queue until it was due
+        seqs = range(before.run.seq, course.run.seq + 1)
+        waited = [one for one in before.thread.courses if one.delayed and one.run.seq in seqs]
+        both = course.delayed and together and all(map(is_merged, [course, before]))
+        return not (both and all(one in ended for one in waited))
+    return course.run.multitask_strategy == "steer" and not together
+
+
+def is_merged(course: Course) -> bool:
+    """Whether it is due together with those of its kind that it becomes one with."""
+    return course.run.multitask_strategy in ("merge", "debounce")
 
 
 def read(storage: Storage, thread_id: str) -> tuple[str | None, tuple[str, ...], dict[str, str]]:

@@ -11,7 +11,7 @@ from greenroom.storage import Storage
 from greenroom.storage.records import Run
 
 from .branches import Base, base_at, branched, end_of
-from .courses import Course, SeenThread, read
+from .courses import Course, SeenThread, may_come_first, read
 from .model import Place, Wrong, after_run
 from .record import Record
 
@@ -68,6 +68,7 @@ class Ends(Record):
         place, answers = after_run(base.place, order, added, run.status, error)
         for answer in answers:
             self._answered(thread, answer.token, answer.question)
+        self._in_order(thread, log, added, [course, *parts])
         idle = course.order.kind == "resume" and self._resumed(course, base, head, questions)
         if course.order.kind == "resume":
             self._strict(course, base, refused)
@@ -76,6 +77,22 @@ class Ends(Record):
             self.check(place.done or paused, f"{tag} ended before its end, at {place.step}")
         thread.place, thread.head, thread.log, thread.questions = place, head, log, questions
         course.log = log
+
+    def _in_order(
+        self, thread: SeenThread, log: Sequence[str], added: Sequence[str], ended: Sequence[Course]
+    ) -> None:
+        """Texts have come to the state in the order in which they were accepted."""
+        texts = {one.order.tag: one for one in thread.courses if one.order.kind == "text"}
+        found = [texts[entry] for entry in log if entry in texts]
+        for at, course in enumerate(found):
+            if course.order.tag not in added:
+                continue
+            past = [
+                other.order.tag
+                for other in found[:at]
+                if other.run.seq > course.run.seq and not may_come_first(other, course, ended)
+            ]
+            self.check(not past, f"{past} came to the state before {course.order.tag}")
 
     def _base(self, storage: Storage, course: Course, head: str | None) -> Base:
         """What a run that has ended has gone on from. One that was to start from an older

@@ -369,6 +369,32 @@ def steered_past_the_state(patch: Patch) -> None:
     patch.setattr(ThreadRuns, "_steer", past)
 
 
+def merged_in_another_order(patch: Patch) -> None:
+    """What comes together is taken in beginning with the last."""
+    following = RunQueue.next
+    patch.setattr(RunQueue, "next", lambda self: following(self)[::-1])
+
+
+def steered_in_another_order(patch: Patch) -> None:
+    """Of those that steer, the last is taken in first."""
+    steering = RunQueue.steering
+    patch.setattr(RunQueue, "steering", lambda self, host: steering(self, host)[::-1])
+
+
+def stopped_in_another_order(patch: Patch) -> None:
+    """What runs had brought that were stopped as they waited is taken in beginning with the last."""
+    following = RunQueue.next
+
+    def last_first(self: RunQueue) -> list[Run]:
+        stops = [run for run in self._runs if run.stop is not None and run.attempt == 0]
+        if len(stops) < 2:
+            return following(self)
+        self._runs.remove(stops[-1])
+        return stops[-1:]
+
+    patch.setattr(RunQueue, "next", last_first)
+
+
 def last_order_stands(patch: Patch) -> None:
     """A run that was to be rolled back is cut short by who says so later."""
     patch.setattr(runs, "told_to_stop", lambda run, reason: attrs.evolve(run, stop=reason))
@@ -408,5 +434,8 @@ MUTANTS: Final[tuple[Callable[[Patch], None], ...]] = (
     change_of_a_cron_undone,
     member_forgotten,
     steered_past_the_state,
+    merged_in_another_order,
+    steered_in_another_order,
+    stopped_in_another_order,
     last_order_stands,
 )
