@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from datetime import datetime, timedelta
 from typing import Any, Final
 
 import attrs
@@ -11,9 +10,7 @@ import pytest
 
 from greenroom.actors import Greenroom, multitask, runs, thread
 from greenroom.actors.active import ActiveRun, Outcome, Stopped
-from greenroom.actors.client.crons import CronsClient
 from greenroom.actors.client.handle import RunHandle
-from greenroom.actors.crontab import Crontab, due_after
 from greenroom.actors.ends import RunEnds
 from greenroom.actors.events import EventIds, StreamPart
 from greenroom.actors.mailbox import EditState, Ended
@@ -27,8 +24,10 @@ from greenroom.graph import beginning
 from greenroom.graph.resume import answers_of
 from greenroom.storage import MemoryStorage, Operation
 from greenroom.storage.log import ThreadLog
-from greenroom.storage.operations import PutCron, PutPost, PutRun, PutThread, TruncateLog
-from greenroom.storage.records import Cron, Run, Thread
+from greenroom.storage.operations import PutPost, PutRun, PutThread, TruncateLog
+from greenroom.storage.records import Run, Thread
+
+from .cron_mutants import CRON_MUTANTS
 
 __all__ = ["MUTANTS", "message_lost"]
 
@@ -306,54 +305,6 @@ def copy_without_the_last_record(patch: Patch) -> None:
     patch.setattr(thread, "copied_log", lambda *of, **how: copied(*of, **how)[:-1])
 
 
-def cron_that_stays(patch: Patch) -> None:
-    """The run of a cron is accepted, and the cron does not move on to its next date with that."""
-    fire = CronsClient.fire
-
-    async def stay(self: CronsClient, cron: Cron, along: PutCron) -> None:
-        await fire(self, cron, PutCron(cron))
-
-    patch.setattr(CronsClient, "fire", stay)
-
-
-def date_that_went_by_lost(patch: Patch) -> None:
-    """A date that went by while no process was there is not made up for."""
-    fire = Crontab._fire_once
-
-    async def on_time(self: Crontab, cron: Cron, now: datetime, run: Any) -> None:
-        due = datetime.fromisoformat(str(cron.next_run_date))
-        if now - due < timedelta(seconds=0.1):
-            await fire(self, cron, now, run)
-        else:
-            await self.supervisor.session.commit([PutCron(due_after(cron, now))])
-
-    patch.setattr(Crontab, "_fire_once", on_time)
-
-
-def cron_that_outlives_its_deletion(patch: Patch) -> None:
-    """A cron is said to be deleted, and is not."""
-
-    async def keep(self: Crontab, cron_id: str) -> None:
-        async with self.held(cron_id):
-            pass
-
-    patch.setattr(Crontab, "drop", keep)
-
-
-def change_of_a_cron_undone(patch: Patch) -> None:
-    """A cron is said to have been changed, and is again as it was."""
-    update = CronsClient.update
-
-    async def undone(self: CronsClient, cron_id: str, **changes: Any) -> dict[str, Any]:
-        async with self._supervisor.crontab.held(cron_id) as before:
-            pass
-        changed = await update(self, cron_id, **changes)
-        await self._supervisor.session.commit([PutCron(before)])
-        return changed
-
-    patch.setattr(CronsClient, "update", undone)
-
-
 def member_forgotten(patch: Patch) -> None:
     """Who is part of another run is not ended with it."""
     patch.setattr(ThreadRuns, "_let_go", lambda self, host: [])
@@ -382,7 +333,7 @@ def steered_in_another_order(patch: Patch) -> None:
 
 
 def stopped_in_another_order(patch: Patch) -> None:
-    """What runs had brought that were stopped as they waited is taken in beginning with the last."""
+    """What runs had brought that were stopped while they waited is taken in from the last on."""
     following = RunQueue.next
 
     def last_first(self: RunQueue) -> list[Run]:
@@ -428,10 +379,7 @@ MUTANTS: Final[tuple[Callable[[Patch], None], ...]] = (
     writes_without_the_lease,
     lost_lease_unnoticed,
     copy_without_the_last_record,
-    cron_that_stays,
-    date_that_went_by_lost,
-    cron_that_outlives_its_deletion,
-    change_of_a_cron_undone,
+    *CRON_MUTANTS,
     member_forgotten,
     steered_past_the_state,
     merged_in_another_order,
