@@ -122,6 +122,9 @@ class Performance:
                 own = prepared(graph, self.saver, self.store)
                 self.saver.serve(own, empty_values(graph))
                 if isinstance(self.given, LangGraphCommand):
+                    # LangGraph takes a third less without, but then forgets an answer if it is cut
+                    # short.
+                    own.stream_eager = True
                     self.given = await self._renewed(own, self.given)
                 await self._stream(own)
         except asyncio.CancelledError:
@@ -165,8 +168,7 @@ class Performance:
     async def _stream(self, graph: AnyPregel) -> None:
         job, sink = self.job, self.job.sink
         modes: Any = [mode for mode in _MODES if mode in sink.offered or mode == "values"]
-        # LangGraph takes a third less without, but then forgets an answer if it is cut short.
-        within = sink.subgraphs or isinstance(self.given, LangGraphCommand)
+        within = sink.subgraphs
         how: dict[str, Any] = {
             "context": _fitting(graph, job.context),
             "stream_mode": modes,

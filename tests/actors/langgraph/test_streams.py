@@ -95,6 +95,30 @@ async def test_tokens_come_from_a_graph_inside_if_asked(serve: Serve) -> None:
         )
 
 
+async def asks_first(state: Chat) -> Any:
+    return {"messages": [AIMessage(interrupt("who?"), id="m0")]}
+
+
+@pytest.mark.parametrize("modes", [["messages-tuple"], ["messages-tuple", "events"]])
+async def test_what_a_graph_inside_says_comes_whole_where_it_is_not_followed_also_on_a_resume(
+    serve: Serve, modes: list[str]
+) -> None:
+    asker = chain(state=Chat, call=chain(state=Chat, ask=asks_first, speak=speaks))
+    talker = chain(state=Chat, call=chain(state=Chat, speak=speaks))
+    async with serve({"agent": asker, "talker": talker}) as room:
+        client = room.client
+        how: dict[str, Any] = {"stream_mode": modes}
+        thread_id = await new_thread(client)
+        parts = await streamed(client, thread_id, "talker", input={"messages": []}, **how)
+        assert words(parts, "messages") == ["Hello dear Ada"]
+
+        thread_id = await new_thread(client)
+        parts = await streamed(client, thread_id, "agent", input={"messages": []}, **how)
+        assert words(parts, "messages") == []
+        parts = await streamed(client, thread_id, "agent", command={"resume": "Ada"}, **how)
+        assert words(parts, "messages") == ["Ada", "Hello dear Ada"]
+
+
 async def test_a_model_tells_its_events(serve: Serve) -> None:
     async with serve(chain(state=Chat, speak=speaks)) as room:
         client, thread_id = room.client, await new_thread(room.client)
