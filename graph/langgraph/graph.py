@@ -44,7 +44,7 @@ from ..root import shown
 from ..store import BaseStore
 from .draft import Draft
 from .factories import Access, AnyPregel, Factory, FactoryRuntime
-from .performance import NOTHING, Performance, finish_of, given_to, translated
+from .performance import NOTHING, Performance, as_asked, finish_of, given_to, translated
 from .prepared import empty_values, prepared
 from .records import OWN_TYPES, config_of, to_command
 from .saver import LogReader, LogWriter
@@ -121,7 +121,9 @@ class LangGraphGraph:
         thread = asyncio_thread()
         saver = LogWriter(job, thread_id, head)
         store = None if job.store is None else LentStore(job.store, thread)
-        inside = saved is not None and any(len(one.ns) > 1 for one in waiting(saved))
+        waits = () if saved is None else waiting(saved)
+        inside = any(len(one.ns) > 1 for one in waits)
+        given = await as_asked(job, given, waits)
         performance = Performance(self._factory, job, config, given, saver, store, inside)
         saver.failed = performance.fail
         saver.thread = thread

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final, cast
@@ -20,8 +20,9 @@ from langgraph.types import StateSnapshot
 from pydantic.errors import PydanticUserError
 
 from .. import errors
+from ..answers import asker
 from ..checkpoint import Saved
-from ..control import Command
+from ..control import Command, Interrupt
 from ..here import tell_trio_later
 from ..isolation import isolated
 from ..job import Finish, Job
@@ -32,7 +33,7 @@ from .prepared import empty_values, prepared
 from .records import interrupts_of, to_command
 from .saver import LogWriter
 
-__all__ = ["NOTHING", "Performance", "finish_of", "given_to", "translated"]
+__all__ = ["NOTHING", "Performance", "as_asked", "finish_of", "given_to", "translated"]
 
 TOLD: Final = 0.001  # seconds that events wait for more
 NOTHING: Final = object()  # an input that asks for no run
@@ -66,6 +67,27 @@ def given_to(job: Job, saved: Saved | None) -> tuple[Any, str | None]:
         # Nothing was asked: it says to go on, or shows what there is.
         return None, None if saved.checkpoint.next else warning
     return to_command(given, answers), warning
+
+
+async def as_asked(job: Job, given: Any, waits: Sequence[Interrupt]) -> Any:
+    """The same, with the answer to the one question that waits without its id, where the run goes
+    on from the checkpoint of a graph inside that asks it: LangGraph asks it under another then."""
+    if not isinstance(given, LangGraphCommand) or not given.resume or len(waits) != 1:
+        return given
+    ns = "|".join(waits[0].ns[:-1])
+    if job.log is None or ns not in job.travels:
+        return given
+    saved = await job.log.load(ns, job.travels[ns])
+    so_far = None if saved is None else saved.pending.get(asker(waits[0]))
+    if so_far is None or not so_far.interrupts or so_far.resumes:
+        return given  # another question comes first, which it is no answer to
+    return _plainly(given)
+
+
+def _plainly(given: LangGraphCommand[Any]) -> LangGraphCommand[Any]:
+    """With its one answer without the id of the question."""
+    [answer] = cast(Any, given.resume).values()
+    return replace(given, resume=answer)
 
 
 def _has_taken_up(job: Job, saved: Saved) -> bool:
@@ -161,9 +183,9 @@ class Performance:
             return given
         if self.job.input.resume == answers:
             return given
-        [(ident, answer)] = answers.items()
+        [ident] = answers
         state = await graph.aget_state(cast(Any, self.config), subgraphs=True)
-        return replace(given, resume=answer) if _was_edited(state, ident) else given
+        return _plainly(given) if _was_edited(state, ident) else given
 
     async def _stream(self, graph: AnyPregel) -> None:
         job, sink = self.job, self.job.sink

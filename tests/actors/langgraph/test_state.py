@@ -233,6 +233,41 @@ async def test_a_plain_answer_is_heard_after_an_edit_of_the_graph_that_asked(ser
         assert values["log"][-3:] == ["by hand", 3, "after"]
 
 
+@pytest.mark.parametrize("by_id", [False, True])
+async def test_an_answer_is_heard_at_the_checkpoint_of_the_graph_inside_that_asks(
+    serve: Serve, by_id: bool
+) -> None:
+    graph = chain(call=chain(call=chain(note=says("note"), ask=ask)), after=says("after"))
+    async with serve(graph) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        await client.runs.wait(thread_id, "agent", input=text("x"))
+        state = await client.threads.get_state(thread_id, subgraphs=True)
+        [question] = state["interrupts"]
+        innermost = state["tasks"][0]["state"]["tasks"][0]["state"]["checkpoint"]
+        answer = {question["id"]: "yes"} if by_id else "yes"
+        values = await client.runs.wait(
+            thread_id, "agent", command={"resume": answer}, checkpoint=innermost
+        )
+        assert values["log"][-3:] == ["note", "yes", "after"]
+        assert await status(client, thread_id) == "idle"
+
+
+async def test_an_answer_is_not_taken_for_that_to_a_question_before_its_own(serve: Serve) -> None:
+    async def ask_both(state: State) -> State:
+        return {"log": [interrupt("one"), interrupt("two")]}
+
+    async with serve(chain(call=chain(note=says("note"), ask=ask_both))) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        await client.runs.wait(thread_id, "agent", input=text("x"))
+        await client.runs.wait(thread_id, "agent", command={"resume": "1"})
+        state = await client.threads.get_state(thread_id, subgraphs=True)
+        inside = state["tasks"][0]["state"]["checkpoint"]
+        asked = await client.runs.wait(
+            thread_id, "agent", command={"resume": "2"}, checkpoint=inside
+        )
+        assert [one["value"] for one in asked["__interrupt__"]] == ["one"]
+
+
 async def test_keys_that_nothing_was_written_to_are_empty_in_the_thread_as_in_its_state(
     serve: Serve,
 ) -> None:
