@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from typing import Any, Final, cast
 
 import attrs
@@ -252,6 +252,7 @@ class Written:
     _output: dict[int, tuple[str, Any]] = attrs.field(factory=dict)  # by place
     _control: dict[str, Any] = attrs.field(factory=dict)
     _failed: TaskError | None = None  # before it was tried again
+    _settled: tuple[Interrupt, ...] = ()  # what graphs inside asked before they went on
 
     @classmethod
     def of(cls, record: PendingWrites) -> Written:
@@ -259,7 +260,7 @@ class Written:
         written = cls(record.ns, record.checkpoint_id, record.task_id, record.node)
         written.add([(channel, value) for _, channel, value in _writes_of(record)])
         if record.tried is not None:
-            written.add([(INTERRUPT, _asked(record.tried.interrupts))])
+            written._settled = record.tried.interrupts
             written._failed = record.tried.error
         return written
 
@@ -280,6 +281,15 @@ class Written:
             else:
                 self._output.setdefault(at, (channel, plain(value)))
 
+    def settle(self, ids: Collection[str]) -> bool:
+        """Graphs inside have gone on from where they asked these questions. Whether any waited."""
+        asked = self._control.get(INTERRUPT, ())
+        over = [one for one in asked if one.id in ids]
+        if over:
+            self._settled = (*self._settled, *interrupts_of(over))
+            self._control[INTERRUPT] = [one for one in asked if one.id not in ids]
+        return bool(over)
+
     def record(self) -> PendingWrites:
         control = self._control
         answers = control.get(RESUME, ())
@@ -287,7 +297,8 @@ class Written:
         own = f"{self.node}:{self.task_id}" if self.node else ""
         own_ns = tuple(filter(None, (*self.ns.split("|"), own)))
         asked = interrupts_of(control[INTERRUPT], own_ns) if INTERRUPT in control else ()
-        tried = Tried(asked, self._failed) if self._output and (asked or self._failed) else None
+        past = asked or self._settled
+        over = bool(self._output and (past or self._failed)) or bool(self._settled and not asked)
         return PendingWrites(
             checkpoint_id=self.checkpoint_id,
             ns=self.ns,
@@ -298,7 +309,7 @@ class Written:
             interrupts=() if self._output else asked,
             error=None if ERROR_SOURCE_NODE in control else failure,
             handles=failure if ERROR_SOURCE_NODE in control else None,
-            tried=tried,
+            tried=Tried(past, self._failed) if over else None,
         )
 
 
@@ -320,7 +331,7 @@ def _writes_of(record: PendingWrites) -> Iterator[PendingWrite]:
 
 def _history_of(record: PendingWrites) -> Iterator[PendingWrite]:
     """What a task that has finished had come to before, which LangGraph's savers keep too."""
-    tried = record.tried or Tried()
+    tried = Tried() if record.tried is None or record.writes is None else record.tried
     if tried.interrupts:
         yield record.task_id, INTERRUPT, _asked(tried.interrupts)
     if tried.error is not None:

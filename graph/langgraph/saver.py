@@ -9,7 +9,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import attrs
 from langchain_core.runnables import RunnableConfig
@@ -20,22 +20,17 @@ from langgraph.checkpoint.base import (
     CheckpointTuple,
 )
 from langgraph.checkpoint.base import Checkpoint as LangGraphCheckpoint
-from langgraph.checkpoint.serde.types import TASKS
-from langgraph.pregel._algo import prepare_next_tasks
-from langgraph.pregel._checkpoint import channels_from_checkpoint
 
 from ..asyncio_thread import AsyncioThread
-from ..checkpoint import Checkpoint, CheckpointReader, PendingWrites, Planned, Saved
-from ..control import START
+from ..checkpoint import Checkpoint, CheckpointReader, PendingWrites, Saved
 from ..here import on_asyncio, stall_for_trio, tell_trio, tell_trio_later, to_trio, work_for
 from ..job import Job
 from .factories import AnyPregel
 from .records import Written, config_of, filled, metadata_of, to_record, to_tuple
+from .tasks import node_at, tasks_of
 
 __all__ = ["LogReader", "LogWriter"]
 
-PULLED: Final = "~__pregel_pull, "  # paths of tasks begin so, with the node behind it,
-PUSHED: Final = "~__pregel_push, "  # or so, with the place of their `Send`, or with a call's path
 HANDED_OVER: Final = 0.005  # seconds that records wait for more, or for the end of their run
 _PAGE: Final = 20  # checkpoints read at a time
 
@@ -177,6 +172,7 @@ class LogWriter(LogReader):
         with self._lock:
             record = self._record(config, checkpoint, metadata, new_versions)
             self._tell(record)
+            self._settle(record)
         await self._hand_over()
         return config_of(self.thread_id, record.ns, record.id)
 
@@ -191,6 +187,7 @@ class LogWriter(LogReader):
         with self._lock:
             record = self._record(config, checkpoint, metadata, new_versions)
             self._tell(record)
+            self._settle(record)
             for early in self._early.pop((record.ns, record.id), ()):
                 self._tell_writes(config_of(self.thread_id, record.ns, record.id), *early)
         stall_for_trio(self._writes_to.flush)
@@ -238,6 +235,20 @@ class LogWriter(LogReader):
         if record is not None:
             self._tell(record)
         return record is not None
+
+    def _settle(self, made: Checkpoint) -> None:
+        """What a graph inside asked before it went on waits no more, at the tasks around it."""
+        if not made.ns or made.source != "loop":
+            return
+        place = tuple(made.ns.split("|"))
+        for depth in range(len(place)):
+            around = self._heads.get("|".join(place[:depth]))
+            for task in () if around is None else around.pending.values():
+                over = {one.id for one in task.interrupts if one.ns[:-1] == place}
+                if over:
+                    written = self._so_far(task.ns, task.checkpoint_id, task.task_id)
+                    if written.settle(over):
+                        self._tell(self._placed(written.record()))
 
     def _arrive(self) -> None:
         if self.thread is not None:  # LangGraph's own threads do not say for whom they work
@@ -308,7 +319,7 @@ class LogWriter(LogReader):
             changed=new_versions,
             # Of graphs inside it nobody but LangGraph reads the records.
             keys=None if graph is None else self._keys,
-            planned=() if graph is None else _planned(graph, checkpoint, config, metadata),
+            planned=() if graph is None else tasks_of(graph, checkpoint, config, metadata),
             about={**self._about, **_caller(config)} if ns else self._about,
             empty={} if graph is None else self._empty,
         )
@@ -331,23 +342,29 @@ class LogWriter(LogReader):
             return None
         ns, ident = _place(config)
         assert ident is not None
+        written = self._so_far(ns, ident, task_id, task_path)
+        written.add(writes)
+        return self._placed(written.record())
+
+    def _so_far(self, ns: str, ident: str, task_id: str, task_path: str = "") -> Written:
         key = (ns, ident, task_id)
-        written = self._written.get(key)
-        if written is None:
+        if key not in self._written:
             known = self._heads.get(ns)
             saved = known if known is not None and known.checkpoint.id == ident else None
             so_far = None if saved is None else saved.pending.get(task_id)
             if so_far is not None:
-                written = Written.of(so_far)
+                self.places.update({one.id: one.ns for one in so_far.interrupts})
+                self._written[key] = Written.of(so_far)
             else:
                 planned = () if saved is None else saved.checkpoint.next
                 node = next((task.node for task in planned if task.id == task_id), None)
                 if node is None:  # what is planned inside is not in our records
-                    node = _node_at(task_path, saved)
-                written = Written(ns, ident, task_id, node)
-            self._written[key] = written
-        written.add(writes)
-        record = written.record()
+                    node = node_at(task_path, saved)
+                self._written[key] = Written(ns, ident, task_id, node)
+        return self._written[key]
+
+    def _placed(self, record: PendingWrites) -> PendingWrites:
+        """With the places of its questions."""
         if not record.interrupts:
             return record
         if record.node:
@@ -355,17 +372,6 @@ class LogWriter(LogReader):
                 self.places.setdefault(one.id, one.ns)
         asked = [attrs.evolve(one, ns=self.places.get(one.id, one.ns)) for one in record.interrupts]
         return attrs.evolve(record, interrupts=tuple(asked))
-
-
-def _node_at(path: str, saved: Saved | None) -> str:
-    """The node of a task, by its path; empty where that does not tell, as of a `@task`."""
-    if path.startswith(PULLED):
-        return path.removeprefix(PULLED)
-    place = path.removeprefix(PUSHED).partition(", ")[0]
-    sends = () if saved is None else saved.checkpoint.values.get(TASKS, ())
-    if place.isdecimal() and int(place) < len(sends):
-        return cast(str, sends[int(place)].node)
-    return ""
 
 
 def _place(config: RunnableConfig) -> tuple[str, str | None]:
@@ -377,36 +383,3 @@ def _caller(config: RunnableConfig) -> dict[str, Any]:
     """What a checkpoint of a graph inside says of the task that calls it."""
     about = config.get("metadata") or {}
     return {key: value for key, value in about.items() if key.startswith("langgraph_")}
-
-
-def _planned(
-    graph: AnyPregel,
-    checkpoint: LangGraphCheckpoint,
-    config: RunnableConfig,
-    metadata: CheckpointMetadata,
-) -> list[Planned]:
-    """The tasks that a checkpoint has to do next."""
-    channels, managed = channels_from_checkpoint(graph.channels, checkpoint)
-    step = metadata.get("step", -1) + 1
-    tasks = prepare_next_tasks(
-        checkpoint,
-        [],
-        graph.nodes,
-        channels,
-        managed,
-        config,
-        step,
-        step,
-        for_execution=False,
-        trigger_to_nodes=graph.trigger_to_nodes,
-        updated_channels=set(checkpoint.get("updated_channels") or ()) or None,
-    )
-    return [
-        Planned(
-            task.name,
-            task.path[1] if isinstance(task.path[1], int) else None,
-            checkpoint["channel_values"].get(START) if task.name == START else None,
-            given_id=task.id,
-        )
-        for task in tasks.values()
-    ]

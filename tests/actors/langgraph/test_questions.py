@@ -113,6 +113,40 @@ def calls(graph: Any) -> Any:
     return node
 
 
+@pytest.mark.parametrize("end", ["before a breakpoint", "at its end", "in a failure"])
+async def test_an_answered_question_waits_no_more_where_the_graph_inside_has_come_to_a_stop(
+    serve: Serve, end: str
+) -> None:
+    async def more(state: State) -> State:
+        if end == "in a failure" and not failed:
+            failed.append("once")
+            raise ValueError("no such colour")
+        return {"log": ["more"]}
+
+    failed: list[str] = []
+    breakpoints = {
+        "before a breakpoint": {"interrupt_before": ["more"]},
+        "at its end": {"interrupt_after": ["more"]},
+    }
+    inner = chain(ask=ask, more=more, compile=breakpoints.get(end, {}))
+    async with serve(chain(call=chain(call=inner))) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        await client.runs.wait(thread_id, "agent", input=text("x"))
+        stopped = await client.runs.wait(
+            thread_id, "agent", command={"resume": "yes"}, raise_error=False
+        )
+        assert "__interrupt__" not in stopped
+        state = await client.threads.get_state(thread_id, subgraphs=True)
+        [task] = state["tasks"]
+        [inside] = task["state"]["tasks"]
+        assert [state["interrupts"], task["interrupts"], inside["interrupts"]] == [[], [], []]
+        assert (await client.threads.get(thread_id))["interrupts"] == {}
+        done = await client.runs.wait(thread_id, "agent", input=None)
+        assert done["log"][-2:] == ["yes", "more"]
+        asked = (await client.threads.get_history(thread_id))[1]
+        assert [one["value"] for one in asked["tasks"][0]["interrupts"]] == ["sure?"]
+
+
 async def test_a_failure_that_was_made_good_does_not_hide_a_question_beside_it(
     serve: Serve,
 ) -> None:
