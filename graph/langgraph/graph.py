@@ -130,7 +130,8 @@ class LangGraphGraph:
         await thread.run(performance.run, grace=job.grace, name=self.name)
         if saver.error is not None:  # it was at its end by then
             raise saver.error
-        return finish_of(await job.log.load(), performance.output, warning)
+        head = await job.log.load()
+        return finish_of(head, performance.output, warning, performance.channel)
 
     async def update(self, job: Job, supersteps: Sequence[Sequence[StateUpdate]]) -> Checkpoint:
         assert job.log is not None

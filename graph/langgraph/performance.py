@@ -131,6 +131,7 @@ class Performance:
     store: LangGraphStore | None
     inside: bool = False
     output: Any = None  # of its output schema
+    channel: str | None = None  # see `finish_of`
     _failure: Exception | None = None
     _loop: asyncio.AbstractEventLoop | None = None
     _task: asyncio.Task[Any] | None = None
@@ -191,6 +192,8 @@ class Performance:
         job, sink = self.job, self.job.sink
         modes: Any = [mode for mode in _MODES if mode in sink.offered or mode == "values"]
         within = sink.subgraphs
+        if isinstance(graph.output_channels, str):
+            self.channel = graph.output_channels
         how: dict[str, Any] = {
             "context": _fitting(graph, job.context),
             "stream_mode": modes,
@@ -289,15 +292,21 @@ def _show_tasks(payload: dict[str, Any]) -> None:
             )
 
 
-def finish_of(head: Saved | None, output: Any, warning: str | None) -> Finish:
-    """How a run came out. `head`: the newest checkpoint then."""
+def finish_of(
+    head: Saved | None, output: Any, warning: str | None, channel: str | None = None
+) -> Finish:
+    """How a run came out. `head`: the newest checkpoint then. `channel`: where the output is one
+    value, whatever that is, the channel that has it."""
     if isinstance(output, dict) and "__interrupt__" in output:
         output = {key: value for key, value in output.items() if key != "__interrupt__"}
     paused = head is not None and bool(head.checkpoint.next)
-    if head is not None and paused and isinstance(output, dict):
+    if head is not None and paused:
         # What tasks beside the one that waits have come to is not in the state yet.
         values = head.checkpoint.values
-        output = {key: isolated(values[key]) for key in output if key in values}
+        if channel is not None:
+            output = isolated(values.get(channel))
+        elif isinstance(output, dict):
+            output = {key: isolated(values[key]) for key in output if key in values}
     return Finish(
         values=output,
         interrupts=() if head is None else waiting(head),
