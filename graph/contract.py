@@ -57,7 +57,8 @@ class Graph(Protocol):
 
     @property
     def made_per_run(self) -> bool:
-        """Whether it is made of the config of each run, so that reads and edits need one too."""
+        """Whether it is made of the config of each run, so that reads, edits and drawings need one
+        too."""
         ...
 
     @property
@@ -122,16 +123,23 @@ class Graph(Protocol):
         `read_state`."""
         ...
 
-    async def drawing(self, xray: int | bool = False) -> dict[str, Any]:
-        """Its nodes and edges as JSON; see `Inspection.get_graph`."""
+    async def drawing(
+        self, xray: int | bool = False, *, config: RunnableConfig | None = None
+    ) -> dict[str, Any]:
+        """Its nodes and edges as JSON; see `Inspection.get_graph`. `config`: as of `read_state`."""
         ...
 
-    async def schemas(self) -> Schemas:
-        """Perhaps the same at each call: not to be changed."""
+    async def schemas(self, *, config: RunnableConfig | None = None) -> Schemas:
+        """Perhaps the same at each call: not to be changed. `config`: as of `read_state`."""
         ...
 
     async def subgraph_schemas(
-        self, namespace: str | None = None, *, recurse: bool = False
+        self,
+        namespace: str | None = None,
+        *,
+        recurse: bool = False,
+        config: RunnableConfig | None = None,
     ) -> Mapping[str, Schemas]:
-        """Of the graphs inside it, by namespace; see `Inspection.get_subgraphs`."""
+        """Of the graphs inside it, by namespace; see `Inspection.get_subgraphs`. `config`: as of
+        `read_state`."""
         ...

@@ -119,10 +119,12 @@ class Performing(Inspection):
         place = locate(self._compiled, ns)
         return await read_history(log, place, thread_id, before=before, limit=limit, is_own=True)
 
-    async def drawing(self, xray: int | bool = False) -> dict[str, Any]:
+    async def drawing(
+        self, xray: int | bool = False, *, config: RunnableConfig | None = None
+    ) -> dict[str, Any]:
         return self.get_graph(xray=xray).to_json()
 
-    async def schemas(self) -> Schemas:
+    async def schemas(self, *, config: RunnableConfig | None = None) -> Schemas:
         return {
             "input": self.get_input_jsonschema(),
             "output": self.get_output_jsonschema(),
@@ -131,7 +133,11 @@ class Performing(Inspection):
         }
 
     async def subgraph_schemas(
-        self, namespace: str | None = None, *, recurse: bool = False
+        self,
+        namespace: str | None = None,
+        *,
+        recurse: bool = False,
+        config: RunnableConfig | None = None,
     ) -> Mapping[str, Schemas]:
         found = self.get_subgraphs(namespace=namespace, recurse=recurse)
         return {place: await graph.schemas() for place, graph in found}

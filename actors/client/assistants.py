@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
+from greenroom.graph import RunnableConfig
 from greenroom.graph.contract import Graph, Schemas
 from greenroom.graph.jsonschema import state_title
 from greenroom.storage import Storage
@@ -211,7 +212,9 @@ class AssistantsClient:
         """
         if not isinstance(xray, int) or (xray < 1 and xray is not False):
             raise Invalid(f"xray: {xray!r} is neither a flag nor a whole number of at least 1")
-        return await (await self._graph_of(assistant_id)).drawing(xray)
+        assistant = await self.resolve(assistant_id)
+        graph = self._graph(assistant.graph_id)
+        return await graph.drawing(xray, config=_config(assistant))
 
     async def get_schemas(self, assistant_id: str) -> dict[str, Any]:
         """The JSON Schemas of what an assistant's graph takes and gives: `input_schema`,
@@ -220,7 +223,8 @@ class AssistantsClient:
         Raises NotFound.
         """
         assistant = await self.resolve(assistant_id)
-        shown = _schemas_view(await self._graph(assistant.graph_id).schemas())
+        graph = self._graph(assistant.graph_id)
+        shown = _schemas_view(await graph.schemas(config=_config(assistant)))
         state = shown["state_schema"]
         if "properties" in state:
             shown["state_schema"] = {**state, "title": state_title(assistant.graph_id)}
@@ -235,16 +239,14 @@ class AssistantsClient:
         `namespace`: only the one there. `recurse`: those inside them too, which a `namespace` of
         several names needs. Raises NotFound for the assistant.
         """
-        graph = await self._graph_of(assistant_id)
-        found = await graph.subgraph_schemas(namespace, recurse=recurse)
+        assistant = await self.resolve(assistant_id)
+        graph, config = self._graph(assistant.graph_id), _config(assistant)
+        found = await graph.subgraph_schemas(namespace, recurse=recurse, config=config)
         return {place: _schemas_view(schemas) for place, schemas in found.items()}
 
     async def resolve(self, assistant_id: str) -> Assistant:
         """The assistant of an id, or of a graph's name."""
         return await self._supervisor.assistants.find(assistant_id)
-
-    async def _graph_of(self, assistant_id: str) -> Graph:
-        return self._graph((await self.resolve(assistant_id)).graph_id)
 
     def _graph(self, graph_id: str) -> Graph:
         if not isinstance(graph_id, str):
@@ -281,6 +283,10 @@ def _mirrored(config: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str
     if context or "configurable" in config:
         settings["configurable"] = dict(context)
     return {"config": settings, "context": dict(context)}
+
+
+def _config(assistant: Assistant) -> RunnableConfig:
+    return cast(RunnableConfig, assistant.config)
 
 
 def _schemas_view(schemas: Schemas) -> dict[str, Any]:

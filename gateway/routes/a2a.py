@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 from uuid import uuid4
 
 import attrs
@@ -57,6 +57,7 @@ from greenroom.gateway.jsonrpc import (
 from greenroom.gateway.operation import Operations
 from greenroom.gateway.responses import client, json_response, room
 from greenroom.gateway.sse import HEARTBEAT, STREAM_HEADERS, LiveAnswer, RunResult
+from greenroom.graph import RunnableConfig
 from greenroom.storage.codec import to_json
 from greenroom.storage.records import UNFINISHED
 
@@ -164,7 +165,9 @@ async def _start(
         raise RpcError(PushNotificationNotSupportedError().code, "tasks are not pushed")
     if message.task_id is None:
         graph = room(request).graphs.get(assistant["graph_id"])
-        keys = None if graph is None else (await graph.schemas())["input"].get("properties")
+        config = cast(RunnableConfig, assistant["config"])
+        schemas = None if graph is None else await graph.schemas(config=config)
+        keys = None if schemas is None else schemas["input"].get("properties")
         options |= {"input": input_of(message, keys), "if_not_exists": "create"}
         thread_id = message.context_id or str(uuid4())
     else:

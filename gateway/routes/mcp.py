@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 from mcp_types import (
@@ -66,6 +66,7 @@ from greenroom.gateway.jsonrpc import (
 from greenroom.gateway.operation import Operations
 from greenroom.gateway.responses import client, json_response, room
 from greenroom.gateway.sse import RunResult
+from greenroom.graph import RunnableConfig
 from greenroom.graph.errors import GraphFactoryError
 from greenroom.storage.codec import to_json
 
@@ -240,9 +241,9 @@ async def _tool(request: Request, name: str, assistant: Assistant) -> Tool:
 
 async def _takes(request: Request, assistant: Assistant) -> dict[str, Any]:
     """The schema of the assistant's input; any object where its graph cannot be made now."""
-    graph_id = assistant["graph_id"]
+    graph_id, config = assistant["graph_id"], cast(RunnableConfig, assistant["config"])
     try:
-        return (await room(request).graphs[graph_id].schemas())["input"]
+        return (await room(request).graphs[graph_id].schemas(config=config))["input"]
     except GraphFactoryError:
         logger.exception("the schema of graph %r is not known", graph_id)
         return {"type": "object"}

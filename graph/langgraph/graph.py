@@ -209,32 +209,38 @@ class LangGraphGraph:
 
         return await self._on_loop(read, "threads.read", saver, config)
 
-    async def drawing(self, xray: int | bool = False) -> dict[str, Any]:
+    async def drawing(
+        self, xray: int | bool = False, *, config: RunnableConfig | None = None
+    ) -> dict[str, Any]:
         async def draw(graph: AnyPregel) -> dict[str, Any]:
             return (await graph.aget_graph(xray=xray)).to_json()
 
-        return await self._on_loop(draw, "assistants.read")
+        return await self._on_loop(draw, "assistants.read", config=config)
 
-    async def schemas(self) -> Schemas:
+    async def schemas(self, *, config: RunnableConfig | None = None) -> Schemas:
         if self._seen is not None:
             return self._seen
 
         async def look(graph: AnyPregel) -> Schemas:
             return _schemas(graph)
 
-        schemas = await self._on_loop(look, "assistants.read")
+        schemas = await self._on_loop(look, "assistants.read", config=config)
         if self._factory.graph is not None:
             self._seen = schemas
         return schemas
 
     async def subgraph_schemas(
-        self, namespace: str | None = None, *, recurse: bool = False
+        self,
+        namespace: str | None = None,
+        *,
+        recurse: bool = False,
+        config: RunnableConfig | None = None,
     ) -> Mapping[str, Schemas]:
         async def look(graph: AnyPregel) -> Mapping[str, Schemas]:
             found = graph.aget_subgraphs(namespace=namespace, recurse=recurse)
             return {ns: _schemas(cast(AnyPregel, inner)) async for ns, inner in found}
 
-        return await self._on_loop(look, "assistants.read")
+        return await self._on_loop(look, "assistants.read", config=config)
 
     async def _on_loop(
         self,
@@ -248,7 +254,8 @@ class LangGraphGraph:
 
         async def ask() -> T:
             runtime = FactoryRuntime(access, self._store)
-            async with self._factory.made(config or {"configurable": {}}, runtime) as graph:
+            own = {"configurable": {}, **isolated(config or {})}
+            async with self._factory.made(own, runtime) as graph:
                 return await function(graph if saver is None else prepared(graph, saver))
 
         try:

@@ -92,6 +92,13 @@ def demanding(config: RunnableConfig):
     return StateGraph(State).add_node(user, shout).add_edge(START, user)
 
 
+def tailored(config: RunnableConfig):
+    key = config["configurable"]["key"]
+    schema = TypedDict("Tailored", {key: str})
+    inner = StateGraph(schema).add_node("cut", lambda state: state).add_edge(START, "cut")
+    return StateGraph(schema).add_node(key, inner.compile()).add_edge(START, key)
+
+
 happened = []
 
 
@@ -291,6 +298,34 @@ async def test_a_function_finds_the_store_whatever_the_graph_is_for(folder: Path
         schemas = await client.assistants.get_schemas("agent")
         assert schemas["state_schema"]["properties"].keys() == {"text"}
         assert await client.assistants.get_subgraphs("agent") == {}
+
+
+async def test_a_function_draws_and_describes_the_graph_of_an_assistant_for_its_config(
+    folder: Path,
+) -> None:
+    pytest.importorskip("mcp_types", reason="mcp is not there")
+    async with room_of(folder, agent="./my_agent/agent.py:tailored") as room:
+        assistants = room.client.assistants
+        await assistants.delete("agent")  # a tool as well, which has nothing in its config
+        given = [{"context": {"key": "coat"}}, {"config": {"configurable": {"key": "hat"}}}]
+        for one, key in zip(given, ("coat", "hat"), strict=True):
+            made = await assistants.create("agent", name=key, **one)
+            ident = made["assistant_id"]
+            drawn = await assistants.get_graph(ident)
+            assert [node["id"] for node in drawn["nodes"]] == ["__start__", key, "__end__"]
+            schemas = await assistants.get_schemas(ident)
+            assert schemas["input_schema"]["properties"].keys() == {key}
+            assert (await assistants.get_subgraphs(ident)).keys() == {key}
+        transport = httpx.ASGITransport(create_app(room))
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+            call = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
+            accept = {"accept": "application/json, text/event-stream"}
+            answer = await http.post("/mcp", json=call, headers=accept)
+    tools = {tool["name"]: tool["inputSchema"] for tool in answer.json()["result"]["tools"]}
+    assert {name: schema["properties"].keys() for name, schema in tools.items()} == {
+        "coat": {"coat"},
+        "hat": {"hat"},
+    }
 
 
 async def test_what_a_function_opens_is_open_until_its_run_ends(folder: Path) -> None:
