@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import (
     AbstractAsyncContextManager,
@@ -23,6 +24,8 @@ from langgraph_sdk.runtime import ServerRuntime
 from ..errors import GraphFactoryError
 
 __all__ = ["Access", "AnyPregel", "Factory", "FactoryRuntime"]
+
+logger = logging.getLogger(__name__)
 
 AnyPregel = Pregel[Any, Any, Any, Any]
 
@@ -62,9 +65,12 @@ class Factory:
     name: str
     source: AnyPregel | Callable[..., Any]
     graph: AnyPregel | None = attrs.field(init=False)
+    _replaced: set[str] = attrs.field(init=False, factory=set)  # what the log has told of
 
     def __attrs_post_init__(self) -> None:
-        if not isinstance(self.source, Pregel):
+        if isinstance(self.source, Pregel):
+            self._tell_replaced(self.source)
+        else:
             _arguments(self.source, None, None)
 
     @graph.default
@@ -76,6 +82,17 @@ class Factory:
             graph = copy.copy(graph)
             graph.name = self.name
         return graph
+
+    def _tell_replaced(self, graph: AnyPregel) -> None:
+        for what, given in (("checkpointer", graph.checkpointer), ("store", graph.store)):
+            if given not in (None, False, True) and what not in self._replaced:
+                self._replaced.add(what)
+                logger.info(
+                    "graph %r was compiled with a %s of its own, %s: the runtime's is used",
+                    self.name,
+                    what,
+                    type(given).__name__,
+                )
 
     @asynccontextmanager
     async def made(self, config: Any, runtime: FactoryRuntime) -> AsyncIterator[AnyPregel]:
@@ -102,6 +119,7 @@ class Factory:
                     f"Graph {self.name!r} could not be made: expected that its function returns a "
                     f"graph of langgraph, got {kind.removeprefix('builtins.')}"
                 )
+            self._tell_replaced(made)
             yield self._named(made)
 
 

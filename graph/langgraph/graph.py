@@ -79,15 +79,6 @@ class LangGraphGraph:
         self._seen: Schemas | None = None
         self._store: LentStore | None = None
         graph = self._factory.graph
-        if graph is not None:
-            for what, given in (("checkpointer", graph.checkpointer), ("store", graph.store)):
-                if given not in (None, False, True):
-                    logger.info(
-                        "graph %r was compiled with a %s of its own, %s: the runtime's is used",
-                        name,
-                        what,
-                        type(given).__name__,
-                    )
         self.has_turns = graph is None or isinstance(graph, CompiledStateGraph)
         # What a function makes is not known before.
         self.takes_any = graph is None or not self.has_turns or ROOT in graph.channels

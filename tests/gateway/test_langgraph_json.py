@@ -21,8 +21,10 @@ AGENT = """
 from contextlib import asynccontextmanager, contextmanager
 
 from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.func import entrypoint
 from langgraph.graph import START, StateGraph
+from langgraph.store.memory import InMemoryStore
 from langgraph_sdk.runtime import ServerRuntime
 from typing_extensions import TypedDict
 
@@ -98,6 +100,12 @@ def tailored(config: RunnableConfig):
     inner = StateGraph(schema).add_node("cut", lambda state: state).add_edge(START, "cut")
     return StateGraph(schema).add_node(key, inner.compile()).add_edge(START, key)
 
+
+def equipped(config: RunnableConfig):
+    return built("kept").compile(checkpointer=InMemorySaver(), store=InMemoryStore())
+
+
+equipped_already = equipped({})
 
 happened = []
 
@@ -326,6 +334,24 @@ async def test_a_function_draws_and_describes_the_graph_of_an_assistant_for_its_
         "coat": {"coat"},
         "hat": {"hat"},
     }
+
+
+@pytest.mark.parametrize("attribute", ["equipped", "equipped_already"])
+async def test_a_graph_with_a_checkpointer_and_a_store_is_told_once_that_they_are_not_used(
+    attribute: str, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        async with room_of(folder, agent=f"./my_agent/agent.py:{attribute}") as room:
+            thread_id = (await room.client.threads.create())["thread_id"]
+            for _ in range(2):
+                await room.client.runs.wait(thread_id, "agent", input={"text": "hey"})
+                await room.client.threads.get_state(thread_id)
+    said = [text for text in caplog.messages if "the runtime's is used" in text]
+    assert said == [
+        "graph 'agent' was compiled with a checkpointer of its own, InMemorySaver: "
+        "the runtime's is used",
+        "graph 'agent' was compiled with a store of its own, InMemoryStore: the runtime's is used",
+    ]
 
 
 async def test_what_a_function_opens_is_open_until_its_run_ends(folder: Path) -> None:
