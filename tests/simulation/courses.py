@@ -119,8 +119,10 @@ class SeenThread:
 
     @property
     def undone(self) -> set[str]:
-        """The ids and tags of its runs that were rolled back."""
-        gone = [course for course in self.courses if course.end == ROLLED_BACK]
+        """The ids and tags of its runs that were rolled back. What one brought that is gone before
+        the run that it was part of goes with that."""
+        left = {course.run.run_id for course in self.unfinished}
+        gone = [one for one in self.courses if one.end == ROLLED_BACK and one.host not in left]
         return {name for course in gone for name in (course.run.run_id, course.order.tag)}
 
     @property
