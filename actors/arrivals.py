@@ -35,18 +35,23 @@ async def record_of(
     *,
     seq: int,
     strategy: Strategy,
-    undone: Run | None,
+    active: Run | None,
+    undone: bool,
 ) -> Run:
-    """The run as it is let in, bound to what is asked now where it is to go on. `undone`: the run
-    under way, if that is rolled back first: what it has answered is asked again."""
+    """The run as it is let in, bound to what is asked now where it is to go on. `active`: the run
+    under way; `undone`: it is rolled back first, and what it has answered is asked again."""
     start = state.log.head
     if message.answers is not None or resumes(message.run):
-        start = await state.start_of(message.run, undone)
+        start = await state.start_of(message.run, active if undone else None)
     run = going_on(message.run, message.answers, start)
+    bound = bound_to(run, start)
+    if bound == () and active is not None and not undone and _is_newest(start, state):
+        # Meant for what that one is answering: it does not tell the thread to go on.
+        bound = active.bound or ()
     return attrs.evolve(
         run,
         seq=seq,
-        bound=bound_to(run, start),
+        bound=bound,
         multitask_strategy=strategy,
         metadata=without_host({**message.below, **thread.metadata, **run.metadata}),
     )
@@ -63,6 +68,11 @@ def bound_to(run: Run, start: Saved | None) -> tuple[str, ...] | None:
     if not resumes(run):
         return None
     return () if start is None else tuple(one.id for one in waiting(start))
+
+
+def _is_newest(start: Saved | None, state: ThreadState) -> bool:
+    head = state.log.head
+    return start is not None and head is not None and start.checkpoint.id == head.checkpoint.id
 
 
 def busy_with(run: Run, thread: Thread, now: str) -> Thread:

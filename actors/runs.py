@@ -127,9 +127,14 @@ class ThreadRuns:
         graph_id = message.run.metadata["graph_id"]
         check_strategy(strategy, graph_id, self.supervisor.graph(graph_id))
         admission = self._admit(strategy)
-        undone = self.active.run if self.active and admission.stop == "rollback" else None
         run = await record_of(
-            message, thread, state, seq=self.last_seq + 1, strategy=strategy, undone=undone
+            message,
+            thread,
+            state,
+            seq=self.last_seq + 1,
+            strategy=strategy,
+            active=None if self.active is None else self.active.run,
+            undone=admission.stop == "rollback",
         )
         insert = [InsertThread(thread)] if state.thread is None else []
         queue: list[Run] = []

@@ -458,6 +458,32 @@ async def test_an_answer_is_kept_when_its_run_is_cut_short(serve: Serve) -> None
         assert values["log"] == ["x", "yes", "b"]
 
 
+@pytest.mark.parametrize("strategy", ["enqueue", "interrupt"])
+async def test_an_answer_that_comes_while_another_is_at_work_runs_nothing_and_says_so(
+    serve: Serve, strategy: str
+) -> None:
+    acts = SlowToAct()
+    async with serve(chain(ask=acts.node, b=says("b"))) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        await client.runs.wait(thread_id, "agent", input=text("x"))
+        yes = await client.runs.create(thread_id, "agent", command=YES)
+        await acts.acts.wait()
+        no = await client.runs.create(
+            thread_id, "agent", command={"resume": "no"}, multitask_strategy=strategy
+        )
+        if strategy == "enqueue":
+            await client.runs.cancel(thread_id, yes["run_id"])
+        acts.let.set()
+
+        values = await client.runs.join(thread_id, no["run_id"])
+
+        assert values["log"] == ["x"]
+        assert (await client.runs.get(thread_id, no["run_id"]))["metadata"]["warning"]
+        assert await statuses(client, thread_id) == ["success", "interrupted", "success"]
+        values = await client.runs.wait(thread_id, "agent", input=None)
+        assert values["log"] == ["x", "yes", "b"]
+
+
 async def test_a_question_outlives_a_restart(serve: Serve) -> None:
     graph = chain(a=says("a"), ask=ask, b=says("b"))
     async with serve(graph) as room:
