@@ -149,8 +149,9 @@ def may_come_first(course: Course, before: Course, ended: Sequence[Course]) -> b
     it. `ended`: a run, and those that have ended as part of it."""
     together = course in ended and before in ended
     if before.delayed:  # it had no place in the queue until it was due
-        seqs = range(before.run.seq, course.run.seq + 1)
-        waited = [one for one in before.thread.courses if one.delayed and one.run.seq in seqs]
+        courses = before.thread.courses
+        between = courses[courses.index(before) : courses.index(course)]
+        waited = [one for one in between if one.delayed]
         both = course.delayed and together and all(map(is_merged, [course, before]))
         return not (both and all(one in ended for one in waited))
     return course.run.multitask_strategy == "steer" and not together

@@ -82,6 +82,7 @@ class Ends(Record):
         self, thread: SeenThread, log: Sequence[str], added: Sequence[str], ended: Sequence[Course]
     ) -> None:
         """Texts have come to the state in the order in which they were accepted."""
+        came = {one.order.tag: at for at, one in enumerate(thread.courses)}
         texts = {one.order.tag: one for one in thread.courses if one.order.kind == "text"}
         found = [texts[entry] for entry in log if entry in texts]
         for at, course in enumerate(found):
@@ -90,7 +91,8 @@ class Ends(Record):
             past = [
                 other.order.tag
                 for other in found[:at]
-                if other.run.seq > course.run.seq and not may_come_first(other, course, ended)
+                if came[other.order.tag] > came[course.order.tag]
+                and not may_come_first(other, course, ended)
             ]
             self.check(not past, f"{past} came to the state before {course.order.tag}")
 
