@@ -22,7 +22,7 @@ from greenroom.graph import (
 from greenroom.storage import MemoryStorage, Storage
 
 from .conftest import Serve
-from .stage import State, chain, new_thread, says, text
+from .stage import Blocking, State, chain, new_thread, says, text
 
 
 async def remember(state: State, store: BaseStore) -> State:
@@ -234,3 +234,26 @@ async def test_a_store_that_cannot_be_leaves_the_storage_free(serve: Serve) -> N
             pass
     async with serve(chain(a=says("a"))) as room:
         assert isinstance(room.storage, Storage)
+
+
+@pytest.mark.parametrize("strategy", ["interrupt", "rollback"])
+async def test_what_a_node_puts_there_that_was_left_behind_stays(
+    serve: Serve, strategy: str
+) -> None:
+    blocking = Blocking()
+
+    def put_late(state: State) -> State:
+        store = get_store()
+        blocking.tell = lambda what: store.put(("late",), what, {})
+        return blocking.node(state)
+
+    async with serve(chain(a=put_late)) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        await client.runs.create(thread_id, "agent", input=text("slow"))
+        await blocking.reached.wait()
+        await client.runs.wait(thread_id, "agent", input=text("quick"), multitask_strategy=strategy)
+        blocking.open()
+        await trio.to_thread.run_sync(blocking.left.wait)
+
+        found = await client.store.search_items(("late",))
+        assert {item["key"] for item in found["items"]} == {"did slow", "did quick"}
