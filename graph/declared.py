@@ -32,6 +32,7 @@ __all__ = [
     "declared_types",
     "message_class",
     "register_declared",
+    "register_lasting",
     "register_type",
     "registered",
     "type_name",
@@ -70,6 +71,25 @@ def register_declared(annotation: Any) -> None:
     """Register the classes that an annotation speaks of, for what is in no graph's schemas."""
     for kind in declared_types([annotation]):
         _registered[type_name(kind)] = kind
+
+
+def register_lasting(kinds: Iterable[type]) -> bool:
+    """Register those of the classes that are to be found in their modules. Others may be made anew
+    under the same name. Whether there were any, beside those of messages."""
+    found = False
+    for kind in kinds:
+        name = type_name(kind)
+        if not name.startswith(_MESSAGE) and _is_lasting(kind):
+            _registered[name] = kind
+            found = True
+    return found
+
+
+def _is_lasting(kind: type) -> bool:
+    place: Any = sys.modules.get(kind.__module__)
+    for name in kind.__qualname__.split("."):
+        place = getattr(place, name, None)
+    return place is kind
 
 
 def registered(name: str) -> type | None:

@@ -34,7 +34,6 @@ from ..checkpoint import (
 from ..context import RunnableConfig
 from ..contract import Schemas
 from ..control import ROOT, START, Command, StateUpdate
-from ..declared import declared_types
 from ..errors import AsyncioThreadDied, InvalidUpdateError, NodeNotFoundError
 from ..isolation import isolated
 from ..job import Finish, Job
@@ -42,6 +41,7 @@ from ..nodes import INPUT
 from ..resume import waiting
 from ..root import shown
 from ..store import BaseStore
+from .classes import declared_by, make_known
 from .draft import Draft
 from .factories import Access, AnyPregel, Factory, FactoryRuntime
 from .performance import NOTHING, Performance, as_asked, finish_of, given_to, translated
@@ -83,7 +83,8 @@ class LangGraphGraph:
         # What a function makes is not known before.
         self.takes_any = graph is None or not self.has_turns or ROOT in graph.channels
         self.made_per_run = graph is None
-        self.declared: Collection[type] = (*OWN_TYPES, *_declared(graph))
+        own = () if graph is None else declared_by(graph)
+        self.declared: Collection[type] = (*OWN_TYPES, *own)
 
     def with_store(self, store: BaseStore) -> Self:
         own = copy.copy(self)
@@ -140,6 +141,8 @@ class LangGraphGraph:
             saver = LogWriter(attrs.evolve(job, log=draft), thread_id)
             own = prepared(graph, saver)
             saver.serve(own, empty_values(graph))
+            if self.made_per_run and make_known(graph):
+                await saver.read_anew()
             await own.abulk_update_state(config, updates)
             made = saver.made
             assert made is not None
@@ -247,7 +250,11 @@ class LangGraphGraph:
             runtime = FactoryRuntime(access, self._store)
             own = {"configurable": {}, **isolated(config or {})}
             async with self._factory.made(own, runtime) as graph:
-                return await function(graph if saver is None else prepared(graph, saver))
+                if saver is None:
+                    return await function(graph)
+                if self.made_per_run and make_known(graph):
+                    await saver.read_anew()
+                return await function(prepared(graph, saver))
 
         try:
             try:
@@ -293,19 +300,6 @@ def _update(update: StateUpdate) -> LangGraphUpdate:
     if isinstance(values, Command):
         values = to_command(values)
     return LangGraphUpdate(values, update.as_node)
-
-
-def _declared(graph: AnyPregel | None) -> Collection[type]:
-    """The classes that the schemas of a graph and of those inside it name."""
-    if graph is None:
-        return ()
-    annotations = [
-        schema
-        for one in (graph, *(inner for _, inner in graph.get_subgraphs(recurse=True)))
-        if (builder := getattr(one, "builder", None)) is not None
-        for schema in builder.schemas
-    ]
-    return declared_types(annotations)
 
 
 def _schemas(graph: AnyPregel) -> Schemas:

@@ -27,6 +27,7 @@ from ..here import tell_trio_later
 from ..isolation import isolated
 from ..job import Finish, Job
 from ..resume import answers_of, waiting
+from .classes import make_known
 from .events import told_by
 from .factories import AnyPregel, Factory, FactoryRuntime
 from .prepared import empty_values, prepared
@@ -144,6 +145,8 @@ class Performance:
             async with self.factory.made(self.config, runtime) as graph:
                 own = prepared(graph, self.saver, self.store)
                 self.saver.serve(own, empty_values(graph))
+                if self.factory.graph is None and make_known(graph):
+                    await self.saver.read_anew()
                 if isinstance(self.given, LangGraphCommand):
                     # LangGraph takes a third less without, but then forgets an answer if it is cut
                     # short.

@@ -9,6 +9,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final
 
 import attrs
@@ -42,6 +43,11 @@ class LogReader(BaseCheckpointSaver[int]):
         # Not the base's, which gets a serializer ready: records have their own form.
         self.log = log
         self.thread_id = thread_id
+        self._read: tuple[Saved | None, ...] = ()  # the newest checkpoint, where it has been read
+
+    async def read_anew(self) -> None:
+        """What the log holds in memory was read before the classes of the graph were known."""
+        self._read = tuple(await to_trio(partial(self.log.history, limit=1)))
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         return self._tuple(await self._load(*_place(config)))
@@ -105,6 +111,9 @@ class LogReader(BaseCheckpointSaver[int]):
         return found[:limit]
 
     async def _load(self, ns: str, ident: str | None) -> Saved | None:
+        read, self._read = self._read, ()
+        if read and not ns and ident in (None, read[0] and read[0].checkpoint.id):
+            return read[0]
         return await to_trio(self.log.load, ns, ident)
 
     def _tuple(self, saved: Saved | None) -> CheckpointTuple | None:
@@ -155,12 +164,6 @@ class LogWriter(LogReader):
         if saved is not None:
             self._heads[saved.checkpoint.ns] = saved
         return super()._tuple(saved)
-
-    async def _load(self, ns: str, ident: str | None) -> Saved | None:
-        read, self._read = self._read, ()
-        if read and not ns and ident is None:
-            return read[0]
-        return await super()._load(ns, ident)
 
     async def aput(
         self,
