@@ -92,7 +92,8 @@ async def submission(
             raise Refused("command.resume: a run without a thread_id has nothing to resume")
     delay = _delay(after_seconds)
     if strategy == "debounce" and delay is None:
-        raise Invalid("after_seconds: missing; multitask_strategy 'debounce' needs it")
+        given = "missing" if after_seconds is None else f"{after_seconds!r} is no wait"
+        raise Invalid(f"after_seconds: {given}; multitask_strategy 'debounce' needs one")
     if webhook is not None:
         if not isinstance(webhook, str):
             raise Invalid(f"webhook: {webhook!r} is no URL")

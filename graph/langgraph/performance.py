@@ -39,6 +39,7 @@ __all__ = ["NOTHING", "Performance", "as_asked", "finish_of", "given_to", "trans
 TOLD: Final = 0.001  # seconds that events wait for more
 NOTHING: Final = object()  # an input that asks for no run
 _keys: WeakKeyDictionary[type, frozenset[str]] = WeakKeyDictionary()  # of contexts, by schema
+_ALWAYS: Final = ("values", "updates")
 _MODES: Final = ("values", "updates", "messages", "custom", "tasks", "checkpoints", "debug")
 
 
@@ -140,6 +141,7 @@ class Performance:
     async def run(self) -> None:
         """On the asyncio loop. Raises what the graph does, and what the log did for a record."""
         self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
+        self.saver.stopped = self._is_stopped
         try:
             runtime = FactoryRuntime("threads.create_run", self.store, self.job.context)
             async with self.factory.made(self.config, runtime) as graph:
@@ -193,7 +195,8 @@ class Performance:
 
     async def _stream(self, graph: AnyPregel) -> None:
         job, sink = self.job, self.job.sink
-        modes: Any = [mode for mode in _MODES if mode in sink.offered or mode == "values"]
+        # Of `updates` there are some after each super-step, so that `_watched` sees it.
+        modes: Any = [mode for mode in _MODES if mode in sink.offered or mode in _ALWAYS]
         within = sink.subgraphs
         if isinstance(graph.output_channels, str):
             self.channel = graph.output_channels
@@ -230,9 +233,12 @@ class Performance:
         """What the graph streams, for as long as the run is not told to stop."""
         async with contextlib.aclosing(cast(Any, graph.astream(given, config, **how))) as parts:
             async for part in parts:
-                if self._task is not None and self._task.cancelling():
+                if self._is_stopped():
                     raise asyncio.CancelledError  # a node has swallowed it: no other is to begin
                 yield part
+
+    def _is_stopped(self) -> bool:
+        return self._task is not None and bool(self._task.cancelling())
 
     def _tell_event(self, event: dict[str, Any]) -> None:
         sink = self.job.sink

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, Final
 
 import attrs
-from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables import RunnableConfig, ensure_config
 from langgraph.checkpoint.base import (
     BaseCheckpointSaver,
     ChannelVersions,
@@ -138,6 +138,7 @@ class LogWriter(LogReader):
         self._due = False
         self.error: Exception | None = None
         self.failed: Callable[[Exception], None] = lambda _: None
+        self.stopped: Callable[[], bool] = lambda: False  # whether its run was told to
         self.thread: AsyncioThread | None = None
         self._writes_to = job.log
         self._job = job
@@ -159,6 +160,14 @@ class LogWriter(LogReader):
         self._graph, self._keys = graph, graph.stream_channels_list
         self._about = {**(graph.config or {}).get("metadata", {}), **self._job.metadata}
         self._empty = empty
+
+    def get_next_version(self, current: int | None, channel: None) -> int:
+        """Asked for between two super-steps. In a graph inside, none begins after a node that has
+        swallowed its cancellation; see `Performance._watched` for the outermost."""
+        inside = ensure_config().get("configurable", {}).get("checkpoint_ns")
+        if inside and on_asyncio() and self.stopped():
+            raise asyncio.CancelledError
+        return super().get_next_version(current, channel)
 
     def _tuple(self, saved: Saved | None) -> CheckpointTuple | None:
         if saved is not None:

@@ -621,8 +621,12 @@ async def test_texts_that_wait_to_be_merged_wait_on_in_the_next_process(
 async def test_debounce_without_a_wait_is_refused(room: Greenroom, hold: Hold) -> None:
     async with room:
         client, thread_id = room.client, await new_thread(room.client)
-        for wait in ({}, {"after_seconds": 0}, {"after_seconds": None}):
-            with pytest.raises(Invalid, match=r"after_seconds: missing; .*'debounce' needs it"):
+        for wait, given in (
+            ({}, "missing"),
+            ({"after_seconds": None}, "missing"),
+            ({"after_seconds": 0}, "0 is no wait"),
+        ):
+            with pytest.raises(Invalid, match=rf"after_seconds: {given}; .*'debounce' needs one"):
                 await send(client, thread_id, "one", multitask_strategy="debounce", **wait)
         assert await statuses(client, thread_id) == []
 

@@ -107,7 +107,7 @@ async def test_context_and_configurable_are_not_given_together(
         ),
         (
             *(f"/threads/{NIL}/runs", {**RUN, "multitask_strategy": "debounce"}),
-            "after_seconds: missing; multitask_strategy 'debounce' needs it",
+            "after_seconds: missing; multitask_strategy 'debounce' needs one",
         ),
         ("/threads", {"if_exists": "maybe"}, 'if_exists: "maybe" is none of raise, do_nothing'),
         ("/threads", {"thread_id": "abc"}, "thread_id: 'abc'"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from langgraph.types import Interrupt, Send, interrupt
 from trio.testing import wait_all_tasks_blocked
 
 from greenroom.actors import NotFound, RunFailed
+from greenroom.graph.here import tell_trio, to_trio
 
 from .. import stage
 from ..conftest import Serve
@@ -277,6 +280,37 @@ async def test_what_a_run_that_was_given_up_on_still_writes_is_refused(
         assert await statuses(client, thread_id) == ["interrupted", "success", "success"]
         after = await client.threads.get_history(thread_id, limit=100)
         assert after[-len(history) :] == history
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2])
+@pytest.mark.parametrize("comes_to", [{"log": ["a"]}, {}, None])
+async def test_no_node_begins_after_one_that_has_swallowed_its_cancellation(
+    serve: Serve, comes_to: State | None, depth: int
+) -> None:
+    reached, began = trio.Event(), list[str]()
+
+    async def swallows(state: State) -> State | None:
+        tell_trio(reached.set)
+        with suppress(asyncio.CancelledError):
+            await to_trio(trio.sleep_forever)
+        return comes_to
+
+    async def next_one(state: State) -> State:
+        began.append("next")
+        return {}
+
+    graph = chain(a=swallows, b=next_one)
+    for _ in range(depth):
+        graph = chain(inner=graph, after=next_one)
+    async with serve(graph, grace_period=60.0) as room:
+        client, thread_id = room.client, await new_thread(room.client)
+        run = await client.runs.create(thread_id, "agent", input=text("x"))
+        await reached.wait()
+        await client.runs.cancel(thread_id, run["run_id"], wait=True)
+        assert began == []
+        assert await statuses(client, thread_id) == ["interrupted"]
+        await client.runs.wait(thread_id, "agent", input=None)
+        assert began == ["next"] * (depth + 1)
 
 
 async def test_a_run_that_takes_too_long_is_stopped(serve: Serve) -> None:
