@@ -55,7 +55,8 @@ class SimulatedClient(Scheduling, Stopping, Keeping, Looking):
 
 # What they do, and how often.
 OPERATIONS: Final[Mapping[str, int]] = {
-    "create": 30,
+    "create": 20,
+    "burst": 10,
     "wait": 12,
     "stream": 10,
     "resume": 12,

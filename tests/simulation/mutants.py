@@ -24,7 +24,7 @@ from greenroom.graph import beginning
 from greenroom.graph.resume import answers_of
 from greenroom.storage import MemoryStorage, Operation
 from greenroom.storage.log import ThreadLog
-from greenroom.storage.operations import PutPost, PutRun, PutThread, TruncateLog
+from greenroom.storage.operations import PutRun, PutThread, TruncateLog
 from greenroom.storage.records import Run, Thread
 
 from .cron_mutants import CRON_MUTANTS
@@ -236,12 +236,16 @@ def posted_before_the_end(patch: Patch) -> None:
 def thread_of_a_run_alone_kept(patch: Patch) -> None:
     """A run that its thread is to go with ends as any other."""
 
-    async def keep(self: RunEnds, run: Run, result: Any, posts: Any) -> None:
-        alone = attrs.evolve(run, status="success")
-        await self.state.commit([PutRun(alone), *map(PutPost, posts)])
-        self.streams.pop(run.run_id).end(result)
+    close = RunEnds.close
 
-    patch.setattr(RunEnds, "_drop", keep)
+    async def keep(self: RunEnds, runs: Sequence[Run], *args: Any, **how: Any) -> None:
+        if not runs[0].kwargs["temporary"]:
+            await close(self, runs, *args, **how)
+            return
+        await self.state.commit([PutRun(attrs.evolve(runs[0], status="success"))])
+        self._tell(runs[0], self.state.result(), None)
+
+    patch.setattr(RunEnds, "close", keep)
 
 
 def run_alone_forgotten(patch: Patch) -> None:

@@ -19,7 +19,7 @@ import trio
 from trio.testing import MockClock
 
 from greenroom.actors import Client, Closed, Greenroom, NotFound
-from greenroom.storage import MemoryStorage, Operation, SqliteStorage, Storage, StorageError
+from greenroom.storage import MemoryStorage, Operation, Run, SqliteStorage, Storage, StorageError
 
 from .clients import SimulatedClient
 from .courses import Course
@@ -356,17 +356,14 @@ class Simulation:
                     await client.threads.update(thread_id, metadata={})
 
             await self._insist(ask)
-        while left := [course for course in self.witness.courses.values() if course.end is None]:
-            course = left[0]
+        while left := [one.run for one in self.witness.courses.values() if one.end is None]:
 
-            async def join(client: Client, course: Course = course) -> None:
-                run = course.run
-                try:
+            async def join(client: Client, run: Run = left[0]) -> None:
+                with suppress(NotFound):
                     await client.runs.join(run.thread_id, run.run_id, raise_error=False)
-                except NotFound:
-                    await trio.sleep(0.1)
 
             await self._insist(join)
+            await trio.sleep(1)  # one that was lost has no end
 
     @property
     def _known(self) -> list[str]:

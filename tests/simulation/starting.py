@@ -27,6 +27,19 @@ class Starting(Caller):
             run = await client.runs.create(whose, **request)
         return self._accepted(run["run_id"], tag)
 
+    async def _burst(self, thread_id: str) -> str:
+        """Several texts, one right after the other, with one and the same strategy."""
+        strategy, told = self.random.choice(list(RULES)), list[str]()
+        for _ in range(self.random.randint(2, 3)):
+            request = {**self._request(thread_id), "multitask_strategy": strategy}
+            if RULES[strategy].waits:
+                request.setdefault("after_seconds", 0.3)
+            client, tag = await self._client(), request["metadata"]["tag"]
+            async with self._refusals(thread_id, request):
+                run = await client.runs.create(thread_id, **request)
+            told.append(self._accepted(run["run_id"], tag))
+        return ", ".join(told)
+
     async def _wait(self, thread_id: str) -> str:
         request = self._request(thread_id)
         client, tag = await self._client(), request["metadata"]["tag"]
