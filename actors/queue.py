@@ -140,18 +140,19 @@ class RunQueue:
 
 
 def in_turn(runs: Sequence[Run], due: Mapping[str, str]) -> list[Run]:
-    """Unfinished runs of a thread, given in order of arrival, in the order in which they start: one
-    that was to start later comes behind those that had come before it was due. `due`: when those
-    are that have not started, by id.
+    """Unfinished runs of a thread, given in order of arrival, in the order in which they start: the
+    one that was under way goes on first, and one that was to start later comes behind those that
+    had come before it was due. `due`: when those are that have not started, by id.
     """
     when = {run.run_id: due.get(run.run_id, run.created_at) for run in runs}
     late = [run for run in runs if run.run_id in due]
     order = [run for run in runs if run.run_id not in due]
+    order.sort(key=lambda run: run.attempt == 0)
     for run in sorted(late, key=lambda run: when[run.run_id]):
         came_later = (
             at
             for at, other in enumerate(order)
-            if other.attempt == 0 and when[other.run_id] > when[run.run_id]
+            if other.attempt == 0 and not other.stop and when[other.run_id] > when[run.run_id]
         )
         order.insert(next(came_later, len(order)), run)
     return order

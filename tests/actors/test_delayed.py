@@ -273,11 +273,12 @@ async def test_a_delay_that_is_no_time_is_refused(room: Greenroom, given: Any) -
         assert await statuses(room.client, thread_id) == []
 
 
-def test_runs_left_behind_start_in_order_of_arrival_but_for_those_that_were_due_later() -> None:
-    def run(name: str, made: int, *, delayed: bool = False, attempt: int = 0) -> Any:
-        kwargs = {"after_seconds": 1.0} if delayed else {}
-        return make_run(name, created_at=f"2026-{made}", kwargs=kwargs, attempt=attempt)
+def run(name: str, made: int, *, delayed: bool = False, **how: Any) -> Any:
+    kwargs = {"after_seconds": 1.0} if delayed else {}
+    return make_run(name, created_at=f"2026-{made}", kwargs=kwargs, **how)
 
+
+def test_runs_left_behind_start_in_order_of_arrival_but_for_those_that_were_due_later() -> None:
     runs = [
         run("under way", 9, attempt=1),
         run("clock was wrong", 8),
@@ -291,3 +292,14 @@ def test_runs_left_behind_start_in_order_of_arrival_but_for_those_that_were_due_
     assert [one.run_id for one in in_turn(runs, due)] == order
     late = ["before", "due first", "after", "due last"]
     assert [one.run_id for one in in_turn(runs[2:], due)] == late
+
+
+def test_the_run_that_was_under_way_goes_on_first_whatever_had_come_before_it() -> None:
+    runs = [run("before", 3), run("under way", 4, delayed=True, attempt=1), run("after", 5)]
+    assert [one.run_id for one in in_turn(runs, {})] == ["under way", "before", "after"]
+
+
+def test_a_run_that_is_due_does_not_pass_others_for_one_that_was_told_to_stop() -> None:
+    stopped = run("stopped", 9, delayed=True, stop="rollback")
+    runs = [stopped, run("before", 3), run("due", 4, delayed=True)]
+    assert [one.run_id for one in in_turn(runs, {"due": "2026-4"})] == ["stopped", "before", "due"]
