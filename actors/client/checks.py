@@ -148,19 +148,19 @@ def check_select(select: Collection[str] | None, fields: Collection[str]) -> Col
     return select or fields
 
 
-def check_state_select(select: Collection[str] | None) -> Collection[str]:
-    """The fields of a state asked for; `values.<key>` is one key of its values. All where none
-    are."""
+def check_state_select(select: Collection[str] | None) -> None:
+    """The fields of a state asked for; `values.<key>` is one key of its values."""
     for name in select or ():
         if not (isinstance(name, str) and name.startswith("values.") and name != "values."):
             check_choice("select", name, (*STATE_FIELDS, "values.<key>"))
-    return select or STATE_FIELDS
 
 
-def pick_state(state: Mapping[str, Any], fields: Collection[str]) -> dict[str, Any]:
-    """A state with what `check_state_select` gave."""
-    keys = [name.removeprefix("values.") for name in fields if name.startswith("values.")]
-    shown = pick(state, fields)
+def pick_state(state: dict[str, Any], select: Collection[str] | None) -> dict[str, Any]:
+    """A state with the fields asked for; all where none are."""
+    if not select:
+        return state
+    keys = [name.removeprefix("values.") for name in select if name.startswith("values.")]
+    shown = pick(state, select)
     if keys and "values" not in shown:
         values = state["values"]
         shown["values"] = pick(values, keys) if isinstance(values, Mapping) else {}

@@ -69,7 +69,7 @@ class ThreadHistory(ThreadStates):
         `before`: a checkpoint or its id. `metadata`: what a checkpoint's must contain.
         `checkpoint`: its `checkpoint_ns` names an inner graph. `select`: as `get_state`.
         """
-        fields = check_state_select(select)
+        check_state_select(select)
         check_page(limit, 0)
         ns, _ = place_of(checkpoint, None)
         thread, log = await self._open(thread_id)
@@ -84,7 +84,7 @@ class ThreadHistory(ThreadStates):
             if len(states) < wanted:
                 break
             start = states[-1]["checkpoint_id"]
-        return [pick_state(state, fields) for state in found]
+        return [pick_state(state, select) for state in found]
 
     async def get_history_json(
         self,

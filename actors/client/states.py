@@ -73,7 +73,7 @@ class ThreadStates:
 
         Raises NotFound for an unknown thread or checkpoint, Invalid for an unknown field.
         """
-        fields = check_state_select(select)
+        check_state_select(select)
         ns, wanted = place_of(checkpoint, checkpoint_id)
         thread, log = await self._open(thread_id, ns, wanted)
         if thread.metadata.get("graph_id") is None:
@@ -91,7 +91,7 @@ class ThreadStates:
                 raise Refused(str(error)) from error
         if wanted is not None and state.metadata is None:
             raise NotFound(f"Checkpoint {wanted!r} not found on thread {thread_id!r}")
-        return pick_state(state_view(state), fields)
+        return pick_state(state_view(state), select)
 
     async def update_state(
         self,

@@ -164,9 +164,10 @@ class LogWriter(LogReader):
     def get_next_version(self, current: int | None, channel: None) -> int:
         """Asked for between two super-steps. In a graph inside, none begins after a node that has
         swallowed its cancellation; see `Performance._watched` for the outermost."""
-        inside = ensure_config().get("configurable", {}).get("checkpoint_ns")
-        if inside and on_asyncio() and self.stopped():
-            raise asyncio.CancelledError
+        if self.stopped() and on_asyncio():
+            inside = ensure_config().get("configurable", {}).get("checkpoint_ns")
+            if inside:
+                raise asyncio.CancelledError
         return super().get_next_version(current, channel)
 
     def _tuple(self, saved: Saved | None) -> CheckpointTuple | None:

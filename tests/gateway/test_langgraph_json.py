@@ -215,6 +215,16 @@ def room_of(folder: Path, **graphs: Any) -> Greenroom:
     return Greenroom(load_graphs(config), descriptions=config.descriptions)
 
 
+async def tools_of(room: Greenroom) -> dict[str, Any]:
+    """The input schemas of the tools that `/mcp` lists, by name."""
+    transport = httpx.ASGITransport(create_app(room))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+        call = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
+        accept = {"accept": "application/json, text/event-stream"}
+        answer = await http.post("/mcp", json=call, headers=accept)
+    return {tool["name"]: tool["inputSchema"] for tool in answer.json()["result"]["tools"]}
+
+
 @pytest.mark.parametrize(
     ("attribute", "said"),
     [
@@ -324,12 +334,7 @@ async def test_a_function_draws_and_describes_the_graph_of_an_assistant_for_its_
             schemas = await assistants.get_schemas(ident)
             assert schemas["input_schema"]["properties"].keys() == {key}
             assert (await assistants.get_subgraphs(ident)).keys() == {key}
-        transport = httpx.ASGITransport(create_app(room))
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
-            call = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
-            accept = {"accept": "application/json, text/event-stream"}
-            answer = await http.post("/mcp", json=call, headers=accept)
-    tools = {tool["name"]: tool["inputSchema"] for tool in answer.json()["result"]["tools"]}
+        tools = await tools_of(room)
     assert {name: schema["properties"].keys() for name, schema in tools.items()} == {
         "coat": {"coat"},
         "hat": {"hat"},
@@ -425,11 +430,6 @@ async def test_a_graph_that_cannot_be_made_takes_any_object_as_a_tool(folder: Pa
     pytest.importorskip("mcp_types", reason="mcp is not there")
     graphs = {"odd": "./my_agent/odd.py:raises", "agent": "./my_agent/agent.py:graph"}
     async with room_of(folder, **graphs) as room:
-        transport = httpx.ASGITransport(create_app(room))
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
-            call = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
-            accept = {"accept": "application/json, text/event-stream"}
-            answer = await http.post("/mcp", json=call, headers=accept)
-    tools = {tool["name"]: tool["inputSchema"] for tool in answer.json()["result"]["tools"]}
+        tools = await tools_of(room)
     assert tools["odd"] == {"type": "object"}
     assert "text" in tools["agent"]["properties"]
