@@ -5,16 +5,19 @@
     python benchmarks/storage.py --postgres postgresql://postgres@localhost
 
 Every actor has a thread and carries runs out on it, with the commits of a short run in between: the
-run is accepted, its records are handed over, its end is committed. `bare` executes the very
-statements that this took, transaction by transaction, on a fresh file with the same tables, indexes
-and settings, from one thread and with nothing in between. Rounds alternate; figures are medians.
-SQLite is at synchronous=FULL. Memory has no bare form. On PostgreSQL both send a transaction in one
-go, on a new database for each round, which is dropped again.
+run is accepted, its records are handed over, its end is committed. `bare` writes the same rows,
+transaction by transaction, to a fresh file with the same tables, indexes and settings, from one
+thread and with nothing in between: each row by a statement of its own, as programs do that use
+SQLite directly; and `in bulk`, by the very statements that this took, which write many rows each.
+Rounds alternate; figures are medians. SQLite is at synchronous=FULL. Memory has no bare form. On
+PostgreSQL both send a transaction in one go, on a new database for each round, which is dropped
+again.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import sqlite3
 import statistics
@@ -164,6 +167,19 @@ def recorded(load: Load, folder: Path) -> list[Statement]:
     return statements[start + 2 :]  # the lease was taken
 
 
+def row_by_row(statements: Sequence[Statement]) -> Iterator[Statement]:
+    """The same, where each writes a row at most."""
+    rows = re.compile(r"VALUES (\([?, ]+\))(, \1)*")
+    for method, sql, values in statements:
+        if (found := rows.search(sql)) is None:
+            yield method, sql, values
+            continue
+        columns = found[1].count("?")
+        single = sql.replace(found[0], f"VALUES {found[1]}")
+        for at in range(0, len(values), columns):
+            yield method, single, values[at : at + columns]
+
+
 def bare(statements: Sequence[Statement], path: Path) -> float:
     """Seconds that plain `sqlite3` takes for them, on a fresh file."""
 
@@ -257,6 +273,7 @@ class Measured:
 
     own: float
     bare: float = 0.0
+    in_bulk: float = 0.0
     transactions: int = 0
 
 
@@ -267,7 +284,9 @@ def one_round(load: Load, postgres: str | None) -> Iterator[tuple[str, Measured]
         statements = recorded(load, folder)
         own = seconds(load, SqliteStorage(folder / "greenroom.db"))
         commits = sum(sql == "COMMIT" for _, sql, _ in statements)
-        yield "sqlite", Measured(own, bare(statements, folder / "bare.db"), commits)
+        singly = bare(list(row_by_row(statements)), folder / "bare.db")
+        in_bulk = bare(statements, folder / "bulk.db")
+        yield "sqlite", Measured(own, singly, in_bulk, commits)
     finally:
         shutil.rmtree(folder)
     if postgres is not None:
@@ -277,7 +296,7 @@ def one_round(load: Load, postgres: str | None) -> Iterator[tuple[str, Measured]
         with new_database(postgres) as dsn:
             own = seconds(load, PostgresStorage(dsn))
         plain = bare_postgres(transactions, postgres)
-        yield "postgres", Measured(own, plain, len(transactions))
+        yield "postgres", Measured(own, plain, transactions=len(transactions))
 
 
 def main() -> None:
@@ -289,7 +308,8 @@ def main() -> None:
     args = parser.parse_args()
 
     table = Table(title="commits a second, medians", highlight=False)
-    for column in ("actors", "storage", "groups", "a transaction", "greenroom", "bare", "of bare"):
+    columns = ("actors", "storage", "groups", "a transaction", "greenroom")
+    for column in (*columns, "bare", "of bare", "in bulk", "of that"):
         table.add_column(column, justify="right")
     loads = {1: Load(1, 10 * args.runs), args.actors: Load(args.actors, args.runs)}
     rounds = [load for load in loads.values() for _ in range(args.rounds)]
@@ -300,12 +320,14 @@ def main() -> None:
     for (actors, name), all_measured in found.items():
         groups = loads[actors].groups
         own = groups / statistics.median(one.own for one in all_measured)
-        cells = [str(actors), name, f"{groups:,}", "", f"{own:,.0f}", "", ""]
-        if all_measured[0].bare:
-            plain = groups / statistics.median(one.bare for one in all_measured)
-            transactions = statistics.median(one.transactions for one in all_measured)
-            cells[3] = f"{groups / transactions:.1f}"
-            cells[5:] = [f"{plain:,.0f}", f"{own / plain:.0%}"]
+        cells = [str(actors), name, f"{groups:,}", "", f"{own:,.0f}"]
+        for form in ("bare", "in_bulk"):
+            seconds_taken = [getattr(one, form) for one in all_measured]
+            if all(seconds_taken):
+                plain = groups / statistics.median(seconds_taken)
+                cells += [f"{plain:,.0f}", f"{own / plain:.0%}"]
+                transactions = statistics.median(one.transactions for one in all_measured)
+                cells[3] = f"{groups / transactions:.1f}"
         table.add_row(*cells)
     Console().print(table)
 

@@ -100,9 +100,9 @@ class Tried:
     error: TaskError | None = None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class Checkpoint:
-    """The state after a super-step.
+    """The state after a super-step. It is not changed once it is made.
 
     `id`: UUIDv6, sorts by age. `ns`: "" for the outermost graph, `node:task_id` (joined by `|`) in
     subgraphs. `step`: -1 for the first input. `source`: `input`, `loop`, `update` or `fork`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .codec import Types, Unstorable, decode, encode, to_json
+from .commit import Commit
 from .contract import (
     FoundItem,
     Lease,
@@ -59,7 +60,7 @@ from .records import (
     ThreadStatus,
 )
 from .saver import StorageSaver
-from .session import Commit, StorageSession
+from .session import StorageSession
 from .sqlite import SqliteStorage
 from .store import StorageStore
 

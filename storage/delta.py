@@ -40,7 +40,23 @@ __all__ = [
 _AS_AT_PARENT: Final = msgspec.Raw()
 
 
-class Stored(msgspec.Struct, forbid_unknown_fields=True):
+class _About(msgspec.Struct, omit_defaults=True):
+    """What a checkpoint says beside values, as it is stored."""
+
+    step: int
+    source: str
+    created_at: str
+    parent: str | None = None
+    changed: tuple[str, ...] = ()
+    next: list[tuple[Any, ...]] = []
+    joins: Mapping[str, tuple[str, ...]] = {}
+    ran: tuple[str, ...] = ()
+    results: msgspec.Raw | None = None
+    tried: msgspec.Raw | None = None
+    engine: msgspec.Raw | None = None
+
+
+class Stored(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """A checkpoint as it is stored."""
 
     about: msgspec.Raw
@@ -61,9 +77,10 @@ def read_checkpoint(row: LogRow) -> Stored:
     return read_record(_decoder, row)
 
 
-@attrs.frozen
+@attrs.define
 class Folded:
-    """A checkpoint's channels and metadata in stored form: what its child is compared with."""
+    """A checkpoint's channels and metadata in stored form: what its child is compared with. It is
+    not changed once it is made."""
 
     values: dict[str, bytes | LongList]
     metadata: bytes
@@ -149,7 +166,7 @@ def encode_checkpoint(
 
 
 def record_of(
-    about: Mapping[str, Any],
+    about: _About | Mapping[str, Any],
     before: Folded,
     forms: Mapping[str, bytes | LongList],
     changed: Collection[str],
@@ -177,20 +194,17 @@ def record_of(
         else:
             lists[channel] = (form.id, len(form.elements))
     gone = [] if full else [channel for channel in before.values if channel not in forms]
-    stored: dict[str, Any] = {"about": about, "nth": nth}
-    stored |= {
-        name: part
-        for name, part in (
-            ("values", values),
-            ("grown", grown),
-            ("lists", lists),
-            ("gone", gone),
-        )
-        if part
-    }
-    if full or metadata != before.metadata:
-        stored["metadata"] = msgspec.Raw(metadata)
+    same = not full and metadata == before.metadata
     try:
+        stored = Stored(
+            about=msgspec.Raw(_encoder.encode(about)),
+            nth=nth,
+            values=values,
+            grown=grown,
+            lists=lists,
+            gone=gone,
+            metadata=_AS_AT_PARENT if same else msgspec.Raw(metadata),
+        )
         return _encoder.encode(stored)
     except UnicodeEncodeError as error:
         raise Unstorable(f"checkpoint: a name in it is no text: {error}") from None
@@ -198,7 +212,7 @@ def record_of(
 
 def _about(
     checkpoint: Checkpoint, types: Types, *, full: bool
-) -> tuple[dict[str, Any], bytes | None, bool]:
+) -> tuple[_About, bytes | None, bool]:
     """What a checkpoint says beside values, what START is given, and whether what tasks are given
     comes back as plain data in part. The parent of one that is no full snapshot is the one before
     it."""
@@ -220,29 +234,22 @@ def _about(
         if task.given_id:
             more = (checkpoint.id, task.given_id)
         planned.append((task.node, task.index, arg, *more))
-    about: dict[str, Any] = {
-        "step": checkpoint.step,
-        "source": checkpoint.source,
-        "created_at": checkpoint.created_at,
-    }
-    if full and checkpoint.parent_id is not None:
-        about["parent"] = checkpoint.parent_id
-    about |= {
-        name: part
-        for name, part in (
-            ("changed", checkpoint.changed),
-            ("next", planned),
-            ("joins", checkpoint.joins),
-            ("ran", checkpoint.ran),
-            ("results", _results(checkpoint, types)),
-            ("tried", _tried(checkpoint, types)),
-        )
-        if part
-    }
+    about = _About(
+        checkpoint.step,
+        checkpoint.source,
+        checkpoint.created_at,
+        checkpoint.parent_id if full else None,
+        checkpoint.changed,
+        planned,
+        checkpoint.joins,
+        checkpoint.ran,
+        _results(checkpoint, types),
+        _tried(checkpoint, types),
+    )
     if checkpoint.engine:
         raw, unknown = kept(dict(checkpoint.engine), "checkpoint.engine", types)
         types.tell(unknown, "what the graph's engine keeps for itself")
-        about["engine"] = msgspec.Raw(raw)
+        about.engine = msgspec.Raw(raw)
     return about, given, plain
 
 

@@ -13,14 +13,15 @@ import trio
 from greenroom.graph.checkpoint import Checkpoint, PendingWrites, Saved
 
 from .codec import decode
+from .commit import Commit
 from .contract import Storage
 from .delta import Folded, encode_checkpoint
-from .head import Head, LogEnd, read_end, read_head_before, read_history, read_saved
+from .head import EMPTY, Head, LogEnd, read_end, read_head_before, read_history, read_saved
 from .lists import LOOSE, LongList
 from .operations import AppendEvents, AppendLog, Operation, PackList, TruncateLog
 from .pending import decode_writes, encode_writes
 from .records import LogRow
-from .session import Commit, StorageSession
+from .session import StorageSession
 
 __all__ = ["SNAPSHOT_EVERY", "ThreadLog"]
 
@@ -58,7 +59,13 @@ class ThreadLog:
     @classmethod
     async def open(cls, session: StorageSession, thread_id: str) -> Self:
         """The log of a thread, with its head read; empty for a thread that has none."""
-        return cls.going_on(session, thread_id, await session.read(read_end, thread_id))
+        if session.lacks_thread(thread_id):
+            await trio.lowlevel.checkpoint()
+            return cls.going_on(session, thread_id, EMPTY)
+        end = await session.read(read_end, thread_id)
+        if not end.seq:
+            session.learn_threads()
+        return cls.going_on(session, thread_id, end)
 
     @classmethod
     def going_on(cls, session: StorageSession, thread_id: str, end: LogEnd) -> Self:
@@ -145,10 +152,17 @@ class ThreadLog:
     def take(self) -> list[Operation]:
         """What was appended and not yet handed over, for the caller to commit with more."""
         self._check()
-        first = [*(self._first if self.has_first else ()), *self._along]
-        self._first, self._first_alone, self._along = [], None, []
-        rows, self._rows = self._rows, []
-        return [*first, AppendLog(tuple(rows), follows=rows[0].seq - 1)] if rows else first
+        return self._taken()
+
+    def _taken(self) -> list[Operation]:
+        operations: list[Operation] = []
+        if self._first or self._along:
+            operations = [*(self._first if self.has_first else ()), *self._along]
+            self._first, self._first_alone, self._along = [], None, []
+        if rows := self._rows:
+            self._rows = []
+            operations.append(AppendLog(tuple(rows), follows=rows[0].seq - 1))
+        return operations
 
     def chained(self, operations: Sequence[Operation]) -> list[Operation]:
         """Operations whose events are refused if those of the same run before are, of which that is
@@ -188,10 +202,10 @@ class ThreadLog:
         joins = last is not None and last.gathers and not also
         if joins and self._rows and last is self._first_alone:
             self._first, self._first_alone = [], None  # all of it will be one group
-        alone = self.has_first and not self._rows
+        alone = not self._rows and self.has_first
         also = self.chained(also)
         if not alone:
-            operations = [*also, *self.take()]
+            operations = [*also, *self._taken()]
         elif self._first_alone is None:
             operations = [*also, *self._first]
         else:
@@ -275,22 +289,28 @@ class ThreadLog:
         seq = self.next_seq
         base_seq = parent.base_seq if parent is not None and length > 1 else seq
         lists = [form.id for form in made.folded.values.values() if isinstance(form, LongList)]
-        self._add_row(
-            "checkpoint",
-            ns,
-            checkpoint.id,
-            base_seq,
-            made.data,
-            lists=tuple(lists),
-            input=made.input,
-            run_id=checkpoint.metadata.get("run_id") if made.input is not None else None,
+        self._rows.append(
+            LogRow(
+                thread_id=self.thread_id,
+                seq=seq,
+                kind="checkpoint",
+                ns=ns,
+                checkpoint_id=checkpoint.id,
+                base_seq=base_seq,
+                data=made.data,
+                lists=tuple(lists),
+                input=made.input,
+                run_id=checkpoint.metadata.get("run_id") if made.input is not None else None,
+            )
         )
+        self.next_seq += 1
         plain = _carried(parent, made.folded) if parent is not None and parent.plain else {}
         for channel in made.plain:
             form = made.folded.values[channel]
             assert isinstance(form, bytes), "a list with plain data in it is stored whole"
             plain[channel] = decode(form, self._types)
-        checkpoint = made.as_read(checkpoint, plain, self._types)
+        if plain or made.plain_next or made.plain_metadata:
+            checkpoint = made.as_read(checkpoint, plain, self._types)
         # What ran inside this namespace is over.
         inner = f"{ns}|" if ns else ""
         for other in [other for other in self._heads if other.startswith(inner)]:
@@ -309,12 +329,11 @@ class ThreadLog:
 
     def _add_row(
         self,
-        kind: Literal["checkpoint", "writes", "list", "splice"],
+        kind: Literal["writes", "list", "splice"],
         ns: str,
         checkpoint_id: str,
         base_seq: int | None,
         data: bytes,
-        **more: Any,
     ) -> None:
         self._rows.append(
             LogRow(
@@ -325,7 +344,6 @@ class ThreadLog:
                 checkpoint_id=checkpoint_id,
                 base_seq=base_seq,
                 data=data,
-                **more,
             )
         )
         self.next_seq += 1

@@ -160,9 +160,9 @@ class Post:
 Kind = type[Thread] | type[Run] | type[Assistant] | type[AssistantVersion] | type[Cron] | type[Post]
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class LogRow:
-    """One record of a thread's checkpoint log, encoded.
+    """One record of a thread's checkpoint log, encoded. It is not changed once it is made.
 
     `seq`: its position in the thread's log, from 1, increasing. `kind`: `checkpoint`, `writes`, or
     `list`, `splice` and `pack` for a part of a long list. `checkpoint_id`: the checkpoint itself,

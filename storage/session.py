@@ -12,20 +12,21 @@ from time import perf_counter
 from types import TracebackType
 from typing import Any, Concatenate, Final, ParamSpec, Protocol, Self, TypeVar
 
-import attrs
 import trio
 
+from .commit import Commit
 from .contract import Lease, StaleEpoch, Storage, StorageAway, StorageError, StorageHeld
+from .known import KnownThreads
 from .operations import Operation
 from .readers import Readers
 from .timing import Timing
 
-__all__ = ["Commit", "RunBlocking", "StorageSession"]
+__all__ = ["RunBlocking", "StorageSession"]
 
 logger = logging.getLogger(__name__)
 
 BATCH: Final = 256  # groups of one commit at most
-COMPANY: Final = 0.002  # seconds that a commit which nobody waits for waits for others
+COMPANY: Final = 0.005  # seconds that a commit which nobody waits for waits for others
 FIRST_WAIT: Final = 0.1  # seconds before storage that is away is asked again, doubled each time
 LONGEST_WAIT: Final = 2.0  # seconds
 LOOK: Final = 1.0  # seconds between looks whether a lease has been renewed
@@ -49,46 +50,6 @@ class RunBlocking(Protocol):
     """Runs a function that may block, and waits for it."""
 
     def __call__(self, function: Callable[..., T], *args: Any) -> Awaitable[T]: ...
-
-
-@attrs.define(eq=False)
-class Commit:
-    """Operations on their way to storage. `gathers`: still open for more. `done`: applied durably,
-    or refused.
-    """
-
-    operations: list[Operation]
-    _hurry: Callable[[], None]
-    gathers: bool = attrs.field(init=False, default=False)
-    done: bool = attrs.field(init=False, default=False)
-    _waited_for: trio.Event | None = attrs.field(init=False, default=None)
-    _error: Exception | None = attrs.field(init=False, default=None)
-
-    @property
-    def error(self) -> Exception | None:
-        """Why it was refused, once it is done."""
-        return self._error
-
-    async def wait(self) -> None:
-        """Wait until the operations are durable. Raises the StorageError that refused them.
-
-        Being cancelled here cancels the wait, not the commit.
-        """
-        if self.done:
-            await trio.lowlevel.checkpoint()
-        else:
-            self._hurry()
-            if self._waited_for is None:
-                self._waited_for = trio.Event()
-            await self._waited_for.wait()
-        if self._error is not None:
-            raise self._error
-
-    def _finish(self, error: Exception | None) -> None:
-        self._error = error
-        self.done = True
-        if self._waited_for is not None:
-            self._waited_for.set()
 
 
 class StorageSession:
@@ -129,6 +90,8 @@ class StorageSession:
         self._run_blocking: RunBlocking = run_blocking or _in_thread
         self._gathering: list[Commit] = []
         self._gatherer: trio.CancelScope | None = None
+        self._known = KnownThreads()
+        self._learner: trio.CancelScope | None = None
         self._queue: SimpleQueue[list[Commit] | None] = SimpleQueue()
         self._queued = trio.Event()  # for the writer that is a task
         self._renewing = trio.CancelScope(shield=True)  # also while the writer finishes
@@ -161,8 +124,9 @@ class StorageSession:
     ) -> None:
         self._closed = True
         self._hurry()
-        if self._gatherer is not None:
-            self._gatherer.cancel()
+        for helper in (self._gatherer, self._learner):
+            if helper is not None:
+                helper.cancel()
         self._queue.put(None)
         self._queued.set()
         self._readers.close()
@@ -175,7 +139,7 @@ class StorageSession:
     def submit(self, operations: Sequence[Operation]) -> Commit:
         """Queue a group of operations, to be applied wholly or not at all. Does not wait.
 
-        Until somebody waits for a commit, or two milliseconds have passed, groups gather to be
+        Until somebody waits for a commit, or five milliseconds have passed, groups gather to be
         committed together. Neither the operations nor what their records hold may be changed
         afterwards.
         """
@@ -212,6 +176,17 @@ class StorageSession:
                 if self.stale.is_set() or self._closed:
                     raise
                 wait = await self._wait_out(away, wait)
+
+    def lacks_thread(self, thread_id: str) -> bool:
+        """Whether storage certainly has no thread of that id, and need not be asked. It is never
+        certain before `learn_threads`."""
+        return self._known.lacks(thread_id)
+
+    def learn_threads(self) -> None:
+        """Find out which threads there are: one was looked for in vain, and others may be."""
+        if self._learner is None and not self._closed:
+            self._learner = trio.CancelScope()
+            self._nursery.start_soon(self._learn, self._learner)
 
     async def check(self) -> None:
         """Ask storage something. Raises StorageAway at once if it does not answer."""
@@ -266,6 +241,10 @@ class StorageSession:
                     logger.warning("%s; waiting, in case that is not there any more", held)
                 seen = held.renewals
             await trio.sleep(LOOK)
+
+    async def _learn(self, scope: trio.CancelScope) -> None:
+        with scope:
+            await self._known.learn(self)
 
     async def _keep_lease(self, began: float, lasts: float) -> None:
         """Renew the lease in time, or have work stop before it runs out."""
@@ -380,9 +359,11 @@ class StorageSession:
             return []
         if self.why is not None:
             return [self.why] * len(batch)
+        groups = [commit.operations for commit in batch]
+        self._known.heed(groups)
         began = perf_counter()  # it runs in a thread, where trio's clock is not to be had
         try:
-            return self.storage.commit([commit.operations for commit in batch], self.epoch)
+            return self.storage.commit(groups, self.epoch)
         except StorageAway:
             raise
         except Exception as error:
@@ -398,4 +379,4 @@ class StorageSession:
         for commit, error in zip(batch, errors, strict=True):
             if isinstance(error, StaleEpoch):
                 self._lose(error)
-            commit._finish(error)
+            commit.finish(error)

@@ -7,18 +7,20 @@ import sqlite3
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import ClassVar, Final
 
 import attrs
 from sqlite_utils import Database
 
-from . import sqlite_filters, sqlite_items, sqlite_write
+from . import sqlite_filters, sqlite_items
 from .contract import Lease, StaleEpoch, Storage, StorageError, StorageHeld
 from .operations import Operation
 from .sqlite_care import SqliteCare
 from .sqlite_files import FileLock, check_file, connect, create_file, explain
 from .sqlite_schema import check, migrate
+from .sqlite_write import write
 
 __all__ = ["SqliteStorage"]
 
@@ -110,9 +112,7 @@ class SqliteStorage(SqliteCare):
         db = self._writer
         try:
             with self._transaction(db, epoch):
-                for group in groups:
-                    for operation in group:
-                        sqlite_write.apply(db, operation)
+                write(db, chain.from_iterable(groups))
             return [None] * len(groups)
         except StaleEpoch:
             raise
@@ -143,8 +143,7 @@ class SqliteStorage(SqliteCare):
     def _apply_alone(self, db: Database, group: Sequence[Operation]) -> StorageError | None:
         db.conn.execute("SAVEPOINT one")
         try:
-            for operation in group:
-                sqlite_write.apply(db, operation)
+            write(db, group)
         except Exception as error:
             if not db.conn.in_transaction:
                 raise

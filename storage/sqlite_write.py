@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from sqlite_utils import Database
 
 from . import sqlite_items
-from .contract import RecordExists, StorageError
 from .facts import facts_text
 from .operations import (
-    AppendEvents,
-    AppendLog,
     DeleteAssistant,
     DeleteCron,
     DeleteEvents,
@@ -22,7 +18,6 @@ from .operations import (
     DeletePost,
     DeleteRun,
     DeleteThread,
-    InsertThread,
     Operation,
     PackList,
     ProlongItem,
@@ -30,26 +25,24 @@ from .operations import (
     PutCron,
     PutItem,
     PutPost,
-    PutRun,
-    PutThread,
     Restore,
     TrimEvents,
     TruncateLog,
 )
-from .records import Assistant, AssistantVersion, Cron, Event, Kind, LogRow, Post, Row, Run, Thread
+from .records import Assistant, AssistantVersion, Cron, Kind, Post, Row, Run, Thread
 from .rows import (
     COLUMNS,
     RUN_CHANGES,
     RUN_TABLE,
     THREAD_TABLE,
-    log_values,
     or_update,
     to_row,
     version_row,
 )
+from .sqlite_bulk import Bulk
 from .sqlite_read import THREAD
 
-__all__ = ["apply"]
+__all__ = ["write"]
 
 
 def _names(columns: Iterable[str]) -> str:
@@ -69,11 +62,6 @@ def _upsert(table: str, columns: Sequence[str], key: int = 1) -> str:
     return f"{_insert(table, columns)} {or_update(columns[:key], columns[key:])}"
 
 
-_INSERT_THREAD: Final = _insert("threads", THREAD_TABLE)
-_PUT_THREAD: Final = f"""
-    UPDATE threads SET {", ".join(f"{column} = :{column}" for column in THREAD_TABLE[1:])}
-    WHERE thread_id = :thread_id
-"""
 _PUT_RUN: Final = f"""
     INSERT INTO runs (thread, {_names(RUN_TABLE)})
     SELECT id, {_values(RUN_TABLE)} FROM threads WHERE thread_id = :thread_id
@@ -95,20 +83,6 @@ _PUT: Final[Mapping[Kind, str]] = {
 _KEEP_VERSION: Final = f"""
     {_insert("assistant_versions", COLUMNS[AssistantVersion])}
     ON CONFLICT (assistant_id, version) DO NOTHING
-"""
-_APPEND_LOG: Final = """
-    INSERT INTO log (thread, seq, kind, ns, checkpoint_id, base_seq, data, lists)
-    SELECT id, ?, ?, ?, ?, ?, ?, ? FROM threads WHERE thread_id = ?
-"""
-_APPEND_EVENTS: Final = """
-    INSERT INTO events (thread, run, event_id, name, data)
-    SELECT t.id, r.id, ?, ?, ? FROM threads t JOIN runs r ON r.thread = t.id
-    WHERE t.thread_id = ? AND r.run_id = ?
-"""
-_EVENT_MISSING: Final = """
-    SELECT 1 FROM threads t JOIN runs r ON r.thread = t.id
-    WHERE t.thread_id = ? AND r.run_id = ?
-    AND NOT EXISTS (SELECT 1 FROM events e WHERE e.thread = t.id AND e.event_id = ?)
 """
 _DELETE_THREAD: Final = (
     f"DELETE FROM events WHERE thread = {THREAD}",
@@ -145,28 +119,6 @@ _TRIM_EVENTS: Final = f"""
     )
 """
 _TRUNCATE_LOG: Final = f"DELETE FROM log WHERE thread = {THREAD} AND seq >= ?"
-
-
-# Where it is the input of a run, the log only names the run.
-_APPEND_INPUT: Final = """
-    INSERT INTO log (thread, seq, kind, ns, checkpoint_id, base_seq, data, lists, run, input)
-    SELECT t.id, ?, ?, ?, ?, ?, ?, ?, r.id, CASE WHEN r.id IS NULL THEN ? END
-    FROM threads t LEFT JOIN runs r ON r.thread = t.id AND r.run_id = ? AND r.input = ?
-    WHERE t.thread_id = ?
-"""
-
-
-def _append(db: Database, rows: Sequence[LogRow]) -> None:
-    db.conn.executemany(
-        _APPEND_LOG, [(*log_values(row), row.thread_id) for row in rows if row.input is None]
-    )
-    for row in rows:
-        if row.input is not None:
-            given = row.input.decode()
-            values = (*log_values(row), given, row.run_id, given, row.thread_id)
-            db.conn.execute(_APPEND_INPUT, values)
-
-
 _PARTS: Final = """
     thread = (SELECT id FROM threads WHERE thread_id = :thread_id) AND base_seq = :list
     AND kind IN ('list', 'pack', 'splice')
@@ -185,44 +137,25 @@ _PACK_LIST: Final = (
 )
 
 
-_LAST_SEQ = """
-    SELECT (SELECT max(seq) FROM log WHERE thread = threads.id) FROM threads WHERE thread_id = ?
-"""
-
-
-def _check_event(db: Database, event: Event, follows: int) -> None:
-    if db.execute(_EVENT_MISSING, [event.thread_id, event.run_id, follows]).fetchone():
-        raise StorageError(f"There is no event {follows} to follow")
-
-
-def _check_follows(db: Database, thread_id: str, follows: int) -> None:
-    found = db.execute(_LAST_SEQ, [thread_id]).fetchone()
-    if found is not None and (found[0] or 0) != follows:
-        raise StorageError(f"The log of thread {thread_id} ends at {found[0] or 0}, not {follows}")
-
-
-def _with_facts(thread: Row) -> Row:
-    return {**thread, "facts": facts_text(thread["metadata"])}
-
-
-def apply(db: Database, operation: Operation) -> None:
-    """Carry out one operation inside the transaction that is open.
+def write(db: Database, operations: Iterable[Operation]) -> None:
+    """Carry operations out inside the transaction that is open.
 
     Raises RecordExists, StorageError or sqlite3.Error; the transaction may hold a part of it then.
     """
+    bulk = Bulk(db.conn)
+    for operation in operations:
+        if not bulk.take(operation):
+            bulk.flush()
+            _apply(db, operation)
+    bulk.flush()
+
+
+def _apply(db: Database, operation: Operation) -> None:
+    """One that is none of `Bulk`'s."""
     match operation:
-        case InsertThread(thread):
-            try:
-                db.execute(_INSERT_THREAD, _with_facts(to_row(thread)))
-            except sqlite3.IntegrityError:
-                raise RecordExists(f"Thread {thread.thread_id} exists already") from None
-        case PutThread(thread):
-            db.execute(_PUT_THREAD, _with_facts(to_row(thread)))
         case DeleteThread(thread_id):
             for statement in _DELETE_THREAD:
                 db.execute(statement, (thread_id,))
-        case PutRun(run):
-            _put(db, Run, to_row(run))
         case DeleteRun(thread_id, run_id):
             for statement in _DELETE_RUN:
                 db.execute(statement, (thread_id, run_id))
@@ -239,31 +172,12 @@ def apply(db: Database, operation: Operation) -> None:
             _put(db, Post, to_row(post))
         case DeletePost(post_id):
             db.execute("DELETE FROM posts WHERE post_id = ?", (post_id,))
-        case AppendLog(rows, follows):
-            if follows is not None:
-                _check_follows(db, rows[0].thread_id, follows)
-            try:
-                _append(db, rows)
-            except sqlite3.IntegrityError:
-                where = ", ".join(f"{row.seq} of thread {row.thread_id}" for row in rows)
-                raise StorageError(f"A position of the log is taken among {where}") from None
         case TruncateLog(thread_id, from_seq):
             db.execute(_TRUNCATE_LOG, (thread_id, from_seq))
         case PackList(thread_id, list_id):
             values = {"thread_id": thread_id, "list": list_id}
             for statement in _PACK_LIST:
                 db.execute(statement, values)
-        case AppendEvents(events, follows):
-            if follows is not None:
-                _check_event(db, events[0], follows)
-            try:
-                db.conn.executemany(
-                    _APPEND_EVENTS,
-                    [(e.event_id, e.name, e.data, e.thread_id, e.run_id) for e in events],
-                )
-            except sqlite3.IntegrityError:
-                where = f"{events[0].event_id} to {events[-1].event_id}"
-                raise StorageError(f"An event id is taken among {where}") from None
         case DeleteEvents(before, limit):
             db.execute(_DELETE_EVENTS, {"before": before, "limit": limit})
         case TrimEvents(thread_id, run_id, keep, limit):
@@ -276,6 +190,8 @@ def apply(db: Database, operation: Operation) -> None:
 
 def _put(db: Database, kind: Kind, row: Row) -> None:
     """Add or replace a record."""
-    db.execute(_PUT[kind], _with_facts(row) if kind is Thread else row)
+    if kind is Thread:
+        row = {**row, "facts": facts_text(row["metadata"])}
+    db.execute(_PUT[kind], row)
     if kind is Assistant:
         db.execute(_KEEP_VERSION, version_row(row))

@@ -35,6 +35,7 @@ from .making import (
     make_thread,
     make_writes_row,
 )
+from .orders import OrderContract
 from .searches import SearchContract
 
 __all__ = [
@@ -57,6 +58,7 @@ __all__ = [
 
 class StorageContract(
     CommitContract,
+    OrderContract,
     SearchContract,
     LogContract,
     ListContract,

@@ -10,7 +10,8 @@ import attrs
 import trio
 
 from ..contract import Lease, Storage, StorageError
-from ..operations import AppendLog, Operation
+from ..operations import Operation, Restore
+from ..records import Assistant
 
 __all__ = ["Crashed", "FaultyStorage", "Gate", "Point"]
 
@@ -72,12 +73,12 @@ class _Fault:
         return True
 
 
-class _Trap(tuple[Any, ...]):
-    """Records that cannot be read: whoever applies them finds out in the middle of it."""
+class _Trap(dict[str, Any]):
+    """A record that cannot be read: whoever restores it finds out in the middle of a commit."""
 
     do: Callable[[], object]
 
-    def __iter__(self) -> NoReturn:
+    def __getitem__(self, key: str) -> NoReturn:
         self.do()
         raise StorageError("The group stopped in the middle")
 
@@ -230,7 +231,7 @@ class FaultyStorage(_PassesOn):  # type: ignore[misc]
             half = (len(group) + 1) // 2
             trap = _Trap()
             trap.do = traps[0]
-            group = [*group[:half], AppendLog(trap), *group[half:]]
+            group = [*group[:half], Restore(Assistant, trap), *group[half:]]
         answers = self._pass([group], epoch)
         self._check_alive()  # it may have died in the middle
         if answers == [None]:
