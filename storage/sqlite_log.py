@@ -17,7 +17,7 @@ _ROW: Final = """
         CASE WHEN run IS NULL THEN input ELSE (SELECT r.input FROM runs r WHERE r.id = run) END, 1
     FROM log
 """
-# The unary plus keeps SQLite from the index on `ns`, which finds every checkpoint of the thread.
+# The unary plus keeps SQLite from indexes on `ns` and `seq`, which find all that a thread has.
 _BY_ID: Final = "thread = ? AND checkpoint_id = ? AND kind = 'checkpoint' AND +ns = ?"
 _OF_NS: Final = "WHERE thread = ? AND ns = ? AND kind = 'checkpoint'"
 
@@ -73,7 +73,7 @@ def _page(
     ids = tuple(row.checkpoint_id for row in reversed(asked))
     writes = connection.execute(
         f"{_ROW} WHERE thread = ? AND checkpoint_id IN (SELECT value FROM json_each(?))"
-        " AND kind = 'writes' AND +ns = ? ORDER BY seq",
+        " AND kind = 'writes' AND +ns = ? ORDER BY +seq",
         (thread, encode_json(list(ids)).decode(), ns),
     )
     lists = sorted({list_id for row in asked for list_id in row.lists})

@@ -515,6 +515,26 @@ def test_who_holds_a_file_is_known_beside_it(holder, path):
     storage.close()
 
 
+def test_a_state_is_read_without_going_through_the_log_of_its_thread(start):
+    storage, epoch = start()
+    insert(storage, epoch, "t")
+    storage.commit([[AppendLog((make_checkpoint_row(1, "c"),))]], epoch)
+    for read in (
+        lambda: storage.read_checkpoint("t", ""),
+        lambda: storage.read_checkpoint("t", "", "c"),
+        lambda: storage.read_history("t", "", limit=10),
+    ):
+        assert not [plan for plan in plans_of(storage, read) if plan.endswith("(thread=?)")]
+
+
+def test_events_of_a_run_are_read_without_going_through_those_of_its_thread(start):
+    storage, epoch = start()
+    insert(storage, epoch, "t")
+    for after in (0, 5):
+        plans = plans_of(storage, partial(storage.read_events, "t", "r", after=after))
+        assert any("events_by_run (run=? AND event_id>?)" in plan for plan in plans)
+
+
 def plans_of(storage, read):
     """How SQLite carries out the statements of a read."""
     plans = []
