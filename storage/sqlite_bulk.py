@@ -7,14 +7,15 @@ to give it back: a commit of many groups would wait for it more than it writes.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
+from operator import itemgetter
 from typing import Any, Final
 
 from .contract import RecordExists, StorageError
 from .facts import facts_text
 from .operations import AppendEvents, AppendLog, InsertThread, Operation, PutRun, PutThread
-from .records import Event, LogRow, Run, Thread
+from .records import Event, LogRow, Row, Run, Thread
 from .rows import RUN_CHANGES, RUN_TABLE, THREAD_TABLE, log_values, or_update, to_row
 
 __all__ = ["Bulk"]
@@ -25,6 +26,8 @@ Values = tuple[Any, ...]
 
 _LOG: Final = ("seq", "kind", "ns", "checkpoint_id", "base_seq", "data", "lists")
 _RUN: Final = ("thread_id", *RUN_TABLE)  # the input is the last
+_run_values: Final[Callable[[Row], Values]] = itemgetter(*_RUN)
+_thread_row: Final[Callable[[Row], Values]] = itemgetter(*THREAD_TABLE)
 
 
 def _names(columns: Iterable[str], of: str = "") -> str:
@@ -134,7 +137,7 @@ class Bulk:
 
     def _take_run(self, run: Run) -> None:
         row, where = to_row(run), (run.thread_id, run.run_id)
-        values = tuple([row[column] for column in _RUN])
+        values = _run_values(row)
         # Events are nobody's where the first record of their run comes after them.
         puts = self._later_runs if where in self._last_events else self._runs
         if (before := puts.get(where)) is not None:
@@ -230,7 +233,7 @@ def _sized(statement: str, places: str, rows: int) -> str:
 def _thread_values(thread: Thread) -> Values:
     row = to_row(thread)
     row["facts"] = facts_text(row["metadata"])
-    return tuple([row[column] for column in THREAD_TABLE])
+    return _thread_row(row)
 
 
 def _log_values(row: LogRow) -> Values:
