@@ -7,7 +7,7 @@ to give it back: a commit of many groups would wait for it more than it writes.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from operator import itemgetter
 from typing import Any, Final
@@ -21,6 +21,9 @@ from .rows import RUN_CHANGES, RUN_TABLE, THREAD_TABLE, log_values, or_update, t
 __all__ = ["Bulk"]
 
 MOST: Final = 256  # rows of one statement
+MOST_BYTES: Final = 1024**2  # of one statement, but for its last row
+
+_LONG: Final = frozenset((str, bytes))
 
 Values = tuple[Any, ...]
 
@@ -213,15 +216,27 @@ class Bulk:
     def _execute(self, statement: tuple[str, str], rows: Iterable[Values]) -> list[Values]:
         """A statement of `_given` with these rows, and what it finds."""
         sql, places = statement
-        rows = list(rows)
         found: list[Values] = []
-        for at in range(0, len(rows), MOST):
-            some = rows[at : at + MOST]
+        for some in _in_pieces(rows):
             size = 1 << (len(some) - 1).bit_length()
             values = [value for row in some for value in row]
             values += [None] * (len(some[0]) * (size - len(some)))  # of no thread
             found += self._connection.execute(_sized(sql, places, size), values)
         return found
+
+
+def _in_pieces(rows: Iterable[Values]) -> Iterator[list[Values]]:
+    """Rows for a statement each: SQLite copies what it is given."""
+    piece: list[Values] = []
+    size = 0
+    for row in rows:
+        piece.append(row)
+        size += sum([len(value) for value in row if type(value) in _LONG])
+        if len(piece) == MOST or size > MOST_BYTES:
+            yield piece
+            piece, size = [], 0
+    if piece:
+        yield piece
 
 
 @cache

@@ -527,6 +527,18 @@ def test_a_state_is_read_without_going_through_the_log_of_its_thread(start):
         assert not [plan for plan in plans_of(storage, read) if plan.endswith("(thread=?)")]
 
 
+def test_long_values_are_not_copied_all_at_once(start):
+    storage, epoch = start()
+    insert(storage, epoch, "t")
+    statements = []
+    storage._writer.conn.set_trace_callback(statements.append)
+    rows = [make_checkpoint_row(seq, f"c{seq}") for seq in range(1, 9)]
+    long = tuple(attrs.evolve(row, data=b'{"x":"%s"}' % (b"x" * 400_000)) for row in rows)
+    assert storage.commit([[AppendLog(long)]], epoch) == [None]
+    assert sum("INSERT INTO log" in statement for statement in statements) == 3
+    assert [len(row.data) for row in storage.read_log("t")] == [len(long[0].data)] * 8
+
+
 def test_events_of_a_run_are_read_without_going_through_those_of_its_thread(start):
     storage, epoch = start()
     insert(storage, epoch, "t")
