@@ -8,6 +8,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 import attrs
+import trio
 
 from .contract import Storage, StorageError
 from .operations import InsertThread, Operation
@@ -53,10 +54,12 @@ class KnownThreads:
     async def learn(self, session: StorageSession) -> None:
         """Read which threads there are, while new ones are added."""
         try:
+            await trio.lowlevel.checkpoint_if_cancelled()  # the session may have been left
             if await session.read(Storage.count_threads, ThreadQuery()) > MOST:
                 self._hashes = None
             after = ""
             while self._hashes is not None:
+                await trio.lowlevel.checkpoint_if_cancelled()
                 page = await session.read(Storage.scan_threads, after=after)
                 if not page:
                     self._complete = True

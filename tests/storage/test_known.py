@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypedDict
 
 import pytest
+import trio
 from trio.testing import wait_all_tasks_blocked
 
 from greenroom.graph import START, StateGraph
@@ -111,6 +113,23 @@ async def test_with_too_many_threads_storage_is_asked(
         assert session.lacks_thread("new") is not before
         await session.commit([InsertThread(make_thread("one more"))])
         assert not session.lacks_thread("new")
+
+
+async def test_a_session_is_left_while_the_threads_are_read() -> None:
+    class Left(Exception):
+        pass
+
+    async def stubborn(function: Callable[..., Any], *args: Any) -> Any:
+        with trio.CancelScope(shield=True):
+            await trio.lowlevel.checkpoint()
+            return function(*args)
+
+    storage = FaultyStorage(MemoryStorage(), blocking=True)
+    async with StorageSession(storage, run_blocking=stubborn, closed=Left) as session:
+        await session.commit([InsertThread(make_thread())])
+        session.learn_threads()
+        await trio.lowlevel.checkpoint()
+    assert not session.lacks_thread("new")
 
 
 @pytest.mark.parametrize("error", [StorageError("broken"), StorageAway("gone")])
