@@ -152,17 +152,10 @@ class ThreadLog:
     def take(self) -> list[Operation]:
         """What was appended and not yet handed over, for the caller to commit with more."""
         self._check()
-        return self._taken()
-
-    def _taken(self) -> list[Operation]:
-        operations: list[Operation] = []
-        if self._first or self._along:
-            operations = [*(self._first if self.has_first else ()), *self._along]
-            self._first, self._first_alone, self._along = [], None, []
-        if rows := self._rows:
-            self._rows = []
-            operations.append(AppendLog(tuple(rows), follows=rows[0].seq - 1))
-        return operations
+        first = [*(self._first if self.has_first else ()), *self._along]
+        self._first, self._first_alone, self._along = [], None, []
+        rows, self._rows = self._rows, []
+        return [*first, AppendLog(tuple(rows), follows=rows[0].seq - 1)] if rows else first
 
     def chained(self, operations: Sequence[Operation]) -> list[Operation]:
         """Operations whose events are refused if those of the same run before are, of which that is
@@ -202,10 +195,10 @@ class ThreadLog:
         joins = last is not None and last.gathers and not also
         if joins and self._rows and last is self._first_alone:
             self._first, self._first_alone = [], None  # all of it will be one group
-        alone = not self._rows and self.has_first
+        alone = self.has_first and not self._rows
         also = self.chained(also)
         if not alone:
-            operations = [*also, *self._taken()]
+            operations = [*also, *self.take()]
         elif self._first_alone is None:
             operations = [*also, *self._first]
         else:
@@ -289,28 +282,22 @@ class ThreadLog:
         seq = self.next_seq
         base_seq = parent.base_seq if parent is not None and length > 1 else seq
         lists = [form.id for form in made.folded.values.values() if isinstance(form, LongList)]
-        self._rows.append(
-            LogRow(
-                thread_id=self.thread_id,
-                seq=seq,
-                kind="checkpoint",
-                ns=ns,
-                checkpoint_id=checkpoint.id,
-                base_seq=base_seq,
-                data=made.data,
-                lists=tuple(lists),
-                input=made.input,
-                run_id=checkpoint.metadata.get("run_id") if made.input is not None else None,
-            )
+        self._add_row(
+            "checkpoint",
+            ns,
+            checkpoint.id,
+            base_seq,
+            made.data,
+            lists=tuple(lists),
+            input=made.input,
+            run_id=checkpoint.metadata.get("run_id") if made.input is not None else None,
         )
-        self.next_seq += 1
         plain = _carried(parent, made.folded) if parent is not None and parent.plain else {}
         for channel in made.plain:
             form = made.folded.values[channel]
             assert isinstance(form, bytes), "a list with plain data in it is stored whole"
             plain[channel] = decode(form, self._types)
-        if plain or made.plain_next or made.plain_metadata:
-            checkpoint = made.as_read(checkpoint, plain, self._types)
+        checkpoint = made.as_read(checkpoint, plain, self._types)
         # What ran inside this namespace is over.
         inner = f"{ns}|" if ns else ""
         for other in [other for other in self._heads if other.startswith(inner)]:
@@ -329,11 +316,12 @@ class ThreadLog:
 
     def _add_row(
         self,
-        kind: Literal["writes", "list", "splice"],
+        kind: Literal["checkpoint", "writes", "list", "splice"],
         ns: str,
         checkpoint_id: str,
         base_seq: int | None,
         data: bytes,
+        **more: Any,
     ) -> None:
         self._rows.append(
             LogRow(
@@ -344,6 +332,7 @@ class ThreadLog:
                 checkpoint_id=checkpoint_id,
                 base_seq=base_seq,
                 data=data,
+                **more,
             )
         )
         self.next_seq += 1
