@@ -24,6 +24,7 @@ __all__ = [
     "is_to_wait",
     "merges",
     "part_of",
+    "sent_at",
     "steers",
     "without_host",
 ]
@@ -69,6 +70,14 @@ def steers(host: Run, run: Run) -> bool:
 def is_to_wait(run: Run) -> bool:
     """Whether a run that has not ended was sent to start later, and has not."""
     return "after_seconds" in run.kwargs and run.attempt == 0 and run.stop is None
+
+
+def sent_at(run: Run) -> str:
+    """When a run was sent, whenever it is to start."""
+    if "after_seconds" not in run.kwargs:
+        return run.created_at
+    wait = timedelta(seconds=run.kwargs["after_seconds"])
+    return iso(datetime.fromisoformat(run.created_at) - wait)
 
 
 def due_times(runs: Sequence[Run], together: Together) -> dict[str, str]:

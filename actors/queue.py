@@ -11,7 +11,7 @@ import attrs
 
 from greenroom.storage.records import Run
 
-from .joining import due_times, is_to_wait, merges, steers
+from .joining import due_times, is_to_wait, merges, sent_at, steers
 
 if TYPE_CHECKING:
     from .supervisor import Supervisor
@@ -144,11 +144,13 @@ def in_turn(runs: Sequence[Run], due: Mapping[str, str]) -> list[Run]:
     one that was under way goes on first, and one that was to start later comes behind those that
     had come before it was due. `due`: when those are that have not started, by id.
     """
-    when = {run.run_id: due.get(run.run_id, run.created_at) for run in runs}
-    late = [run for run in runs if run.run_id in due]
-    order = [run for run in runs if run.run_id not in due]
+    # One that becomes one with others may have come when they were due already, and waits as it is.
+    late = {run.run_id for run in runs if due.get(run.run_id, "") > sent_at(run)}
+    when = {run.run_id: due[run.run_id] if run.run_id in late else sent_at(run) for run in runs}
+    order = [run for run in runs if run.run_id not in late]
     order.sort(key=lambda run: run.attempt == 0)
-    for run in sorted(late, key=lambda run: when[run.run_id]):
+    waited = [run for run in runs if run.run_id in late]
+    for run in sorted(waited, key=lambda run: when[run.run_id]):
         came_later = (
             at
             for at, other in enumerate(order)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -273,9 +273,13 @@ async def test_a_delay_that_is_no_time_is_refused(room: Greenroom, given: Any) -
         assert await statuses(room.client, thread_id) == []
 
 
-def run(name: str, made: int, *, delayed: bool = False, **how: Any) -> Any:
+def run(name: str, made: float, *, delayed: bool = False, **how: Any) -> Any:
     kwargs = {"after_seconds": 1.0} if delayed else {}
-    return make_run(name, created_at=f"2026-{made}", kwargs=kwargs, **how)
+    return make_run(name, created_at=at(made), kwargs=kwargs, **how)
+
+
+def at(second: float) -> str:
+    return iso(datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=second))
 
 
 def test_runs_left_behind_start_in_order_of_arrival_but_for_those_that_were_due_later() -> None:
@@ -299,7 +303,18 @@ def test_the_run_that_was_under_way_goes_on_first_whatever_had_come_before_it() 
     assert [one.run_id for one in in_turn(runs, {})] == ["under way", "before", "after"]
 
 
+def test_a_text_that_joins_what_was_due_before_it_came_passes_no_other() -> None:
+    runs = [
+        run("debounce", 4, delayed=True),
+        run("enqueue", 5),
+        run("one more", 7, delayed=True),  # sent at 6
+        run("late", 7.5),
+    ]
+    due = {"debounce": at(4.5), "one more": at(4.5)}  # as ten times the first one's wait is over
+    assert [one.run_id for one in in_turn(runs, due)] == [one.run_id for one in runs]
+
+
 def test_a_run_that_is_due_does_not_pass_others_for_one_that_was_told_to_stop() -> None:
     stopped = run("stopped", 9, delayed=True, stop="rollback")
     runs = [stopped, run("before", 3), run("due", 4, delayed=True)]
-    assert [one.run_id for one in in_turn(runs, {"due": "2026-4"})] == ["stopped", "before", "due"]
+    assert [one.run_id for one in in_turn(runs, {"due": at(4)})] == ["stopped", "before", "due"]
