@@ -146,7 +146,10 @@ def in_turn(runs: Sequence[Run], due: Mapping[str, str]) -> list[Run]:
     """
     # One that becomes one with others may have come when they were due already, and waits as it is.
     late = {run.run_id for run in runs if due.get(run.run_id, "") > sent_at(run)}
-    when = {run.run_id: due[run.run_id] if run.run_id in late else sent_at(run) for run in runs}
+    when = {
+        run.run_id: (due[run.run_id] if run.run_id in late else sent_at(run), run.seq)
+        for run in runs
+    }
     order = [run for run in runs if run.run_id not in late]
     order.sort(key=lambda run: run.attempt == 0)
     waited = [run for run in runs if run.run_id in late]

@@ -311,7 +311,12 @@ def test_a_text_that_joins_what_was_due_before_it_came_passes_no_other() -> None
         run("late", 7.5),
     ]
     due = {"debounce": at(4.5), "one more": at(4.5)}  # as ten times the first one's wait is over
-    assert [one.run_id for one in in_turn(runs, due)] == [one.run_id for one in runs]
+    assert in_turn(runs, due) == runs
+
+
+def test_a_text_that_comes_just_when_what_it_joins_is_due_comes_behind_it() -> None:
+    runs = [run("debounce", 4, delayed=True, seq=1), run("one more", 7, delayed=True, seq=2)]
+    assert in_turn(runs, {"debounce": at(6), "one more": at(6)}) == runs
 
 
 def test_a_run_that_is_due_does_not_pass_others_for_one_that_was_told_to_stop() -> None:
