@@ -20,7 +20,7 @@ from .rows import all_of, from_values, to_log_row
 from .sql_read import Rows, SqlReads
 from .thread_search import ThreadSearch
 
-__all__ = ["THREAD", "PostgresReads"]
+__all__ = ["RUN", "THREAD", "PostgresReads"]
 
 Values = Sequence[Any]
 
@@ -33,6 +33,7 @@ def _native(sql: str) -> str:
 
 
 THREAD: Final = _native(sql_read.THREAD)
+RUN: Final = _native(sql_read.RUN)
 _EXPIRES: Final = "(ttl::jsonb ->> 'expires_at') COLLATE \"C\""  # as in the index
 _EXPIRE: Final = "ttl::jsonb ->> 'expires_at' IS NOT NULL"
 _WANTED: Final = f"""

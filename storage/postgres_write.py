@@ -38,7 +38,7 @@ from .operations import (
     TruncateLog,
 )
 from .postgres_items import send_item
-from .postgres_read import THREAD
+from .postgres_read import RUN, THREAD
 from .records import Assistant, AssistantVersion, Cron, Kind, LogRow, Post, Row, Run, Thread
 from .rows import COLUMNS, log_values, or_update, to_row, version_row
 
@@ -107,13 +107,12 @@ _DELETE_ASSISTANT: Final = (
     "DELETE FROM greenroom.crons WHERE assistant_id = %s",
     "DELETE FROM greenroom.assistants WHERE assistant_id = %s",
 )
-_RUN: Final = f"(SELECT id FROM greenroom.runs WHERE thread = {THREAD} AND run_id = %s)"
 _DELETE_RUN: Final = (
-    f"DELETE FROM greenroom.events WHERE run = {_RUN}",
+    f"DELETE FROM greenroom.events WHERE run = {RUN}",
     # What the log took from the run becomes its own.
     "UPDATE greenroom.log l SET input = r.input, run = NULL FROM greenroom.runs r"
-    f" WHERE r.id = l.run AND l.run = {_RUN}",
-    f"DELETE FROM greenroom.runs WHERE id = {_RUN}",
+    f" WHERE r.id = l.run AND l.run = {RUN}",
+    f"DELETE FROM greenroom.runs WHERE id = {RUN}",
 )
 _DELETE_EVENTS: Final = """
     DELETE FROM greenroom.events WHERE (thread, event_id) IN (
@@ -122,9 +121,9 @@ _DELETE_EVENTS: Final = """
     )
 """
 _TRIM_EVENTS: Final = f"""
-    DELETE FROM greenroom.events WHERE run = {_RUN} AND event_id IN (
-        SELECT event_id FROM greenroom.events WHERE run = {_RUN} AND event_id <= (
-            SELECT event_id FROM greenroom.events WHERE run = {_RUN}
+    DELETE FROM greenroom.events WHERE run = {RUN} AND event_id IN (
+        SELECT event_id FROM greenroom.events WHERE run = {RUN} AND event_id <= (
+            SELECT event_id FROM greenroom.events WHERE run = {RUN}
             ORDER BY event_id DESC LIMIT 1 OFFSET %s
         )
         ORDER BY event_id LIMIT %s

@@ -37,7 +37,7 @@ from .rows import (
     to_log_row,
 )
 
-__all__ = ["TABLES", "THREAD", "Rows", "SqlReads"]
+__all__ = ["RUN", "TABLES", "THREAD", "Rows", "SqlReads"]
 
 R = TypeVar("R", Thread, Run, Assistant, AssistantVersion, Cron, Post)
 Rows = list[tuple[Any, ...]]
@@ -55,8 +55,7 @@ _SELECT: Final[Mapping[Kind, str]] = {
     Run: f"SELECT {RUN_COLUMNS} FROM {{schema}}runs r JOIN {{schema}}threads t ON t.id = r.thread",
 }
 THREAD: Final = "(SELECT id FROM {schema}threads WHERE thread_id = ?)"
-# Not joined, so that events are found by their run, and none of others' is looked at.
-_RUN: Final = f"(SELECT id FROM {{schema}}runs WHERE thread = {THREAD} AND run_id = ?)"
+RUN: Final = f"(SELECT id FROM {{schema}}runs WHERE thread = {THREAD} AND run_id = ?)"
 _EVENTS: Final = """
     SELECT t.thread_id, r.run_id, e.event_id, e.name, e.data
     FROM {schema}events e
@@ -179,7 +178,8 @@ class SqlReads(Storage):
     def read_events(
         self, thread_id: str, run_id: str, *, after: int = 0, limit: int = 1000
     ) -> list[Event]:
-        return self._events(f"e.run = {_RUN}", thread_id, run_id, after, limit)
+        # Not by a join, for which SQLite goes through the events of all runs of the thread.
+        return self._events(f"e.run = {RUN}", thread_id, run_id, after, limit)
 
     def read_thread_events(
         self, thread_id: str, *, after: int = 0, limit: int = 1000

@@ -18,10 +18,11 @@ from .sql_read import Rows, SqlReads
 from .sqlite_filters import metadata_filter, of_status, thread_filter
 from .thread_search import ThreadSearch
 
-__all__ = ["THREAD", "SqliteReads"]
+__all__ = ["RUN", "THREAD", "SqliteReads"]
 
 _NO_LIMIT: Final = -1
 THREAD: Final = sql_read.THREAD.format(schema="")
+RUN: Final = sql_read.RUN.format(schema="")
 _EXPIRES: Final = "ttl ->> '$.expires_at'"  # as in the index
 
 

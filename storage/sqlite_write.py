@@ -40,7 +40,7 @@ from .rows import (
     version_row,
 )
 from .sqlite_bulk import Bulk
-from .sqlite_read import THREAD
+from .sqlite_read import RUN, THREAD
 
 __all__ = ["write"]
 
@@ -96,13 +96,12 @@ _DELETE_ASSISTANT: Final = (
     "DELETE FROM crons WHERE assistant_id = ?",
     "DELETE FROM assistants WHERE assistant_id = ?",
 )
-_RUN: Final = f"(SELECT id FROM runs WHERE thread = {THREAD} AND run_id = ?)"
 _DELETE_RUN: Final = (
-    f"DELETE FROM events WHERE run = {_RUN}",
+    f"DELETE FROM events WHERE run = {RUN}",
     # What the log took from the run becomes its own.
     "UPDATE log SET input = (SELECT r.input FROM runs r WHERE r.id = log.run), run = NULL"
-    f" WHERE run = {_RUN}",
-    f"DELETE FROM runs WHERE id = {_RUN}",
+    f" WHERE run = {RUN}",
+    f"DELETE FROM runs WHERE id = {RUN}",
 )
 # Events are kept in the order of their rows, but for those of threads that commit side by side.
 _DELETE_EVENTS: Final = """
@@ -111,8 +110,8 @@ _DELETE_EVENTS: Final = """
 """
 _TRIM_EVENTS: Final = f"""
     DELETE FROM events WHERE id IN (
-        SELECT id FROM events WHERE run = {_RUN} AND event_id <= (
-            SELECT event_id FROM events WHERE run = {_RUN}
+        SELECT id FROM events WHERE run = {RUN} AND event_id <= (
+            SELECT event_id FROM events WHERE run = {RUN}
             ORDER BY event_id DESC LIMIT 1 OFFSET ?
         )
         ORDER BY event_id LIMIT ?
