@@ -44,7 +44,7 @@ T = TypeVar("T")
 
 
 class Reply(Generic[T]):
-    """The answer to one message: sent once, awaited by who asked."""
+    """The answer to one message: sent once, awaited once by who asked."""
 
     def __init__(self) -> None:
         self._there = trio.Event()
@@ -68,9 +68,13 @@ class Reply(Generic[T]):
 
     async def wait(self) -> T:
         await self._there.wait()
-        if self._error is not None:
-            raise self._error
-        return self._value  # type: ignore[return-value]
+        error, self._error = self._error, None
+        try:
+            if error is not None:
+                raise error
+            return self._value  # type: ignore[return-value]
+        finally:
+            del error  # its traceback has this frame
 
 
 @attrs.frozen

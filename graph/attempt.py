@@ -263,7 +263,7 @@ class Task:
                     await self.run.remember(self, outcome)
                 return outcome
             finally:
-                current.over = True
+                current.over, current._calls = True, None
                 reset_current_task(token)
                 if self.run.visits is not None:
                     await self.run.visits.end(current)
@@ -274,12 +274,15 @@ class Task:
                 answers=None if self.answers is None else self.answers.again(),
                 resumed=True,
             )
-        if node.error_handler is None:
-            raise failure
-        await self.run.hand_on(self.planned, failure)
-        # What the node was answered is not for the handler.
-        handler = attrs.evolve(current, error=NodeError(node.name, failure), answers=None)
-        return await handler._handle(nursery)
+        try:
+            if node.error_handler is None:
+                raise failure
+            await self.run.hand_on(self.planned, failure)
+            # What the node was answered is not for the handler.
+            current = attrs.evolve(current, error=NodeError(node.name, failure), answers=None)
+            return await current._handle(nursery)
+        finally:
+            del failure, current  # its traceback has this frame
 
     async def _timed(self, policy: TimeoutPolicy) -> Outcome:
         with TimeLimit.of(policy) as limit:
@@ -293,7 +296,7 @@ class Task:
         try:
             return await handled(self)
         finally:
-            self.over = True
+            self.over, self._calls = True, None
             reset_current_task(token)
             if self.run.visits is not None:
                 await self.run.visits.end(self)
@@ -302,15 +305,18 @@ class Task:
         """What `work` comes to, once the calls that it has made are over too."""
         error: BaseException | None = None
         try:
-            done = await work
-        except BaseException as raised:
-            error = unwrapped(raised)
+            try:
+                done = await work
+            except BaseException as raised:
+                error = unwrapped(raised)
+                if self._calls is not None:
+                    await self._calls.close(error)
+                if error is raised:
+                    raise
+            if error is not None:  # raised here, it keeps a cause and a context of its own
+                raise error
             if self._calls is not None:
-                await self._calls.close(error)
-            if error is raised:
-                raise
-        if error is not None:  # raised here, it keeps a cause and a context of its own
-            raise error
-        if self._calls is not None:
-            await self._calls.close()
-        return done
+                await self._calls.close()
+            return done
+        finally:
+            del error  # its traceback has this frame

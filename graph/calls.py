@@ -14,6 +14,7 @@ import trio
 
 from .channels import MISSING, Missing
 from .checkpoint import Planned
+from .control import Interrupt
 from .errors import GraphBubbleUp, GraphInterrupt
 from .here import call_on_trio, on_asyncio, to_trio
 from .isolation import isolated
@@ -53,27 +54,36 @@ class TaskFuture(Generic[T]):
 
         Raises RuntimeError in an async function for a task that is at work: there it is awaited.
         """
-        if self.done():
-            return self._outcome()
-        if trio.lowlevel.in_trio_run() or on_asyncio():
-            raise RuntimeError(f"Task {self.name!r} is at work: in an async function, await it")
-        return wait_from_thread(self._wait)
+        try:
+            if self.done():
+                return self._outcome()
+            if trio.lowlevel.in_trio_run() or on_asyncio():
+                raise RuntimeError(f"Task {self.name!r} is at work: in an async function, await it")
+            return wait_from_thread(self._wait)
+        finally:
+            del self  # here and below: it has the error, whose traceback has this frame
 
     def done(self) -> bool:
         """Whether it has come to an end."""
         return self._done.is_set()
 
     async def _wait(self) -> T:
-        await self._done.wait()
-        return self._outcome()
+        try:
+            await self._done.wait()
+            return self._outcome()
+        finally:
+            del self
 
     def _outcome(self) -> T:
         self._asked = True
-        if self._error is not None:
-            raise self._error
-        if self._value is MISSING:
-            raise RuntimeError(f"Task {self.name!r} was cut short with the task that called it")
-        return cast("T", isolated(self._value))
+        try:
+            if self._error is not None:
+                raise self._error
+            if self._value is MISSING:
+                raise RuntimeError(f"Task {self.name!r} was cut short with the task that called it")
+            return cast("T", isolated(self._value))
+        finally:
+            del self
 
     async def carry_out(self, work: Callable[[], Awaitable[T]]) -> None:
         try:
@@ -83,6 +93,7 @@ class TaskFuture(Generic[T]):
             self._error = error
         finally:
             self._done.set()
+            del self
 
 
 @attrs.define(eq=False)
@@ -183,28 +194,39 @@ class Calls:
         all questions where one of them, or the task, has paused; then the error of a call that
         nobody asked for its result.
         """
-        if error is not None and not isinstance(error, GraphBubbleUp):
-            await self._cut_short()
-            return
         try:
-            for future in self._started:
-                await future._done.wait()
-        except trio.Cancelled:
-            await self._cut_short()
-            raise
-        errors = [future._error for future in self._started]
-        pauses = [one for one in (*errors, error) if isinstance(one, GraphInterrupt)]
-        if pauses:  # at a breakpoint of a graph inside there is no question
-            asked = {interrupt.id: interrupt for one in pauses for interrupt in one.interrupts}
-            raise GraphInterrupt(tuple(asked.values()))
-        for future in self._started:
-            if error is None and future._error is not None and not future._asked:
-                future._asked = True
-                raise future._error
+            if error is not None and not isinstance(error, GraphBubbleUp):
+                await self._cut_short()
+                return
+            try:
+                await self._all_done()
+            except trio.Cancelled:
+                await self._cut_short()
+                raise
+            asked = self._questions(error)
+            if asked is not None:
+                raise GraphInterrupt(asked)
+            unheard = [one for one in self._started if one._error is not None and not one._asked]
+            if error is None and unheard:
+                unheard.pop(0).result()
+        finally:
+            self._started.clear()
+            del error  # here too
+
+    def _questions(self, error: BaseException | None) -> tuple[Interrupt, ...] | None:
+        """Those of the calls and the task, which has come to `error`; None where none paused."""
+        errors = (*(future._error for future in self._started), error)
+        pauses = [one for one in errors if isinstance(one, GraphInterrupt)]
+        # At a breakpoint of a graph inside there is no question.
+        asked = {interrupt.id: interrupt for one in pauses for interrupt in one.interrupts}
+        return tuple(asked.values()) if pauses else None
 
     async def _cut_short(self) -> None:
         for future in self._started:
             future._scope.cancel()
         with trio.CancelScope(shield=True):
-            for future in self._started:
-                await future._done.wait()
+            await self._all_done()
+
+    async def _all_done(self) -> None:
+        for future in self._started:
+            await future._done.wait()

@@ -79,7 +79,7 @@ class Execution:
             self.job = self.job.configured(self.compiled.config)
         self.graph = self.compiled.topology
         self.position = Position(self.graph, self.job)
-        self.reports = Reports(self)
+        self.reports = Reports(self.job, self.graph, self.position, self.token)
         self.runtime = Runtime(
             context=self.job.context,
             store=self.job.store if self.job.store is not None else self.compiled.store,

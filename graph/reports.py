@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
+import trio
 
 from . import messages
 from .checkpoint import Planned, Saved
@@ -18,9 +19,10 @@ from .snapshot import snapshot
 
 if TYPE_CHECKING:
     from .attempt import Task
-    from .execute import Execution
+    from .job import Job
     from .parts import CheckpointPayload, TaskPayload, TaskResultPayload
-    from .plan import Outcome
+    from .plan import Outcome, Topology
+    from .position import Position
 
 __all__ = ["Reports"]
 
@@ -30,10 +32,14 @@ class Reports:
     """The events of one `Execution`, on their way to its sink.
 
     Nothing is made that nobody wants. `close` silences it: what a node that was left behind still
-    says is not heard.
+    says is not heard. It does not refer to the execution, which goes when it is over, and does not
+    wait for the garbage collector.
     """
 
-    run: Execution
+    _job: Job
+    _graph: Topology
+    _position: Position
+    _token: trio.lowlevel.TrioToken
     _closed: bool = False
     _told: set[str] = attrs.field(factory=set)  # the ids of questions
 
@@ -41,27 +47,27 @@ class Reports:
         self._closed = True
 
     def wants(self, *modes: str) -> bool:
-        sink = self.run.job.sink
+        sink = self._job.sink
         wanted = sink.modes
-        if not wanted or self._closed or (self.run.job.ns and not sink.subgraphs):
+        if not wanted or self._closed or (self._job.ns and not sink.subgraphs):
             return False
         return any(mode in wanted for mode in modes)
 
     def emit(self, mode: str, data: Any) -> None:
         if self.wants(mode):
-            self.run.job.sink.emit(mode, self.run.job.ns, data)
+            self._job.sink.emit(mode, self._job.ns, data)
 
     def values(self) -> None:
         if self.wants("values"):
-            self.emit("values", self.run.position.values())
+            self.emit("values", self._position.values())
 
     def settled(self) -> None:
         """The state with what the finished tasks of a paused super-step have written, if any."""
         if self.wants("values"):
-            position = self.run.position
-            values = settled(self.run.graph, position.at.values, position.at.next, position.pending)
+            position = self._position
+            values = settled(self._graph, position.at.values, position.at.next, position.pending)
             if values is not position.at.values:
-                self.emit("values", {k: values[k] for k in self.run.graph.channels if k in values})
+                self.emit("values", {k: values[k] for k in self._graph.channels if k in values})
 
     def custom(self, data: Any) -> None:
         """The stream writer that nodes are given."""
@@ -69,28 +75,28 @@ class Reports:
 
     def checkpoint(self) -> None:
         """The checkpoint at hand; none of a run that keeps none."""
-        run, position = self.run, self.run.position
-        if run.job.log is None or not self.wants("checkpoints", "debug"):
+        job, position = self._job, self._position
+        if job.log is None or not self.wants("checkpoints", "debug"):
             return
-        configurable = run.job.config.get("configurable", {})
-        thread_id = run.job.metadata.get("thread_id") or configurable.get("thread_id", "")
+        configurable = job.config.get("configurable", {})
+        thread_id = job.metadata.get("thread_id") or configurable.get("thread_id", "")
         saved = Saved(position.at, position.pending)
-        state = snapshot(saved, thread_id, run.graph, is_past=True)
-        if run.job.durability == "exit":  # nobody will find the one before
+        state = snapshot(saved, thread_id, self._graph, is_past=True)
+        if job.durability == "exit":  # nobody will find the one before
             state = state._replace(parent_config=None)
         payload = checkpoint_payload(state, is_new=position.at is not position.stored)
         self._debug("checkpoints", "checkpoint", position.at.step, payload)
 
     def started(self, tasks: Sequence[Task]) -> None:
         """Tasks that are about to run, in task order."""
-        if not self.run.job.sink.modes or not self.wants("messages", "tasks", "debug"):
+        if not self._job.sink.modes or not self.wants("messages", "tasks", "debug"):
             return
         for task in tasks:
             if task.planned.node == START:
                 continue
-            given = task.planned.arg if task.planned.takes_arg else self.run.position.given()
+            given = task.planned.arg if task.planned.takes_arg else self._position.given()
             if self.wants("messages"):
-                self.run.job.seen.update(messages.known(given))
+                self._job.seen.update(messages.known(given))
             if self.wants("tasks", "debug"):
                 shown = task_payload(task.planned, given, task.config)
                 self._debug("tasks", "task", self._step, shown)
@@ -125,7 +131,7 @@ class Reports:
         self._told.update(one.id for one in interrupts)
         self.emit("updates", {"__interrupt__": tuple(interrupts)})
         if self.wants("values"):
-            self.emit("values", asking(self.run.position.values(), tuple(interrupts)))
+            self.emit("values", asking(self._position.values(), tuple(interrupts)))
 
     def failed(self, task: Task, error: Exception) -> None:
         self._result(task.planned, error=error)
@@ -136,7 +142,7 @@ class Reports:
         """
         if self.wants("messages"):
             for message in messages.whole(outcome.writes):
-                messages.stamped(message, self.run.job.world.random_id)
+                messages.stamped(message, self._job.world.random_id)
 
     def chunk(self, task: Task, given: Any) -> None:
         """What a node gives to `emit_message`."""
@@ -161,8 +167,8 @@ class Reports:
 
     def _message(self, message: Any, metadata: Mapping[str, Any], once: bool) -> None:
         """`once`: unless its id has been shown already."""
-        seen = self.run.job.seen
-        ident = messages.stamped(message, self.run.job.world.random_id)
+        seen = self._job.seen
+        ident = messages.stamped(message, self._job.world.random_id)
         if not (once and ident in seen):
             seen.add(ident)
             self.emit("messages", (message, metadata))
@@ -181,13 +187,13 @@ class Reports:
     ) -> None:
         self.emit(mode, payload)
         if self.wants("debug"):
-            timestamp = self.run.job.world.timestamp()
+            timestamp = self._job.world.timestamp()
             self.emit("debug", wrapped(kind, step, timestamp, payload))
 
     def _live(self, emit: Callable[..., None], *args: Any) -> None:
         """Plain nodes call from their threads, and those on asyncio from its."""
-        call_on_trio(self.run.token, emit, *args)
+        call_on_trio(self._token, emit, *args)
 
     @property
     def _step(self) -> int:
-        return self.run.position.at.step + 1
+        return self._position.at.step + 1

@@ -126,7 +126,10 @@ class Chunks:
         except trio.EndOfChannel:
             if self._error is not None:
                 error, self._error = self._error, None
-                raise error from None
+                try:
+                    raise error from None
+                finally:
+                    del error  # its traceback has this frame
             raise StopAsyncIteration from None
         return self._shape(*event)  # here, so that what it raises is the reader's and not the run's
 
@@ -176,10 +179,9 @@ class Stream:
         try:
             await self._nurseries.__aexit__(kind, error, traceback)
         except BaseExceptionGroup as group:
-            # The body's own exception, not the nursery's wrapping of it; the run's never gets here.
-            if error is not None and group.exceptions == (error,):
-                raise error from error.__cause__
-            raise
+            # The body's own exception goes on by itself; the run's never gets here.
+            if group.exceptions != (error,):
+                raise
 
     def __aiter__(self) -> AsyncIterator[Any]:
         raise TypeError(

@@ -59,7 +59,7 @@ class SuperStep:
             with within(self.run.compiled.step_timeout):
                 await self._perform()
         if self._failures:
-            self._fail([task for task in self.tasks if task.planned in self._failures])
+            raise self._failure()
         return self.paused
 
     async def _perform(self) -> None:
@@ -174,12 +174,16 @@ class SuperStep:
             self._next += 1
             ready()
 
-    def _fail(self, tasks: list[Task]) -> None:
+    def _failure(self) -> Exception:
+        """Why the step has failed, once it is recorded. It is not kept: its traceback has what
+        refers to this."""
+        failures, self._failures = self._failures, {}
+        tasks = [task for task in self.tasks if task.planned in failures]
         # What a sibling raised while it was cut short is not why the step failed.
-        tasks.sort(key=lambda task: _is_of_cleanup(self._failures[task.planned]))
-        first = self._failures[tasks[0].planned]
+        tasks.sort(key=lambda task: _is_of_cleanup(failures[task.planned]))
+        first = failures[tasks[0].planned]
         for task in tasks:
-            error = self._failures[task.planned]
+            error = failures[task.planned]
             refused = isinstance(error, InvalidAnswerError)
             asks_again = refused and self.run.position.ask_again(task.planned)
             if not asks_again and not isinstance(error, GraphBubbleUp):
@@ -188,7 +192,7 @@ class SuperStep:
                 )
             if error is not first:
                 first.add_note(f"Node {task.node.name!r} failed in the same super-step: {error!r}")
-        raise first
+        return first
 
 
 def _is_of_cleanup(error: BaseException | None) -> bool:

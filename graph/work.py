@@ -115,14 +115,17 @@ def _said(task: Task, up: ParentCommand) -> Any:
     Raises a command for another graph; in a call, for the node that made it; and
     InvalidUpdateError in an entrypoint.
     """
-    if up.command.graph is not None or task.caller is not None:
-        raise up
-    if task.node.writer is not None:
-        raise InvalidUpdateError(
-            f"A graph inside entrypoint {task.node.name!r} returned a Command for the graph around "
-            f"it, and an entrypoint has no nodes and no state that it could be for"
-        ) from up
-    return up.command
+    try:
+        if up.command.graph is not None or task.caller is not None:
+            raise up
+        if task.node.writer is not None:
+            raise InvalidUpdateError(
+                f"A graph inside entrypoint {task.node.name!r} returned a Command for the graph "
+                f"around it, and an entrypoint has no nodes and no state that it could be for"
+            ) from up
+        return up.command
+    finally:
+        del up  # its traceback has this frame
 
 
 def _given(task: Task) -> Any:

@@ -14,6 +14,7 @@ from time import time as wall_clock
 from typing import TypeVar
 
 import attrs
+import outcome
 import trio
 import uuid_utils
 
@@ -107,16 +108,19 @@ class World:
             self._limiter = trio.CapacityLimiter(self.threads)
         place = _Place(self._limiter)
         token = _own_place.set(place)  # the thread sees it
+        # What it raises passes trio's frames by: they would refer to it, as its traceback does to
+        # them, and all that nodes were given would stay until the garbage collector comes.
+        done: list[outcome.Outcome[T]] = []
         try:
-            return await trio.to_thread.run_sync(
-                function,
-                *args,
+            await trio.to_thread.run_sync(
+                lambda: done.append(outcome.capture(function, *args)),
                 abandon_on_cancel=True,
                 limiter=place,  # type: ignore[arg-type]
             )
         finally:
             _own_place.reset(token)
             place.give_back()
+        return done.pop().unwrap()
 
 
 @attrs.define(eq=False)
