@@ -41,15 +41,13 @@ def kept_results(
             else:
                 result[key] = [isolated(value)]
         results.append(result)
-    return tuple(results) if any(results) else ()
+    return tuple(results)
 
 
 def shown_results(made: Checkpoint) -> list[Any]:
-    """What the tasks wrote that led to a checkpoint, in order; None for nothing."""
+    """What the tasks wrote that led to a checkpoint, in order."""
     return [
         shown({key: _found(part, made.values.get(key)) for key, part in result.items()})
-        if result
-        else None
         for result in made.results
     ]
 

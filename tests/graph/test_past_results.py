@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 import pytest
+import trio.testing
 
 from greenroom.graph import START, Command, Overwrite, Send, StateGraph, add_messages, interrupt
 from greenroom.graph.saver import InMemorySaver
@@ -61,8 +62,26 @@ async def test_the_history_tells_what_each_task_wrote(saver: Any) -> None:
         "__start__": {"log": ["x"], "total": 1},
         "n0": {"log": ["a"], "total": 2},
         "n1": {"total": 3, "last": "b"},
-        "n2": None,
+        "n2": {},
     }
+
+
+@pytest.mark.parametrize("seconds", [0, 1])
+async def test_a_task_that_wrote_nothing_is_told_alike_whether_others_took_longer(
+    saver: Any, seconds: float, autojump_clock: trio.testing.MockClock
+) -> None:
+    async def longer(state: State) -> State:
+        await trio.sleep(seconds)
+        return {"last": "b"}
+
+    builder = StateGraph(State)
+    builder.add_node("nothing", writes(None)).add_node("longer", longer)
+    builder.add_edge(START, "nothing").add_edge(START, "longer")
+    graph = builder.compile(checkpointer=saver)
+    await graph.ainvoke({}, CONFIG)
+
+    found = await results(graph)
+    assert (found["nothing"], found["longer"]) == ({}, {"last": "b"})
 
 
 async def past(graph: Any) -> dict[str, tuple[list[str], str | None, Any]]:
