@@ -44,7 +44,8 @@ class AsyncioThread:
     def __init__(self) -> None:
         self.dead: str | None = None
         self._token = trio.lowlevel.current_trio_token()
-        self._loop = asyncio.new_event_loop()
+        # It keeps the context that it is made in, and the run there would never go.
+        self._loop = contextvars.Context().run(asyncio.new_event_loop)
         self._executor = AbandoningExecutor(self._settled)
         self._thread = threading.Thread(target=self._run, name="greenroom-asyncio", daemon=True)
         self._watch = StallWatch(self._loop, self._thread, self._soon)

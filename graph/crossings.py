@@ -33,7 +33,10 @@ class Call:
     error: Exception | None = None
 
     async def carry_out(self) -> Any:
-        return await self.function(*self.args)
+        try:
+            return await self.function(*self.args)
+        finally:
+            del self  # it will have the error, whose traceback has this frame
 
 
 @attrs.define(eq=False)

@@ -23,6 +23,7 @@ from greenroom.graph import (
     NodeTimeoutError,
     RetryPolicy,
     StateGraph,
+    asyncio_node,
     entrypoint,
     interrupt,
     step,
@@ -67,6 +68,16 @@ async def asks(state: State) -> State:
 
 
 def asks_in_a_thread(state: State) -> State:
+    return {"x": interrupt("?")}
+
+
+@asyncio_node
+async def fails_on_asyncio(state: State) -> State:
+    raise ValueError("no")
+
+
+@asyncio_node
+async def asks_on_asyncio(state: State) -> State:
     return {"x": interrupt("?")}
 
 
@@ -132,11 +143,13 @@ GRAPHS = {
     "side by side": lambda: graph_of(works, works),
     "fails": lambda: graph_of(fails),
     "fails in a thread": lambda: graph_of(fails_in_a_thread),
+    "fails on asyncio": lambda: graph_of(fails_on_asyncio),
     "fails twice": lambda: graph_of(fails, retry_policy=retried),
     "fails, with a handler": lambda: graph_of(fails, error_handler=lambda state, error: {"x": 2}),
     "fails beside another": lambda: graph_of(fails, works, takes_too_long),
     "asks": lambda: graph_of(asks),
     "asks in a thread": lambda: graph_of(asks_in_a_thread),
+    "asks on asyncio": lambda: graph_of(asks_on_asyncio),
     "asks beside another": lambda: graph_of(asks, works),
     "asks in a graph inside": lambda: graph_of(inner),
     "speaks to the graph around it": lambda: graph_of(leaving),
@@ -152,13 +165,16 @@ GRAPHS = {
 
 async def is_left(run: Callable[[Held], Awaitable[object]]) -> bool:
     """Whether a run has left behind what it held."""
+    gone, token = trio.Event(), trio.lowlevel.current_trio_token()
     held = Held()
-    there = weakref.ref(held)
+    # A thread that has done its part may be the last to let go of it.
+    weakref.finalize(held, token.run_sync_soon, gone.set).atexit = False
     with suppress(ValueError, NodeTimeoutError, InvalidUpdateError):
         await run(held)
     del held
-    await trio.testing.wait_all_tasks_blocked()
-    return there() is not None
+    with trio.move_on_after(5):
+        await gone.wait()
+    return not gone.is_set()
 
 
 @pytest.mark.parametrize("case", GRAPHS)
