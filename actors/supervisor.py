@@ -5,8 +5,9 @@ crashed.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import Context, copy_context
+from typing import Any, Protocol, TypeVar
 
 import attrs
 import trio
@@ -96,6 +97,7 @@ class Supervisor:
     _seats: dict[str, Seat] = attrs.field(init=False, factory=dict)
     draining: bool = attrs.field(init=False, default=False)  # runs are not started any more
     _closed: bool = attrs.field(init=False, default=False)
+    _context: Context = attrs.field(init=False, factory=copy_context)
 
     def __attrs_post_init__(self) -> None:
         self.event_ids = EventIds(self.session.epoch)
@@ -191,6 +193,11 @@ class Supervisor:
             stream.abort(Closed())
         return stream
 
+    def start(self, function: Callable[..., Awaitable[object]], *args: Any) -> None:
+        """Start a task that may outlive who asks for it: it has the context variables that the
+        runtime was entered with, and not theirs, which are nobody else's."""
+        self._context.run(self.nursery.start_soon, function, *args)
+
     def start_run(self, active: ActiveRun) -> None:
         """Start a run's task: the supervisor's, so that its actor can give up on it."""
         self.nursery.start_soon(active.perform)
@@ -229,7 +236,7 @@ class Supervisor:
         seat = self._seats.get(thread_id)
         if seat is None:
             seat = self._seats[thread_id] = Seat()
-            self.nursery.start_soon(self._keep, thread_id, seat)
+            self.start(self._keep, thread_id, seat)
         return seat
 
     async def _keep(self, thread_id: str, seat: Seat) -> None:

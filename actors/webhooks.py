@@ -92,7 +92,7 @@ class Webhooks:
         """Post what is in storage, unless that is being done. Does not wait."""
         if post.post_id not in self._under_way:
             self._under_way.add(post.post_id)
-            self.supervisor.nursery.start_soon(self._deliver, post)
+            self.supervisor.start(self._deliver, post)
 
     async def _deliver(self, post: Post) -> None:
         await self._try(post)

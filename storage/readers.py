@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import Context, copy_context
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
@@ -52,6 +53,7 @@ class Readers:
     _watch: trio.CancelScope | None = attrs.field(init=False, default=None)
     _queue: SimpleQueue[_Read | None] = attrs.field(init=False, factory=SimpleQueue)
     _token: trio.lowlevel.TrioToken = attrs.field(factory=trio.lowlevel.current_trio_token)
+    _context: Context = attrs.field(factory=copy_context)  # not that of who reads first
 
     async def run(self, function: Callable[[], T]) -> T:
         """`function()` in one of the threads. Being cancelled here abandons the result."""
@@ -59,7 +61,7 @@ class Readers:
         self._under_way += 1
         if self._under_way > self._threads < self._steady:
             self._threads += 1
-            self._nursery.start_soon(self._in_thread, self._work)
+            self._context.run(self._nursery.start_soon, self._in_thread, self._work)
         self._queue.put(read)
         self._have_watched()
         await read.done.wait()
@@ -84,7 +86,7 @@ class Readers:
         """See to it that no read waits for long."""
         if self._some_wait and self._watch is None:
             self._watch = trio.CancelScope()
-            self._nursery.start_soon(self._keep_watch, self._watch)
+            self._context.run(self._nursery.start_soon, self._keep_watch, self._watch)
 
     async def _keep_watch(self, scope: trio.CancelScope) -> None:
         try:

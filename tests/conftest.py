@@ -7,10 +7,13 @@ only the tests of `properties`, in a process of their own, want that.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import trio
 from trio._core import _run
 
 if TYPE_CHECKING:
@@ -56,3 +59,20 @@ def db(dsn: str, postgres: PostgresServer) -> Iterator[psycopg.Connection[tuple[
     """A connection of the test's own, to the database that was empty."""
     with postgres.connect() as connection:
         yield connection
+
+
+@pytest.fixture
+def let_go() -> Callable[[object], trio.Event]:
+    """Gives the event that an object is gone; a thread may be the last to let go of it."""
+
+    def let_go(held: object) -> trio.Event:
+        gone, token = trio.Event(), trio.lowlevel.current_trio_token()
+
+        def tell() -> None:
+            with suppress(trio.RunFinishedError):
+                token.run_sync_soon(gone.set)
+
+        weakref.finalize(held, tell).atexit = False
+        return gone
+
+    return let_go

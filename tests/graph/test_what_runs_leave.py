@@ -4,7 +4,6 @@ which may be long in coming and takes the longer the more there is."""
 from __future__ import annotations
 
 import gc
-import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from operator import add
@@ -33,6 +32,9 @@ from greenroom.graph import (
 
 class State(TypedDict, total=False):
     x: Annotated[int, add]
+
+
+LetGo = Callable[[object], trio.Event]
 
 
 class Held:
@@ -163,12 +165,10 @@ GRAPHS = {
 }
 
 
-async def is_left(run: Callable[[Held], Awaitable[object]]) -> bool:
+async def is_left(run: Callable[[Held], Awaitable[object]], let_go: LetGo) -> bool:
     """Whether a run has left behind what it held."""
-    gone, token = trio.Event(), trio.lowlevel.current_trio_token()
     held = Held()
-    # A thread that has done its part may be the last to let go of it.
-    weakref.finalize(held, token.run_sync_soon, gone.set).atexit = False
+    gone = let_go(held)
     with suppress(ValueError, NodeTimeoutError, InvalidUpdateError):
         await run(held)
     del held
@@ -178,18 +178,20 @@ async def is_left(run: Callable[[Held], Awaitable[object]]) -> bool:
 
 
 @pytest.mark.parametrize("case", GRAPHS)
-async def test_a_run_leaves_nothing_behind_whatever_it_comes_to(case: str) -> None:
+async def test_a_run_leaves_nothing_behind_whatever_it_comes_to(case: str, let_go: LetGo) -> None:
     graph: Any = GRAPHS[case]()
     config = {"configurable": {"thread_id": "1"}}
 
     async def run(held: Held) -> None:
         await graph.ainvoke({"x": 0}, config, context=held)
 
-    assert not await is_left(run)
+    assert not await is_left(run, let_go)
 
 
 @pytest.mark.parametrize("node", [works, fails, asks, takes_too_long])
-async def test_a_stream_leaves_nothing_behind_read_to_its_end_or_not(node: Any) -> None:
+async def test_a_stream_leaves_nothing_behind_read_to_its_end_or_not(
+    node: Any, let_go: LetGo
+) -> None:
     graph = graph_of(works, node)
     config = {"configurable": {"thread_id": "1"}}
 
@@ -199,20 +201,20 @@ async def test_a_stream_leaves_nothing_behind_read_to_its_end_or_not(node: Any) 
                 if node is takes_too_long:
                     break
 
-    assert not await is_left(run)
+    assert not await is_left(run, let_go)
 
 
-async def test_a_run_that_is_cancelled_leaves_nothing_behind() -> None:
+async def test_a_run_that_is_cancelled_leaves_nothing_behind(let_go: LetGo) -> None:
     graph = graph_of(takes_too_long, works)
 
     async def run(held: Held) -> None:
         with trio.move_on_after(0.001):
             await graph.ainvoke({"x": 0}, {"configurable": {"thread_id": "1"}}, context=held)
 
-    assert not await is_left(run)
+    assert not await is_left(run, let_go)
 
 
-async def test_a_refused_run_of_a_thread_leaves_nothing_behind() -> None:
+async def test_a_refused_run_of_a_thread_leaves_nothing_behind(let_go: LetGo) -> None:
     builder = StateGraph(State).add_node("long", takes_too_long).add_edge(START, "long")
     async with Greenroom({"agent": builder.compile()}) as room:
         thread = (await room.client.threads.create())["thread_id"]
@@ -225,4 +227,4 @@ async def test_a_refused_run_of_a_thread_leaves_nothing_behind() -> None:
                     thread, "agent", input={"x": 1}, multitask_strategy="reject"
                 )
 
-        assert not await is_left(refused)
+        assert not await is_left(refused, let_go)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+from contextvars import ContextVar
 from math import inf
 from typing import Final
 
@@ -26,6 +28,8 @@ from greenroom.storage import (
 from greenroom.storage.testing import make_thread
 
 PATIENCE: Final = 10.0  # seconds
+
+of_who_reads: ContextVar[object] = ContextVar("of_who_reads")
 
 
 class GatedStorage(MemoryStorage):
@@ -266,6 +270,26 @@ async def test_reads_that_would_only_contend_are_made_by_one_thread(gated, monke
                 for _ in range(50):
                     nursery.start_soon(session.read, lambda _: threads.add(threading.get_ident()))
     assert len(threads) == 1
+
+
+async def test_what_the_first_reader_has_in_its_context_goes_with_it(session, let_go):
+    gone = None
+
+    async def read():
+        nonlocal gone
+        mine = GatedStorage()  # any object
+        gone = let_go(mine)
+        of_who_reads.set(mine)
+        await session.read(Storage.get_thread, "one")
+
+    async with session:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(read)
+        gc.collect()
+        with trio.move_on_after(5):
+            await gone.wait()
+
+        assert gone.is_set()
 
 
 async def test_a_read_that_fails_tells_its_reader(session):
